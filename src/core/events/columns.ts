@@ -1,0 +1,31 @@
+/**
+ * The columns of the CSV contract (DESIGN §3), in the order our generator writes them. A new column is one migration
+ * plus one line here; its rules are the constraints of `public.events` and stand nowhere else.
+ */
+export const EVENT_COLUMNS = [
+  'event_id',
+  'event_type',
+  'event_time',
+  'user_id',
+  'session_id',
+  'device',
+  'country',
+  'traffic_source',
+  'page_url',
+  'search_term',
+  'product_id',
+  'product_name',
+  'brand',
+  'category',
+  'price',
+  'quantity',
+  'currency',
+  'coupon',
+  'payment_type',
+  'order_id',
+] as const;
+
+export type EventColumn = (typeof EVENT_COLUMNS)[number];
+
+/** Columns that a header must have; every other one may be missing and is then NULL. */
+export const REQUIRED_COLUMNS = ['event_id', 'event_type', 'event_time', 'user_id', 'session_id'] as const satisfies readonly EventColumn[];
