@@ -1,0 +1,106 @@
+import { readFileSync } from 'node:fs';
+import { parseEnv } from 'node:util';
+import { CommanderError } from 'commander';
+import type { AnyCommand, CommandResult } from './commands/command.js';
+import { commands } from './commands/index.js';
+import { createProgram, knownVariables, type Invocation } from './commands/program.js';
+import { globalSettings } from './commands/settings.js';
+import { EcompipeError, errnoOf, EXIT, UsageError, type ExitCode } from './core/runtime/errors.js';
+import { createLogger, printable, type Logger } from './core/runtime/log.js';
+import { parseSettings, unknownVariables, type RawSettings } from './core/runtime/settings.js';
+
+/** The program: declares the commands, turns signals into an AbortSignal and errors into exit codes. The only exit. */
+async function main(): Promise<void> {
+  const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+  const stop = stopOnSignals();
+  let exitCode: ExitCode = EXIT.done;
+  const program = createProgram(version, commands, async (invocation) => {
+    exitCode = await invoke(invocation, stop);
+  });
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    exitCode = reportEarly(error);
+  }
+  await flush();
+  process.exit(exitCode);
+}
+
+/** Runs one command under its parsed settings and prints its result. */
+async function invoke({ command, args, flags }: Invocation, stop: AbortSignal): Promise<ExitCode> {
+  const raw: RawSettings = { flags, environment: process.env, envFile: readEnvFile(flags['envFile']) };
+  const unknown = unknownVariables(raw, new Set(knownVariables(commands).keys()));
+  const table = { ...globalSettings, ...command.settings };
+  const settings = parseSettings<typeof table>(table, raw, unknown);
+  const color = flags['color'] !== false && !process.env['NO_COLOR'] && process.stderr.isTTY;
+  const log = createLogger({ level: settings.quiet ? 'warn' : settings.logLevel, format: settings.logFormat, color }, (line) => process.stderr.write(line));
+  const interactive = process.stderr.isTTY && !settings.quiet && settings.logFormat === 'text' && process.env['TERM'] !== 'dumb';
+  try {
+    const result = await command.run(settings, { log, stop, interactive, color, quiet: settings.quiet, args });
+    print(result, settings.json);
+    return result.exitCode ?? EXIT.done;
+  } catch (error) {
+    return report(error, command, log);
+  }
+}
+
+function print(result: CommandResult, json: boolean): void {
+  if (json) process.stdout.write(`${JSON.stringify(result.json, (_key, value: unknown) => (typeof value === 'bigint' ? Number(value) : value))}\n`);
+  else if (result.text !== undefined) process.stdout.write(result.text.endsWith('\n') ? result.text : `${result.text}\n`);
+}
+
+function report(error: unknown, command: AnyCommand, log: Logger): ExitCode {
+  if (error instanceof EcompipeError) {
+    log.error('failed', error.message, { command: command.name, exitCode: error.exitCode, ...error.facts, cause: undefined });
+    return error.exitCode;
+  }
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  log.error('bug', `this is a bug in ecompipe, please report it:\n${stack}`, { command: command.name, exitCode: EXIT.bug });
+  return EXIT.bug;
+}
+
+/** Errors from before there are settings: commander has printed its own, ours are printed here. */
+function reportEarly(error: unknown): ExitCode {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+  if (error instanceof EcompipeError) {
+    process.stderr.write(`error: ${printable(error.message)}\n`);
+    return error.exitCode;
+  }
+  process.stderr.write(`this is a bug in ecompipe, please report it:\n${error instanceof Error ? (error.stack ?? '') : String(error)}\n`);
+  return EXIT.bug;
+}
+
+/** An env file that was asked for must exist; the default one may be missing. */
+function readEnvFile(asked: unknown): Record<string, string | undefined> {
+  const file = typeof asked === 'string' ? asked : '.env';
+  try {
+    return parseEnv(readFileSync(file, 'utf8'));
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT' && asked === undefined) return {};
+    throw new UsageError([`cannot read the env file ${file}: ${error instanceof Error ? error.message : String(error)}`]);
+  }
+}
+
+function stopOnSignals(): AbortSignal {
+  const controller = new AbortController();
+  const onSignal = (): void => {
+    // Safe at any moment: being killed loses nothing, by design.
+    if (controller.signal.aborted) process.exit(EXIT.interrupted);
+    controller.abort();
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  // The reader of a pipe may leave early (`ecompipe … | head`); that is its good right and no error.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error) => {
+      if (errnoOf(error) === 'EPIPE') process.exit(EXIT.done);
+      throw error;
+    });
+  }
+  return controller.signal;
+}
+
+async function flush(): Promise<void> {
+  await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((resolve) => stream.write('', resolve))));
+}
+
+await main();

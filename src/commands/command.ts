@@ -1,0 +1,50 @@
+import type { ExitCode } from '../core/runtime/errors.js';
+import type { Logger } from '../core/runtime/log.js';
+import type { SettingsOf, SettingTable } from '../core/runtime/settings.js';
+
+/** What a command gets besides its settings. */
+export interface CommandContext {
+  readonly log: Logger;
+  /** Aborts at the first SIGINT or SIGTERM. At the second the process ends at once. */
+  readonly stop: AbortSignal;
+  /** stderr is a terminal and may show a spinner or a panel. */
+  readonly interactive: boolean;
+  readonly color: boolean;
+  readonly quiet: boolean;
+  /** Positional arguments. */
+  readonly args: readonly string[];
+}
+
+/** What a command has to say on stdout: `text` for people, or `json` with `--json`. */
+export interface CommandResult {
+  readonly text?: string;
+  readonly json: unknown;
+  /** Default 0. */
+  readonly exitCode?: ExitCode;
+}
+
+export interface Command<Table extends SettingTable> {
+  readonly name: string;
+  /** Positional arguments as commander writes them: `<action>`, `[file]`. */
+  readonly args?: string;
+  readonly summary: string;
+  readonly settings: Table;
+  /** Command lines shown at the end of `--help`, each with what it does. */
+  readonly examples: readonly (readonly [line: string, does: string])[];
+  /**
+   * Parses nothing and prints nothing: settings in, one call, result out. Heavy modules are imported inside, so that
+   * `--version` and `--help` start fast.
+   */
+  readonly run: (settings: SettingsOf<Table>, context: CommandContext) => Promise<CommandResult>;
+}
+
+/** A command whose settings table is of no concern to the caller. */
+export type AnyCommand = Command<SettingTable>;
+
+/**
+ * Checks a command's `run` against its own settings table. The one cast of the command layer: `run` is only ever called
+ * with what `parseSettings` made of the same table.
+ */
+export function defineCommand<Table extends SettingTable>(command: Command<Table>): AnyCommand {
+  return command as unknown as AnyCommand;
+}

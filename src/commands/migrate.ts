@@ -1,0 +1,27 @@
+import * as parse from '../core/runtime/parsers.js';
+import { defineCommand } from './command.js';
+import { databaseSettings } from './settings.js';
+
+export const migrate = defineCommand({
+  name: 'migrate',
+  summary: 'create or upgrade the schema',
+  settings: {
+    ...databaseSettings,
+    status: { flag: '--status', env: 'ECOMPIPE_STATUS', default: false, parse: parse.boolean, help: 'only show what is applied and what is pending' },
+    dryRun: { flag: '--dry-run', env: 'ECOMPIPE_DRY_RUN', default: false, parse: parse.boolean, help: 'apply everything, then roll back' },
+  },
+  examples: [
+    ['ecompipe migrate', 'bring the database to the newest schema'],
+    ['ecompipe migrate --status', 'show which migrations are applied'],
+    ['ecompipe migrate --dry-run', 'see whether they would apply, change nothing'],
+  ],
+  run: async (settings, context) => {
+    const [{ withDatabase }, { runMigrate, describeMigrations }] = await Promise.all([
+      import('../core/db/target.js'),
+      import('../pipeline/migrate/migrate.js'),
+    ]);
+    const mode = settings.status ? 'status' : settings.dryRun ? 'dry-run' : 'apply';
+    const result = await withDatabase(settings, context, (database) => runMigrate(database, mode, context));
+    return { json: result, text: describeMigrations(result) };
+  },
+});

@@ -1,0 +1,72 @@
+import { Command as Commander, InvalidArgumentError, Option } from 'commander';
+import { databaseSettings, globalSettings } from './settings.js';
+import type { AnyCommand } from './command.js';
+import type { Setting, SettingTable } from '../core/runtime/settings.js';
+
+/** Raw values that commander found for one invocation. */
+export interface Invocation {
+  readonly command: AnyCommand;
+  readonly args: readonly string[];
+  readonly flags: Readonly<Record<string, unknown>>;
+}
+
+/** Builds the commander program from the commands' setting tables; `onInvoke` gets what was called. */
+export function createProgram(version: string, commands: readonly AnyCommand[], onInvoke: (invocation: Invocation) => Promise<void>): Commander {
+  const program = new Commander('ecompipe')
+    .description('Real-time e-commerce event pipeline: generate CSV files, move them, load them into PostgreSQL exactly once.')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help of a command')
+    .showSuggestionAfterError(true)
+    .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
+    .option('--env-file <path>', 'file with settings (default: .env, if there is one)')
+    .option('--no-color', 'no colours (also: NO_COLOR)');
+  addOptions(program, globalSettings);
+  program.exitOverride();
+  for (const command of commands) {
+    const sub = program.command([command.name, command.args].filter(Boolean).join(' ')).description(command.summary);
+    sub.exitOverride().showHelpAfterError(`(${['ecompipe', command.name, '--help'].join(' ')} shows all flags)`);
+    addOptions(sub, command.settings);
+    sub.addHelpText('after', examplesText(command));
+    sub.action(async () => {
+      await onInvoke({ command, args: sub.args, flags: sub.optsWithGlobals() });
+    });
+  }
+  return program;
+}
+
+function addOptions(target: Commander, table: SettingTable): void {
+  for (const setting of Object.values(table)) {
+    if (setting.flag === undefined) continue;
+    const short = setting.flag === '--quiet' ? '-q, ' : '';
+    const flags = [`${short}${setting.flag}`, setting.placeholder].filter(Boolean).join(' ');
+    const option = new Option(flags, setting.help + defaultNote(setting));
+    if (setting.placeholder !== undefined) option.argParser(once(setting.flag));
+    target.addOption(option);
+  }
+}
+
+/** A flag given twice is a mistake more often than a wish; say so instead of taking the last one silently. */
+function once(flag: string): (value: string, previous: string | undefined) => string {
+  return (value, previous) => {
+    if (previous !== undefined) throw new InvalidArgumentError(`${flag} was given twice`);
+    return value;
+  };
+}
+
+function defaultNote(setting: Setting<unknown>): string {
+  if (setting.defaultText !== undefined) return ` (default: ${setting.defaultText})`;
+  return ['string', 'number'].includes(typeof setting.default) ? ` (default: ${String(setting.default)})` : '';
+}
+
+function examplesText(command: AnyCommand): string {
+  const width = Math.max(...command.examples.map(([line]) => line.length));
+  const lines = command.examples.map(([line, does]) => `  $ ${line.padEnd(width)}   ${does}`);
+  return `\nExamples:\n${lines.join('\n')}\n`;
+}
+
+/** Every environment variable that means something, in the order of `.env.example`. */
+export function knownVariables(commands: readonly AnyCommand[]): Map<string, Setting<unknown>> {
+  const tables = [databaseSettings, ...commands.map((command) => command.settings), globalSettings];
+  return new Map(tables.flatMap((table) => Object.values(table as SettingTable).map((setting) => [setting.env, setting] as const)));
+}

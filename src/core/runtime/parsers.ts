@@ -1,0 +1,92 @@
+import { Problem } from './settings.js';
+
+/** Parsers from raw text to trusted values, shared by all settings. Each throws a Problem that says what is allowed. */
+
+export function text(raw: string): string {
+  return raw;
+}
+
+export function directory(raw: string): string {
+  if (raw.includes('\0')) throw new Problem('a path has no NUL character');
+  return raw;
+}
+
+export function boolean(raw: string): boolean {
+  if (/^(true|1|yes|on)$/i.test(raw)) return true;
+  if (/^(false|0|no|off)$/i.test(raw)) return false;
+  throw new Problem('expected true or false');
+}
+
+export function integer(min: number, max = Number.MAX_SAFE_INTEGER): (raw: string) => number {
+  return (raw) => {
+    const value = /^[+-]?\d+$/.test(raw) ? Number(raw) : Number.NaN;
+    if (!Number.isSafeInteger(value) || value < min || value > max) throw new Problem(`expected a whole number ${range(min, max)}`);
+    return value;
+  };
+}
+
+export function decimal(min: number, max = Infinity): (raw: string) => number {
+  return (raw) => {
+    const value = /^[+-]?(\d+\.?\d*|\.\d+)$/.test(raw) ? Number(raw) : Number.NaN;
+    if (Number.isNaN(value) || value < min || value > max) throw new Problem(`expected a number ${range(min, max)}`);
+    return value;
+  };
+}
+
+export function positive(raw: string): number {
+  const value = decimal(0)(raw);
+  if (value === 0) throw new Problem('expected a number greater than 0');
+  return value;
+}
+
+export function oneOf<const T extends string>(...choices: readonly T[]): (raw: string) => T {
+  return (raw) => {
+    const found = choices.find((choice) => choice === raw);
+    if (found === undefined) throw new Problem(`expected one of ${choices.join(', ')}`);
+    return found;
+  };
+}
+
+/** Seconds, fractions allowed, into milliseconds. */
+export function seconds(raw: string): number {
+  return decimal(0, 1e9)(raw) * 1000;
+}
+
+/** A duration such as `90`, `90s`, `10m`, `2h` or `500ms` into milliseconds; a bare number is seconds. */
+export function duration(raw: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(raw);
+  if (match === null) throw new Problem('expected a duration such as 500ms, 90s, 10m or 2h');
+  const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match[2] ?? 's'] ?? 1000;
+  return Number(match[1]) * unit;
+}
+
+/** A size such as `8MiB`, `512KiB`, `8MB` or `1048576` (bytes) into bytes. */
+export function bytes(min: number, max: number): (raw: string) => number {
+  return (raw) => {
+    const match = /^(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KiB|MiB|GiB)?$/i.exec(raw);
+    const unit = { b: 1, kb: 1e3, mb: 1e6, gb: 1e9, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30 }[(match?.[2] ?? 'B').toLowerCase()];
+    const value = Math.floor(Number(match?.[1]) * (unit ?? Number.NaN));
+    if (Number.isNaN(value) || value < min || value > max) throw new Problem(`expected a size such as 8MiB, from ${min} to ${max} bytes`);
+    return value;
+  };
+}
+
+/** Wraps a parser for a setting that may be absent. */
+export function optional<T>(parse: (raw: string) => T): (raw: string) => T | undefined {
+  return parse;
+}
+
+function range(min: number, max: number): string {
+  return max >= Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
+}
+
+/** How many rows of a file may be rejected: so many, or so large a share of its rows. */
+export type RejectLimit = { readonly rows: number } | { readonly share: number };
+
+/** `100` → rows, `0.5%` → share. */
+export function rejectLimit(raw: string): RejectLimit {
+  const percent = /^(\d+(?:\.\d+)?)%$/.exec(raw);
+  if (percent !== null && Number(percent[1]) <= 100) return { share: Number(percent[1]) / 100 };
+  if (/^\d+$/.test(raw)) return { rows: Number(raw) };
+  throw new Problem('expected a number of rows or a percentage such as 0.5%');
+}

@@ -1,0 +1,95 @@
+import { UsageError } from './errors.js';
+
+/** Thrown by a parser: what is wrong with a raw value, as the end of a sentence that starts with its name and value. */
+export class Problem extends Error {}
+
+/** One configurable value: how it is named on the command line and in the environment, and how text becomes trusted. */
+export interface Setting<T> {
+  /** Command-line name, such as `--batch-size`; undefined for what must not stand in a process list. */
+  readonly flag?: string;
+  /** Placeholder of the flag's value in `--help`; without one the flag is a switch. */
+  readonly placeholder?: string;
+  /** Name in the environment and in `.env`. */
+  readonly env: string;
+  readonly help: string;
+  readonly default: T;
+  /** The default as `--help` shows it, where it isn't simply its value. */
+  readonly defaultText?: string;
+  readonly parse: (raw: string) => T;
+}
+
+export type SettingTable = Readonly<Record<string, Setting<unknown>>>;
+export type SettingsOf<Table extends SettingTable> = { readonly [K in keyof Table]: Table[K] extends Setting<infer T> ? T : never };
+
+/** Where raw values come from, strongest first. */
+export interface RawSettings {
+  /** Values of flags by camel-cased flag name; a switch is `true`. */
+  readonly flags: Readonly<Record<string, unknown>>;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly envFile: Readonly<Record<string, string | undefined>>;
+}
+
+/**
+ * Parses every setting of a table: flag > environment > `.env` > default. An empty variable counts as not set.
+ * @throws UsageError with all problems at once, not the first.
+ */
+export function parseSettings<Table extends SettingTable>(table: Table, raw: RawSettings, otherProblems: readonly string[] = []): SettingsOf<Table> {
+  const problems = [...otherProblems];
+  const values: Record<string, unknown> = {};
+  for (const [key, setting] of Object.entries(table)) {
+    const found = lookUp(setting, raw);
+    if (found === undefined) {
+      values[key] = setting.default;
+      continue;
+    }
+    try {
+      values[key] = setting.parse(found.text);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      problems.push(`${found.name} ${JSON.stringify(found.text)}: ${error.message}`);
+    }
+  }
+  if (problems.length > 0) throw new UsageError(problems);
+  return values as SettingsOf<Table>;
+}
+
+function lookUp(setting: Setting<unknown>, raw: RawSettings): { name: string; text: string } | undefined {
+  if (setting.flag !== undefined) {
+    const value = raw.flags[flagKey(setting.flag)];
+    if (typeof value === 'string' || typeof value === 'boolean') return { name: setting.flag, text: String(value) };
+  }
+  const text = raw.environment[setting.env] ?? raw.envFile[setting.env];
+  return text === undefined || text === '' ? undefined : { name: setting.env, text };
+}
+
+/** `--batch-size` → `batchSize`, as commander names it. */
+export function flagKey(flag: string): string {
+  return flag.replace(/^--/, '').replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** Names that begin with our prefix but mean nothing: most likely typing errors. */
+export function unknownVariables(raw: RawSettings, known: ReadonlySet<string>): string[] {
+  const names = new Set([...Object.keys(raw.environment), ...Object.keys(raw.envFile)]);
+  return [...names]
+    .filter((name) => name.startsWith('ECOMPIPE_') && !name.startsWith('ECOMPIPE_TEST_') && !known.has(name))
+    .map((name) => `${name}: no such setting${suggestion(name, known)}`);
+}
+
+function suggestion(name: string, known: ReadonlySet<string>): string {
+  const close = [...known].filter((candidate) => candidate.startsWith('ECOMPIPE_')).find((candidate) => editDistance(name, candidate) <= 2);
+  return close === undefined ? '' : ` (did you mean ${close}?)`;
+}
+
+/** Levenshtein distance, by the two-row dynamic programme. */
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const current = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substituted = (previous[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      current.push(Math.min((previous[j] ?? 0) + 1, (current[j - 1] ?? 0) + 1, substituted));
+    }
+    previous = current;
+  }
+  return previous[b.length] ?? 0;
+}
