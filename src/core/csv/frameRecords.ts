@@ -1,0 +1,127 @@
+import { COMMA, CR, LF, MAX_RECORD_BYTES, QUOTE } from './bytes.js';
+import { isEndMarker } from './countRows.js';
+
+/** Why a record can't be one, by structure. */
+export type Defect = 'stray-quote' | 'unclosed-quote' | 'bare-carriage-return' | 'too-long' | 'field-count';
+
+/** Where a record stands in its buffer, and what its structure is. */
+export interface RecordFrame {
+  readonly start: number;
+  /** End of its bytes, without the line break. */
+  readonly end: number;
+  /** 0-based physical line of its first byte, relative to the buffer. */
+  readonly line: number;
+  readonly defect: Defect | undefined;
+  /** Holds `\.` at the start of a line, within quotes: COPY before PostgreSQL 18 would end there. */
+  readonly endMarker: boolean;
+}
+
+export interface Frames {
+  readonly records: readonly RecordFrame[];
+  /** End of the last whole record or empty line, relative to the buffer. */
+  readonly end: number;
+  readonly lines: number;
+}
+
+/** A record as one step of the frame walk finds it; `next` is where the following one starts. */
+interface Step {
+  readonly end: number;
+  readonly next: number;
+  readonly defect: Defect | undefined;
+}
+
+/**
+ * Splits bytes into records, strictly by RFC 4180, and recovers after each broken one: a record with a structural defect
+ * is its first physical line and no more, so that it never swallows its neighbours. Empty lines are no records.
+ *
+ * Depends on nothing but the bytes from each record's start on (at most MAX_RECORD_BYTES of them), so that any batch size
+ * and any resumption frame the same records. An unfinished last record is left to the next call, unless `atEof`.
+ */
+export function frameRecords(buffer: Buffer, atEof: boolean, fieldCount: number): Frames {
+  const records: RecordFrame[] = [];
+  const hasEndMarkers = buffer.includes('\\.');
+  let start = 0;
+  let line = 0;
+  while (start < buffer.length) {
+    const step = nextRecord(buffer, start, atEof, fieldCount);
+    if (step === undefined) break;
+    if (step.end > start) {
+      const endMarker = hasEndMarkers && holdsEndMarker(buffer, start, step.end);
+      records.push({ start, end: step.end, line, defect: step.defect, endMarker });
+    }
+    line += countLineFeeds(buffer, start, step.next) + (step.next === buffer.length && buffer[step.next - 1] !== LF ? 1 : 0);
+    start = step.next;
+  }
+  return { records, end: start, lines: line };
+}
+
+function nextRecord(buffer: Buffer, start: number, atEof: boolean, fieldCount: number): Step | undefined {
+  let fields = 1;
+  let at = start;
+  let fieldStart = true;
+  for (;;) {
+    if (at - start >= MAX_RECORD_BYTES) return firstLine(buffer, start, atEof, 'too-long');
+    if (at >= buffer.length) return atEof ? { end: at, next: at, defect: fields === fieldCount ? undefined : 'field-count' } : undefined;
+    let byte = buffer[at];
+    if (byte === QUOTE) {
+      if (!fieldStart) return firstLine(buffer, start, atEof, 'stray-quote');
+      const close = closeOf(buffer, at, start);
+      if (close === undefined) return firstLine(buffer, start, atEof, 'unclosed-quote');
+      at = close + 1;
+      if (at >= buffer.length && !atEof) return undefined;
+      byte = buffer[at];
+      if (byte !== undefined && byte !== COMMA && byte !== LF && byte !== CR) return firstLine(buffer, start, atEof, 'stray-quote');
+      fieldStart = false;
+      continue;
+    }
+    if (byte === LF || (byte === CR && buffer[at + 1] === LF)) {
+      const isEmpty = at === start;
+      return { end: at, next: byte === LF ? at + 1 : at + 2, defect: isEmpty || fields === fieldCount ? undefined : 'field-count' };
+    }
+    if (byte === CR) {
+      if (at + 1 === buffer.length && !atEof) return undefined;
+      return firstLine(buffer, start, atEof, 'bare-carriage-return');
+    }
+    fieldStart = byte === COMMA;
+    if (fieldStart) fields++;
+    at++;
+  }
+}
+
+/** The closing quote of a field opened at `open`, if it comes within the longest record. */
+function closeOf(buffer: Buffer, open: number, start: number): number | undefined {
+  for (let at = buffer.indexOf(QUOTE, open + 1); at !== -1 && at - start < MAX_RECORD_BYTES; at = buffer.indexOf(QUOTE, at + 2)) {
+    if (buffer[at + 1] !== QUOTE) return at;
+  }
+  return undefined;
+}
+
+/**
+ * A broken record is its first line, or where no line ends within the longest record, that many bytes. What looks broken
+ * may only be unfinished: as long as the record could still grow, more bytes are waited for.
+ */
+function firstLine(buffer: Buffer, start: number, atEof: boolean, defect: Defect): Step | undefined {
+  const couldGrow = !atEof && buffer.length - start < MAX_RECORD_BYTES;
+  if (couldGrow && defect === 'unclosed-quote') return undefined;
+  const lineFeed = buffer.indexOf(LF, start);
+  if (lineFeed !== -1 && lineFeed - start < MAX_RECORD_BYTES) {
+    const end = lineFeed > start && buffer[lineFeed - 1] === CR ? lineFeed - 1 : lineFeed;
+    return { end, next: lineFeed + 1, defect };
+  }
+  if (couldGrow) return undefined;
+  const end = Math.min(start + MAX_RECORD_BYTES, buffer.length);
+  return { end, next: end, defect: end === buffer.length && end - start < MAX_RECORD_BYTES ? defect : 'too-long' };
+}
+
+function countLineFeeds(buffer: Buffer, start: number, end: number): number {
+  let count = 0;
+  for (let at = buffer.indexOf(LF, start); at !== -1 && at < end; at = buffer.indexOf(LF, at + 1)) count++;
+  return count;
+}
+
+function holdsEndMarker(buffer: Buffer, start: number, end: number): boolean {
+  for (let at = buffer.indexOf('\\.', start); at !== -1 && at < end; at = buffer.indexOf('\\.', at + 1)) {
+    if (isEndMarker(buffer, at)) return true;
+  }
+  return false;
+}

@@ -1,0 +1,58 @@
+import type { EventColumn } from '../../core/events/columns.js';
+
+/** A place in a file's (decompressed) content, as ledger, logs and errors name it. */
+export interface ByteRange {
+  readonly startOffset: number;
+  readonly endOffset: number;
+  /** 1-based physical line of the first data byte. */
+  readonly firstLine: number;
+  /** Physical lines from startOffset to endOffset. */
+  readonly lines: number;
+}
+
+/** The rows of one file in a batch: a range of a large file, or a small file whole. */
+export interface BatchPart extends ByteRange {
+  readonly name: string;
+  readonly sha256: Buffer;
+  /** Known for ranges of a file that is in the ledger already; a whole small file is entered by its own batch. */
+  readonly fileId: number | undefined;
+  /** Bytes of the whole content; the part that ends there finishes the file. */
+  readonly fileSize: number;
+  /** Data rows only: without byte order mark and header. */
+  readonly body: Buffer;
+  /** Offset of `body` in the content. */
+  readonly bodyOffset: number;
+  /** No row follows this part in its file. */
+  readonly isLast: boolean;
+  /** Rows as our own splitter counted them; meaningful only when `plain`. */
+  readonly rows: number;
+  /** COPY can be trusted to see the same rows as we do. */
+  readonly plain: boolean;
+}
+
+/** What one transaction loads: parts with the same columns. */
+export interface Batch {
+  readonly columns: readonly EventColumn[];
+  readonly parts: readonly BatchPart[];
+}
+
+/** Rows of a part by what became of them. `read` is our own count, the others are the server's: they must add up. */
+export interface RowCounts {
+  readonly read: number;
+  readonly inserted: number;
+  readonly duplicate: number;
+  readonly rejected: number;
+}
+
+export const NO_ROWS: RowCounts = { read: 0, inserted: 0, duplicate: 0, rejected: 0 };
+
+export function addCounts(a: RowCounts, b: RowCounts): RowCounts {
+  return { read: a.read + b.read, inserted: a.inserted + b.inserted, duplicate: a.duplicate + b.duplicate, rejected: a.rejected + b.rejected };
+}
+
+/** `orders.csv:120` style label of where a batch is, for messages. */
+export function describeBatch(batch: Batch): string {
+  const [first] = batch.parts;
+  if (first === undefined) return 'an empty batch';
+  return batch.parts.length === 1 ? `${first.name} bytes ${first.startOffset}–${first.endOffset}` : `${first.name} and ${batch.parts.length - 1} more files`;
+}

@@ -1,0 +1,191 @@
+import { createHash } from 'node:crypto';
+import { closeSync, constants, fstatSync, openSync, readSync, type BigIntStats } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
+import { createGunzip, gunzipSync } from 'node:zlib';
+import { UnreadableFile } from '../../core/csv/header.js';
+import { errnoOf } from '../../core/runtime/errors.js';
+
+/** The (decompressed) bytes of a file, read in order from some offset on. */
+export interface ContentReader {
+  /** Fills `target` from its start and returns the bytes read; fewer than its length only at the end. */
+  read(target: Buffer): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** A file's identity and content: all of it when it is small, else the means to read it. */
+export interface Content {
+  /** SHA-256 of the file's bytes as delivered (compressed ones for .gz). */
+  readonly sha256: Buffer;
+  /** Bytes of the (decompressed) content. */
+  readonly size: number;
+  /** The whole content, when it fits into one batch. */
+  readonly whole: Buffer | undefined;
+  openAt(offset: number): Promise<ContentReader>;
+  close(): Promise<void>;
+}
+
+/** The file changed while it was read, against the contract of processing/: leave it for the next round. */
+export class FileChanged extends Error {}
+
+/** Not a regular file (a FIFO would block its reader for ever): left alone. */
+export class NotARegularFile extends Error {}
+
+/** Never follows a symbolic link and never waits for a FIFO's writer. */
+const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+const HASH_CHUNK_BYTES = 2 ** 20;
+
+/**
+ * Reads a file that fits into a batch at once and identifies it. Synchronous: for small files the thread pool costs more
+ * than the system calls.
+ * @returns undefined when it is too large for that; see {@link openLarge}.
+ */
+export function readSmall(path: string, limitBytes: number): Content | undefined {
+  const descriptor = openSync(path, OPEN_FLAGS);
+  try {
+    const stats = fstatSync(descriptor, { bigint: true });
+    if (!stats.isFile()) throw new NotARegularFile(path);
+    if (stats.size > limitBytes) return undefined;
+    const bytes = Buffer.allocUnsafe(Number(stats.size) + 1);
+    let length = 0;
+    for (let count = -1; count !== 0 && length < bytes.length; length += count) count = readSync(descriptor, bytes, length, bytes.length - length, null);
+    if (length !== Number(stats.size)) throw new FileChanged(path);
+    const raw = bytes.subarray(0, length);
+    const whole = isGzip(path) ? gunzipWithin(raw, limitBytes) : raw;
+    if (whole === undefined) return undefined;
+    return {
+      sha256: createHash('sha256').update(raw).digest(),
+      size: whole.length,
+      whole,
+      openAt: () => Promise.reject(new TypeError('a small file is read whole')),
+      close: () => Promise.resolve(),
+    };
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** The decompressed bytes, or undefined when they are more than one batch. */
+function gunzipWithin(raw: Buffer, limitBytes: number): Buffer | undefined {
+  try {
+    return raw.length === 0 ? raw : gunzipSync(raw, { maxOutputLength: limitBytes });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') return undefined;
+    throw gzipFault(error);
+  }
+}
+
+/** Opens a file of any size, hashes it (and checks all of a .gz), and keeps it open: what is loaded is what was hashed. */
+export async function openLarge(path: string): Promise<Content> {
+  const file = await open(path, OPEN_FLAGS);
+  try {
+    const before = await file.stat({ bigint: true });
+    if (!before.isFile()) throw new NotARegularFile(path);
+    const { sha256, size } = isGzip(path) ? await hashGzip(file) : await hashPlain(file);
+    const after = await file.stat({ bigint: true });
+    if (changed(before, after)) throw new FileChanged(path);
+    return {
+      sha256,
+      size,
+      whole: undefined,
+      openAt: (offset) => Promise.resolve(isGzip(path) ? gzipReader(file, offset) : plainReader(file, offset)),
+      close: () => file.close(),
+    };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+function isGzip(path: string): boolean {
+  return /\.gz$/i.test(path);
+}
+
+function changed(before: BigIntStats, after: BigIntStats): boolean {
+  return before.size !== after.size || before.mtimeNs !== after.mtimeNs;
+}
+
+async function hashPlain(file: FileHandle): Promise<{ sha256: Buffer; size: number }> {
+  const hash = createHash('sha256');
+  const buffer = Buffer.allocUnsafe(HASH_CHUNK_BYTES);
+  let size = 0;
+  for (;;) {
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, size);
+    if (bytesRead === 0) return { sha256: hash.digest(), size };
+    hash.update(buffer.subarray(0, bytesRead));
+    size += bytesRead;
+  }
+}
+
+async function hashGzip(file: FileHandle): Promise<{ sha256: Buffer; size: number }> {
+  const { sha256 } = await hashPlain(file);
+  const reader = gzipReader(file, 0);
+  const buffer = Buffer.allocUnsafe(HASH_CHUNK_BYTES);
+  let size = 0;
+  try {
+    for (let count = -1; count !== 0; size += count) count = await reader.read(buffer);
+  } finally {
+    await reader.close();
+  }
+  return { sha256, size };
+}
+
+function plainReader(file: FileHandle, offset: number): ContentReader {
+  let position = offset;
+  return {
+    read: async (target) => {
+      let filled = 0;
+      while (filled < target.length) {
+        const { bytesRead } = await file.read(target, filled, target.length - filled, position);
+        if (bytesRead === 0) break;
+        filled += bytesRead;
+        position += bytesRead;
+      }
+      return filled;
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+function gzipReader(file: FileHandle, offset: number): ContentReader {
+  const source = file.createReadStream({ start: 0, autoClose: false });
+  const stream = source.pipe(createGunzip());
+  source.on('error', (error) => stream.destroy(error));
+  const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  let rest: Buffer = Buffer.alloc(0);
+  let toSkip = offset;
+  const refill = async (): Promise<boolean> => {
+    try {
+      const next = await chunks.next();
+      if (next.done === true) return false;
+      const skipped = Math.min(toSkip, next.value.length);
+      toSkip -= skipped;
+      rest = next.value.subarray(skipped);
+      return true;
+    } catch (error) {
+      throw gzipFault(error);
+    }
+  };
+  return {
+    read: async (target) => {
+      let filled = 0;
+      while (filled < target.length && (rest.length > 0 || (await refill()))) {
+        const count = rest.copy(target, filled);
+        rest = rest.subarray(count);
+        filled += count;
+      }
+      return filled;
+    },
+    close: async () => {
+      source.destroy();
+      stream.destroy();
+      await Promise.resolve();
+    },
+  };
+}
+
+/** zlib's own errors mean that the file is cut short or damaged; errors of the file system go up as they are. */
+function gzipFault(error: unknown): unknown {
+  if (errnoOf(error) !== undefined && errnoOf(error) !== 'Z_BUF_ERROR') return error;
+  return new UnreadableFile('the gzip data is cut short or damaged', { cause: error });
+}

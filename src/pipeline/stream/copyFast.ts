@@ -1,0 +1,39 @@
+import { finished } from 'node:stream/promises';
+import copyFrom from 'pg-copy-streams';
+import type { Connection } from '../../core/db/client.js';
+import { LF } from '../../core/csv/bytes.js';
+import type { Batch } from './batch.js';
+
+/** Bytes given to the socket at once: large enough to be cheap, small enough that the server starts at once. */
+const CHUNK_BYTES = 256 * 1024;
+
+/**
+ * Sends the files' own bytes to COPY, unparsed.
+ * @returns the rows the server counted.
+ */
+export async function copyFast(connection: Connection, batch: Batch): Promise<number> {
+  return await copyBytes(connection, `copy public.events (${batch.columns.join(', ')}) from stdin (format csv)`, batch.parts.map(({ body }) => body));
+}
+
+/** Runs one COPY … FROM STDIN over these pieces; a piece without a line break at its end gets one. */
+export async function copyBytes({ client }: Connection, sql: string, pieces: readonly Buffer[]): Promise<number> {
+  const copy = client.query(copyFrom.from(sql, { highWaterMark: 2 * CHUNK_BYTES }));
+  // The server may refuse the data while we still write: then `done` rejects and the writing stops.
+  const refused = new AbortController();
+  const done = finished(copy);
+  done.catch(() => refused.abort());
+  for (const piece of pieces) {
+    for (let at = 0; at < piece.length && !refused.signal.aborted; at += CHUNK_BYTES) {
+      if (!copy.write(piece.subarray(at, at + CHUNK_BYTES))) await drained(copy, done);
+    }
+    if (piece.length > 0 && piece.at(-1) !== LF && !refused.signal.aborted) copy.write('\n');
+  }
+  if (!refused.signal.aborted) copy.end();
+  await done;
+  return copy.rowCount;
+}
+
+async function drained(copy: NodeJS.WritableStream, done: Promise<void>): Promise<void> {
+  const drain = new Promise<void>((resolve) => copy.once('drain', resolve));
+  await Promise.race([drain, done.catch(() => undefined)]);
+}

@@ -1,0 +1,163 @@
+import type { Connection } from '../../core/db/client.js';
+import type { BatchPart, ByteRange, RowCounts } from './batch.js';
+
+/** What the ledger knows of a content. */
+export interface LedgerFile {
+  readonly fileId: number;
+  readonly name: string;
+  readonly committedOffset: number;
+  readonly committedLines: number;
+  readonly state: 'loading' | 'loaded' | 'quarantined';
+  readonly reason: string | null;
+  /** The batch that loaded its last range, if any. */
+  readonly lastBatchId: number | null;
+  readonly rejected: number;
+  readonly read: number;
+}
+
+/** Thrown when a range was committed by somebody else meanwhile: roll back and read the ledger again. */
+export class CompareAndSetLost extends Error {}
+
+/** The ledger's rows of these contents, by hexadecimal SHA-256. */
+export async function readLedger({ client }: Connection, sha256s: readonly Buffer[]): Promise<Map<string, LedgerFile>> {
+  const { rows } = await client.query<LedgerFile & { sha256: Buffer }>(
+    `select f.sha256, f.file_id as "fileId", f.name, f.committed_offset as "committedOffset", f.committed_lines as "committedLines",
+            f.state, f.reason, f.rows_rejected as rejected, f.rows_read as read,
+            (select r.batch_id from ecompipe.batch_ranges r where r.file_id = f.file_id order by r.start_offset desc limit 1) as "lastBatchId"
+     from ecompipe.files f
+     where f.sha256 = any ($1)`,
+    [sha256s],
+  );
+  return new Map(rows.map((row) => [row.sha256.toString('hex'), row]));
+}
+
+export interface FileIdentity {
+  readonly sha256: Buffer;
+  readonly name: string;
+  readonly size: number;
+}
+
+/**
+ * Enters contents that the ledger has not seen; says which of them are new, by hexadecimal SHA-256. Waits for another
+ * transaction that is entering the same content at this moment.
+ */
+export async function registerFiles({ client }: Connection, files: readonly FileIdentity[]): Promise<Map<string, number>> {
+  const { rows } = await client.query<{ sha256: Buffer; fileId: number }>(
+    `insert into ecompipe.files (sha256, name, size)
+     select * from unnest ($1::bytea[], $2::text[], $3::bigint[])
+     on conflict (sha256) do nothing
+     returning sha256, file_id as "fileId"`,
+    [files.map((file) => file.sha256), files.map((file) => storableName(file.name)), files.map((file) => file.size)],
+  );
+  return new Map(rows.map((row) => [row.sha256.toString('hex'), row.fileId]));
+}
+
+/** Notes that contents which are in the ledger came once more. */
+export async function noteRedeliveries({ client }: Connection, files: readonly { readonly fileId: number; readonly name: string }[]): Promise<void> {
+  await client.query('insert into ecompipe.redeliveries (file_id, name) select * from unnest ($1::bigint[], $2::text[])', [
+    files.map((file) => file.fileId),
+    files.map((file) => storableName(file.name)),
+  ]);
+}
+
+/** Notes that a content can't be read at all. */
+export async function noteQuarantine({ client }: Connection, file: FileIdentity, reason: string): Promise<void> {
+  await client.query(
+    `insert into ecompipe.files (sha256, name, size, state, reason, finished_at)
+     values ($1, $2, $3, 'quarantined', $4, clock_timestamp())
+     on conflict (sha256) do nothing`,
+    [file.sha256, storableName(file.name), file.size, reason],
+  );
+}
+
+export interface CommittedPart {
+  readonly fileId: number;
+  readonly part: BatchPart;
+  readonly counts: RowCounts;
+}
+
+export interface BatchEntry {
+  readonly batchId: number;
+  readonly loadPath: 'fast' | 'slow';
+  readonly startedAt: Date;
+  readonly parts: readonly CommittedPart[];
+}
+
+/**
+ * Writes a batch into the ledger and advances its files, each by compare-and-set from the range's start to its end.
+ * @throws CompareAndSetLost when any of them did not stand at the range's start; the caller's transaction must roll back.
+ */
+export async function writeLedger({ client }: Connection, entry: BatchEntry): Promise<FileTotals[]> {
+  const { parts } = entry;
+  const column = (value: (part: CommittedPart) => number): number[] => parts.map(value);
+  const { rows } = await client.query<FileTotals>(LEDGER_SQL, [
+    entry.batchId,
+    entry.loadPath,
+    entry.startedAt,
+    column(({ fileId }) => fileId),
+    column(({ part }) => part.startOffset),
+    column(({ part }) => part.endOffset),
+    column(({ part }) => part.firstLine),
+    column(({ part }) => part.lines),
+    column(({ counts }) => counts.read),
+    column(({ counts }) => counts.inserted),
+    column(({ counts }) => counts.duplicate),
+    column(({ counts }) => counts.rejected),
+    parts.map(({ part }) => part.isLast),
+  ]);
+  if (rows.length !== parts.length) throw new CompareAndSetLost(`${rows.length} of ${parts.length} ranges advanced`);
+  return rows;
+}
+
+/** What a file has had so far, this batch included. */
+export interface FileTotals {
+  readonly fileId: number;
+  readonly read: number;
+  readonly rejected: number;
+}
+
+/** The range that starts here, if it is committed: by which batch, and with what counts. */
+export async function findCommittedRange({ client }: Connection, fileId: number, part: ByteRange): Promise<{ batchId: number; counts: RowCounts } | undefined> {
+  const { rows } = await client.query<RowCounts & { batchId: number }>(
+    `select batch_id as "batchId", rows_read as read, rows_inserted as inserted, rows_duplicate as duplicate, rows_rejected as rejected
+     from ecompipe.batch_ranges
+     where file_id = $1 and start_offset = $2 and end_offset = $3`,
+    [fileId, part.startOffset, part.endOffset],
+  );
+  const [row] = rows;
+  return row === undefined ? undefined : { batchId: row.batchId, counts: { read: row.read, inserted: row.inserted, duplicate: row.duplicate, rejected: row.rejected } };
+}
+
+const LEDGER_SQL = `
+  with part as (
+    select *
+    from unnest ($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[])
+      as p (file_id, start_offset, end_offset, first_line, lines, rows_read, rows_inserted, rows_duplicate, rows_rejected, is_last)
+  ), batch as (
+    insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes)
+    select $1, 'native', $2, $3, sum(rows_read), sum(rows_inserted), sum(rows_duplicate), sum(rows_rejected), sum(end_offset - start_offset)
+    from part
+  ), range as (
+    insert into ecompipe.batch_ranges (batch_id, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected)
+    select $1, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected
+    from part
+  ), advanced as (
+    update ecompipe.files f
+    set committed_offset = p.end_offset,
+        committed_lines  = f.committed_lines + p.lines,
+        rows_read        = f.rows_read + p.rows_read,
+        rows_inserted    = f.rows_inserted + p.rows_inserted,
+        rows_duplicate   = f.rows_duplicate + p.rows_duplicate,
+        rows_rejected    = f.rows_rejected + p.rows_rejected,
+        state            = case when p.is_last then 'loaded' else 'loading' end,
+        finished_at      = case when p.is_last then clock_timestamp() end
+    from part p
+    where f.file_id = p.file_id and f.committed_offset = p.start_offset and f.state = 'loading'
+    returning f.file_id, f.rows_read, f.rows_rejected
+  )
+  select file_id as "fileId", rows_read as read, rows_rejected as rejected from advanced`;
+
+/** PostgreSQL's text has no NUL, and neither has a file name; anything else goes as it is. */
+function storableName(name: string): string {
+  return name.replaceAll('\0', '');
+}

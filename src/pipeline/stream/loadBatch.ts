@@ -1,0 +1,139 @@
+import type { Connection } from '../../core/db/client.js';
+import { classifyError } from '../../core/db/sqlState.js';
+import { addCounts, NO_ROWS, type Batch, type BatchPart, type RowCounts } from './batch.js';
+import { copyFast } from './copyFast.js';
+import { CompareAndSetLost, readLedger, registerFiles, writeLedger, type CommittedPart, type FileTotals, type LedgerFile } from './ledger.js';
+import type { LoadPathChoice } from './loadPath.js';
+import { isRace, loadSlow } from './slow/loadSlow.js';
+import type { EventRules } from './slow/rules.js';
+
+/** How long a load waits for a row lock, in milliseconds, before it looks whether it is part of a deadlock (see CommitOrder). */
+const LOCK_TIMEOUT_MS = 500;
+
+export interface LoadContext {
+  readonly rules: EventRules;
+  readonly choice: LoadPathChoice;
+  /** Called before the ledger is written; waits for the batches before this one. */
+  readonly turn: () => Promise<void>;
+  /** Called with a file's totals before the commit; throws when there are too many rejects. */
+  readonly assertLimit: (part: BatchPart, totals: FileTotals) => void;
+  /** Called with each batch id before anything is sent under it: an unknown commit outcome is settled by it. */
+  readonly attempting: (batchId: number) => void;
+}
+
+/** A batch that is in the table now. */
+export interface CommittedBatch {
+  readonly batchId: number;
+  readonly loadPath: 'fast' | 'slow';
+  readonly parts: readonly CommittedPart[];
+  readonly counts: RowCounts;
+  readonly durationMs: number;
+}
+
+export interface LoadResult {
+  /** Undefined when no part was left to load. */
+  readonly committed: CommittedBatch | undefined;
+  /** Parts whose content the ledger knew already; nothing was loaded for them. */
+  readonly known: readonly { readonly part: BatchPart; readonly file: LedgerFile }[];
+}
+
+/** The fast path can't take this batch; its transaction is rolled back and the slow path goes on. */
+class FastPathFailed extends Error {}
+
+/**
+ * Loads one batch in one transaction: enter the files, COPY, ledger, commit. The fast path comes first; where COPY
+ * refuses the data, or counts other rows than we did, the transaction rolls back and the slow path does it again.
+ * @throws CompareAndSetLost when another process committed one of the ranges; anything else that the database throws.
+ */
+export async function loadBatch(connection: Connection, batch: Batch, context: LoadContext): Promise<LoadResult> {
+  const plain = batch.parts.every((part) => part.plain);
+  if (plain && !context.choice.skipFast()) {
+    try {
+      const result = await loadInTransaction(connection, batch, context, 'fast');
+      context.choice.fastSucceeded();
+      return result;
+    } catch (error) {
+      if (!(error instanceof FastPathFailed)) throw error;
+      context.choice.fastFailed();
+    }
+  }
+  return await loadInTransaction(connection, batch, context, 'slow');
+}
+
+async function loadInTransaction(connection: Connection, batch: Batch, context: LoadContext, loadPath: 'fast' | 'slow'): Promise<LoadResult> {
+  const startedAt = new Date();
+  try {
+    const batchId = await begin(connection);
+    context.attempting(batchId);
+    const { parts, fileIds, known } = await resolveFiles(connection, batch);
+    if (parts.length === 0) {
+      await connection.client.query('rollback');
+      return { committed: undefined, known };
+    }
+    const remaining = { columns: batch.columns, parts };
+    const counts = loadPath === 'fast' ? await loadFast(connection, remaining) : await loadSlow(connection, remaining, fileIds, batchId, context.rules);
+    await context.turn();
+    const entries = parts.map((part, index) => ({ part, fileId: fileIds[index] ?? 0, counts: counts[index] ?? NO_ROWS }));
+    const totals = await writeLedger(connection, { batchId, loadPath, startedAt, parts: entries });
+    for (const total of totals) {
+      const entry = entries.find(({ fileId }) => total.rejected > 0 && fileId === total.fileId);
+      if (entry !== undefined) context.assertLimit(entry.part, total);
+    }
+    await connection.client.query('commit');
+    return { committed: { batchId, loadPath, parts: entries, counts: counts.reduce(addCounts, NO_ROWS), durationMs: Date.now() - startedAt.getTime() }, known };
+  } catch (error) {
+    await connection.client.query('rollback').catch(() => undefined);
+    if (RANGE_KEYS.has((error as { constraint?: string }).constraint ?? '')) throw new CompareAndSetLost('the range is committed already', { cause: error });
+    throw error;
+  }
+}
+
+/** Keys of the ledger that only a second commit of the same range can violate. */
+const RANGE_KEYS: ReadonlySet<string> = new Set(['batch_ranges_pkey', 'rejected_rows_once', 'duplicate_rows_pkey']);
+
+async function begin({ client }: Connection): Promise<number> {
+  const results = (await client.query(`
+    begin;
+    set local lock_timeout = ${LOCK_TIMEOUT_MS};
+    select set_config('ecompipe.batch_id', nextval('ecompipe.batches_batch_id_seq')::text, true) as id`)) as unknown as { rows: { id: string }[] }[];
+  return Number(results.at(-1)?.rows[0]?.id);
+}
+
+/** Enters whole files into the ledger, in this transaction, and sets those aside that it knows already. */
+async function resolveFiles(connection: Connection, batch: Batch): Promise<{ parts: BatchPart[]; fileIds: number[]; known: LoadResult['known'] }> {
+  const unregistered = batch.parts.filter((part) => part.fileId === undefined);
+  const registered = unregistered.length === 0 ? new Map<string, number>() : await registerFiles(connection, unregistered.map(({ sha256, name, fileSize }) => ({ sha256, name, size: fileSize })));
+  const rest = unregistered.filter((part) => !registered.has(part.sha256.toString('hex')));
+  const ledger = rest.length === 0 ? new Map<string, LedgerFile>() : await readLedger(connection, rest.map((part) => part.sha256));
+  const parts: BatchPart[] = [];
+  const fileIds: number[] = [];
+  const known: { part: BatchPart; file: LedgerFile }[] = [];
+  for (const part of batch.parts) {
+    const key = part.sha256.toString('hex');
+    const file = ledger.get(key);
+    const fileId = part.fileId ?? registered.get(key) ?? (file?.state === 'loading' && file.committedOffset === part.startOffset ? file.fileId : undefined);
+    if (fileId !== undefined) {
+      parts.push(part);
+      fileIds.push(fileId);
+    } else if (file !== undefined) known.push({ part, file });
+    else throw new CompareAndSetLost(`the ledger entry of ${part.name} went away`);
+  }
+  return { parts, fileIds, known };
+}
+
+async function loadFast(connection: Connection, batch: Batch): Promise<RowCounts[]> {
+  try {
+    const copied = await copyFast(connection, batch);
+    const counted = batch.parts.reduce((sum, part) => sum + part.rows, 0);
+    if (copied !== counted) throw new FastPathFailed(`COPY saw ${copied} rows, we counted ${counted}`);
+    return batch.parts.map((part) => ({ ...NO_ROWS, read: part.rows, inserted: part.rows }));
+  } catch (error) {
+    if (classifyError(error) === 'row') throw new FastPathFailed('COPY refused the data', { cause: error });
+    throw error;
+  }
+}
+
+/** The batch met another transaction, or its own file's next range: worth doing again at once, and no fault of anyone. */
+export function isContention(error: unknown): boolean {
+  return isRace(error) || (error as { code?: string }).code === '55P03' || (error as { code?: string }).code === '40P01';
+}
