@@ -1,0 +1,111 @@
+import { lstatSync, type Dirent } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { isAtomicallyPublished, isLoadableName, isUnfinishedName } from '../../core/files/names.js';
+import { Breather } from '../../core/runtime/breather.js';
+import type { MoveEvent, MoveSettings, SkipReason } from './events.js';
+import type { Failures } from './failures.js';
+import { Settling } from './settling.js';
+
+/** What one look at `from` found. */
+export interface Scan {
+  /** Finished files, by name; our generator's names sort by time. */
+  readonly ready: readonly string[];
+  /** Files that may become ready by waiting: still to settle. */
+  readonly settling: readonly string[];
+  /** Monotonic time at which a settling or failed file is due for another look. */
+  readonly nextDueMs: number;
+}
+
+/** Finds the files in `from` that can be moved now. The listing is the truth; nothing is remembered that it doesn't show. */
+export class Candidates {
+  private readonly settling: Settling;
+  private readonly told = new Map<string, SkipReason>();
+  private snapshot: ReadonlySet<string> | undefined;
+
+  constructor(
+    private readonly settings: MoveSettings,
+    private readonly failures: Failures,
+    private readonly emit: (event: MoveEvent) => void,
+  ) {
+    this.settling = new Settling(settings.settleMs);
+  }
+
+  /** From the next scan on, only what that one lists: so that a drain ends although producers go on. */
+  private limitTo(entries: readonly Dirent[]): readonly Dirent[] {
+    this.snapshot ??= new Set(entries.map((entry) => entry.name));
+    const { snapshot } = this;
+    return entries.filter((entry) => snapshot.has(entry.name));
+  }
+
+  async scan(draining: boolean): Promise<Scan> {
+    const listed = await readdir(this.settings.from, { withFileTypes: true });
+    this.forgetMissing(new Set(listed.map((entry) => entry.name)));
+    const ready: string[] = [];
+    const settling: string[] = [];
+    let nextDueMs = Infinity;
+    const breather = new Breather();
+    for (const entry of draining ? this.limitTo(listed) : listed) {
+      if (breather.isDue) await breather.rest();
+      if (!this.isCandidate(entry)) continue;
+      const { name } = entry;
+      const retryAtMs = this.failures.retryAt(name);
+      if (draining ? this.failures.has(name) : retryAtMs > performance.now()) {
+        nextDueMs = Math.min(nextDueMs, retryAtMs);
+      } else if (isAtomicallyPublished(name)) {
+        ready.push(name);
+      } else {
+        const verdict = this.lookAt(name);
+        if (verdict === 'ready') ready.push(name);
+        if (verdict === 'settling') {
+          settling.push(name);
+          nextDueMs = Math.min(nextDueMs, this.settling.dueAt(name));
+        }
+      }
+    }
+    return { ready: ready.sort(), settling, nextDueMs };
+  }
+
+  /** By the listing alone: what isn't a regular file is never opened or even looked at. */
+  private isCandidate(entry: Dirent): boolean {
+    if (isUnfinishedName(entry.name)) return false;
+    if (!isLoadableName(entry.name)) {
+      if (entry.isFile()) this.skip(entry.name, 'otherEnding');
+      return false;
+    }
+    if (!entry.isFile()) this.skip(entry.name, 'notRegular');
+    return entry.isFile();
+  }
+
+  private lookAt(name: string): 'ready' | 'settling' | 'skipped' {
+    const nowMs = performance.now();
+    if (this.settling.dueAt(name) > nowMs) return 'settling';
+    let stats;
+    try {
+      stats = lstatSync(path.join(this.settings.from, name), { bigint: true });
+    } catch {
+      // Gone or unreadable: moving it will tell, and report it.
+      return 'ready';
+    }
+    if (stats.size === 0n) {
+      this.skip(name, 'empty');
+      return 'skipped';
+    }
+    this.told.delete(name);
+    const verdict = this.settling.look(name, stats, nowMs);
+    if (verdict === 'changed') this.emit({ type: 'fileWaiting', name, settleMs: this.settings.settleMs });
+    return verdict === 'finished' ? 'ready' : 'settling';
+  }
+
+  private skip(name: string, reason: SkipReason): void {
+    if (this.told.get(name) === reason) return;
+    this.told.set(name, reason);
+    this.emit({ type: 'fileSkipped', name, reason });
+  }
+
+  private forgetMissing(listed: ReadonlySet<string>): void {
+    this.settling.keepOnly(listed);
+    this.failures.keepOnly(listed);
+    for (const name of this.told.keys()) if (!listed.has(name)) this.told.delete(name);
+  }
+}

@@ -1,0 +1,38 @@
+import { constants } from 'node:fs';
+import { access, mkdir, readdir, realpath, stat } from 'node:fs/promises';
+import { removeStaleTemporaries } from '../../core/files/temporary.js';
+import { isLoadableName } from '../../core/files/names.js';
+import { errnoOf, FileError, UsageError, withFileErrors } from '../../core/runtime/errors.js';
+import type { MoveSettings } from './events.js';
+
+/**
+ * Creates `to`, and makes sure that files can be taken from `from` and put there.
+ *
+ * @returns the temporary files of killed movers that were removed from `to`.
+ * @throws FileError when one of them can't be used (exit 74, or 77 without permission).
+ * @throws UsageError when both are one directory.
+ */
+export async function prepareDirectories({ from, to }: MoveSettings): Promise<readonly string[]> {
+  const { R_OK, W_OK, X_OK } = constants;
+  await withFileErrors('take files from', from, async () => {
+    if (!(await stat(from)).isDirectory()) throw new FileError(from, 'ENOTDIR', { what: `cannot take files from ${from}`, why: 'it is not a directory', hint: 'name a directory' });
+    await access(from, R_OK | W_OK | X_OK);
+  });
+  return await withFileErrors('put files into', to, async () => {
+    await mkdir(to, { recursive: true });
+    await access(to, R_OK | W_OK | X_OK);
+    if ((await realpath(from)) === (await realpath(to))) throw new UsageError([`--from and --to are the same directory: ${to}`]);
+    return await removeStaleTemporaries(to);
+  });
+}
+
+/** How many files stand in `to` for the loader. */
+export async function countBacklog(to: string): Promise<number> {
+  try {
+    const entries = await readdir(to, { withFileTypes: true });
+    return entries.filter((entry) => entry.isFile() && isLoadableName(entry.name)).length;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return 0;
+    throw error;
+  }
+}

@@ -1,0 +1,144 @@
+import { DirectoryWatch } from '../../core/files/directoryWatch.js';
+import { asFileError, EcompipeError, EXIT } from '../../core/runtime/errors.js';
+import type { StageContext } from '../../core/runtime/stage.js';
+import { Bell, pause } from '../../core/runtime/wait.js';
+import { Candidates, type Scan } from './candidates.js';
+import { countBacklog, prepareDirectories } from './directories.js';
+import type { MoveEvent, MoveResult, MoveSettings } from './events.js';
+import { Failures } from './failures.js';
+import { moveFiles } from './moveFiles.js';
+
+/** How many settling times a draining mover waits for files that keep changing before it leaves them to the next run. */
+const DRAIN_PATIENCE = 10;
+
+/** A draining mover could not move some files; each is still in `from`. Exit 77 when permissions are all it takes, else 74. */
+export class FilesNotMovedError extends EcompipeError {
+  override readonly name = 'FilesNotMovedError';
+  constructor(
+    readonly failures: readonly { readonly name: string; readonly error: EcompipeError }[],
+    readonly result: MoveResult,
+  ) {
+    super(failures.every(({ error }) => error.exitCode === EXIT.permission) ? EXIT.permission : EXIT.io, {
+      what: failures.length === 1 ? 'one file could not be moved' : `${failures.length} files could not be moved`,
+      why: failures.map(({ error }) => error.message).join('\n  '),
+      done: `they are where they were; ${result.filesMoved} others were moved`,
+      cause: failures[0]?.error,
+    });
+  }
+}
+
+/**
+ * Publishes finished files from one directory to another until stopped, or until what `from` holds is moved when
+ * draining. A file is moved whole or not at all, never over another one, and can be killed at any moment.
+ *
+ * @throws FileError when a directory can't be used at the start, or `from` can't be listed while draining.
+ * @throws FilesNotMovedError at the end of a drain that had to leave files.
+ */
+export async function runMove(settings: MoveSettings, context: StageContext<MoveEvent>): Promise<MoveResult> {
+  for (const name of await prepareDirectories(settings)) context.emit({ type: 'temporaryRemoved', name });
+  return await new Mover(settings, context).run();
+}
+
+/** One loop, so one pass at a time: look, move what is ready, wait for a notice, a due time or the poll interval. */
+class Mover {
+  private readonly bell = new Bell();
+  private readonly failures = new Failures();
+  private readonly candidates: Candidates;
+  private readonly moved = { files: 0, bytes: 0 };
+  private drainStartMs: number | undefined;
+  private isMissing = false;
+  private isBacklogFull = false;
+
+  constructor(
+    private readonly settings: MoveSettings,
+    private readonly context: StageContext<MoveEvent>,
+  ) {
+    this.candidates = new Candidates(settings, this.failures, context.emit);
+  }
+
+  async run(): Promise<MoveResult> {
+    const { from, to, maxBacklog } = this.settings;
+    const watches = [from, ...(maxBacklog === undefined ? [] : [to])].map((directory) => new DirectoryWatch(directory, this.bell.ring));
+    try {
+      while (!this.context.stop.aborted) {
+        for (const watch of watches) watch.renew();
+        const startMs = performance.now();
+        const scan = await this.scan();
+        const filesBefore = this.moved.files;
+        const movedAll = await this.moveReady(scan.ready);
+        const settling = this.isPatient() ? scan.settling : [];
+        if (this.drainStartMs !== undefined && movedAll && settling.length === 0) return this.finish(scan.settling);
+        // More may have come meanwhile, and not every file system tells.
+        if (movedAll && this.moved.files > filesBefore) continue;
+        await this.wait(scan.nextDueMs, performance.now() - startMs);
+      }
+      return this.finish([]);
+    } finally {
+      for (const watch of watches) watch.close();
+    }
+  }
+
+  /** What can be moved now. A directory that is gone for now holds nothing, unless we drain: then it is an error. */
+  private async scan(): Promise<Scan> {
+    const { drain, emit } = this.context;
+    const { from } = this.settings;
+    if (drain.aborted && this.drainStartMs === undefined) {
+      this.drainStartMs = performance.now();
+      // Whatever failed gets its last chance now, not when its back-off ends.
+      this.failures.clear();
+    }
+    try {
+      const scan = await this.candidates.scan(this.drainStartMs !== undefined);
+      if (this.isMissing) emit({ type: 'directoryBack', directory: from });
+      this.isMissing = false;
+      return scan;
+    } catch (cause) {
+      const error = asFileError(cause, 'list', from);
+      if (!(error instanceof EcompipeError) || drain.aborted) throw error;
+      if (!this.isMissing) emit({ type: 'directoryMissing', directory: from, error });
+      this.isMissing = true;
+      return { ready: [], settling: [], nextDueMs: Infinity };
+    }
+  }
+
+  /** @returns whether the backlog left room for all of them. */
+  private async moveReady(ready: readonly string[]): Promise<boolean> {
+    const { to, maxBacklog } = this.settings;
+    let waiting = ready;
+    while (waiting.length > 0 && !this.context.stop.aborted) {
+      const backlog = maxBacklog === undefined ? 0 : await countBacklog(to);
+      const room = Math.max(0, (maxBacklog ?? Infinity) - backlog);
+      if (maxBacklog !== undefined && room === 0) {
+        if (!this.isBacklogFull) this.context.emit({ type: 'backlogFull', backlog, maxBacklog });
+        this.isBacklogFull = true;
+        return false;
+      }
+      this.isBacklogFull = false;
+      const moved = await moveFiles(waiting.slice(0, room), this.settings, this.context, this.failures);
+      this.moved.files += moved.files;
+      this.moved.bytes += moved.bytes;
+      waiting = waiting.slice(room);
+    }
+    return true;
+  }
+
+  private isPatient(): boolean {
+    return this.drainStartMs === undefined || performance.now() - this.drainStartMs < DRAIN_PATIENCE * this.settings.settleMs;
+  }
+
+  private async wait(nextDueMs: number, lookedForMs: number): Promise<void> {
+    const { stop, drain } = this.context;
+    const signals = drain.aborted ? [stop] : [stop, drain];
+    // Every change rings the bell, our own too. Resting as long as the look took keeps a directory of 100,000 files in
+    // which much happens from taking a whole core.
+    await pause(lookedForMs, ...signals);
+    await this.bell.wait(Math.max(0, Math.min(this.settings.pollIntervalMs, nextDueMs - performance.now())), ...signals);
+  }
+
+  private finish(filesStillWritten: readonly string[]): MoveResult {
+    const result = { filesMoved: this.moved.files, bytesMoved: this.moved.bytes, filesStillWritten };
+    const failures = this.failures.all();
+    if (this.drainStartMs !== undefined && !this.context.stop.aborted && failures.length > 0) throw new FilesNotMovedError(failures, result);
+    return result;
+  }
+}
