@@ -1,5 +1,6 @@
 import type { AnyCommand } from './command.js';
 import { migrate } from './migrate.js';
+import { move } from './move.js';
 
 /** All commands, in the order of `--help`. */
-export const commands: readonly AnyCommand[] = [migrate];
+export const commands: readonly AnyCommand[] = [move, migrate];

@@ -21,10 +21,11 @@ export async function moveFiles(names: readonly string[], settings: MoveSettings
   const moved: Moved = { files: 0, bytes: 0 };
   const breather = new Breather();
   const queue = names.values();
+  const isStopped = (): boolean => context.stop.aborted;
   const mover = async (): Promise<void> => {
     for (const name of queue) {
       if (breather.isDue) await breather.rest();
-      if (context.stop.aborted) return;
+      if (isStopped()) return;
       try {
         const done = await moveFile(name, settings, context.stop);
         failures.forget(name);
@@ -33,7 +34,7 @@ export async function moveFiles(names: readonly string[], settings: MoveSettings
         moved.bytes += done.bytes;
         context.emit({ type: 'fileMoved', name, ...done });
       } catch (error) {
-        if (context.stop.aborted) return;
+        if (isStopped()) return;
         const explained = asFileError(error, 'move', path.join(settings.from, name));
         if (!(explained instanceof EcompipeError)) throw explained;
         const { attempt, retryInMs } = failures.record(name, explained, performance.now());

@@ -1,0 +1,26 @@
+import { defineCommand } from './command.js';
+import { moveSettings } from './settings.js';
+
+/** Only matters where the system doesn't tell about new files (network file systems). */
+const POLL_INTERVAL_MS = 1000;
+
+export const move = defineCommand({
+  name: 'move',
+  summary: 'publish finished files from incoming/ to processing/',
+  settings: moveSettings,
+  examples: [
+    ['ecompipe move', 'move files from data/incoming to data/processing until stopped'],
+    ['ecompipe move --once --from /srv/ftp/shop', 'move what is there and exit'],
+    ['ecompipe move --max-backlog 1000', 'wait while 1000 files are not loaded yet'],
+  ],
+  run: async ({ once, ...settings }, { log, stop }) => {
+    const [{ runMove }, { createMoveEventLogger }] = await Promise.all([import('../pipeline/move/runMove.js'), import('../pipeline/move/logEvents.js')]);
+    const drain = once ? AbortSignal.abort() : new AbortController().signal;
+    const result = await runMove({ ...settings, pollIntervalMs: POLL_INTERVAL_MS }, { stop, drain, log, emit: createMoveEventLogger(log) });
+    const left = result.filesStillWritten.length;
+    return {
+      json: result,
+      text: `moved ${result.filesMoved} files (${result.bytesMoved} bytes)${left === 0 ? '' : `; left ${left} that are still being written: ${result.filesStillWritten.join(', ')}`}`,
+    };
+  },
+});
