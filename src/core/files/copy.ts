@@ -1,6 +1,5 @@
 import { constants, type BigIntStats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import { pipeline } from 'node:stream/promises';
 import { errnoOf, FileError } from '../runtime/errors.js';
 
 const BUFFER_BYTES = 1024 * 1024;
@@ -20,8 +19,7 @@ export async function copyDurably(source: string, target: string, signal?: Abort
     if (!before.isFile()) throw new FileError(source, 'EINVAL', { what: `cannot copy ${source}`, why: 'it is not a regular file' });
     const output = await open(target, 'wx', Number(before.mode & 0o777n));
     try {
-      const reading = input.createReadStream({ autoClose: false, highWaterMark: BUFFER_BYTES });
-      await pipeline(reading, output.createWriteStream({ autoClose: false }), { signal });
+      await copyBytes(input, output, signal);
       await output.utimes(Number(before.atimeMs) / 1000, Number(before.mtimeMs) / 1000);
       await output.sync();
     } finally {
@@ -33,6 +31,18 @@ export async function copyDurably(source: string, target: string, signal?: Abort
     return before;
   } finally {
     await input.close();
+  }
+}
+
+async function copyBytes(input: FileHandle, output: FileHandle, signal: AbortSignal | undefined): Promise<void> {
+  const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  for (let position = 0; ; ) {
+    signal?.throwIfAborted();
+    const length = await readFully(input, buffer, BUFFER_BYTES, position);
+    if (length === 0) return;
+    // write(2) may take less than it is given, as when the disk gets full; the rest then fails with the reason.
+    for (let written = 0; written < length; ) written += (await output.write(buffer, written, length - written, position + written)).bytesWritten;
+    position += length;
   }
 }
 

@@ -48,6 +48,8 @@ export async function moveWithoutOverwrite(source: string, target: string, signa
           const existing = lookAt(target);
           // Its reader took it away between our two calls: the name is free now.
           if (existing === undefined) continue;
+          // Linux finds that the name is taken before it finds that link can't reach the other file system.
+          if (existing.dev !== moving.dev) return await moveAcross(source, target, signal);
           if (!isSameFile(moving, existing)) return false;
           break;
         }

@@ -10,7 +10,7 @@ export const TEMPORARY_SUFFIX = '.ecompipe-tmp';
 const HOST = hostname().replace(/[^A-Za-z0-9-]/g, '-').slice(0, 32);
 /** Tells this process from an earlier one that had the same pid: in a container it is always the same. */
 const PROCESS_TOKEN = randomBytes(4).toString('hex');
-const OWNER = new RegExp(String.raw`\.([A-Za-z0-9-]*)\.(\d+)-([0-9a-f]{8})-\d+\${TEMPORARY_SUFFIX}$`);
+const OWNER = /\.([A-Za-z0-9-]*)\.(\d+)-([0-9a-f]{8})-\d+\.ecompipe-tmp$/;
 /** Whether a process of another machine or container still lives can't be asked; a day without a write says no. */
 const FOREIGN_AGE_MS = 24 * 60 * 60 * 1000;
 
