@@ -1,5 +1,5 @@
 import { constants, type BigIntStats } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { errnoOf, FileError } from '../runtime/errors.js';
 
 const BUFFER_BYTES = 1024 * 1024;
@@ -10,7 +10,7 @@ const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBL
  * Copies a regular file to a new name with its mode and modification time, and forces it to disk.
  *
  * @returns what the source was; unchanged from the first to the last byte.
- * @throws FileError (EBUSY) when the source was written to meanwhile; the copy is then of no use.
+ * @throws FileError (EBUSY) when the source was written to meanwhile, ENOENT when it is gone; the copy is then of no use.
  */
 export async function copyDurably(source: string, target: string, signal?: AbortSignal): Promise<BigIntStats> {
   const input = await open(source, READ_FLAGS);
@@ -26,6 +26,8 @@ export async function copyDurably(source: string, target: string, signal?: Abort
       await output.close();
     }
     if (!isUnchanged(before, await input.stat({ bigint: true }))) {
+      // Unlinking changes ctime too: when another mover was faster, this throws ENOENT.
+      await lstat(source);
       throw new FileError(source, 'EBUSY', { what: `cannot copy ${source}`, why: 'it was written to meanwhile', done: 'the copy was thrown away' });
     }
     return before;

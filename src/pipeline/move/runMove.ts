@@ -68,8 +68,8 @@ class Mover {
         const movedAll = await this.moveReady(scan.ready);
         const settling = this.isPatient() ? scan.settling : [];
         if (this.drainStartMs !== undefined && movedAll && settling.length === 0) return this.finish(scan.settling);
-        // More may have come meanwhile, and not every file system tells.
-        if (movedAll && this.moved.files > filesBefore) continue;
+        // More may have come meanwhile, and not every file system tells; and of failed files a new look knows when they are due.
+        if (movedAll && (this.moved.files > filesBefore || scan.ready.some((name) => this.failures.has(name)))) continue;
         await this.wait(scan.nextDueMs, performance.now() - startMs);
       }
       return this.finish([]);
