@@ -6,6 +6,7 @@ create table ecompipe.files (
   sha256           bytea  not null unique check (octet_length(sha256) = 32),
   name             text   not null,
   size             bigint not null check (size >= 0),
+  source           text   not null,
   committed_offset bigint not null default 0 check (committed_offset >= 0),
   committed_lines  bigint not null default 0 check (committed_lines >= 0),
   state            text   not null default 'loading' check (state in ('loading', 'loaded', 'quarantined')),
@@ -22,6 +23,7 @@ create table ecompipe.files (
 
 comment on table ecompipe.files is 'Ledger: every file content ever seen, and how far it is committed.';
 comment on column ecompipe.files.committed_offset is 'Bytes of the (decompressed) content whose rows are committed; advanced by compare-and-set.';
+comment on column ecompipe.files.source is 'Device, inode, size and mtime of the file it was first read from: only tells a leftover from a redelivery.';
 comment on column ecompipe.files.committed_lines is 'Physical lines within committed_offset, so that a resumed load knows its line numbers.';
 
 create index files_unfinished on ecompipe.files (file_id) where state = 'loading';
@@ -74,7 +76,8 @@ create index batch_ranges_batch_id on ecompipe.batch_ranges (batch_id);
 
 create table ecompipe.rejected_rows (
   reject_id       bigint generated always as identity primary key,
-  batch_id        bigint not null references ecompipe.batches,
+  -- The batch's own entry is written last, with its sums.
+  batch_id        bigint not null references ecompipe.batches deferrable initially deferred,
   file_id         bigint not null references ecompipe.files,
   line            bigint not null,
   byte_offset     bigint not null,
@@ -93,7 +96,7 @@ comment on table ecompipe.rejected_rows is 'Every source row that public.events 
 
 -- Rows whose event was in the table already, with the same content.
 create table ecompipe.duplicate_rows (
-  batch_id    bigint not null references ecompipe.batches,
+  batch_id    bigint not null references ecompipe.batches deferrable initially deferred,
   file_id     bigint not null references ecompipe.files,
   line        bigint not null,
   byte_offset bigint not null,

@@ -1,6 +1,7 @@
 import type { AnyCommand } from './command.js';
 import { migrate } from './migrate.js';
 import { move } from './move.js';
+import { stream } from './stream.js';
 
 /** All commands, in the order of `--help`. */
-export const commands: readonly AnyCommand[] = [move, migrate];
+export const commands: readonly AnyCommand[] = [move, stream, migrate];

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { isAtomicallyPublished, isLoadableName, isUnfinishedName } from '../../core/files/names.js';
 import { Breather } from '../../core/runtime/breather.js';
 import type { MoveEvent, MoveSettings, SkipReason } from './events.js';
-import type { Failures } from './failures.js';
+import type { Failures } from '../../core/files/failures.js';
 import { Settling } from './settling.js';
 
 /** What one look at `from` found. */

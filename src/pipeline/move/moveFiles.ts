@@ -6,7 +6,7 @@ import { Breather } from '../../core/runtime/breather.js';
 import { asFileError, EcompipeError, errnoOf, FileError } from '../../core/runtime/errors.js';
 import type { StageContext } from '../../core/runtime/stage.js';
 import type { MoveEvent, MoveSettings } from './events.js';
-import type { Failures } from './failures.js';
+import type { Failures } from '../../core/files/failures.js';
 
 /** Files in flight. Within one file system moves are synchronous; across two it keeps small copies going beside a large one. */
 const CONCURRENT_MOVES = 4;

@@ -5,7 +5,7 @@ import { Bell, pause } from '../../core/runtime/wait.js';
 import { Candidates, type Scan } from './candidates.js';
 import { countBacklog, prepareDirectories } from './directories.js';
 import type { MoveEvent, MoveResult, MoveSettings } from './events.js';
-import { Failures } from './failures.js';
+import { Failures } from '../../core/files/failures.js';
 import { moveFiles } from './moveFiles.js';
 
 /** How many settling times a draining mover waits for files that keep changing before it leaves them to the next run. */

@@ -13,6 +13,8 @@ export interface ByteRange {
 /** The rows of one file in a batch: a range of a large file, or a small file whole. */
 export interface BatchPart extends ByteRange {
   readonly name: string;
+  /** Tells the file from another one under the same name. */
+  readonly signature: string;
   readonly sha256: Buffer;
   /** Known for ranges of a file that is in the ledger already; a whole small file is entered by its own batch. */
   readonly fileId: number | undefined;

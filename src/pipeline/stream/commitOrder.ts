@@ -19,7 +19,7 @@ export class CommitOrder {
 
   /** Resolves when all batches before `index` have committed. @throws GaveWay, or what made an earlier batch fail for good. */
   async turn(index: number): Promise<void> {
-    if (this.failure !== undefined) throw this.failure.cause;
+    this.throwIfFailed();
     if (this.isHead(index)) return;
     await new Promise<void>((resolve, reject) => this.waiting.set(index, { resolve, reject }));
   }
@@ -39,6 +39,14 @@ export class CommitOrder {
   fail(cause: unknown): void {
     this.failure ??= { cause };
     this.rejectAll(cause);
+  }
+
+  get failed(): boolean {
+    return this.failure !== undefined;
+  }
+
+  throwIfFailed(): void {
+    if (this.failure !== undefined) throw this.failure.cause;
   }
 
   private rejectAll(error: unknown): void {

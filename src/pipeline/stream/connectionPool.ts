@@ -1,51 +1,51 @@
-import type { Connection } from '../../core/db/client.js';
+import { openConnection, type Connection } from '../../core/db/client.js';
+import { classifyError, sqlStateOf } from '../../core/db/sqlState.js';
 import type { Database } from '../../core/db/target.js';
 
 /** Whose turn it is when a connection becomes free: small files wait for nobody, ranges of large ones can. */
 export type Priority = 'urgent' | 'bulk';
 
-/** A place at the database: one connection at a time, opened when it is needed and replaced when it breaks. */
-export class Lane {
-  private open: Connection | undefined;
-
-  constructor(private readonly database: Database) {}
-
-  async connection(): Promise<Connection> {
-    if (this.open?.broken === true) await this.discard();
-    this.open ??= await this.database.connect();
-    return this.open;
-  }
-
-  /** Gives the connection up: its state is unknown. */
-  async discard(): Promise<void> {
-    const connection = this.open;
-    this.open = undefined;
-    await connection?.close();
-  }
-}
-
-/** A fixed number of lanes, lent to one user at a time. */
+/** A fixed number of connections, each lent to one user at a time, opened when needed and replaced when broken. */
 export class ConnectionPool {
-  private readonly lanes: readonly Lane[];
   private readonly free: Lane[];
+  private readonly lanes: readonly Lane[];
   private readonly queues: Record<Priority, ((lane: Lane) => void)[]> = { urgent: [], bulk: [] };
 
-  constructor(database: Database, size: number) {
-    this.lanes = Array.from({ length: size }, () => new Lane(database));
+  constructor(
+    private readonly database: Database,
+    size: number,
+  ) {
+    this.lanes = Array.from({ length: size }, () => ({ connection: undefined }));
     this.free = [...this.lanes];
   }
 
-  async use<T>(priority: Priority, action: (lane: Lane) => Promise<T>): Promise<T> {
+  /**
+   * Runs an action on a connection, and again, on a fresh one if need be, while it fails for a passing reason.
+   * @param what for messages: what is being done, as `cannot load a.csv`.
+   */
+  async use<T>(priority: Priority, what: string, action: (connection: Connection) => Promise<T>): Promise<T> {
     const lane = this.free.pop() ?? (await new Promise<Lane>((resolve) => this.queues[priority].push(resolve)));
     try {
-      return await action(lane);
+      return await this.database.retry(what, () => this.attempt(lane, action));
     } finally {
       this.release(lane);
     }
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.lanes.map((lane) => lane.discard()));
+    await Promise.all(this.lanes.map(discard));
+  }
+
+  private async attempt<T>(lane: Lane, action: (connection: Connection) => Promise<T>): Promise<T> {
+    if (lane.connection?.broken === true) await discard(lane);
+    lane.connection ??= await openConnection(this.database.settings);
+    try {
+      return await action(lane.connection);
+    } catch (error) {
+      // Without an answer from the server the connection's state is unknown.
+      if (classifyError(error) === 'retry' && sqlStateOf(error) === undefined) await discard(lane);
+      throw error;
+    }
   }
 
   private release(lane: Lane): void {
@@ -53,4 +53,14 @@ export class ConnectionPool {
     if (next === undefined) this.free.push(lane);
     else next(lane);
   }
+}
+
+interface Lane {
+  connection: Connection | undefined;
+}
+
+async function discard(lane: Lane): Promise<void> {
+  const { connection } = lane;
+  lane.connection = undefined;
+  await connection?.close();
 }

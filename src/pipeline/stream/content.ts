@@ -16,10 +16,14 @@ export interface ContentReader {
 export interface Content {
   /** SHA-256 of the file's bytes as delivered (compressed ones for .gz). */
   readonly sha256: Buffer;
+  /** Tells this very file from another one under the same name. */
+  readonly signature: string;
   /** Bytes of the (decompressed) content. */
   readonly size: number;
   /** The whole content, when it fits into one batch. */
   readonly whole: Buffer | undefined;
+  /** Why the bytes as such can't be read (a damaged .gz); size and content mean nothing then. */
+  readonly fault: UnreadableFile | undefined;
   openAt(offset: number): Promise<ContentReader>;
   close(): Promise<void>;
 }
@@ -48,15 +52,20 @@ export function readSmall(path: string, limitBytes: number): Content | undefined
     if (stats.size > limitBytes) return undefined;
     const bytes = Buffer.allocUnsafe(Number(stats.size) + 1);
     let length = 0;
-    for (let count = -1; count !== 0 && length < bytes.length; length += count) count = readSync(descriptor, bytes, length, bytes.length - length, null);
+    for (let count = -1; count !== 0 && length < bytes.length; ) {
+      count = readSync(descriptor, bytes, length, bytes.length - length, null);
+      length += count;
+    }
     if (length !== Number(stats.size)) throw new FileChanged(path);
     const raw = bytes.subarray(0, length);
-    const whole = isGzip(path) ? gunzipWithin(raw, limitBytes) : raw;
+    const { whole, fault } = isGzip(path) ? gunzipWithin(raw, limitBytes) : { whole: raw };
     if (whole === undefined) return undefined;
     return {
       sha256: createHash('sha256').update(raw).digest(),
+      signature: signatureOf(stats),
       size: whole.length,
       whole,
+      fault,
       openAt: () => Promise.reject(new TypeError('a small file is read whole')),
       close: () => Promise.resolve(),
     };
@@ -65,13 +74,13 @@ export function readSmall(path: string, limitBytes: number): Content | undefined
   }
 }
 
-/** The decompressed bytes, or undefined when they are more than one batch. */
-function gunzipWithin(raw: Buffer, limitBytes: number): Buffer | undefined {
+/** The decompressed bytes; `whole` is undefined when they are more than one batch. */
+function gunzipWithin(raw: Buffer, limitBytes: number): { whole: Buffer | undefined; fault?: UnreadableFile } {
   try {
-    return raw.length === 0 ? raw : gunzipSync(raw, { maxOutputLength: limitBytes });
+    return { whole: raw.length === 0 ? raw : gunzipSync(raw, { maxOutputLength: limitBytes }) };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') return undefined;
-    throw gzipFault(error);
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') return { whole: undefined };
+    return { whole: Buffer.alloc(0), fault: damagedGzip(error) };
   }
 }
 
@@ -81,13 +90,15 @@ export async function openLarge(path: string): Promise<Content> {
   try {
     const before = await file.stat({ bigint: true });
     if (!before.isFile()) throw new NotARegularFile(path);
-    const { sha256, size } = isGzip(path) ? await hashGzip(file) : await hashPlain(file);
+    const { sha256, size, fault } = isGzip(path) ? await hashGzip(file) : { ...(await hashPlain(file)), fault: undefined };
     const after = await file.stat({ bigint: true });
-    if (changed(before, after)) throw new FileChanged(path);
+    if (signatureOf(before) !== signatureOf(after)) throw new FileChanged(path);
     return {
       sha256,
+      signature: signatureOf(before),
       size,
       whole: undefined,
+      fault,
       openAt: (offset) => Promise.resolve(isGzip(path) ? gzipReader(file, offset) : plainReader(file, offset)),
       close: () => file.close(),
     };
@@ -101,8 +112,9 @@ function isGzip(path: string): boolean {
   return /\.gz$/i.test(path);
 }
 
-function changed(before: BigIntStats, after: BigIntStats): boolean {
-  return before.size !== after.size || before.mtimeNs !== after.mtimeNs;
+/** ctime is left out: publishing by link and unlink changes it. */
+export function signatureOf(stats: BigIntStats): string {
+  return `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeNs}`;
 }
 
 async function hashPlain(file: FileHandle): Promise<{ sha256: Buffer; size: number }> {
@@ -117,17 +129,20 @@ async function hashPlain(file: FileHandle): Promise<{ sha256: Buffer; size: numb
   }
 }
 
-async function hashGzip(file: FileHandle): Promise<{ sha256: Buffer; size: number }> {
+async function hashGzip(file: FileHandle): Promise<{ sha256: Buffer; size: number; fault: UnreadableFile | undefined }> {
   const { sha256 } = await hashPlain(file);
   const reader = gzipReader(file, 0);
   const buffer = Buffer.allocUnsafe(HASH_CHUNK_BYTES);
   let size = 0;
   try {
-    for (let count = -1; count !== 0; size += count) count = await reader.read(buffer);
+    for (let count = await reader.read(buffer); count > 0; count = await reader.read(buffer)) size += count;
+    return { sha256, size, fault: undefined };
+  } catch (error) {
+    if (error instanceof UnreadableFile) return { sha256, size: 0, fault: error };
+    throw error;
   } finally {
     await reader.close();
   }
-  return { sha256, size };
 }
 
 function plainReader(file: FileHandle, offset: number): ContentReader {
@@ -163,7 +178,7 @@ function gzipReader(file: FileHandle, offset: number): ContentReader {
       rest = next.value.subarray(skipped);
       return true;
     } catch (error) {
-      throw gzipFault(error);
+      throw isFileSystemError(error) ? error : damagedGzip(error);
     }
   };
   return {
@@ -184,8 +199,11 @@ function gzipReader(file: FileHandle, offset: number): ContentReader {
   };
 }
 
-/** zlib's own errors mean that the file is cut short or damaged; errors of the file system go up as they are. */
-function gzipFault(error: unknown): unknown {
-  if (errnoOf(error) !== undefined && errnoOf(error) !== 'Z_BUF_ERROR') return error;
-  return new UnreadableFile('the gzip data is cut short or damaged', { cause: error });
+/** zlib's own error codes begin with Z_. */
+function isFileSystemError(error: unknown): boolean {
+  return errnoOf(error) !== undefined;
+}
+
+function damagedGzip(cause: unknown): UnreadableFile {
+  return new UnreadableFile('the gzip data is cut short or damaged', { cause });
 }

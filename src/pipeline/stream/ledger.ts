@@ -9,10 +9,11 @@ export interface LedgerFile {
   readonly committedLines: number;
   readonly state: 'loading' | 'loaded' | 'quarantined';
   readonly reason: string | null;
+  /** Signature of the file it was first read from: a hint, see Outcomes. */
+  readonly source: string;
   /** The batch that loaded its last range, if any. */
   readonly lastBatchId: number | null;
-  readonly rejected: number;
-  readonly read: number;
+  readonly rows: RowCounts;
 }
 
 /** Thrown when a range was committed by somebody else meanwhile: roll back and read the ledger again. */
@@ -22,7 +23,8 @@ export class CompareAndSetLost extends Error {}
 export async function readLedger({ client }: Connection, sha256s: readonly Buffer[]): Promise<Map<string, LedgerFile>> {
   const { rows } = await client.query<LedgerFile & { sha256: Buffer }>(
     `select f.sha256, f.file_id as "fileId", f.name, f.committed_offset as "committedOffset", f.committed_lines as "committedLines",
-            f.state, f.reason, f.rows_rejected as rejected, f.rows_read as read,
+            f.state, f.reason, f.source,
+            json_build_object('read', f.rows_read, 'inserted', f.rows_inserted, 'duplicate', f.rows_duplicate, 'rejected', f.rows_rejected) as rows,
             (select r.batch_id from ecompipe.batch_ranges r where r.file_id = f.file_id order by r.start_offset desc limit 1) as "lastBatchId"
      from ecompipe.files f
      where f.sha256 = any ($1)`,
@@ -35,6 +37,7 @@ export interface FileIdentity {
   readonly sha256: Buffer;
   readonly name: string;
   readonly size: number;
+  readonly signature: string;
 }
 
 /**
@@ -43,30 +46,27 @@ export interface FileIdentity {
  */
 export async function registerFiles({ client }: Connection, files: readonly FileIdentity[]): Promise<Map<string, number>> {
   const { rows } = await client.query<{ sha256: Buffer; fileId: number }>(
-    `insert into ecompipe.files (sha256, name, size)
-     select * from unnest ($1::bytea[], $2::text[], $3::bigint[])
+    `insert into ecompipe.files (sha256, name, size, source)
+     select * from unnest ($1::bytea[], $2::text[], $3::bigint[], $4::text[])
      on conflict (sha256) do nothing
      returning sha256, file_id as "fileId"`,
-    [files.map((file) => file.sha256), files.map((file) => storableName(file.name)), files.map((file) => file.size)],
+    [files.map((file) => file.sha256), files.map((file) => storableName(file.name)), files.map((file) => file.size), files.map((file) => file.signature)],
   );
   return new Map(rows.map((row) => [row.sha256.toString('hex'), row.fileId]));
 }
 
-/** Notes that contents which are in the ledger came once more. */
-export async function noteRedeliveries({ client }: Connection, files: readonly { readonly fileId: number; readonly name: string }[]): Promise<void> {
-  await client.query('insert into ecompipe.redeliveries (file_id, name) select * from unnest ($1::bigint[], $2::text[])', [
-    files.map((file) => file.fileId),
-    files.map((file) => storableName(file.name)),
-  ]);
+/** Notes that a content which is in the ledger came once more. */
+export async function noteRedelivery({ client }: Connection, fileId: number, name: string): Promise<void> {
+  await client.query('insert into ecompipe.redeliveries (file_id, name) values ($1, $2)', [fileId, storableName(name)]);
 }
 
 /** Notes that a content can't be read at all. */
 export async function noteQuarantine({ client }: Connection, file: FileIdentity, reason: string): Promise<void> {
   await client.query(
-    `insert into ecompipe.files (sha256, name, size, state, reason, finished_at)
-     values ($1, $2, $3, 'quarantined', $4, clock_timestamp())
+    `insert into ecompipe.files (sha256, name, size, source, state, reason, finished_at)
+     values ($1, $2, $3, $4, 'quarantined', $5, clock_timestamp())
      on conflict (sha256) do nothing`,
-    [file.sha256, storableName(file.name), file.size, reason],
+    [file.sha256, storableName(file.name), file.size, file.signature, reason],
   );
 }
 

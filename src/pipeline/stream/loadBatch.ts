@@ -38,7 +38,7 @@ export interface LoadResult {
 }
 
 /** The fast path can't take this batch; its transaction is rolled back and the slow path goes on. */
-class FastPathFailed extends Error {}
+export class FastPathFailed extends Error {}
 
 /**
  * Loads one batch in one transaction: enter the files, COPY, ledger, commit. The fast path comes first; where COPY
@@ -63,7 +63,7 @@ export async function loadBatch(connection: Connection, batch: Batch, context: L
 async function loadInTransaction(connection: Connection, batch: Batch, context: LoadContext, loadPath: 'fast' | 'slow'): Promise<LoadResult> {
   const startedAt = new Date();
   try {
-    const batchId = await begin(connection);
+    const batchId = await beginBatch(connection);
     context.attempting(batchId);
     const { parts, fileIds, known } = await resolveFiles(connection, batch);
     if (parts.length === 0) {
@@ -91,7 +91,7 @@ async function loadInTransaction(connection: Connection, batch: Batch, context: 
 /** Keys of the ledger that only a second commit of the same range can violate. */
 const RANGE_KEYS: ReadonlySet<string> = new Set(['batch_ranges_pkey', 'rejected_rows_once', 'duplicate_rows_pkey']);
 
-async function begin({ client }: Connection): Promise<number> {
+export async function beginBatch({ client }: Connection): Promise<number> {
   const results = (await client.query(`
     begin;
     set local lock_timeout = ${LOCK_TIMEOUT_MS};
@@ -102,7 +102,7 @@ async function begin({ client }: Connection): Promise<number> {
 /** Enters whole files into the ledger, in this transaction, and sets those aside that it knows already. */
 async function resolveFiles(connection: Connection, batch: Batch): Promise<{ parts: BatchPart[]; fileIds: number[]; known: LoadResult['known'] }> {
   const unregistered = batch.parts.filter((part) => part.fileId === undefined);
-  const registered = unregistered.length === 0 ? new Map<string, number>() : await registerFiles(connection, unregistered.map(({ sha256, name, fileSize }) => ({ sha256, name, size: fileSize })));
+  const registered = unregistered.length === 0 ? new Map<string, number>() : await registerFiles(connection, unregistered.map(({ sha256, name, signature, fileSize }) => ({ sha256, name, signature, size: fileSize })));
   const rest = unregistered.filter((part) => !registered.has(part.sha256.toString('hex')));
   const ledger = rest.length === 0 ? new Map<string, LedgerFile>() : await readLedger(connection, rest.map((part) => part.sha256));
   const parts: BatchPart[] = [];
@@ -121,9 +121,10 @@ async function resolveFiles(connection: Connection, batch: Batch): Promise<{ par
   return { parts, fileIds, known };
 }
 
-async function loadFast(connection: Connection, batch: Batch): Promise<RowCounts[]> {
+export async function loadFast(connection: Connection, batch: Batch): Promise<RowCounts[]> {
   try {
-    const copied = await copyFast(connection, batch);
+    const hasRows = batch.parts.some((part) => part.body.length > 0);
+    const copied = hasRows ? await copyFast(connection, batch) : 0;
     const counted = batch.parts.reduce((sum, part) => sum + part.rows, 0);
     if (copied !== counted) throw new FastPathFailed(`COPY saw ${copied} rows, we counted ${counted}`);
     return batch.parts.map((part) => ({ ...NO_ROWS, read: part.rows, inserted: part.rows }));

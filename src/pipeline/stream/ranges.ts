@@ -14,6 +14,7 @@ export interface ResumePoint {
 
 export interface RangeSource {
   readonly name: string;
+  readonly signature: string;
   readonly fileId: number;
   readonly content: Content;
   readonly header: Header;
@@ -28,7 +29,7 @@ export function measure(body: Buffer, atEof: boolean, fieldCount: number): Pick<
 }
 
 /** Cuts a large file into ranges of about `batchBytes` that end where rows end, from the resume point on. */
-export async function* readRanges({ name, fileId, content, header }: RangeSource, from: ResumePoint, batchBytes: number): AsyncGenerator<BatchPart> {
+export async function* readRanges({ name, signature, fileId, content, header }: RangeSource, from: ResumePoint, batchBytes: number): AsyncGenerator<BatchPart> {
   let startOffset = from.offset;
   let lineCount = from.lines;
   let bodyOffset = Math.max(startOffset, header.length);
@@ -43,7 +44,7 @@ export async function* readRanges({ name, fileId, content, header }: RangeSource
       if (atEof && !isLast) throw new FileChanged(name);
       const firstLine = lineCount + 1;
       const headerLines = startOffset < header.length ? header.lines : 0;
-      yield { name, sha256: content.sha256, fileId, fileSize: content.size, startOffset, endOffset, firstLine, lines: cut.lines + headerLines, body: body.subarray(0, cut.end), bodyOffset, isLast, rows: cut.rows, plain: cut.plain };
+      yield { name, signature, sha256: content.sha256, fileId, fileSize: content.size, startOffset, endOffset, firstLine, lines: cut.lines + headerLines, body: body.subarray(0, cut.end), bodyOffset, isLast, rows: cut.rows, plain: cut.plain };
       if (isLast) return;
       carry = body.subarray(cut.end);
       lineCount += cut.lines;

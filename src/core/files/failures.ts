@@ -1,4 +1,4 @@
-import type { EcompipeError } from '../../core/runtime/errors.js';
+import type { EcompipeError } from '../runtime/errors.js';
 
 const FIRST_RETRY_MS = 1000;
 /** A file that fails for hours still gets its chance each minute: the disk may have been freed. */
@@ -10,7 +10,7 @@ interface Failure {
   readonly retryAtMs: number;
 }
 
-/** Files that could not be moved, each with its own back-off, so that none holds up another. Times are monotonic. */
+/** Files that a stage could not handle, each with its own back-off, so that none holds up another. Times are monotonic. */
 export class Failures {
   private readonly failures = new Map<string, Failure>();
 

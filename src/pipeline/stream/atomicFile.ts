@@ -1,0 +1,63 @@
+import type { Connection } from '../../core/db/client.js';
+import { addCounts, NO_ROWS, type BatchPart, type RowCounts } from './batch.js';
+import { writeLedger, type LedgerFile } from './ledger.js';
+import { beginBatch, FastPathFailed, loadFast, type CommittedBatch } from './loadBatch.js';
+import { readRanges, type RangeSource } from './ranges.js';
+import type { LoaderContext } from './runBatch.js';
+import { loadSlow } from './slow/loadSlow.js';
+
+/**
+ * Loads all that is left of a file in one transaction (`--atomic-file`): range after range, each behind a savepoint to
+ * which the fast path falls back, and one entry in the ledger for all.
+ * @throws CompareAndSetLost when another process was at the file meanwhile, or when an earlier attempt's lost commit
+ *   turns out to have gone through; the ledger tells which.
+ */
+export async function loadAtomically(context: LoaderContext, source: RangeSource, file: LedgerFile, batchBytes: number): Promise<CommittedBatch> {
+  return await context.pool.use('bulk', `cannot load ${source.name}`, async (connection) => {
+    try {
+      return await loadInOneTransaction(connection, context, source, file, batchBytes);
+    } catch (error) {
+      await connection.client.query('rollback').catch(() => undefined);
+      throw error;
+    }
+  });
+}
+
+async function loadInOneTransaction(connection: Connection, context: LoaderContext, source: RangeSource, file: LedgerFile, batchBytes: number): Promise<CommittedBatch> {
+  const startedAt = new Date();
+  const batchId = await beginBatch(connection);
+  let counts: RowCounts = NO_ROWS;
+  let whole: BatchPart | undefined;
+  let loadPath: 'fast' | 'slow' = 'fast';
+  for await (const part of readRanges(source, { offset: file.committedOffset, lines: file.committedLines }, batchBytes)) {
+    const range = await loadRange(connection, context, source, part, batchId);
+    counts = addCounts(counts, range.counts);
+    if (range.loadPath === 'slow') loadPath = 'slow';
+    whole = { ...(whole ?? part), endOffset: part.endOffset, lines: (whole?.lines ?? 0) + part.lines, isLast: part.isLast };
+  }
+  if (whole === undefined) throw new RangeError(`${source.name} has no range left`);
+  const entry = { part: whole, fileId: source.fileId, counts };
+  const [totals] = await writeLedger(connection, { batchId, loadPath, startedAt, parts: [entry] });
+  if (totals !== undefined) context.assertLimit(whole, totals);
+  await connection.client.query('commit');
+  return { batchId, loadPath, parts: [entry], counts, durationMs: Date.now() - startedAt.getTime() };
+}
+
+async function loadRange(connection: Connection, context: LoaderContext, source: RangeSource, part: BatchPart, batchId: number): Promise<{ counts: RowCounts; loadPath: 'fast' | 'slow' }> {
+  const batch = { columns: source.header.columns, parts: [part] };
+  if (part.plain && !context.choice.skipFast()) {
+    await connection.client.query('savepoint ecompipe_range');
+    try {
+      const [counts = NO_ROWS] = await loadFast(connection, batch);
+      await connection.client.query('release savepoint ecompipe_range');
+      context.choice.fastSucceeded();
+      return { counts, loadPath: 'fast' };
+    } catch (error) {
+      if (!(error instanceof FastPathFailed)) throw error;
+      await connection.client.query('rollback to savepoint ecompipe_range');
+      context.choice.fastFailed();
+    }
+  }
+  const [counts = NO_ROWS] = await loadSlow(connection, batch, [source.fileId], batchId, context.rules);
+  return { counts, loadPath: 'slow' };
+}

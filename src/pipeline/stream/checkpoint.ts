@@ -1,0 +1,154 @@
+import { readFile, mkdir, open, rename } from 'node:fs/promises';
+import path from 'node:path';
+import type { Connection } from '../../core/db/client.js';
+import { syncDirectory, temporaryPath } from '../../core/files/publish.js';
+import { asFileError, errnoOf, IntegrityError, withFileErrors } from '../../core/runtime/errors.js';
+import type { Logger } from '../../core/runtime/log.js';
+
+export const CHECKPOINT_NAME = 'stream.json';
+
+/** Which database a checkpoint is about: survives a rename, differs for every initdb and every created database. */
+export interface DatabaseIdentity {
+  /** From pg_control; null where the role may not ask. */
+  readonly systemIdentifier: string | null;
+  readonly oid: number;
+}
+
+/**
+ * The checkpoint file: a witness of what was committed. It may lag behind the ledger, as it is written after the commit;
+ * it can never be ahead of it, unless the database has lost commits.
+ */
+interface Checkpoint {
+  readonly version: 1;
+  readonly database: DatabaseIdentity;
+  readonly lastBatchId: number | null;
+  /** Files in progress and how far they are committed, by hexadecimal SHA-256. */
+  readonly files: Readonly<Record<string, { readonly name: string; readonly committedOffset: number }>>;
+}
+
+export async function readIdentity({ client }: Connection): Promise<DatabaseIdentity> {
+  const { rows } = await client.query<DatabaseIdentity>(
+    `select case when has_function_privilege('pg_control_system()', 'execute')
+              then (select system_identifier::text from pg_control_system()) end as "systemIdentifier",
+            oid::int8 as oid
+     from pg_database where datname = current_database()`,
+  );
+  const [identity] = rows;
+  if (identity === undefined) throw new Error('the database does not know itself');
+  return identity;
+}
+
+/** Keeps the checkpoint file up to date: one write at a time, always of the newest state. */
+export class CheckpointWriter {
+  private lastBatchId: number | null = null;
+  private readonly files = new Map<string, { name: string; committedOffset: number }>();
+  private writing: Promise<void> | undefined;
+  private isStale = false;
+
+  constructor(
+    private readonly directory: string,
+    private readonly database: DatabaseIdentity,
+    private readonly log: Logger,
+  ) {}
+
+  /** Notes a commit and, when no write is under way, writes. Does not wait: the file may lag. */
+  committed(batchId: number, parts: readonly { readonly sha256: Buffer; readonly name: string; readonly endOffset: number; readonly isLast: boolean }[]): void {
+    this.lastBatchId = Math.max(batchId, this.lastBatchId ?? 0);
+    for (const part of parts) {
+      const key = part.sha256.toString('hex');
+      if (part.isLast) this.files.delete(key);
+      else this.files.set(key, { name: part.name, committedOffset: part.endOffset });
+    }
+    this.isStale = true;
+    this.writing ??= this.writeWhileStale().finally(() => (this.writing = undefined));
+  }
+
+  /** Waits until the newest state is on disk. */
+  async flush(): Promise<void> {
+    while (this.writing !== undefined) await this.writing;
+  }
+
+  private async writeWhileStale(): Promise<void> {
+    while (this.isStale) {
+      this.isStale = false;
+      try {
+        await this.write({ version: 1, database: this.database, lastBatchId: this.lastBatchId, files: Object.fromEntries(this.files) });
+      } catch (error) {
+        // Only a witness: a full disk here must not stop a load whose truth is in the database.
+        this.log.warn('checkpoint_failed', `cannot write the checkpoint in ${this.directory}: ${error instanceof Error ? error.message : String(error)}; loading goes on, the ledger in the database has it all`);
+      }
+    }
+  }
+
+  /** Temp, fsync, rename, fsync of the directory: a crash leaves the old or the new file, whole. */
+  private async write(checkpoint: Checkpoint): Promise<void> {
+    const target = path.join(this.directory, CHECKPOINT_NAME);
+    const temporary = temporaryPath(target);
+    const file = await open(temporary, 'w');
+    try {
+      await file.writeFile(`${JSON.stringify(checkpoint, null, 2)}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, target);
+    await syncDirectory(this.directory);
+  }
+}
+
+/**
+ * Compares the checkpoint file with the ledger. Missing, damaged or behind: the ledger is right and the file is written
+ * anew. From another database, or ahead of the ledger: something was restored or exchanged that a person must look at.
+ * @throws IntegrityError (exit 6) in those two cases.
+ */
+export async function assertCheckpoint({ client }: Connection, directory: string, identity: DatabaseIdentity, log: Logger): Promise<void> {
+  await withFileErrors('create the checkpoint directory', directory, () => mkdir(directory, { recursive: true }));
+  const file = path.join(directory, CHECKPOINT_NAME);
+  const checkpoint = await readCheckpoint(file, log);
+  if (checkpoint === undefined) return;
+  const { database } = checkpoint;
+  const sameCluster = database.systemIdentifier === null || identity.systemIdentifier === null || database.systemIdentifier === identity.systemIdentifier;
+  if (!sameCluster || database.oid !== identity.oid) {
+    throw new IntegrityError({ what: `the checkpoint ${file} is from another database`, done: 'nothing was loaded', hint: 'connect to the database it belongs to, or delete the file to load into this one' });
+  }
+  const { rows } = await client.query<{ hasBatch: boolean; lost: string[] | null }>(
+    `select $1::bigint is null or exists (select from ecompipe.batches where batch_id = $1) as "hasBatch",
+            (select array_agg(w.name)
+             from unnest ($2::text[], $3::text[], $4::bigint[]) as w (sha256, name, committed_offset)
+             left join ecompipe.files f on f.sha256 = decode(w.sha256, 'hex')
+             where f.file_id is null or f.committed_offset < w.committed_offset) as lost`,
+    [checkpoint.lastBatchId, Object.keys(checkpoint.files), Object.values(checkpoint.files).map(({ name }) => name), Object.values(checkpoint.files).map(({ committedOffset }) => committedOffset)],
+  );
+  if (rows[0]?.hasBatch === true && rows[0].lost === null) return;
+  throw new IntegrityError({
+    what: `the checkpoint ${file} is ahead of the ledger`,
+    why: `it has seen batch ${checkpoint.lastBatchId ?? 0} committed, which the database does not know: it has lost commits, most likely by being restored from a backup`,
+    done: 'nothing was loaded',
+    hint: 'move the files that were loaded since the backup from archive/ back to processing/ (what is in the table already is not loaded twice), delete the checkpoint file, and start again',
+  });
+}
+
+async function readCheckpoint(file: string, log: Logger): Promise<Checkpoint | undefined> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw asFileError(error, 'read the checkpoint', file) as Error;
+  }
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isCheckpoint(value)) return value;
+  } catch {
+    // Not JSON: the same as JSON of another shape.
+  }
+  log.warn('checkpoint_rebuilt', `the checkpoint ${file} is damaged; going on by the ledger in the database`);
+  return undefined;
+}
+
+function isCheckpoint(value: unknown): value is Checkpoint {
+  const candidate = value as Partial<Checkpoint> | null;
+  if (typeof candidate !== 'object' || candidate?.version !== 1 || typeof candidate.files !== 'object') return false;
+  if (typeof candidate.database?.oid !== 'number' || !(candidate.lastBatchId === null || Number.isSafeInteger(candidate.lastBatchId))) return false;
+  return Object.entries(candidate.files).every(([sha256, file]) => /^[0-9a-f]{64}$/.test(sha256) && typeof file.name === 'string' && Number.isSafeInteger(file.committedOffset));
+}

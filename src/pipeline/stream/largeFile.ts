@@ -1,0 +1,74 @@
+import { withTransaction } from '../../core/db/transaction.js';
+import type { BatchPart } from './batch.js';
+import { CommitOrder } from './commitOrder.js';
+import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from './ledger.js';
+import type { CommittedBatch } from './loadBatch.js';
+import { loadAtomically } from './atomicFile.js';
+import { readRanges, type RangeSource } from './ranges.js';
+import { runBatch, type LoaderContext } from './runBatch.js';
+
+export interface LargeFileSettings {
+  readonly batchBytes: number;
+  /** Ranges of one file that load at the same time. */
+  readonly parallel: number;
+  readonly atomicFile: boolean;
+  readonly stop: AbortSignal;
+  readonly onCommit: (batch: CommittedBatch) => void;
+}
+
+/** How a file that was opened ended up: all of it is in the ledger now, it was already, or we were stopped. */
+export type LargeFileOutcome = { readonly kind: 'loaded' | 'stopped' } | { readonly kind: 'known'; readonly file: LedgerFile };
+
+/**
+ * Loads a large file range by range: several connections COPY at the same time, commits come in order. Goes on where the
+ * ledger says; if another process takes a range first, reads the ledger again and goes on behind it.
+ */
+export async function loadLargeFile(context: LoaderContext, source: Omit<RangeSource, 'fileId'>, settings: LargeFileSettings): Promise<LargeFileOutcome> {
+  for (let isFirstLook = true; ; isFirstLook = false) {
+    const file = await enterFile(context, source);
+    if (file.state !== 'loading') return isFirstLook ? { kind: 'known', file } : { kind: 'loaded' };
+    if (settings.stop.aborted) return { kind: 'stopped' };
+    const full: RangeSource = { ...source, fileId: file.fileId };
+    try {
+      if (settings.atomicFile) settings.onCommit(await loadAtomically(context, full, file, settings.batchBytes));
+      else await loadRanges(context, full, file, settings);
+    } catch (error) {
+      if (!(error instanceof CompareAndSetLost)) throw error;
+    }
+  }
+}
+
+/** The file's ledger entry, made if need be. */
+async function enterFile(context: LoaderContext, { name, signature, content }: Omit<RangeSource, 'fileId'>): Promise<LedgerFile> {
+  return await context.pool.use('bulk', `cannot enter ${name} into the ledger`, (connection) =>
+    withTransaction(connection, async () => {
+      await registerFiles(connection, [{ name, signature, sha256: content.sha256, size: content.size }]);
+      const file = (await readLedger(connection, [content.sha256])).get(content.sha256.toString('hex'));
+      if (file === undefined) throw new Error(`the ledger entry of ${name} went away`);
+      return file;
+    }),
+  );
+}
+
+async function loadRanges(context: LoaderContext, source: RangeSource, file: LedgerFile, settings: LargeFileSettings): Promise<void> {
+  const order = new CommitOrder();
+  const running = new Set<Promise<void>>();
+  const load = async (part: BatchPart, index: number): Promise<void> => {
+    try {
+      const { committed } = await runBatch(context, { columns: source.header.columns, parts: [part] }, 'bulk', { order, index });
+      if (committed !== undefined) settings.onCommit(committed);
+      order.committed();
+    } catch (error) {
+      order.fail(error);
+    }
+  };
+  let index = 0;
+  for await (const part of readRanges(source, { offset: file.committedOffset, lines: file.committedLines }, settings.batchBytes)) {
+    const task = load(part, index++).finally(() => running.delete(task));
+    running.add(task);
+    if (running.size >= settings.parallel) await Promise.race(running);
+    if (settings.stop.aborted || order.failed) break;
+  }
+  await Promise.all(running);
+  order.throwIfFailed();
+}

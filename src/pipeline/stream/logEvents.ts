@@ -1,0 +1,46 @@
+import type { Logger } from '../../core/runtime/log.js';
+import type { StreamEvent } from './events.js';
+
+const PROGRESS_INTERVAL_MS = 10_000;
+
+/** Writes the loader's events to a log: what needs attention at once, progress as totals every 10 s (each batch at debug level). */
+export function createStreamEventLogger(log: Logger): (event: StreamEvent) => void {
+  let [files, rows, rejected, lastProgressMs] = [0, 0, 0, performance.now()];
+  return (event) => {
+    const { type, ...fields } = event;
+    switch (type) {
+      case 'batchCommitted': {
+        rows += event.rows.inserted;
+        log.debug('batch_committed', `batch ${event.batchId}: ${event.rows.inserted} rows in ${event.durationMs} ms (${event.loadPath} path)`, fields);
+        const nowMs = performance.now();
+        if (nowMs - lastProgressMs < PROGRESS_INTERVAL_MS) break;
+        lastProgressMs = nowMs;
+        log.info('stream_progress', `${rows} rows from ${files} files so far${rejected > 0 ? `, ${rejected} rejected` : ''}`, { files, rows, rejected });
+        break;
+      }
+      case 'rowsRejected':
+        rejected += event.rejected;
+        log.warn('rows_rejected', `${event.file}: ${event.rejected} row${event.rejected === 1 ? '' : 's'} rejected, kept in ecompipe.rejected_rows (batch ${event.batchId})`, fields);
+        break;
+      case 'fileLoaded':
+        files += 1;
+        log.debug('file_loaded', `loaded ${event.file}`, fields);
+        break;
+      case 'fileRedelivered':
+        log.info('file_redelivered', `${event.file} has the content of ${event.firstName}, which is loaded: not loaded again`, fields);
+        break;
+      case 'fileQuarantined':
+        log.warn('file_quarantined', `${event.file} can't be read and went to quarantine: ${event.reason}`, fields);
+        break;
+      case 'fileFailed':
+        log.warn('file_failed', `${event.error.message}\n  ${event.retryInMs === undefined ? 'not tried again in this run' : `tried again in ${event.retryInMs / 1000} s`}`, fields);
+        break;
+      case 'directoryMissing':
+        log.warn('directory_missing', `${event.error.message}\n  waiting for it to come back`, fields);
+        break;
+      case 'directoryBack':
+        log.info('directory_back', `${event.directory} is back`, fields);
+        break;
+    }
+  };
+}

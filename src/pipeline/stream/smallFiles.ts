@@ -1,0 +1,66 @@
+import { parseHeader } from '../../core/csv/header.js';
+import type { Batch, BatchPart } from './batch.js';
+import type { Content } from './content.js';
+import type { ReadFile } from './finish.js';
+import { measure } from './ranges.js';
+
+/** Files in one transaction: beyond some hundreds the commit is no longer what costs. */
+const MOST_FILES = 500;
+
+/** Makes a small file one part of a batch. @throws UnreadableFile when its header is none of ours. */
+export function wholePart({ name, signature }: ReadFile, content: Content, bytes: Buffer): { part: BatchPart; columns: Batch['columns'] } {
+  const header = parseHeader(bytes);
+  const bodyOffset = header?.length ?? bytes.length;
+  const body = bytes.subarray(bodyOffset);
+  const columns = header?.columns ?? [];
+  const { rows, lines, plain } = measure(body, true, columns.length);
+  const headerLines = header?.lines ?? 0;
+  return {
+    columns,
+    part: { name, signature, sha256: content.sha256, fileId: undefined, fileSize: bytes.length, startOffset: 0, endOffset: bytes.length, firstLine: 1 + headerLines, lines: lines + headerLines, body, bodyOffset, isLast: true, rows, plain },
+  };
+}
+
+/** Collects small files until they fill a transaction. */
+export class SmallFileGroup<File> {
+  private parts: BatchPart[] = [];
+  private files: File[] = [];
+  private columns: Batch['columns'] = [];
+  private bytes = 0;
+  private readonly seen = new Set<string>();
+
+  constructor(
+    private readonly batchBytes: number,
+    private readonly mostFiles = MOST_FILES,
+  ) {}
+
+  get isFull(): boolean {
+    return this.bytes >= this.batchBytes || this.files.length >= this.mostFiles;
+  }
+
+  /** Whether a part may come into the same COPY: the same columns, and not the same content twice. */
+  accepts(part: BatchPart, columns: Batch['columns']): boolean {
+    if (this.files.length === 0) return true;
+    const sameColumns = columns.length === this.columns.length && columns.every((column, index) => column === this.columns[index]);
+    return sameColumns && !this.seen.has(part.sha256.toString('hex')) && this.bytes + part.fileSize <= this.batchBytes;
+  }
+
+  add(file: File, part: BatchPart, columns: Batch['columns']): void {
+    this.files.push(file);
+    this.parts.push(part);
+    this.columns = columns;
+    this.bytes += part.fileSize;
+    this.seen.add(part.sha256.toString('hex'));
+  }
+
+  /** Hands the collected files over and starts anew; undefined when there are none. */
+  take(): { batch: Batch; files: File[] } | undefined {
+    if (this.files.length === 0) return undefined;
+    const taken = { batch: { columns: this.columns, parts: this.parts }, files: this.files };
+    this.parts = [];
+    this.files = [];
+    this.bytes = 0;
+    this.seen.clear();
+    return taken;
+  }
+}
