@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, realpath, stat } from 'node:fs/promises';
+import path from 'node:path';
 
 /** The operating-system account a server runs under. `undefined` where it means: our own. */
 export interface ServerAccount {
@@ -34,4 +35,18 @@ export function parsePasswd(passwd: string): Map<string, ServerAccount> {
 /** The part of spawn's options that makes a child run under the account. */
 export function asAccount(account: ServerAccount | undefined): { uid?: number; gid?: number } {
   return account === undefined ? {} : { uid: account.uid, gid: account.gid };
+}
+
+/**
+ * Whether the account may pass through every directory on the way to `target`. Only root asks this, about an account that
+ * isn't its own: /root and mktemp's directories are closed to it. Undefined accounts are our own and always may.
+ */
+export async function canReach(target: string, account: ServerAccount | undefined): Promise<boolean> {
+  if (account === undefined) return true;
+  for (let directory = await realpath(target); ; directory = path.dirname(directory)) {
+    const { uid, gid, mode } = await stat(directory);
+    const search = uid === account.uid ? 0o100 : gid === account.gid ? 0o010 : 0o001;
+    if ((mode & search) === 0) return false;
+    if (directory === path.dirname(directory)) return true;
+  }
 }

@@ -1,5 +1,4 @@
-import { constants } from 'node:fs';
-import { access, chmod, readFile, symlink } from 'node:fs/promises';
+import { chmod, readFile, stat, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { EcompipeError, errnoOf, EXIT } from '../../runtime/errors.js';
@@ -62,17 +61,18 @@ export async function repairServerFiles(files: ServerFiles): Promise<boolean> {
 }
 
 /** The links that belong into `lib/`: `libpq.so.5` → `libpq.so.5.18` and so on, as absolute link and relative target. */
-export async function libraryLinks(files: ServerFiles): Promise<{ link: string; target: string }[]> {
+async function libraryLinks(files: ServerFiles): Promise<{ link: string; target: string }[]> {
   const listed = await readFile(path.join(files.root, 'pg-symlinks.json'), 'utf8').catch(() => '[]');
   return (JSON.parse(listed) as { source: string; target: string }[]).map(({ source, target }) => ({
-    link: path.join(files.root, '..', target),
+    // Listed from the package's directory: native/lib/libpq.so.5.
+    link: path.join(files.root, path.relative('native', target)),
     target: path.relative(path.dirname(target), source),
   }));
 }
 
 async function ensureExecutable(file: string): Promise<void> {
-  // As root, access(X_OK) is granted by any exec bit; the unprivileged server needs the one for others, which chmod gives too.
-  await access(file, constants.X_OK).catch(() => chmod(file, 0o755));
+  // Not access(X_OK): root is granted it by any exec bit, the account root lends the server needs that of others.
+  if (((await stat(file)).mode & 0o111) !== 0o111) await chmod(file, 0o755);
 }
 
 function ignoreExisting(error: unknown): void {
