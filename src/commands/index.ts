@@ -1,7 +1,8 @@
 import type { AnyCommand } from './command.js';
+import { db } from './db.js';
 import { migrate } from './migrate.js';
 import { move } from './move.js';
 import { stream } from './stream.js';
 
 /** All commands, in the order of `--help`. */
-export const commands: readonly AnyCommand[] = [move, stream, migrate];
+export const commands: readonly AnyCommand[] = [move, stream, migrate, db];

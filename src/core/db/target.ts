@@ -31,7 +31,7 @@ export async function withDatabase<T>(settings: TargetSettings, context: TargetC
   const configured = resolveConnection(settings, process.env);
   if (configured !== undefined) return await action(createDatabase(configured, false, settings.retryForMs, context));
   const { withEmbeddedServer } = await import('./embedded/index.js');
-  return await withEmbeddedServer({ directory: settings.embeddedDir, log: context.log }, async (connection) =>
+  return await withEmbeddedServer({ directory: settings.embeddedDir, log: context.log, signal: context.stop }, async (connection) =>
     action(createDatabase({ ...connection, sslMode: 'disable' }, true, settings.retryForMs, context)),
   );
 }

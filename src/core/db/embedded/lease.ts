@@ -43,12 +43,17 @@ const FAILED_START_PAUSE_MS = 500;
 /**
  * Uses the embedded server of a project: creates the database if there is none, starts the server if it isn't running, and
  * waits out a server that is just starting, recovering or stopping.
- * @throws EcompipeError 69 when the server can't be run or isn't ready after 120 s, 77 when rights are missing.
+ * @throws EcompipeError 69 when the server can't be run or does not start, 77 when rights are missing, 130 on `signal`.
  */
 export async function attachEmbeddedServer(options: EmbeddedOptions = {}): Promise<EmbeddedLease> {
   const { directory = '.ecompipe', log = silentLogger, signal = new AbortController().signal } = options;
-  const cluster = await ensureCluster({ directory, log, signal });
-  return new Lease(cluster, await enter(cluster, log, signal), log);
+  try {
+    const cluster = await ensureCluster({ directory, log, signal });
+    return new Lease(cluster, await enter(cluster, log, signal), log);
+  } catch (error) {
+    if (!signal.aborted || error instanceof EcompipeError) throw error;
+    throw new EcompipeError(EXIT.interrupted, { what: 'stopped while waiting for the embedded PostgreSQL', cause: error });
+  }
 }
 
 /** Runs `use` with a lease and gives it back afterwards, however `use` ends. */

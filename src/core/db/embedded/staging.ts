@@ -11,8 +11,8 @@ import { findServerFiles, repairServerFiles, type ServerFiles } from './binaries
  * The server files, usable by the account: the installed ones where that is possible, else a copy below `place`, made
  * once. A copy is needed when the package directory is read-only and lacks its links, or closed to the account.
  */
-export async function usableServerFiles(place: string, account: ServerAccount | undefined, log: Logger): Promise<ServerFiles> {
-  const installed = await findServerFiles();
+export async function usableServerFiles(place: string, account: ServerAccount | undefined, log: Logger, found?: ServerFiles): Promise<ServerFiles> {
+  const installed = found ?? (await findServerFiles());
   if ((await canReach(path.join(installed.root, 'bin'), account)) && (await repairServerFiles(installed))) return installed;
   const root = path.join(place, `server-${installed.version}`);
   if ((await stat(root).catch(() => undefined)) === undefined) {

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { test } from 'node:test';
+import { asAccount, serverAccount } from '../../../src/core/db/embedded/account.js';
+import { attachEmbeddedServer } from '../../../src/core/db/embedded/index.js';
+import { embeddedProject, isAlive, queryAs } from '../../helpers/embeddedProject.js';
+import { spawnEmbedded, startEmbeddedProcess } from '../../helpers/embeddedProcess.js';
+import { until } from '../../helpers/until.js';
+
+for (const signal of ['SIGKILL', 'SIGINT'] as const) {
+  test(`the server stays usable when ${signal} hits its owner's whole process group, and the next last one out stops it`, async (t) => {
+    const directory = await embeddedProject(t);
+    const owner = await startEmbeddedProcess(directory);
+    await owner.kill(signal);
+    assert.ok(await isAlive(owner.serverPid));
+    const next = await attachEmbeddedServer({ directory });
+    assert.equal(next.server.pid, owner.serverPid);
+    await next.release();
+    assert.ok(!(await isAlive(owner.serverPid)));
+  });
+}
+
+test('a first command killed while it creates the database leaves nothing that the next one minds', async (t) => {
+  const directory = await embeddedProject(t);
+  const child = spawnEmbedded(directory);
+  await until('initdb has begun', async () => (await readdir(directory).catch(() => [])).some((name) => name.startsWith('.postgres-')));
+  process.kill(-child.pid!, 'SIGKILL');
+  assert.ok(!(await readdir(directory)).includes('postgres'));
+  const lease = await attachEmbeddedServer({ directory });
+  assert.deepEqual(await queryAs('ecompipe test', lease.connection, 'select 1 as one'), [{ one: 1 }]);
+  await lease.release();
+});
+
+test('a killed server is started again for the commands that use it, on its port and with all that it committed', async (t) => {
+  const directory = await embeddedProject(t);
+  const lease = await attachEmbeddedServer({ directory });
+  const killed = lease.server.pid;
+  await queryAs('ecompipe test', lease.connection, 'create table t as select 42 as answer');
+  process.kill(killed, 'SIGKILL');
+  await until('another server runs', () => lease.server.pid !== killed);
+  assert.deepEqual(await queryAs('ecompipe test', lease.connection, 'select answer from t'), [{ answer: 42 }]);
+  await lease.release();
+  assert.ok(!(await isAlive(lease.server.pid)), 'the lease on the new server counts');
+});
+
+test('a lock file whose pid now belongs to another process of the same user does not keep the server from starting', async (t) => {
+  const directory = await embeddedProject(t);
+  const owner = await startEmbeddedProcess(directory);
+  const pidFile = path.join(directory, 'postgres', 'data', 'postmaster.pid');
+  const content = await readFile(pidFile, 'utf8');
+  await owner.kill('SIGKILL');
+  process.kill(owner.serverPid, 'SIGKILL');
+  await until('the server is gone', async () => !(await isAlive(owner.serverPid)));
+  const unrelated = spawn('sleep', ['60'], { ...asAccount(await serverAccount()) });
+  t.after(() => unrelated.kill());
+  await writeFile(pidFile, content.replace(/^\d+/, String(unrelated.pid)));
+  const lease = await attachEmbeddedServer({ directory });
+  assert.deepEqual(await queryAs('ecompipe test', lease.connection, 'select 1 as one'), [{ one: 1 }]);
+  await lease.release();
+  assert.equal(unrelated.exitCode, null);
+});
+
+test('the server comes up on another port when its last one is taken', async (t) => {
+  const directory = await embeddedProject(t);
+  const first = await attachEmbeddedServer({ directory });
+  await first.release();
+  const squatter = createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve) => squatter.listen(first.connection.port, '127.0.0.1', resolve));
+  t.after(() => squatter.close());
+  const second = await attachEmbeddedServer({ directory });
+  assert.notEqual(second.connection.port, first.connection.port);
+  assert.deepEqual(await queryAs('ecompipe test', second.connection, 'select 1 as one'), [{ one: 1 }]);
+  await second.release();
+});
+
+test('a copy of a project whose server runs gets a server of its own', async (t) => {
+  const original = await embeddedProject(t);
+  const copy = await embeddedProject(t);
+  const lease = await attachEmbeddedServer({ directory: original });
+  await cp(original, copy, { recursive: true, preserveTimestamps: true });
+  const account = await serverAccount();
+  if (account !== undefined) await chownAll(path.join(copy, 'postgres', 'data'), account.uid, account.gid);
+  const other = await attachEmbeddedServer({ directory: copy });
+  assert.notEqual(other.server.pid, lease.server.pid);
+  await queryAs('ecompipe test', other.connection, 'create table only_in_the_copy ()');
+  assert.deepEqual(await queryAs('ecompipe test', lease.connection, "select to_regclass('only_in_the_copy') as found"), [{ found: null }]);
+  await other.release();
+  await lease.release();
+});
+
+async function chownAll(directory: string, uid: number, gid: number): Promise<void> {
+  const done = spawn('chown', ['-R', `${uid}:${gid}`, directory]);
+  await new Promise((resolve) => done.once('close', resolve));
+}

@@ -1,0 +1,44 @@
+import { chmod, mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import pg from 'pg';
+import { stopEmbedded, type EmbeddedConnection } from '../../src/core/db/embedded/index.js';
+
+/** The `.ecompipe` of a new project, removed with its server and data after the test. */
+export async function embeddedProject(t: TestContext, options: { name?: string; mode?: number } = {}): Promise<string> {
+  const parent = await mkdtemp(path.join(os.tmpdir(), `ecompipe-${options.name ?? 'project'}-`));
+  await chmod(parent, options.mode ?? 0o755);
+  const directory = path.join(parent, '.ecompipe');
+  t.after(async () => {
+    await stopEmbedded({ directory, force: true });
+    // Root's data may live elsewhere, behind a link.
+    const home = await realpath(path.join(directory, 'postgres')).catch(() => directory);
+    await rm(home, { recursive: true, force: true });
+    await rm(parent, { recursive: true, force: true });
+  });
+  return directory;
+}
+
+/** Runs one statement as a guest would: under the name `psql`. */
+export async function queryAs(name: string, connection: EmbeddedConnection, sql: string): Promise<unknown[]> {
+  const client = await connectAs(name, connection);
+  try {
+    return (await client.query<Record<string, unknown>>(sql)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+export async function connectAs(name: string, connection: EmbeddedConnection): Promise<pg.Client> {
+  const client = new pg.Client({ ...connection, application_name: name });
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
+
+/** Whether a process is there and not a zombie that nobody reaps. */
+export async function isAlive(pid: number): Promise<boolean> {
+  const status = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return status !== '' && !/\) Z /.test(status);
+}
