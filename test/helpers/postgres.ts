@@ -7,7 +7,9 @@ import os from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
 import { asAccount, serverAccount, type ServerAccount } from '../../src/core/db/embedded/account.js';
-import { findServerFiles, repairServerFiles } from '../../src/core/db/embedded/binaries.js';
+import { placeForRoot } from '../../src/core/db/embedded/place.js';
+import { usableServerFiles } from '../../src/core/db/embedded/staging.js';
+import { silentLogger } from '../../src/core/runtime/log.js';
 
 export const TEST_PG_VERSIONS = ['18', '15'] as const;
 export type TestPgVersion = (typeof TEST_PG_VERSIONS)[number];
@@ -103,16 +105,16 @@ function versionFromEnvironment(): TestPgVersion {
   return version;
 }
 
-async function binDirectory(version: TestPgVersion): Promise<string> {
+async function binDirectory(version: TestPgVersion, account: ServerAccount | undefined): Promise<string> {
   if (version === '15') return process.env['ECOMPIPE_TEST_PG15_BIN'] ?? '/usr/lib/postgresql/15/bin';
-  const files = await findServerFiles();
-  if (!(await repairServerFiles(files))) throw new Error(`cannot make the library links in ${files.root}`);
+  const place = (account && (await placeForRoot(account))) ?? os.tmpdir();
+  const files = await usableServerFiles(place, account, silentLogger);
   return path.join(files.root, 'bin');
 }
 
 async function start(version: TestPgVersion): Promise<TestServer> {
-  const bin = await binDirectory(version);
   const account = await serverAccount();
+  const bin = await binDirectory(version, account);
   const template = await templateCluster(bin, version, account);
   for (let attempt = 1; ; attempt++) {
     const home = await temporaryDirectory(`ecompipe-test-pg${version}-`, account);

@@ -19,17 +19,25 @@ export interface Place {
  */
 export async function choosePlace(directory: string, account: ServerAccount | undefined, log: Logger): Promise<Place> {
   if (account === undefined || (await canReach(directory, account))) return { kind: 'project', path: await realpath(directory) };
-  for (const candidate of ['/var/lib/ecompipe', path.join(os.tmpdir(), 'ecompipe-root')]) {
-    if (!(await isUsable(candidate, account))) continue;
-    const link = path.join(directory, 'postgres');
-    log.info('database_elsewhere', `PostgreSQL can't run as root, and ${account.name} can't enter ${directory}: the data goes below ${candidate}, ${link} links to it`, { place: candidate, link });
-    return { kind: 'elsewhere', path: candidate };
+  const elsewhere = await placeForRoot(account);
+  if (elsewhere !== undefined) {
+    const link = path.resolve(directory, 'postgres');
+    log.info('database_elsewhere', `PostgreSQL can't run as root, and ${account.name} can't enter ${path.dirname(link)}: the data goes below ${elsewhere}, ${link} links to it`, { place: elsewhere, link });
+    return { kind: 'elsewhere', path: elsewhere };
   }
   throw new EcompipeError(EXIT.permission, {
     what: 'cannot run the embedded PostgreSQL as root here',
-    why: `PostgreSQL refuses to run as root, and ${account.name}, which would run it, can't enter ${directory}; /var/lib and ${os.tmpdir()} can't be used either`,
+    why: `PostgreSQL refuses to run as root, and ${account.name}, which would run it, can't enter ${path.resolve(directory)}; /var/lib and ${os.tmpdir()} can't be used either`,
     hint: `run as another user, or ${OWN_SERVER_HINT}`,
   });
+}
+
+/** A directory that belongs to root and that the account can pass through, undefined when there is none. */
+export async function placeForRoot(account: ServerAccount): Promise<string | undefined> {
+  for (const candidate of ['/var/lib/ecompipe', path.join(os.tmpdir(), 'ecompipe-root')]) {
+    if (await isUsable(candidate, account)) return candidate;
+  }
+  return undefined;
 }
 
 async function isUsable(candidate: string, account: ServerAccount): Promise<boolean> {
