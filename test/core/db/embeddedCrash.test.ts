@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -61,6 +61,39 @@ test('a lock file whose pid now belongs to another process of the same user does
   assert.deepEqual(await queryAs('ecompipe test', lease.connection, 'select 1 as one'), [{ one: 1 }]);
   await lease.release();
   assert.equal(unrelated.exitCode, null);
+});
+
+test('an empty lock file, left by a server that died at once, is removed', async (t) => {
+  const directory = await embeddedProject(t);
+  const first = await attachEmbeddedServer({ directory });
+  await first.release();
+  const pidFile = path.join(directory, 'postgres', 'data', 'postmaster.pid');
+  await writeFile(pidFile, '');
+  await utimes(pidFile, 0, 0);
+  const second = await attachEmbeddedServer({ directory });
+  await second.release();
+});
+
+test('an aborted first command ends at once and leaves nothing behind', async (t) => {
+  const directory = await embeddedProject(t);
+  const stop = new AbortController();
+  const attached = attachEmbeddedServer({ directory, signal: stop.signal });
+  await until('initdb has begun', async () => (await readdir(directory).catch(() => [])).some((name) => name.startsWith('.postgres-')));
+  stop.abort();
+  await assert.rejects(attached, { exitCode: 130 });
+  assert.deepEqual(await readdir(directory), []);
+});
+
+test('a project that is moved while its server runs keeps that server', async (t) => {
+  const directory = await embeddedProject(t);
+  const moved = await embeddedProject(t);
+  const first = await attachEmbeddedServer({ directory });
+  await rename(directory, moved);
+  const second = await attachEmbeddedServer({ directory: moved });
+  assert.equal(second.server.pid, first.server.pid);
+  await first.release();
+  await second.release();
+  assert.ok(!(await isAlive(first.server.pid)));
 });
 
 test('the server comes up on another port when its last one is taken', async (t) => {

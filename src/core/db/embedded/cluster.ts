@@ -73,7 +73,8 @@ async function createCluster(options: ClusterOptions): Promise<void> {
     const published = path.join(options.directory, 'postgres');
     await (place.kind === 'project' ? rename(home, published) : publishElsewhere(home, published));
   } catch (error) {
-    await rm(home, { recursive: true, force: true });
+    // A killed initdb may still be writing; what can't be removed now is when it is old.
+    await rm(home, { recursive: true, force: true, maxRetries: 5 }).catch(() => undefined);
     if (!['EEXIST', 'ENOTEMPTY'].includes(errnoOf(error) ?? '')) throw error;
   }
 }

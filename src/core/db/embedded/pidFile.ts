@@ -20,26 +20,40 @@ export async function findRunningServer(data: string): Promise<RunningServer | u
   return file !== undefined && (await isPostmaster(file.pid, data)) ? file : undefined;
 }
 
+/** An empty lock file is a server's that starts this moment, or one that died (disk full) before it wrote. */
+const EMPTY_IS_STALE_MS = 2000;
+
 /**
  * Removes a lock file that outlived its postmaster (SIGKILL, power cut). PostgreSQL does this itself, unless the pid now
- * belongs to another process of the same user: then it refuses to start for ever.
+ * belongs to another process of the same user, or the file is empty: then it refuses to start for ever.
  *
  * Another command may start a server between our look and our removal, so the file is first moved aside, looked at
  * again, and put back when it is a live one.
  */
 export async function removeStalePidFile(data: string): Promise<void> {
   const pidFile = path.join(data, 'postmaster.pid');
-  const aside = path.join(data, `postmaster.pid.stale.${process.pid}`);
+  if (!(await isStale(pidFile, data))) return;
+  const aside = `${pidFile}.stale.${process.pid}`;
   try {
     await rename(pidFile, aside);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return;
     throw error;
   }
-  const moved = parsePidFile(await readFile(aside, 'utf8'));
   // link, unlike rename, never replaces a newer lock file.
-  if (moved !== undefined && (await isPostmaster(moved.pid, data))) await link(aside, pidFile).catch(() => undefined);
+  if (!(await isStale(aside, data))) await link(aside, pidFile).catch(() => undefined);
   await rm(aside, { force: true });
+}
+
+async function isStale(pidFile: string, data: string): Promise<boolean> {
+  try {
+    const server = parsePidFile(await readFile(pidFile, 'utf8'));
+    if (server !== undefined) return !(await isPostmaster(server.pid, data));
+    return Date.now() - (await stat(pidFile)).mtimeMs > EMPTY_IS_STALE_MS;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw error;
+  }
 }
 
 async function readPidFile(data: string): Promise<RunningServer | undefined> {
