@@ -1,0 +1,3 @@
+export { runGenerate } from './run.js';
+export type { GenerateEvent, GenerateResult } from './events.js';
+export type { GenerateSettings } from './settings.js';

@@ -1,0 +1,42 @@
+import { mix32, type StreamKey } from './random.js';
+
+/**
+ * A keyed bijection of the numbers of 2·`halfBits` bits, given as two halves: a Feistel network of four rounds (Luby and
+ * Rackoff 1988). Counters become scattered identifiers that still can't repeat, and with the key the way back is known.
+ */
+export class Permutation {
+  /** Halves of the last {@link apply} or {@link invert}: two fields instead of an object for every event. */
+  high = 0;
+  low = 0;
+  private readonly mask: number;
+  private readonly rounds: readonly [number, number, number, number];
+
+  constructor(key: StreamKey, halfBits: number) {
+    this.mask = 2 ** halfBits - 1;
+    this.rounds = [mix32(key.low), mix32(key.high), mix32(key.low ^ 0x5bd1e995), mix32(key.high ^ 0x27d4eb2f)];
+  }
+
+  apply(high: number, low: number): void {
+    let left = high;
+    let right = low;
+    for (const key of this.rounds) {
+      const next = left ^ (mix32(right ^ key) & this.mask);
+      left = right;
+      right = next;
+    }
+    this.high = left;
+    this.low = right;
+  }
+
+  invert(high: number, low: number): void {
+    let left = high;
+    let right = low;
+    for (let round = 3; round >= 0; round--) {
+      const previous = right ^ (mix32(left ^ (this.rounds[round] as number)) & this.mask);
+      right = left;
+      left = previous;
+    }
+    this.high = left;
+    this.low = right;
+  }
+}

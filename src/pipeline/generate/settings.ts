@@ -1,0 +1,169 @@
+import path from 'node:path';
+import { randomInt } from 'node:crypto';
+import { UsageError } from '../../core/runtime/errors.js';
+import { Problem } from '../../core/runtime/settings.js';
+import { parseDirt, type DirtRates } from './dirt/kinds.js';
+import { DAY_MS } from './geography.js';
+import { parseProfile, parseStart } from './parsers.js';
+import type { Profile } from './profile.js';
+import { streamKey } from './random.js';
+import type { Traffic } from './timeline.js';
+
+/** What can be asked of {@link runGenerate}. Everything but the output directory has a default. */
+export interface GenerateSettings {
+  /** Where the CSV files appear; made when missing. */
+  readonly outputDir: string;
+  /** Where the manifest is written. Default: `.manifest` in the output directory, which no stage takes for data. */
+  readonly manifestDir?: string | undefined;
+  /** Seconds between files; 0: as fast as possible. Default 5, or what `rate` and `batchSize` make it. */
+  readonly intervalSeconds?: number | undefined;
+  /** Events in a file. Default 10, or what `rate` and `intervalSeconds` make it. */
+  readonly batchSize?: number | undefined;
+  /** Stop after so many files. Default: never. */
+  readonly batches?: number | undefined;
+  /** Stop after so many events; the last file may be smaller. Default: never. */
+  readonly events?: number | undefined;
+  /** Events a second. */
+  readonly rate?: number | undefined;
+  /** 0 … 2⁵³ − 1. Default: drawn, and reported. */
+  readonly seed?: number | undefined;
+  /** Time of the first event, ISO 8601. Default: now, or four weeks ago when files come as fast as possible. */
+  readonly start?: string | undefined;
+  /**
+   * How many different users there are. Also sets how much happens on a day, unless an interval or a rate does: a user
+   * comes about twice in four weeks. Default: as many as make `events` four weeks of traffic.
+   */
+  readonly users?: number | undefined;
+  /** Items in the catalogue. Default 10,000. */
+  readonly products?: number | undefined;
+  /** `clean` (default), `dirty`, or `kind=rate,…`. */
+  readonly dirt?: string | undefined;
+  /** `default`, `rees46`, `cosmetics` or `blackfriday`. */
+  readonly profile?: string | undefined;
+}
+
+/** Settings checked and completed: with these and nothing else a run makes its bytes. */
+export interface Plan {
+  readonly outputDir: string;
+  readonly manifestDir: string;
+  readonly seed: number;
+  readonly profile: Profile;
+  readonly users: number | undefined;
+  readonly products: number;
+  readonly dirt: DirtRates;
+  readonly batchSize: number;
+  readonly batches: number;
+  readonly events: number;
+  /** Undefined: as fast as possible, on the profile's daily rhythm. */
+  readonly pace: Pace | undefined;
+  readonly traffic: Traffic;
+  /** How many past visits returning users are drawn from. */
+  readonly memory: number;
+}
+
+export interface Pace {
+  readonly fileIntervalMs: number;
+  readonly eventsPerSecond: number;
+}
+
+const DEFAULT_INTERVAL_SECONDS = 5;
+const DEFAULT_BATCH_SIZE = 10;
+const DEFAULT_PRODUCTS = 10_000;
+const WINDOW_DAYS = 28;
+/** Events of four weeks when nothing says how many are wanted: 160,000 users. */
+const DEFAULT_WINDOW_EVENTS = 4_000_000;
+const SMALLEST_VISITS_PER_DAY = 500;
+/** Faster traffic is simulated at this and played in fast motion, so that the sessions in progress stay few. */
+const MOST_VISITS_PER_DAY = 100 * 86_400;
+const LARGEST_MEMORY = 2 ** 20;
+
+/**
+ * Checks settings and fills in what is left open.
+ * @throws UsageError with every problem.
+ */
+export function planRun(settings: GenerateSettings, nowMs: number): Plan {
+  const problems: string[] = [];
+  const check = <T>(name: string, value: string | undefined, parse: (text: string) => T): T | undefined => {
+    if (value === undefined) return undefined;
+    try {
+      return parse(value);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      problems.push(`${name} ${JSON.stringify(value)}: ${error.message}`);
+      return undefined;
+    }
+  };
+  const bounds: readonly (readonly [name: string, value: number | undefined, min: number, max: number, whole: boolean])[] = [
+    ['interval', settings.intervalSeconds, 0, 86_400, false],
+    ['batch-size', settings.batchSize, 1, 1e9, true],
+    ['batches', settings.batches, 1, Number.MAX_SAFE_INTEGER, true],
+    ['events', settings.events, 1, Number.MAX_SAFE_INTEGER, true],
+    ['rate', settings.rate, 1e-6, 1e8, false],
+    ['seed', settings.seed, 0, Number.MAX_SAFE_INTEGER, true],
+    ['users', settings.users, 1, 2 ** 31 - 1, true],
+    ['products', settings.products, 1, 2_000_000, true],
+  ];
+  for (const [name, value, min, max, whole] of bounds) {
+    if (value === undefined || (value >= min && value <= max && (!whole || Number.isSafeInteger(value)))) continue;
+    problems.push(`${name} ${value}: expected a ${whole ? 'whole ' : ''}number from ${min} to ${max}`);
+  }
+  if (settings.rate !== undefined && settings.batchSize !== undefined && settings.intervalSeconds !== undefined && settings.intervalSeconds > 0) {
+    const asked = settings.batchSize / settings.intervalSeconds;
+    if (Math.abs(asked / settings.rate - 1) > 0.001) problems.push(`rate ${settings.rate}: batch-size ${settings.batchSize} every ${settings.intervalSeconds} s is ${asked} events/s; leave one of the three out`);
+  }
+  const startMs = check('start', settings.start, parseStart);
+  const profile = check('profile', settings.profile ?? 'default', parseProfile);
+  const dirt = check('dirt', settings.dirt ?? 'clean', parseDirt);
+  if (problems.length > 0 || profile === undefined || dirt === undefined) throw new UsageError(problems);
+
+  const { pace, batchSize } = paceOf(settings);
+  const events = settings.events ?? Infinity;
+  const batches = settings.batches ?? Infinity;
+  const visitsPerDay = visitsPerDayOf(settings, profile, pace, Math.min(events, batches * batchSize));
+  return {
+    outputDir: settings.outputDir,
+    manifestDir: settings.manifestDir ?? path.join(settings.outputDir, '.manifest'),
+    seed: settings.seed ?? randomInt(2 ** 48 - 1),
+    profile,
+    users: settings.users,
+    products: settings.products ?? DEFAULT_PRODUCTS,
+    dirt,
+    batchSize,
+    batches,
+    events,
+    pace,
+    traffic: { startMs: startMs ?? defaultStartMs(nowMs, pace), visitsPerDay, rhythm: pace === undefined ? 'daily' : 'flat' },
+    memory: Math.min(LARGEST_MEMORY, Math.max(1024, Math.ceil(visitsPerDay * WINDOW_DAYS))),
+  };
+}
+
+/** Interval, batch size and rate: two of them make the third. */
+function paceOf({ intervalSeconds, batchSize, rate }: GenerateSettings): { pace: Pace | undefined; batchSize: number } {
+  if (rate === undefined) {
+    const size = batchSize ?? DEFAULT_BATCH_SIZE;
+    const interval = intervalSeconds ?? DEFAULT_INTERVAL_SECONDS;
+    return { pace: interval === 0 ? undefined : { fileIntervalMs: interval * 1000, eventsPerSecond: size / interval }, batchSize: size };
+  }
+  const size = batchSize ?? (intervalSeconds === 0 ? DEFAULT_BATCH_SIZE : Math.max(1, Math.round(rate * (intervalSeconds ?? DEFAULT_INTERVAL_SECONDS))));
+  return { pace: { fileIntervalMs: (size / rate) * 1000, eventsPerSecond: rate }, batchSize: size };
+}
+
+function visitsPerDayOf({ users }: GenerateSettings, profile: Profile, pace: Pace | undefined, events: number): number {
+  if (pace !== undefined) return Math.min(MOST_VISITS_PER_DAY, (pace.eventsPerSecond / profile.eventsPerSession) * 86_400);
+  if (users !== undefined) return Math.min(MOST_VISITS_PER_DAY, users / (1 - profile.returningShare) / WINDOW_DAYS);
+  const wanted = Number.isFinite(events) ? events : DEFAULT_WINDOW_EVENTS;
+  return Math.min(MOST_VISITS_PER_DAY, Math.max(SMALLEST_VISITS_PER_DAY, wanted / profile.eventsPerSession / WINDOW_DAYS));
+}
+
+/** Paced, the first file is due at once and holds the interval that just ended; unpaced, the run ends about now. */
+function defaultStartMs(nowMs: number, pace: Pace | undefined): number {
+  return pace === undefined ? Math.floor(nowMs / DAY_MS - WINDOW_DAYS) * DAY_MS : Math.round(nowMs - pace.fileIntervalMs);
+}
+
+/** Names the run: by its start, and by everything that its bytes depend on, so that only the same run has the same name. */
+export function runIdOf(plan: Plan): string {
+  const { seed, profile, users, products, dirt, batchSize, batches, events, pace, traffic } = plan;
+  const { low } = streamKey(seed, traffic.startMs, JSON.stringify([profile.name, users, products, dirt, batchSize, batches, events, pace]));
+  const time = new Date(traffic.startMs).toISOString().replace(/[-:.]/g, '');
+  return `${time}-${(low >>> 0).toString(16).padStart(8, '0')}`;
+}

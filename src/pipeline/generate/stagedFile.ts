@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto';
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import { asFileError } from '../../core/runtime/errors.js';
+
+/** Hidden directory beside the published files, and so in their file system: what is written here can be renamed there. */
+export const STAGING_DIRECTORY = '.staging';
+
+/**
+ * A file that is written where nobody looks and then appears whole, by rename(2). Not by link and unlink: between the
+ * two a file would be both staged and published, and the manifest tells the two apart by whether it is staged. The
+ * rename can overwrite nothing but the same bytes, because the name says the run and the run decides the bytes.
+ */
+export class StagedFile {
+  bytes = 0;
+  private readonly hash = createHash('sha256');
+  private descriptor: number | undefined;
+
+  private constructor(
+    /** Relative to the output directory. */
+    readonly staged: string,
+    private readonly stagedPath: string,
+    readonly publishedPath: string,
+  ) {}
+
+  static create(outputDir: string, name: string): StagedFile {
+    const staged = path.join(STAGING_DIRECTORY, name);
+    const file = new StagedFile(staged, path.join(outputDir, staged), path.join(outputDir, name));
+    file.attempt('create', () => {
+      mkdirSync(path.dirname(file.stagedPath), { recursive: true });
+      file.descriptor = openSync(file.stagedPath, 'w');
+    });
+    return file;
+  }
+
+  write(bytes: Uint8Array): void {
+    this.attempt('write', () => {
+      for (let written = 0; written < bytes.length;) written += writeSync(this.descriptor as number, bytes, written);
+    });
+    this.hash.update(bytes);
+    this.bytes += bytes.length;
+  }
+
+  /**
+   * Ends the content.
+   * @param durable forces it to disk, so that a power cut can't leave a published file without its bytes.
+   * @returns its SHA-256 in hexadecimal.
+   */
+  seal(durable: boolean): string {
+    this.attempt('write', () => {
+      if (durable) fsyncSync(this.descriptor as number);
+      this.close();
+    });
+    return this.hash.digest('hex');
+  }
+
+  publish(): void {
+    this.attempt('publish', () => renameSync(this.stagedPath, this.publishedPath));
+  }
+
+  /** Removes what was written. Never fails: it runs when something else did. */
+  discard(): void {
+    try {
+      this.close();
+      rmSync(this.stagedPath, { force: true });
+    } catch {
+      // The first error is the one that counts.
+    }
+  }
+
+  private close(): void {
+    if (this.descriptor === undefined) return;
+    closeSync(this.descriptor);
+    this.descriptor = undefined;
+  }
+
+  private attempt(what: string, action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      throw asFileError(error, what, this.publishedPath);
+    }
+  }
+}
