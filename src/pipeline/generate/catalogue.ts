@@ -36,7 +36,7 @@ export interface SearchTerm {
 }
 
 /** Spread of prices within a category; with the medians of the categories it makes sd ln(price) about 1.1 (REES46). */
-const PRICE_SIGMA = 0.75;
+const PRICE_SIGMA = 0.7;
 const ITEMS_PER_BRAND = 12;
 
 /** @param size number of items, at least one. */

@@ -117,7 +117,8 @@ export class Simulator {
 
   private shop(intent: 'view' | 'cart' | 'checkout' | 'order'): void {
     let lines = intent === 'view' ? 0 : 1;
-    while (lines > 0 && lines < 20 && this.random.chance(this.profile.furtherLine)) lines++;
+    const furtherLine = this.profile.furtherLine[intent === 'order' ? 1 : 0];
+    while (lines > 0 && lines < 20 && this.random.chance(furtherLine)) lines++;
     const table = this.views[intent === 'checkout' ? 'order' : intent];
     const views = Math.max(1, lines, Math.min(120, Math.round(draw(table, this.random.uint32()))));
     const landsOnItem = this.random.chance(0.4);

@@ -5,7 +5,7 @@ import { PURPOSE, Random, type StreamKey } from './random.js';
 import type { Visit } from './visit.js';
 
 /** Nobody comes back sooner: what follows faster is the same session. */
-const SHORTEST_ABSENCE_MS = 75 * 60_000;
+const SHORTEST_ABSENCE_MS = 100 * 60_000;
 /** People use the same device most of the time. */
 const OWN_DEVICE_SHARE = 0.85;
 
