@@ -1,9 +1,31 @@
+import { execFile } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { promisify } from 'node:util';
 import pg from 'pg';
-import { stopEmbedded, type EmbeddedConnection } from '../../src/core/db/embedded/index.js';
+import { attachEmbeddedServer, stopEmbedded, type EmbeddedConnection } from '../../src/core/db/embedded/index.js';
+
+/** A created, stopped cluster that projects are copied from: a tenth of the time that initdb takes. */
+let template: Promise<string> | undefined;
+
+async function createTemplate(): Promise<string> {
+  const parent = await mkdtemp(path.join(os.tmpdir(), 'ecompipe-template-'));
+  await chmod(parent, 0o755);
+  process.once('exit', () => rmSync(parent, { recursive: true, force: true }));
+  const directory = path.join(parent, '.ecompipe');
+  await (await attachEmbeddedServer({ directory })).release();
+  return directory;
+}
+
+/** As `embeddedProject`, with a database from an earlier command in it. */
+export async function createdProject(t: TestContext): Promise<string> {
+  const directory = await embeddedProject(t);
+  await promisify(execFile)('cp', ['-a', await (template ??= createTemplate()), directory]);
+  return directory;
+}
 
 /** The `.ecompipe` of a new project, removed with its server and data after the test. */
 export async function embeddedProject(t: TestContext, options: { name?: string; mode?: number } = {}): Promise<string> {

@@ -6,8 +6,9 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { attachEmbeddedServer, embeddedUrl, startEmbedded, stopEmbedded, withEmbeddedServer } from '../../../src/core/db/embedded/index.js';
 import { OwnedError } from '../../../src/core/runtime/errors.js';
-import { connectAs, embeddedProject, isAlive, queryAs } from '../../helpers/embeddedProject.js';
+import { connectAs, createdProject, embeddedProject, isAlive, queryAs } from '../../helpers/embeddedProject.js';
 import { startEmbeddedProcess } from '../../helpers/embeddedProcess.js';
+import { until } from '../../helpers/until.js';
 
 test('the first command creates a durable UTF-8 database that only we can log in to', async (t) => {
   const directory = await embeddedProject(t);
@@ -22,7 +23,7 @@ test('the first command creates a durable UTF-8 database that only we can log in
 });
 
 test('a second command attaches to the running server, and only the last one out stops it', async (t) => {
-  const directory = await embeddedProject(t);
+  const directory = await createdProject(t);
   const first = await startEmbeddedProcess(directory);
   const second = await startEmbeddedProcess(directory);
   assert.equal(second.serverPid, first.serverPid);
@@ -43,7 +44,7 @@ test('first commands at once share one database', async (t) => {
 });
 
 test('commands that come and go at the same time always find a server they can use', async (t) => {
-  const directory = await embeddedProject(t);
+  const directory = await createdProject(t);
   let last = 0;
   const commands = async (): Promise<void> => {
     for (let round = 0; round < 6; round++) {
@@ -58,7 +59,7 @@ test('commands that come and go at the same time always find a server they can u
 });
 
 test('a kept server outlives its commands until it is stopped, and starting or stopping it twice is fine', async (t) => {
-  const directory = await embeddedProject(t);
+  const directory = await createdProject(t);
   const { port } = await startEmbedded({ directory });
   assert.equal((await startEmbedded({ directory })).port, port);
   const pid = await withEmbeddedServer({ directory }, async (connection) => {
@@ -72,7 +73,7 @@ test('a kept server outlives its commands until it is stopped, and starting or s
 });
 
 test('the last one out leaves the server to a connected psql, and the next last one stops it', async (t) => {
-  const directory = await embeddedProject(t);
+  const directory = await createdProject(t);
   const first = await attachEmbeddedServer({ directory });
   const guest = await connectAs('psql', first.connection);
   await first.release();
@@ -80,12 +81,14 @@ test('the last one out leaves the server to a connected psql, and the next last 
   const second = await attachEmbeddedServer({ directory });
   assert.equal(second.server.pid, first.server.pid);
   await guest.end();
+  const guests = "select 1 from pg_stat_activity where application_name = 'psql'";
+  await until('the server has noticed that the guest left', async () => (await queryAs('ecompipe test', second.connection, guests)).length === 0);
   await second.release();
   assert.ok(!(await isAlive(second.server.pid)));
 });
 
 test('a server in use is not stopped without force; with it, its commands are told and do not start it again', async (t) => {
-  const directory = await embeddedProject(t);
+  const directory = await createdProject(t);
   const user = await startEmbeddedProcess(directory);
   await assert.rejects(stopEmbedded({ directory }), (error: unknown) => {
     assert.ok(error instanceof OwnedError);
@@ -101,14 +104,14 @@ test('a server in use is not stopped without force; with it, its commands are to
 });
 
 test('psql connects with the printed URL', async (t) => {
-  const directory = await embeddedProject(t);
+  const directory = await createdProject(t);
   const url = await embeddedUrl({ directory });
   const { stdout } = await promisify(execFile)('psql', [url, '-Atc', 'select current_user']);
   assert.equal(stdout, 'ecompipe\n');
 });
 
 test('a dropped database is created again, empty', async (t) => {
-  const directory = await embeddedProject(t);
+  const directory = await createdProject(t);
   const first = await attachEmbeddedServer({ directory });
   await queryAs('ecompipe test', { ...first.connection, database: 'postgres' }, 'drop database ecompipe');
   const second = await attachEmbeddedServer({ directory });

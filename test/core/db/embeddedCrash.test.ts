@@ -6,13 +6,13 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { asAccount, serverAccount } from '../../../src/core/db/embedded/account.js';
 import { attachEmbeddedServer } from '../../../src/core/db/embedded/index.js';
-import { embeddedProject, isAlive, queryAs } from '../../helpers/embeddedProject.js';
+import { createdProject, embeddedProject, isAlive, queryAs } from '../../helpers/embeddedProject.js';
 import { spawnEmbedded, startEmbeddedProcess } from '../../helpers/embeddedProcess.js';
 import { until } from '../../helpers/until.js';
 
 for (const signal of ['SIGKILL', 'SIGINT'] as const) {
   test(`the server stays usable when ${signal} hits its owner's whole process group, and the next last one out stops it`, async (t) => {
-    const directory = await embeddedProject(t);
+    const directory = await createdProject(t);
     const owner = await startEmbeddedProcess(directory);
     await owner.kill(signal);
     assert.ok(await isAlive(owner.serverPid));
@@ -35,7 +35,7 @@ test('a first command killed while it creates the database leaves nothing that t
 });
 
 test('a killed server is started again for the commands that use it, on its port and with all that it committed', async (t) => {
-  const directory = await embeddedProject(t);
+  const directory = await createdProject(t);
   const lease = await attachEmbeddedServer({ directory });
   const killed = lease.server.pid;
   await queryAs('ecompipe test', lease.connection, 'create table t as select 42 as answer');
@@ -47,7 +47,7 @@ test('a killed server is started again for the commands that use it, on its port
 });
 
 test('a lock file whose pid now belongs to another process of the same user does not keep the server from starting', async (t) => {
-  const directory = await embeddedProject(t);
+  const directory = await createdProject(t);
   const owner = await startEmbeddedProcess(directory);
   const pidFile = path.join(directory, 'postgres', 'data', 'postmaster.pid');
   const content = await readFile(pidFile, 'utf8');
@@ -64,7 +64,7 @@ test('a lock file whose pid now belongs to another process of the same user does
 });
 
 test('an empty lock file, left by a server that died at once, is removed', async (t) => {
-  const directory = await embeddedProject(t);
+  const directory = await createdProject(t);
   const first = await attachEmbeddedServer({ directory });
   await first.release();
   const pidFile = path.join(directory, 'postgres', 'data', 'postmaster.pid');
@@ -97,7 +97,7 @@ test('a project that is moved while its server runs keeps that server', async (t
 });
 
 test('the server comes up on another port when its last one is taken', async (t) => {
-  const directory = await embeddedProject(t);
+  const directory = await createdProject(t);
   const first = await attachEmbeddedServer({ directory });
   await first.release();
   const squatter = createServer((socket) => socket.destroy());
@@ -110,7 +110,7 @@ test('the server comes up on another port when its last one is taken', async (t)
 });
 
 test('a copy of a project whose server runs gets a server of its own', async (t) => {
-  const original = await embeddedProject(t);
+  const original = await createdProject(t);
   const copy = await embeddedProject(t);
   const lease = await attachEmbeddedServer({ directory: original });
   await cp(original, copy, { recursive: true, preserveTimestamps: true });

@@ -1,12 +1,12 @@
 import type pg from 'pg';
-import { EcompipeError, EXIT } from '../../runtime/errors.js';
+import { EcompipeError, errnoOf, EXIT } from '../../runtime/errors.js';
 import { silentLogger, type Logger } from '../../runtime/log.js';
 import { pause } from '../../runtime/wait.js';
 import { OWN_SERVER_HINT } from './binaries.js';
 import { ensureCluster, type Cluster } from './cluster.js';
 import { findRunningServer, type RunningServer } from './pidFile.js';
 import { isKept, isStoppedOnPurpose, startServer, stopServer } from './server.js';
-import { connectionTo, hasGuests, openLockedSession, tryLockExclusive, unlockShared, type EmbeddedConnection } from './session.js';
+import { connectionTo, hasGuests, leaseHolders, openLockedSession, tryLockExclusive, unlockShared, type EmbeddedConnection } from './session.js';
 
 export interface EmbeddedOptions {
   /** The project's working directory; the database is in its `postgres/`. Default `.ecompipe`. */
@@ -39,6 +39,8 @@ const RETRY_INTERVAL_MS = 20;
  */
 const MAX_FAILED_STARTS = 11;
 const FAILED_START_PAUSE_MS = 500;
+/** How long the server may take to notice that a killed command is gone, before its lease counts as a live one's. */
+const DEAD_LEASE_GRACE_MS = 2000;
 
 /**
  * Uses the embedded server of a project: creates the database if there is none, starts the server if it isn't running, and
@@ -74,7 +76,8 @@ async function enter(cluster: Cluster, log: Logger, signal: AbortSignal): Promis
     const server = await findRunningServer(cluster.data);
     if (server === undefined) {
       const failure = await startServer(cluster, log, signal);
-      if (failure === undefined) continue;
+      // The loser of two starts finds the winner running.
+      if (failure === undefined || (await findRunningServer(cluster.data)) !== undefined) continue;
       why = failure;
       failedStarts += 1;
       await pause(failedStarts === 1 ? RETRY_INTERVAL_MS : FAILED_START_PAUSE_MS, signal);
@@ -164,7 +167,7 @@ class Lease implements EmbeddedLease {
 async function leave({ session, server }: Entry, cluster: Cluster, log: Logger): Promise<void> {
   try {
     await unlockShared(session);
-    if ((await tryLockExclusive(session)) && !(await isKept(cluster, server)) && !(await hasGuests(session))) {
+    if ((await becomeLast(session)) && !(await isKept(cluster, server)) && !(await hasGuests(session))) {
       await stopServer(cluster, server, log);
     }
   } catch (error) {
@@ -172,5 +175,25 @@ async function leave({ session, server }: Entry, cluster: Cluster, log: Logger):
     log.debug('database_not_stopped', `could not stop the embedded PostgreSQL: ${String(error)}`);
   } finally {
     await session.end().catch(() => undefined);
+  }
+}
+
+/** Takes the exclusive lock, unless a live command holds a lease: that one will be the last. */
+async function becomeLast(session: pg.Client): Promise<boolean> {
+  const deadline = Date.now() + DEAD_LEASE_GRACE_MS;
+  while (Date.now() < deadline) {
+    if (await tryLockExclusive(session)) return true;
+    if ((await leaseHolders(session)).some(isProcessAlive)) return false;
+    await pause(RETRY_INTERVAL_MS);
+  }
+  return false;
+}
+
+function isProcessAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errnoOf(error) !== 'ESRCH';
   }
 }

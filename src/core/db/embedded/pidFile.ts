@@ -75,7 +75,7 @@ function parsePidFile(text: string): RunningServer | undefined {
  * Tells our postmaster from a process that was given its pid later, and from the postmaster of the directory that ours
  * was copied from. The command line says it to everybody; /proc/PID/cwd would need rights that root in a container lacks.
  */
-async function isPostmaster(pid: number, data: string): Promise<boolean> {
+export async function isPostmaster(pid: number, data: string): Promise<boolean> {
   try {
     process.kill(pid, 0);
   } catch (error) {

@@ -9,7 +9,7 @@ import { asAccount } from './account.js';
 import { OWN_SERVER_HINT, program } from './binaries.js';
 import type { Cluster } from './cluster.js';
 import { serverEnvironment, spawnError } from './initdb.js';
-import { findRunningServer, removeStalePidFile, type RunningServer } from './pidFile.js';
+import { findRunningServer, isPostmaster, removeStalePidFile, type RunningServer } from './pidFile.js';
 import { measureMachine, serverSettings } from './serverSettings.js';
 import { usableServerFiles } from './staging.js';
 
@@ -57,16 +57,15 @@ export async function startServer(cluster: Cluster, log: Logger, signal: AbortSi
 
 /** Asks the server for a fast shutdown (open transactions are rolled back) and waits for its end. */
 export async function stopServer(cluster: Cluster, server: RunningServer, log: Logger): Promise<void> {
-  const ours = async (): Promise<boolean> => {
-    const running = await findRunningServer(cluster.data);
-    return running !== undefined && runId(running) === runId(server);
-  };
-  if (!(await ours())) return;
+  const running = await findRunningServer(cluster.data);
+  if (running === undefined || runId(running) !== runId(server)) return;
   if (process.platform === 'win32') await fastShutdownOnWindows(cluster, log);
   else process.kill(server.pid, 'SIGINT');
   const deadline = Date.now() + STOP_DEADLINE_MS;
-  while ((await ours()) && Date.now() < deadline) await pause(POLL_INTERVAL_MS);
-  if (await ours()) log.warn('database_still_stopping', `the embedded PostgreSQL (pid ${server.pid}) is still shutting down`, { pid: server.pid });
+  // Not until the lock file is gone: that goes a moment before the process does.
+  const isRunning = (): Promise<boolean> => isPostmaster(server.pid, cluster.data);
+  while ((await isRunning()) && Date.now() < deadline) await pause(POLL_INTERVAL_MS);
+  if (await isRunning()) log.warn('database_still_stopping', `the embedded PostgreSQL (pid ${server.pid}) is still shutting down`, { pid: server.pid });
 }
 
 /** Names one run of a server: pids come back, pids with their start time don't. */

@@ -83,12 +83,14 @@ export async function tryLockExclusive(client: pg.Client): Promise<boolean> {
   return rows[0]?.alone === true;
 }
 
-/** The pids of the commands that hold a lease. */
+/** The pids of the commands that hold the lock, shared or exclusively. */
 export async function leaseHolders(client: pg.Client): Promise<number[]> {
   const { rows } = await client.query<{ pid: number }>(
-    `select distinct split_part(application_name, ' ', 3)::int as pid
-       from pg_stat_activity
-      where application_name ~ '^${LEASE_NAME} \\d+$' and pid <> pg_backend_pid()
+    `select distinct split_part(activity.application_name, ' ', 3)::int as pid
+       from pg_locks as lock
+       join pg_stat_activity as activity using (pid)
+      where lock.locktype = 'advisory' and (lock.classid, lock.objid, lock.objsubid) = (${LOCK_KEYS}, 2) and lock.granted
+        and activity.application_name ~ '^${LEASE_NAME} \\d+$' and activity.pid <> pg_backend_pid()
       order by 1`,
   );
   return rows.map(({ pid }) => pid);
