@@ -59,8 +59,7 @@ export async function connectAs(name: string, connection: EmbeddedConnection): P
   return client;
 }
 
-/** Whether a process is there and not a zombie that nobody reaps. */
+/** Whether a process still runs: one that is ending or unreaped has no command line any more. */
 export async function isAlive(pid: number): Promise<boolean> {
-  const status = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  return status !== '' && !/\) Z /.test(status);
+  return (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')) !== '';
 }
