@@ -3,7 +3,8 @@ import { db } from './db.js';
 import { generate } from './generate.js';
 import { migrate } from './migrate.js';
 import { move } from './move.js';
+import { runAll } from './runAll.js';
 import { stream } from './stream.js';
 
 /** All commands, in the order of `--help`. */
-export const commands: readonly AnyCommand[] = [generate, move, stream, migrate, db];
+export const commands: readonly AnyCommand[] = [generate, move, stream, migrate, runAll, db];

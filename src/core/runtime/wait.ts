@@ -35,3 +35,11 @@ export class Bell {
     this.rung = false;
   }
 }
+
+/** Resolves when one of the signals aborts. */
+export async function untilAborted(...signals: readonly AbortSignal[]): Promise<void> {
+  if (signals.some((signal) => signal.aborted)) return;
+  await new Promise<void>((resolve) => {
+    for (const signal of signals) signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

@@ -32,6 +32,8 @@ export interface StreamResult {
 
 /** Everything the loader tells the outside. */
 export type StreamEvent =
+  /** It owns its checkpoint directory, the schema and the checkpoint are in order, and it begins to look for files. */
+  | { readonly type: 'streamStarted'; readonly inputDir: string; readonly database: string }
   | { readonly type: 'batchCommitted'; readonly batchId: number; readonly loadPath: 'fast' | 'slow'; readonly files: number; readonly bytes: number; readonly rows: RowCounts; readonly durationMs: number }
   | { readonly type: 'rowsRejected'; readonly file: string; readonly batchId: number; readonly rejected: number }
   | { readonly type: 'fileLoaded'; readonly file: string; readonly bytes: number }

@@ -9,6 +9,9 @@ export function createStreamEventLogger(log: Logger): (event: StreamEvent) => vo
   return (event) => {
     const { type, ...fields } = event;
     switch (type) {
+      case 'streamStarted':
+        log.info('stream_started', `loading ${event.inputDir} into ${event.database}`, fields);
+        break;
       case 'batchCommitted': {
         rows += event.rows.inserted;
         log.debug('batch_committed', `batch ${event.batchId}: ${event.rows.inserted} rows in ${event.durationMs} ms (${event.loadPath} path)`, fields);

@@ -25,6 +25,7 @@ export async function runStream(settings: StreamSettings, database: Database, co
   const finisher = new Finisher(settings);
   await finisher.prepare();
   return await withOwnership(settings, database, context, async (checkpoint, rules) => {
+    context.emit({ type: 'streamStarted', inputDir: settings.inputDir, database: database.label });
     const pool = new ConnectionPool(database, settings.connections);
     const loader = { pool, rules, choice: new LoadPathChoice(), assertLimit: assertRejectLimit(settings) };
     try {

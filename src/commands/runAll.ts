@@ -1,0 +1,77 @@
+import * as parse from '../core/runtime/parsers.js';
+import { EXIT } from '../core/runtime/errors.js';
+import { defineCommand, type CommandContext, type CommandResult } from './command.js';
+import { databaseSettings, generateSettings, loadSettings, moveSettings, streamSettings } from './settings.js';
+
+/** Only matters where the system doesn't tell about new files (network file systems). */
+const POLL_INTERVAL_MS = 1000;
+
+const settings = {
+  ...databaseSettings,
+  ...generateSettings,
+  processingDir: streamSettings.inputDir,
+  settleMs: moveSettings.settleMs,
+  maxBacklog: moveSettings.maxBacklog,
+  ...loadSettings,
+  durationMs: { flag: '--duration', placeholder: '<time>', env: 'ECOMPIPE_DURATION', default: undefined, defaultText: 'until stopped', parse: parse.optional(parse.duration), help: 'stop generating after so long, such as 90s or 10m' },
+  untilDrained: { flag: '--until-drained', env: 'ECOMPIPE_UNTIL_DRAINED', default: false, parse: parse.boolean, help: 'end when all that was generated is loaded, and prove it' },
+} as const;
+
+export const runAll = defineCommand({
+  name: 'run-all',
+  summary: 'the whole pipeline: migrate, then generate, move and stream together',
+  settings,
+  examples: [
+    ['ecompipe run-all', 'watch it work; Ctrl-C drains and prints a summary'],
+    ['ecompipe run-all --rate 5000 --duration 1m --until-drained', 'five thousand events a second for a minute'],
+    ['ecompipe run-all --events 2000 --batch-size 200 --interval 0 --seed 1 --until-drained --json', 'a smoke test with a known answer'],
+  ],
+  run: async (values, context): Promise<CommandResult> => {
+    const { strict, untilDrained, durationMs, processingDir, outputDir, ...rest } = values;
+    const [{ withDatabase }, { runAll: run }, { createPipelineState, applyEvent }, { createPipelineLogger }, { showProgress }, { summarize, describeSummary }] = await Promise.all([
+      import('../core/db/target.js'),
+      import('../pipeline/runAll.js'),
+      import('../pipeline/pipelineState.js'),
+      import('../pipeline/logEvents.js'),
+      import('./panel.js'),
+      import('../pipeline/summary.js'),
+    ]);
+    return await withDatabase(values, context, async (database) => {
+      const state = createPipelineState(performance.now());
+      const progress = showProgress(state, context);
+      const log = quietUnderPanel(context);
+      const logEvent = createPipelineLogger(log);
+      try {
+        const result = await run(
+          {
+            generate: { ...rest, outputDir },
+            move: { from: outputDir, to: processingDir, settleMs: rest.settleMs, maxBacklog: rest.maxBacklog, pollIntervalMs: POLL_INTERVAL_MS },
+            stream: { ...rest, inputDir: processingDir, pollIntervalMs: POLL_INTERVAL_MS },
+            durationMs,
+            untilDrained,
+          },
+          database,
+          {
+            stop: context.stop,
+            log,
+            emit: (event) => {
+              applyEvent(state, event);
+              logEvent(event);
+            },
+          },
+        );
+        progress.stop();
+        const summary = await summarize(result, database, { prove: untilDrained, elapsedMs: performance.now() - state.startedAtMs }, context);
+        const hasRejects = result.loaded.rows.rejected + result.loaded.filesQuarantined > 0;
+        return { json: summary, text: describeSummary(summary), exitCode: summary.proof?.ok === false ? EXIT.checkFailed : strict && hasRejects ? EXIT.rowsRejected : EXIT.done };
+      } finally {
+        progress.stop();
+      }
+    });
+  },
+});
+
+/** The panel shows what goes on; below it only what needs attention is worth a line. */
+function quietUnderPanel({ log, interactive }: CommandContext): CommandContext['log'] {
+  return interactive ? { ...log, info: () => undefined } : log;
+}

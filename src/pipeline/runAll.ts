@@ -1,0 +1,122 @@
+import { mkdir } from 'node:fs/promises';
+import type { Database } from '../core/db/target.js';
+import { withFileErrors } from '../core/runtime/errors.js';
+import type { Logger } from '../core/runtime/log.js';
+import { untilAborted } from '../core/runtime/wait.js';
+import type { GenerateEvent, GenerateResult } from './generate/events.js';
+import { runGenerate } from './generate/index.js';
+import type { GenerateSettings } from './generate/settings.js';
+import { runMigrate } from './migrate/migrate.js';
+import type { MoveEvent, MoveResult, MoveSettings } from './move/events.js';
+import { runMove } from './move/runMove.js';
+import type { StreamEvent, StreamResult, StreamSettings } from './stream/events.js';
+import { runStream } from './stream/stream.js';
+
+export interface RunAllSettings {
+  readonly generate: GenerateSettings;
+  readonly move: MoveSettings;
+  readonly stream: StreamSettings;
+  /** Stop generating after so many milliseconds. Default: when the generator has what was asked for, or at `stop`. */
+  readonly durationMs?: number | undefined;
+  /** End when everything that was generated is loaded, instead of waiting for more files from elsewhere. */
+  readonly untilDrained: boolean;
+}
+
+/** Everything that a stage tells, under the name of the stage. */
+export type PipelineEvent =
+  | { readonly stage: 'generate'; readonly event: GenerateEvent }
+  | { readonly stage: 'move'; readonly event: MoveEvent }
+  | { readonly stage: 'stream'; readonly event: StreamEvent };
+
+export interface RunAllContext {
+  /** Stops the generator; what it has published is still moved and loaded. */
+  readonly stop: AbortSignal;
+  readonly log: Logger;
+  readonly emit: (event: PipelineEvent) => void;
+}
+
+export interface RunAllResult {
+  readonly generated: GenerateResult;
+  readonly moved: MoveResult;
+  readonly loaded: StreamResult;
+}
+
+/**
+ * Runs the whole pipeline in one process: migrate, then the three stages side by side. They end in the order of the data
+ * flow: when the generator is done (or told to stop), the mover drains incoming/, then the loader drains processing/.
+ * @throws what made the first stage fail; the others are stopped then, and nothing is lost.
+ */
+export async function runAll(settings: RunAllSettings, database: Database, context: RunAllContext): Promise<RunAllResult> {
+  for (const directory of [settings.move.from, settings.move.to]) await withFileErrors('create the directory', directory, () => mkdir(directory, { recursive: true }));
+  await runMigrate(database, 'apply', context);
+  return await new Supervisor(settings, database, context).run();
+}
+
+class Supervisor {
+  /** Ends the generator: at the user's wish, after the duration, or because a stage failed. */
+  private readonly generating = new AbortController();
+  private readonly moveDrain = new AbortController();
+  private readonly streamDrain = new AbortController();
+  private readonly failed = new AbortController();
+  private readonly streamStarted = new AbortController();
+  private failure: { readonly error: unknown } | undefined;
+
+  constructor(
+    private readonly settings: RunAllSettings,
+    private readonly database: Database,
+    private readonly context: RunAllContext,
+  ) {}
+
+  async run(): Promise<RunAllResult> {
+    const { stop } = this.context;
+    const endGenerating = (): void => this.generating.abort();
+    stop.addEventListener('abort', endGenerating, { once: true });
+    if (stop.aborted) endGenerating();
+    const loading = this.supervise(() => runStream(this.settings.stream, this.database, this.stageContext('stream', this.streamDrain)));
+    // Whether this is the only pipeline here is known only now; before, nothing may be generated.
+    await untilAborted(this.streamStarted.signal, this.failed.signal);
+    const moving = this.supervise(() => runMove(this.settings.move, this.stageContext('move', this.moveDrain)));
+    const generated = await this.supervise(() => this.generate());
+    if (!this.settings.untilDrained && this.failure === undefined) await untilAborted(stop, this.failed.signal);
+    this.moveDrain.abort();
+    const moved = await moving;
+    this.streamDrain.abort();
+    const loaded = await loading;
+    stop.removeEventListener('abort', endGenerating);
+    if (this.failure !== undefined) throw this.failure.error;
+    if (generated === undefined || moved === undefined || loaded === undefined) throw new TypeError('a stage ended without result or failure');
+    return { generated, moved, loaded };
+  }
+
+  private async generate(): Promise<GenerateResult> {
+    const timer = this.settings.durationMs === undefined ? undefined : setTimeout(() => this.generating.abort(), this.settings.durationMs);
+    const { log, emit } = this.context;
+    try {
+      const stop = this.generating.signal;
+      return await runGenerate(this.settings.generate, { log, stop, drain: stop, emit: (event) => emit({ stage: 'generate', event }) });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  private stageContext<Stage extends 'move' | 'stream'>(stage: Stage, drain: AbortController) {
+    const emit = (event: Extract<PipelineEvent, { stage: Stage }>['event']): void => {
+      if (event.type === 'streamStarted') this.streamStarted.abort();
+      this.context.emit({ stage, event } as PipelineEvent);
+    };
+    return { log: this.context.log, stop: this.failed.signal, drain: drain.signal, emit };
+  }
+
+  /** Runs a stage; the first failure stops all, and is the one that counts. */
+  private async supervise<T>(stage: () => Promise<T>): Promise<T | undefined> {
+    try {
+      if (this.failed.signal.aborted) return undefined;
+      return await stage();
+    } catch (error) {
+      this.failure ??= { error };
+      this.failed.abort();
+      this.generating.abort();
+      return undefined;
+    }
+  }
+}
