@@ -1,0 +1,65 @@
+// Writes what the program says of itself into the documents: `npm run docs`. With --check it only compares, and fails
+// when a document is out of date: the lint step of CI runs that.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { commands } from '../src/commands/index.js';
+import { databaseSettings, globalSettings } from '../src/commands/settings.js';
+import type { Setting, SettingTable } from '../src/core/runtime/settings.js';
+
+const check = process.argv.includes('--check');
+const stale: string[] = [];
+
+publish('README.md', readFileSync('README.md', 'utf8').replace(/(<!-- help -->\n)[\s\S]*?(<!-- \/help -->)/, (_, start: string, end: string) => `${start}${helpTexts()}\n${end}`));
+publish('.env.example', environmentExample());
+
+if (stale.length > 0) {
+  console.error(`out of date: ${stale.join(', ')}; run \`npm run docs\` and commit`);
+  process.exitCode = 1;
+}
+
+function publish(file: string, text: string): void {
+  const current = readIfThere(file);
+  if (current === text) return;
+  if (check) stale.push(file);
+  else writeFileSync(file, text);
+}
+
+function readIfThere(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+function helpTexts(): string {
+  const names = [[], ...commands.map(({ name }) => [name])];
+  return names.map((name) => `\n<details><summary><code>ecompipe ${[...name, '--help'].join(' ')}</code></summary>\n\n\`\`\`text\n${help(name)}\n\`\`\`\n\n</details>`).join('\n');
+}
+
+function help(name: readonly string[]): string {
+  // A fixed width, so that the text does not depend on the terminal that made it.
+  const { stdout, status } = spawnSync(process.execPath, ['bin/ecompipe.js', ...name, '--help'], { encoding: 'utf8', env: { ...process.env, COLUMNS: '110', NO_COLOR: '1' } });
+  if (status !== 0) throw new Error(`ecompipe ${name.join(' ')} --help failed; built?`);
+  return stdout.trimEnd();
+}
+
+function environmentExample(): string {
+  const sections: [title: string, table: SettingTable][] = [
+    ['The database. Without any of these, the embedded server is used.', databaseSettings],
+    ['For all commands', globalSettings],
+    ...commands.map(({ name, settings }): [string, SettingTable] => [`ecompipe ${name}`, settings]),
+  ];
+  const seen = new Set<string>();
+  const text = sections.map(([title, table]) => {
+    const fresh = Object.values(table).filter(({ env }) => !seen.has(env) && seen.add(env));
+    return fresh.length === 0 ? '' : `# ${title}\n\n${fresh.map(variable).join('\n')}`;
+  });
+  return `# Every setting, with its default. Copy to .env and remove the # where you want something else.\n# A flag wins over an environment variable, that over .env, that over the default.\n\n${text.filter(Boolean).join('\n')}`;
+}
+
+function variable({ env, help: text, default: value, defaultText, flag }: Setting<unknown>): string {
+  const shown = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? (defaultText ?? String(value)) : (defaultText ?? '');
+  const assignable = /\s/.test(shown) ? '' : shown;
+  return `# ${text}${flag === undefined ? '' : ` (${flag})`}${assignable === shown || shown === '' ? '' : `; default: ${shown}`}\n#${env}=${assignable}\n`;
+}
