@@ -25,14 +25,15 @@ export async function loadAtomically(context: LoaderContext, source: RangeSource
 
 async function loadInOneTransaction(connection: Connection, context: LoaderContext, source: RangeSource, file: LedgerFile, batchBytes: number): Promise<CommittedBatch> {
   const startedAt = new Date();
-  const batchId = await beginBatch(connection);
+  const batchId = await beginBatch(connection, true);
   let counts: RowCounts = NO_ROWS;
   let whole: BatchPart | undefined;
   let loadPath: 'fast' | 'slow' = 'fast';
-  for await (const part of readRanges(source, { offset: file.committedOffset, lines: file.committedLines }, batchBytes)) {
+  for await (const { part, release } of readRanges(source, { offset: file.committedOffset, lines: file.committedLines }, batchBytes)) {
     const range = await loadRange(connection, context, source, part, batchId);
     counts = addCounts(counts, range.counts);
     if (range.loadPath === 'slow') loadPath = 'slow';
+    release();
     whole = { ...(whole ?? part), endOffset: part.endOffset, lines: (whole?.lines ?? 0) + part.lines, isLast: part.isLast };
   }
   if (whole === undefined) throw new RangeError(`${source.name} has no range left`);
@@ -40,11 +41,11 @@ async function loadInOneTransaction(connection: Connection, context: LoaderConte
   const [totals] = await writeLedger(connection, { batchId, loadPath, startedAt, parts: [entry] });
   if (totals !== undefined) context.assertLimit(whole, totals);
   await connection.client.query('commit');
-  return { batchId, loadPath, parts: [entry], counts, durationMs: Date.now() - startedAt.getTime() };
+  return { batchId, loadPath, parts: [entry], counts, durationMs: Date.now() - startedAt.getTime(), isDurable: true };
 }
 
 async function loadRange(connection: Connection, context: LoaderContext, source: RangeSource, part: BatchPart, batchId: number): Promise<{ counts: RowCounts; loadPath: 'fast' | 'slow' }> {
-  const batch = { columns: source.header.columns, parts: [part] };
+  const batch = { columns: source.header.columns, parts: [part], isDurable: true };
   if (part.plain && !context.choice.skipFast()) {
     await connection.client.query('savepoint ecompipe_range');
     try {

@@ -36,6 +36,8 @@ export interface BatchPart extends ByteRange {
 export interface Batch {
   readonly columns: readonly EventColumn[];
   readonly parts: readonly BatchPart[];
+  /** Its commit waits until it is on disk. */
+  readonly isDurable: boolean;
 }
 
 /** Rows of a part by what became of them. `read` is our own count, the others are the server's: they must add up. */

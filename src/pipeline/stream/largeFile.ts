@@ -1,11 +1,18 @@
 import { withTransaction } from '../../core/db/transaction.js';
-import type { BatchPart } from './batch.js';
 import { CommitOrder } from './commitOrder.js';
 import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from './ledger.js';
 import type { CommittedBatch } from './loadBatch.js';
 import { loadAtomically } from './atomicFile.js';
-import { readRanges, type RangeSource } from './ranges.js';
+import { readRanges, type RangeSource, type ReadRange } from './ranges.js';
 import { runBatch, type LoaderContext } from './runBatch.js';
+
+/**
+ * Of the ranges of a file, the last one and every so many before it wait until they are on disk; the others only until
+ * they are committed (synchronous_commit = off). WAL is written in order, so each durable commit makes all before it
+ * durable, and a file is put away only after its last one. Should the server crash in between, it loses rows together
+ * with their ledger entries, and they are loaded again.
+ */
+const DURABLE_EVERY = 16;
 
 export interface LargeFileSettings {
   readonly batchBytes: number;
@@ -53,18 +60,21 @@ async function enterFile(context: LoaderContext, { name, signature, content }: O
 async function loadRanges(context: LoaderContext, source: RangeSource, file: LedgerFile, settings: LargeFileSettings): Promise<void> {
   const order = new CommitOrder();
   const running = new Set<Promise<void>>();
-  const load = async (part: BatchPart, index: number): Promise<void> => {
+  const load = async ({ part, release }: ReadRange, index: number): Promise<void> => {
     try {
-      const { committed } = await runBatch(context, { columns: source.header.columns, parts: [part] }, 'bulk', { order, index });
+      const batch = { columns: source.header.columns, parts: [part], isDurable: part.isLast || index % DURABLE_EVERY === 0 };
+      const { committed } = await runBatch(context, batch, 'bulk', { order, index });
       if (committed !== undefined) settings.onCommit(committed);
       order.committed();
     } catch (error) {
       order.fail(error);
+    } finally {
+      release();
     }
   };
   let index = 0;
-  for await (const part of readRanges(source, { offset: file.committedOffset, lines: file.committedLines }, settings.batchBytes)) {
-    const task = load(part, index++).finally(() => running.delete(task));
+  for await (const range of readRanges(source, { offset: file.committedOffset, lines: file.committedLines }, settings.batchBytes)) {
+    const task = load(range, index++).finally(() => running.delete(task));
     running.add(task);
     if (running.size >= settings.parallel) await Promise.race(running);
     if (settings.stop.aborted || order.failed) break;

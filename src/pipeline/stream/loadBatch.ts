@@ -28,6 +28,8 @@ export interface CommittedBatch {
   readonly parts: readonly CommittedPart[];
   readonly counts: RowCounts;
   readonly durationMs: number;
+  /** It, and all before it, are on disk. */
+  readonly isDurable: boolean;
 }
 
 export interface LoadResult {
@@ -63,14 +65,14 @@ export async function loadBatch(connection: Connection, batch: Batch, context: L
 async function loadInTransaction(connection: Connection, batch: Batch, context: LoadContext, loadPath: 'fast' | 'slow'): Promise<LoadResult> {
   const startedAt = new Date();
   try {
-    const batchId = await beginBatch(connection);
+    const batchId = await beginBatch(connection, batch.isDurable);
     context.attempting(batchId);
     const { parts, fileIds, known } = await resolveFiles(connection, batch);
     if (parts.length === 0) {
       await connection.client.query('rollback');
       return { committed: undefined, known };
     }
-    const remaining = { columns: batch.columns, parts };
+    const remaining = { ...batch, parts };
     const counts = loadPath === 'fast' ? await loadFast(connection, remaining) : await loadSlow(connection, remaining, fileIds, batchId, context.rules);
     await context.turn();
     const entries = parts.map((part, index) => ({ part, fileId: fileIds[index] ?? 0, counts: counts[index] ?? NO_ROWS }));
@@ -80,7 +82,7 @@ async function loadInTransaction(connection: Connection, batch: Batch, context: 
       if (entry !== undefined) context.assertLimit(entry.part, total);
     }
     await connection.client.query('commit');
-    return { committed: { batchId, loadPath, parts: entries, counts: counts.reduce(addCounts, NO_ROWS), durationMs: Date.now() - startedAt.getTime() }, known };
+    return { committed: { batchId, loadPath, parts: entries, counts: counts.reduce(addCounts, NO_ROWS), durationMs: Date.now() - startedAt.getTime(), isDurable: batch.isDurable }, known };
   } catch (error) {
     await connection.client.query('rollback').catch(() => undefined);
     if (RANGE_KEYS.has((error as { constraint?: string }).constraint ?? '')) throw new CompareAndSetLost('the range is committed already', { cause: error });
@@ -91,10 +93,11 @@ async function loadInTransaction(connection: Connection, batch: Batch, context: 
 /** Keys of the ledger that only a second commit of the same range can violate. */
 const RANGE_KEYS: ReadonlySet<string> = new Set(['batch_ranges_pkey', 'rejected_rows_once', 'duplicate_rows_pkey']);
 
-export async function beginBatch({ client }: Connection): Promise<number> {
+export async function beginBatch({ client }: Connection, isDurable: boolean): Promise<number> {
   const results = (await client.query(`
     begin;
     set local lock_timeout = ${LOCK_TIMEOUT_MS};
+    ${isDurable ? '' : 'set local synchronous_commit = off;'}
     select set_config('ecompipe.batch_id', nextval('ecompipe.batches_batch_id_seq')::text, true) as id`)) as unknown as { rows: { id: string }[] }[];
   return Number(results.at(-1)?.rows[0]?.id);
 }

@@ -41,9 +41,10 @@ export class Outcomes {
     return this.finisher.isKept(name);
   }
 
-  batchCommitted({ batchId, loadPath, parts, counts, durationMs }: CommittedBatch): void {
+  batchCommitted({ batchId, loadPath, parts, counts, durationMs, isDurable }: CommittedBatch): void {
     this.totals = { ...this.totals, batches: this.totals.batches + 1, rows: addCounts(this.totals.rows, counts) };
-    this.checkpoint.committed(batchId, parts.map(({ part }) => part));
+    // The checkpoint must never be ahead: a commit that a crash of the server could still take back is not in it.
+    if (isDurable) this.checkpoint.committed(batchId, parts.map(({ part }) => part));
     const bytes = parts.reduce((sum, { part }) => sum + part.endOffset - part.startOffset, 0);
     this.emit({ type: 'batchCommitted', batchId, loadPath, files: parts.length, bytes, rows: counts, durationMs });
     for (const { part, counts: { rejected } } of parts) {

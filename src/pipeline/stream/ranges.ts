@@ -28,25 +28,48 @@ export function measure(body: Buffer, atEof: boolean, fieldCount: number): Pick<
   return { plain: false, rows: records.length, lines, end };
 }
 
+/** A range and the memory that holds its bytes, to be given back when nothing reads them any more. */
+export interface ReadRange {
+  readonly part: BatchPart;
+  readonly release: () => void;
+}
+
+/** Memory for ranges, used again and again: fresh megabytes for each range cost page faults and garbage collections. */
+class BufferPool {
+  private readonly free: Buffer[] = [];
+
+  take(size: number): Buffer {
+    const index = this.free.findIndex((buffer) => buffer.length === size);
+    return (index === -1 ? undefined : this.free.splice(index, 1)[0]) ?? Buffer.allocUnsafeSlow(size);
+  }
+
+  give(buffer: Buffer): void {
+    this.free.push(buffer);
+  }
+}
+
 /** Cuts a large file into ranges of about `batchBytes` that end where rows end, from the resume point on. */
-export async function* readRanges({ name, signature, fileId, content, header }: RangeSource, from: ResumePoint, batchBytes: number): AsyncGenerator<BatchPart> {
+export async function* readRanges({ name, signature, fileId, content, header }: RangeSource, from: ResumePoint, batchBytes: number): AsyncGenerator<ReadRange> {
   let startOffset = from.offset;
   let lineCount = from.lines;
   let bodyOffset = Math.max(startOffset, header.length);
   if (startOffset < header.length) lineCount += header.lines;
   const reader = await content.openAt(bodyOffset);
+  const pool = new BufferPool();
   let carry: Buffer = Buffer.alloc(0);
   try {
     for (;;) {
-      const { body, atEof, cut } = await nextBody(reader, carry, batchBytes, header.columns.length);
+      const { memory, body, atEof, cut } = await nextBody(reader, pool, carry, batchBytes, header.columns.length);
       const endOffset = bodyOffset + cut.end;
       const isLast = endOffset === content.size;
       if (atEof && !isLast) throw new FileChanged(name);
       const firstLine = lineCount + 1;
       const headerLines = startOffset < header.length ? header.lines : 0;
-      yield { name, signature, sha256: content.sha256, fileId, fileSize: content.size, startOffset, endOffset, firstLine, lines: cut.lines + headerLines, body: body.subarray(0, cut.end), bodyOffset, isLast, rows: cut.rows, plain: cut.plain };
+      // Its own bytes: the memory may be another range's by the time they are read.
+      carry = Buffer.from(body.subarray(cut.end));
+      const part = { name, signature, sha256: content.sha256, fileId, fileSize: content.size, startOffset, endOffset, firstLine, lines: cut.lines + headerLines, body: body.subarray(0, cut.end), bodyOffset, isLast, rows: cut.rows, plain: cut.plain };
+      yield { part, release: () => pool.give(memory) };
       if (isLast) return;
-      carry = body.subarray(cut.end);
       lineCount += cut.lines;
       startOffset = bodyOffset = endOffset;
     }
@@ -55,19 +78,25 @@ export async function* readRanges({ name, signature, fileId, content, header }: 
   }
 }
 
-/** The next bytes and where their rows end; where not one does, as many more as the longest record may need. */
-async function nextBody(reader: ContentReader, carry: Buffer, batchBytes: number, fieldCount: number): Promise<{ body: Buffer; atEof: boolean; cut: ReturnType<typeof measure> }> {
-  const { bytes, atEof } = await readMore(reader, carry, batchBytes);
-  const cut = measure(bytes, atEof, fieldCount);
-  if (cut.end > 0 || atEof) return { body: bytes, atEof, cut };
-  const more = await readMore(reader, bytes, bytes.length + MAX_RECORD_BYTES + 1);
-  return { body: more.bytes, atEof: more.atEof, cut: measure(more.bytes, more.atEof, fieldCount) };
+interface ReadBytes {
+  readonly memory: Buffer;
+  readonly body: Buffer;
+  readonly atEof: boolean;
 }
 
-async function readMore(reader: ContentReader, carry: Buffer, size: number): Promise<{ bytes: Buffer; atEof: boolean }> {
-  const bytes = Buffer.allocUnsafeSlow(Math.max(size, carry.length + 1));
-  carry.copy(bytes);
-  const count = await reader.read(bytes.subarray(carry.length));
-  const length = carry.length + count;
-  return { bytes: bytes.subarray(0, length), atEof: length < bytes.length };
+/** The next bytes and where their rows end; where not one does, as many more as the longest record may need. */
+async function nextBody(reader: ContentReader, pool: BufferPool, carry: Buffer, batchBytes: number, fieldCount: number): Promise<ReadBytes & { cut: ReturnType<typeof measure> }> {
+  const read = await readMore(reader, pool, carry, batchBytes);
+  const cut = measure(read.body, read.atEof, fieldCount);
+  if (cut.end > 0 || read.atEof) return { ...read, cut };
+  const more = await readMore(reader, pool, read.body, read.body.length + MAX_RECORD_BYTES + 1);
+  pool.give(read.memory);
+  return { ...more, cut: measure(more.body, more.atEof, fieldCount) };
+}
+
+async function readMore(reader: ContentReader, pool: BufferPool, carry: Buffer, size: number): Promise<ReadBytes> {
+  const memory = pool.take(Math.max(size, carry.length + 1));
+  carry.copy(memory);
+  const length = carry.length + (await reader.read(memory.subarray(carry.length)));
+  return { memory, body: memory.subarray(0, length), atEof: length < memory.length };
 }

@@ -78,7 +78,7 @@ function settleKnown(result: LoadResult, attempted: ReadonlySet<number>): LoadRe
   if (result.committed !== undefined || first === undefined) return result;
   const parts = ours.map(({ part, file }) => ({ part, fileId: file.fileId, counts: file.rows }));
   return {
-    committed: { batchId: first.file.lastBatchId ?? 0, loadPath: 'fast', parts, counts: parts.map(({ counts }) => counts).reduce(addCounts, NO_ROWS), durationMs: 0 },
+    committed: { batchId: first.file.lastBatchId ?? 0, loadPath: 'fast', parts, counts: parts.map(({ counts }) => counts).reduce(addCounts, NO_ROWS), durationMs: 0, isDurable: false },
     known: result.known.filter((known) => !ours.includes(known)),
   };
 }
@@ -89,5 +89,5 @@ async function settleLost(connection: Connection, batch: Batch, attempted: Reado
   if (part?.fileId === undefined) return undefined;
   const range = await findCommittedRange(connection, part.fileId, part);
   if (range === undefined || !attempted.has(range.batchId)) throw lost;
-  return { committed: { batchId: range.batchId, loadPath: 'fast', parts: [{ part, fileId: part.fileId, counts: range.counts }], counts: range.counts, durationMs: 0 }, known: [] };
+  return { committed: { batchId: range.batchId, loadPath: 'fast', parts: [{ part, fileId: part.fileId, counts: range.counts }], counts: range.counts, durationMs: 0, isDurable: false }, known: [] };
 }

@@ -56,7 +56,7 @@ export class SmallFileGroup<File> {
   /** Hands the collected files over and starts anew; undefined when there are none. */
   take(): { batch: Batch; files: File[] } | undefined {
     if (this.files.length === 0) return undefined;
-    const taken = { batch: { columns: this.columns, parts: this.parts }, files: this.files };
+    const taken = { batch: { columns: this.columns, parts: this.parts, isDurable: true }, files: this.files };
     this.parts = [];
     this.files = [];
     this.bytes = 0;
