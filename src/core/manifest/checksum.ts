@@ -77,11 +77,34 @@ export function rowFingerprint(idLow32: number, content: number): number {
   return Math.imul(content, 2 * (idLow32 & 0xfffffff) + 1) >>> 0;
 }
 
-/** Content of a text column; numbers and null of {@link numberContent} likewise add up modulo 2³². */
+/** Content of a text column, modulo 2³²; contents of a row's columns add up. */
 export function textContent(column: keyof typeof COLUMN_WEIGHTS, text: string | undefined): number {
   return text === undefined ? 0 : octetsContent(column, Buffer.byteLength(text));
 }
 
 export function octetsContent(column: keyof typeof COLUMN_WEIGHTS, octets: number): number {
   return Math.imul(COLUMN_WEIGHTS[column], octets + 1);
+}
+
+/** Content of a whole row modulo 2³², from the texts of its columns in the order of EVENT_COLUMNS; '' is NULL. */
+export function rowContent(fields: readonly string[]): number {
+  let content = 0;
+  EVENT_COLUMNS.forEach((column, index) => {
+    const text = fields[index] ?? '';
+    if (column === 'event_id' || text === '') return;
+    switch (column) {
+      case 'event_time':
+        content += Math.imul(COLUMN_WEIGHTS.event_time, Date.parse(text));
+        break;
+      case 'price':
+        content += Math.imul(COLUMN_WEIGHTS.price, Math.round(Number(text) * 100) + 1);
+        break;
+      case 'quantity':
+        content += Math.imul(COLUMN_WEIGHTS.quantity, Number(text) + 1);
+        break;
+      default:
+        content += textContent(column, text);
+    }
+  });
+  return content | 0;
 }

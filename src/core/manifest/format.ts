@@ -6,7 +6,8 @@ import type { TypeTotals } from './tally.js';
  * file of JSON lines, `<manifest directory>/<runId>.jsonl`, in this order:
  *
  *     run    once, first
- *     fault  for every row that dirt touched, in front of the file that holds it
+ *     fault  for every row that dirt touched, in front of the `file` line of the file that holds it (without one it
+ *            means nothing: the generator was killed while it wrote the file)
  *     file   for every CSV file, written before the file can be seen
  *     end    once, when the run ended in good order
  *
@@ -48,8 +49,8 @@ export interface RunLine {
   readonly outputDir: string;
 }
 
-/** What must become of a row or file. */
-export type Outcome = 'loaded' | 'duplicate' | 'rejected';
+/** What must become of a row. `held`: it is not in this file but will come in a later one, with a line of its own there. */
+export type Outcome = 'loaded' | 'duplicate' | 'rejected' | 'held';
 
 export interface FaultLine {
   readonly line: 'fault';
@@ -57,8 +58,8 @@ export interface FaultLine {
   readonly kind: string;
   /** Name of the CSV file, as published. */
   readonly file: string;
-  /** Physical line in it, from 1, where the row begins; the header is line 1. */
-  readonly fileLine: number;
+  /** Physical line in it, from 1, where the row begins; the header is line 1. Null for a row that is held. */
+  readonly fileLine: number | null;
   /** The row's event_id; null when the row has none that can be read. */
   readonly eventId: string | null;
   readonly outcome: Outcome;
@@ -76,7 +77,7 @@ export interface FileLine extends Fingerprint {
   readonly rows: number;
   /** Different ids among the file's readable rows. */
   readonly distinctIds: number;
-  /** First sequence number of the events whose place in time is this file; their ids follow from it. */
+  /** Sequence number of the first of the `events` that the run made for this file; their ids follow from it. */
   readonly firstEvent: number;
   readonly events: number;
   /** Rows that the table must hold because of this file. */
@@ -86,6 +87,8 @@ export interface FileLine extends Fingerprint {
   readonly rejects: Readonly<Record<string, number>>;
   /** Kind of the fault for which the file must be quarantined whole; its rows are in none of the counts above. */
   readonly quarantined: string | null;
+  /** Name of the file whose bytes these are once more; nothing of it is loaded. */
+  readonly redeliveryOf: string | null;
   /** Kinds of faults of the whole file, harmless ones included. */
   readonly fileFaults: readonly string[];
   readonly firstEventTime: string | null;

@@ -3,8 +3,12 @@ import path from 'node:path';
 import { asFileError, errnoOf } from '../../core/runtime/errors.js';
 import type { ManifestLine } from '../../core/manifest/format.js';
 
+const WAITING_CHARACTERS = 64 * 1024;
+
 /** Writes a run's manifest, line by line. */
 export class Journal {
+  private waiting = '';
+
   private constructor(
     readonly path: string,
     private readonly descriptor: number,
@@ -28,8 +32,21 @@ export class Journal {
     }
   }
 
-  append(...lines: readonly ManifestLine[]): void {
-    const bytes = Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  /** Writes a line now or soon; {@link append} brings it to the file. */
+  add(line: ManifestLine): void {
+    this.waiting += `${JSON.stringify(line)}\n`;
+    if (this.waiting.length > WAITING_CHARACTERS) this.write();
+  }
+
+  /** Writes a line, and those that wait, before it returns. */
+  append(line: ManifestLine): void {
+    this.add(line);
+    this.write();
+  }
+
+  private write(): void {
+    const bytes = Buffer.from(this.waiting);
+    this.waiting = '';
     const { size } = fstatSync(this.descriptor);
     try {
       for (let written = 0; written < bytes.length;) written += writeSync(this.descriptor, bytes, written);

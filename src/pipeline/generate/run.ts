@@ -1,24 +1,22 @@
 import { rmdirSync } from 'node:fs';
 import path from 'node:path';
-import { EVENT_COLUMNS } from '../../core/events/columns.js';
 import { generatedFileName } from '../../core/files/names.js';
 import { syncDirectory } from '../../core/files/publish.js';
 import { MANIFEST_VERSION, type FileLine, type RunLine } from '../../core/manifest/format.js';
-import { Tally } from '../../core/manifest/tally.js';
 import { Breather } from '../../core/runtime/breather.js';
 import type { StageContext } from '../../core/runtime/stage.js';
 import { version } from '../../core/runtime/version.js';
-import { EventSource } from './eventSource.js';
+import { DirtPass } from './dirt/dirtPass.js';
+import { EventSource, keyOf } from './eventSource.js';
 import type { GenerateEvent, GenerateResult } from './events.js';
-import { EVENT_TYPE_NAMES } from './eventTypes.js';
+import { FileAccount } from './fileAccount.js';
+import { FileWriter } from './fileWriter.js';
 import { Journal } from './journal.js';
 import { Pacer } from './pacer.js';
-import { LONGEST_ROW } from './rowWriter.js';
+import { CleanPass, type FileOutline, type RowPass } from './rowPass.js';
 import { planRun, runIdOf, type GenerateSettings, type Plan } from './settings.js';
 import { STAGING_DIRECTORY, StagedFile } from './stagedFile.js';
 
-const HEADER = Buffer.from(`${EVENT_COLUMNS.join(',')}\n`);
-const CHUNK_BYTES = 256 * 1024;
 /** Faster files are not forced to disk one by one: their seed can make them again. */
 const DURABLE_INTERVAL_MS = 100;
 
@@ -43,9 +41,12 @@ export async function runGenerate(settings: GenerateSettings, context: StageCont
 /** One run: files in a row, each sealed, entered in the manifest, and only then published. */
 class Run {
   private readonly started = performance.now();
-  private readonly buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES + LONGEST_ROW);
-  private readonly tally = new Tally(EVENT_TYPE_NAMES);
+  private readonly writer = new FileWriter();
+  private readonly account = new FileAccount();
   private readonly breather = new Breather();
+  private readonly pass: RowPass;
+  private readonly isDurable: boolean;
+  private batches = 0;
   private files = 0;
   private rows = 0;
   private bytes = 0;
@@ -56,102 +57,120 @@ class Run {
     private readonly source: EventSource,
     private readonly journal: Journal,
     private readonly context: StageContext<GenerateEvent>,
-  ) {}
+  ) {
+    this.pass = Object.keys(plan.dirt).length === 0 ? new CleanPass() : new DirtPass(plan.dirt, keyOf(plan), (fault) => journal.add(fault));
+    this.isDurable = plan.pace !== undefined && plan.pace.fileIntervalMs >= DURABLE_INTERVAL_MS;
+  }
 
   async toEnd(): Promise<GenerateResult> {
-    const { plan, runId, source, journal, context } = this;
-    const { stop, drain } = context;
+    const { plan, runId, source, journal, context, pass } = this;
     journal.append(runLine(plan, runId));
     const start = new Date(plan.traffic.startMs).toISOString();
     context.emit({ type: 'runStarted', runId, seed: plan.seed, start, profile: plan.profile.name, manifest: journal.path });
     const pacer = new Pacer(plan.pace);
-    while (this.files < plan.batches && source.count < plan.events) {
-      await pacer.untilDue(this.files, stop, drain);
+    while (this.batches < plan.batches && source.count < plan.events) {
+      await pacer.untilDue(this.batches, context.stop, context.drain);
       if (this.isStopping()) break;
-      await this.makeFile(Math.min(plan.batchSize, plan.events - source.count));
+      this.batches++;
+      const events = Math.min(plan.batchSize, plan.events - source.count);
+      const isFinal = this.batches === plan.batches || source.count + events === plan.events;
+      for (const outline of pass.outlines(events, isFinal)) await this.makeFile(outline);
     }
+    if (pass.pending > 0) for (const outline of pass.outlines(0, true)) await this.makeFile(outline);
     journal.append({ line: 'end', files: this.files, events: source.count, rows: this.rows });
     journal.sync();
     removeIfEmpty(path.join(plan.outputDir, STAGING_DIRECTORY));
     return { runId, seed: plan.seed, start, manifest: journal.path, files: this.files, events: source.count, rows: this.rows, bytes: this.bytes, durationMs: performance.now() - this.started };
   }
 
-  private async makeFile(events: number): Promise<void> {
-    const { plan, journal, context } = this;
-    const name = generatedFileName(this.runId, this.files);
-    const durable = plan.pace !== undefined && plan.pace.fileIntervalMs >= DURABLE_INTERVAL_MS;
-    const file = StagedFile.create(plan.outputDir, name);
-    let line: FileLine;
+  private async makeFile(outline: FileOutline): Promise<void> {
+    const sequences = outline.twice ? [this.files, this.files + 1] : [this.files];
+    const files: StagedFile[] = [];
     try {
-      line = await this.writeFile(file, name, events, durable);
-      journal.append(line);
-      if (durable) journal.sync();
+      for (const sequence of sequences) files.push(StagedFile.create(this.plan.outputDir, this.nameOf(sequence, outline)));
+      let line: FileLine | undefined;
+      for (const file of files) {
+        line = line === undefined ? await this.writeFiles(files, outline) : { ...line, file: file.name, sequence: this.files, redeliveryOf: line.file, staged: file.staged };
+        await this.publish(file, line);
+      }
     } catch (error) {
-      file.discard();
+      for (const file of files) file.discard();
       throw error;
     }
-    context.emit({ type: 'fileSealed', file: name });
+    if (this.breather.isDue) await this.breather.rest();
+  }
+
+  /** The manifest first, then the file: killed in between, the manifest says more than there is, and can be told so. */
+  private async publish(file: StagedFile, line: FileLine): Promise<void> {
+    const { journal, context } = this;
+    journal.append(line);
+    if (this.isDurable) journal.sync();
+    context.emit({ type: 'fileSealed', file: file.name });
     try {
       file.publish();
     } catch (error) {
-      journal.append({ line: 'withdrawn', file: name });
-      file.discard();
+      journal.append({ line: 'withdrawn', file: file.name });
       throw error;
     }
-    if (durable) await syncDirectory(plan.outputDir);
+    if (this.isDurable) await syncDirectory(this.plan.outputDir);
     this.files++;
     this.rows += line.rows;
     this.bytes += line.bytes;
     const { rows, bytes, firstEventTime, lastEventTime } = line;
-    context.emit({ type: 'filePublished', file: name, path: file.publishedPath, rows, bytes, firstEventTime, lastEventTime });
-    if (this.breather.isDue) await this.breather.rest();
+    context.emit({ type: 'filePublished', file: file.name, path: file.publishedPath, rows, bytes, firstEventTime, lastEventTime });
   }
 
-  /** Writes up to `events` events, fewer when the run is stopping, and says what they add up to. */
-  private async writeFile(file: StagedFile, name: string, events: number, durable: boolean): Promise<FileLine> {
-    const { source, buffer, tally } = this;
-    const { writer } = source;
+  /** Writes the events of an outline, fewer when the run is stopping, and says what they add up to. */
+  private async writeFiles(files: readonly StagedFile[], outline: FileOutline): Promise<FileLine> {
+    const { source, writer, account, pass } = this;
+    const [file] = files as readonly [StagedFile];
     const firstEvent = source.count;
-    let firstMs = 0;
-    let position = HEADER.copy(buffer);
-    tally.reset();
-    for (let count = 0; count < events; count++) {
-      position = source.writeNext(buffer, position);
-      if (count === 0) firstMs = source.timeMs;
-      tally.add(writer.type, writer.moneyCents, writer.idHigh16, writer.idLow32, writer.content);
-      if (position < CHUNK_BYTES) continue;
-      file.write(buffer.subarray(0, position));
-      position = 0;
-      if (this.breather.isDue) await this.breather.rest();
-      if (this.isStopping()) break;
+    let firstMs: number | undefined;
+    account.reset();
+    writer.begin(files, outline.encode);
+    writer.write(outline.header);
+    pass.begin(outline, { name: file.name, sequence: this.files }, writer, account);
+    for (let count = 0; count < outline.events; count++) {
+      if (writer.makeRoom()) {
+        if (this.breather.isDue) await this.breather.rest();
+        if (this.isStopping()) break;
+      }
+      const start = writer.position;
+      writer.position = source.writeNext(writer.buffer, start);
+      firstMs ??= source.timeMs;
+      pass.row(source, start, writer, account);
     }
-    file.write(buffer.subarray(0, position));
+    const findings = pass.finish(writer);
+    writer.end();
+    const sha256s = files.map((each) => each.seal(this.isDurable));
     return {
       line: 'file',
-      file: name,
+      file: file.name,
       sequence: this.files,
-      sha256: file.seal(durable),
+      sha256: sha256s[0] as string,
       bytes: file.bytes,
-      rows: tally.rows,
-      distinctIds: tally.rows,
       firstEvent,
       events: source.count - firstEvent,
-      loaded: tally.rows,
-      loadedByType: tally.byType(),
-      ...tally.fingerprint(),
-      duplicates: {},
-      rejects: {},
-      quarantined: null,
-      fileFaults: [],
-      firstEventTime: new Date(firstMs).toISOString(),
-      lastEventTime: new Date(source.timeMs).toISOString(),
+      ...account.sums(),
+      ...findings,
+      redeliveryOf: null,
+      firstEventTime: isoTime(firstMs),
+      lastEventTime: firstMs === undefined ? null : isoTime(source.timeMs),
       staged: file.staged,
     };
+  }
+
+  private nameOf(sequence: number, { ending }: FileOutline): string {
+    return generatedFileName(this.runId, sequence).replace(/\.csv$/, ending);
   }
 
   private isStopping(): boolean {
     return this.context.stop.aborted || this.context.drain.aborted;
   }
+}
+
+function isoTime(epochMs: number | undefined): string | null {
+  return epochMs === undefined ? null : new Date(epochMs).toISOString();
 }
 
 function runLine(plan: Plan, runId: string): RunLine {

@@ -17,6 +17,7 @@ export class StagedFile {
   private descriptor: number | undefined;
 
   private constructor(
+    readonly name: string,
     /** Relative to the output directory. */
     readonly staged: string,
     private readonly stagedPath: string,
@@ -25,7 +26,7 @@ export class StagedFile {
 
   static create(outputDir: string, name: string): StagedFile {
     const staged = path.join(STAGING_DIRECTORY, name);
-    const file = new StagedFile(staged, path.join(outputDir, staged), path.join(outputDir, name));
+    const file = new StagedFile(name, staged, path.join(outputDir, staged), path.join(outputDir, name));
     file.attempt('create', () => {
       mkdirSync(path.dirname(file.stagedPath), { recursive: true });
       file.descriptor = openSync(file.stagedPath, 'w');
