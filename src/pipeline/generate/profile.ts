@@ -44,7 +44,7 @@ export interface Profile {
   readonly overSearch: number;
   /** Lines added to a cart beyond the first, as the probability of each further one: when only added, and when ordered. */
   readonly furtherLine: readonly [added: number, ordered: number];
-  /** Chance that something is taken out of the cart again. */
+  /** Chance that a line is taken out of the cart again, and then another one. */
   readonly removal: number;
   /** Orders with a coupon, and orders of which something is sent back. */
   readonly couponShare: number;
@@ -68,7 +68,7 @@ export interface Profile {
 
 /** Evening shoppers: trough at 4, peak at 21 o'clock local time (Compete; Taobao UserBehavior; Hitwise). */
 const HOURS = [0.62, 0.4, 0.29, 0.23, 0.2, 0.25, 0.4, 0.62, 0.83, 0.98, 1.08, 1.14, 1.18, 1.17, 1.15, 1.15, 1.18, 1.23, 1.27, 1.38, 1.47, 1.57, 1.36, 1.0];
-const WEEKDAYS = [1.12, 1.01, 0.99, 0.98, 0.97, 0.98, 1.06];
+const WEEKDAYS = [1.15, 1.01, 0.99, 0.98, 0.97, 0.98, 1.08];
 
 /** A European shop for everything. Its figures are those of shared/REALISM.md, which names the source of each. */
 const DEFAULT: Profile = {
@@ -82,12 +82,12 @@ const DEFAULT: Profile = {
   viewing: 0.83,
   adding: [0.143, 0.18, 0.16],
   checkingOut: [0.52, 0.58, 0.55],
-  ordering: [0.445, 0.49, 0.46],
+  ordering: [0.43, 0.475, 0.45],
   returningFunnel: [1.3, 1.14, 1.14],
-  views: { view: { median: 3.0, sigma: 0.85 }, cart: { median: 6.5, sigma: 0.6 }, order: { median: 8.5, sigma: 0.55 } },
+  views: { view: { median: 3.1, sigma: 0.78 }, cart: { median: 6.2, sigma: 0.55 }, order: { median: 8.2, sigma: 0.5 } },
   overList: 0.5,
   overSearch: 0.12,
-  furtherLine: [0.4, 0.56],
+  furtherLine: [0.48, 0.61],
   removal: 0.15,
   couponShare: 0.12,
   refundShare: 0.08,
@@ -97,7 +97,7 @@ const DEFAULT: Profile = {
   categories: [],
   hours: HOURS,
   weekdays: WEEKDAYS,
-  eventsPerSession: 11.7,
+  eventsPerSession: 11.5,
 };
 
 /** By name, as `--profile` takes them. */
@@ -113,7 +113,7 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     views: { view: { median: 3.1, sigma: 0.95 }, cart: { median: 7.5, sigma: 0.65 }, order: { median: 8.5, sigma: 0.6 } },
     furtherLine: [0.12, 0.18],
     priceLevel: 2.2,
-    eventsPerSession: 12,
+    eventsPerSession: 11.9,
   },
   /** REES46 cosmetics shop, same months: low prices, large baskets, much taken out again. */
   cosmetics: {
@@ -126,7 +126,7 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     removal: 0.55,
     priceLevel: 0.25,
     categories: ['beauty'],
-    eventsPerSession: 13,
+    eventsPerSession: 14.5,
   },
   /** The last Friday of November: sessions convert about twice as well, with coupons, and from early in the morning (Adobe Digital Insights). */
   blackfriday: {
@@ -140,6 +140,6 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     couponShare: 0.55,
     hours: HOURS.map((weight, hour) => (hour < 7 ? weight * 1.6 : weight + 0.4)),
     weekdays: [1.1, 1.3, 0.8, 0.8, 1.1, 2.6, 1.6],
-    eventsPerSession: 13,
+    eventsPerSession: 12.7,
   },
 };

@@ -193,7 +193,7 @@ export class Simulator {
     this.wait();
     this.act(TYPE.page_view, PAGE.cart);
     this.act(TYPE.view_cart, PAGE.cart);
-    if (this.random.chance(this.profile.removal) && (intent === 'cart' || this.cart.length > 1)) {
+    while (this.cart.length > (intent === 'cart' ? 0 : 1) && this.random.chance(this.profile.removal)) {
       this.wait();
       const [line] = this.cart.splice(this.random.below(this.cart.length), 1) as [Line];
       this.act(TYPE.remove_from_cart, PAGE.cart, line.item, line.quantity);
