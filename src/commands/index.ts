@@ -5,6 +5,7 @@ import { migrate } from './migrate.js';
 import { move } from './move.js';
 import { runAll } from './runAll.js';
 import { stream } from './stream.js';
+import { verify } from './verify.js';
 
 /** All commands, in the order of `--help`. */
-export const commands: readonly AnyCommand[] = [generate, move, stream, migrate, runAll, db];
+export const commands: readonly AnyCommand[] = [generate, move, stream, migrate, runAll, verify, db];

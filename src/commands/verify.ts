@@ -1,0 +1,43 @@
+import path from 'node:path';
+import { EXIT } from '../core/runtime/errors.js';
+import * as parse from '../core/runtime/parsers.js';
+import type { Setting } from '../core/runtime/settings.js';
+import { defineCommand } from './command.js';
+import { databaseSettings, generateSettings, incomingDir, loadSettings, processingDir } from './settings.js';
+
+const allowPending: Setting<boolean> = { flag: '--allow-pending', env: 'ECOMPIPE_ALLOW_PENDING', default: false, parse: parse.boolean, help: 'files that are not loaded yet are no fault' };
+
+export const verify = defineCommand({
+  name: 'verify',
+  summary: "prove the table against the generator's manifest",
+  settings: {
+    ...databaseSettings,
+    manifestDir: { ...generateSettings.manifestDir, defaultText: '.manifest in INCOMING_PATH', help: 'where generate wrote its manifests; all of them count' },
+    incomingDir: { ...incomingDir, help: 'where files may wait to be moved' },
+    processingDir: { ...processingDir, help: 'where files may wait to be loaded' },
+    archiveDir: { ...loadSettings.archiveDir, help: 'where loaded files lie; only read to name rows when sums differ' },
+    quarantineDir: { ...loadSettings.quarantineDir, help: 'where unreadable files lie' },
+    connections: { ...loadSettings.connections, help: 'connections that read the table at once' },
+    allowPending,
+  },
+  examples: [
+    ['ecompipe verify', 'everything generated is in the table exactly once, or exit 7 and say what is not'],
+    ['ecompipe verify --manifest /srv/manifests --json', 'as JSON, with up to a hundred examples'],
+    ['ecompipe verify --allow-pending', 'while the pipeline is running'],
+  ],
+  run: async ({ incomingDir, processingDir, archiveDir, quarantineDir, manifestDir, ...settings }, context) => {
+    const [{ withDatabase }, { ensureSchema }, { createVerifyEventLogger, describeVerify, runVerify }] = await Promise.all([
+      import('../core/db/target.js'),
+      import('../pipeline/migrate/schema.js'),
+      import('../pipeline/verify/index.js'),
+    ]);
+    const { log, stop } = context;
+    const result = await withDatabase(settings, context, async (database) => {
+      await ensureSchema(database, context);
+      const { connections, allowPending } = settings;
+      const places = { waitingDirs: [incomingDir, processingDir], loadedDirs: [archiveDir, processingDir, quarantineDir] };
+      return await runVerify({ manifestDir: manifestDir ?? path.join(incomingDir, '.manifest'), ...places, connections, allowPending }, database, { log, stop, emit: createVerifyEventLogger(log) });
+    });
+    return { json: result, text: describeVerify(result), exitCode: result.ok ? EXIT.done : EXIT.checkFailed };
+  },
+});

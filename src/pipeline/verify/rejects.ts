@@ -1,0 +1,63 @@
+import type { Connection } from '../../core/db/client.js';
+import type { Findings } from './findings.js';
+
+/** So many rows are read at once; more are still counted. */
+const MOST_ROWS = 10_000;
+
+interface Row {
+  readonly file: string;
+  readonly line: number;
+  readonly eventId: string | null;
+  readonly kind: string;
+  readonly detail: string;
+  readonly total: number;
+}
+
+/** Compares the rows that must have been rejected with those that were, by file and line. */
+export async function compareRejects(connection: Connection, findings: Findings): Promise<void> {
+  await reportMissing(connection, findings);
+  await reportUnexpected(connection, findings);
+}
+
+/** Not among the rejects: then the table has it, or nobody has. */
+async function reportMissing({ client }: Connection, findings: Findings): Promise<void> {
+  const { rows } = await client.query<Row & { isInTable: boolean; isDuplicate: boolean }>(`
+    select e.name as file, t.line, t.event_id as "eventId", t.kind, count(*) over () as total,
+           t.kind <> 'conflict' and exists (select from public.events v where v.event_id::text = t.event_id and v.event_id = ${uuidOrNull('t.event_id')}) as "isInTable",
+           exists (select from ecompipe.duplicate_rows d where d.file_id = e.file_id and d.line = t.line) as "isDuplicate"
+    from expected_fault t
+    join expected_file e using (file_no)
+    where t.outcome = 'rejected' and e.state = 'loaded' and e.quarantined is null
+      and not exists (select from ecompipe.rejected_rows r where r.file_id = e.file_id and r.line = t.line)
+    order by e.file_no, t.line
+    limit ${MOST_ROWS}`);
+  for (const { file, line, eventId, kind, isInTable, isDuplicate } of rows) {
+    const place = { file, line, ...(eventId === null ? {} : { eventId }) };
+    if (isInTable || isDuplicate) findings.add({ kind: 'wronglyAccepted', ...place, detail: `${isDuplicate ? 'taken as a duplicate' : 'in the table'}, but must be rejected (${kind})` });
+    else findings.add({ kind: 'lost', ...place, detail: `must be among the rejects (${kind}) and is nowhere` });
+  }
+  countRest(findings, 'lost', rows);
+}
+
+async function reportUnexpected({ client }: Connection, findings: Findings): Promise<void> {
+  const { rows } = await client.query<Row>(`
+    select e.name as file, r.line, null as "eventId", r.kind, r.message as detail, count(*) over () as total
+    from ecompipe.rejected_rows r
+    join expected_file e using (file_id)
+    where e.quarantined is null
+      and not exists (select from expected_fault t where t.file_no = e.file_no and t.line = r.line and t.outcome = 'rejected')
+    order by e.file_no, r.line
+    limit ${MOST_ROWS}`);
+  for (const { file, line, detail } of rows) findings.add({ kind: 'wronglyRejected', file, line, detail: `rejected, but must be accepted: ${detail}` });
+  countRest(findings, 'wronglyRejected', rows);
+}
+
+function countRest(findings: Findings, kind: 'lost' | 'wronglyRejected', rows: readonly Row[]): void {
+  const rest = (rows[0]?.total ?? 0) - rows.length;
+  if (rest > 0) findings.add({ kind, detail: `and ${rest} rows more` }, rest);
+}
+
+/** SQL of a text as uuid, null where it is none. */
+function uuidOrNull(column: string): string {
+  return `case when ${column} ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then ${column}::uuid end`;
+}

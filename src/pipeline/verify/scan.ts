@@ -1,0 +1,107 @@
+import { openConnection, type Connection } from '../../core/db/client.js';
+import type { Database } from '../../core/db/target.js';
+import { contentSql, fingerprintSql, idTailSql } from '../../core/manifest/checksum.js';
+import { InterruptedError } from './errors.js';
+import type { VerifyEvent } from './events.js';
+
+/** 128 MiB of the table, about half a million rows: a step of progress, and the memory that one answer may take. */
+const CHUNK_BLOCKS = 16_384;
+
+/** SQL of the sums over rows of `public.events e`. */
+export const SUMS = `
+  count(*) as rows,
+  coalesce(sum((e.price * 100) * coalesce(e.quantity, 1)), 0) as cents,
+  coalesce(sum(${idTailSql()}), 0) as id_sum,
+  coalesce(sum(${fingerprintSql(idTailSql(), contentSql())}), 0) as content_sum`;
+
+interface Sums {
+  readonly batchId: number | null;
+  readonly eventType: string;
+  readonly rows: number;
+  readonly cents: string;
+  readonly idSum: string;
+  readonly contentSum: string;
+}
+
+export interface ScanResult {
+  readonly rowsScanned: number;
+  /** Rows that no batch of the ledger loaded. */
+  readonly rowsWithoutBatch: number;
+}
+
+/**
+ * Reads `public.events` once, in ranges of blocks, and sums it by batch and type into the temporary table `observed`. The
+ * readers share the caller's snapshot, so that what is loaded meanwhile is not there for any of them.
+ * @param snapshot of the caller's transaction, from pg_export_snapshot().
+ */
+export async function scanEvents(connection: Connection, database: Database, snapshot: string, readers: number, stop: AbortSignal, emit: (event: VerifyEvent) => void): Promise<ScanResult> {
+  const { client } = connection;
+  await client.query('create temp table observed (batch_id bigint, event_type text not null, rows bigint not null, cents numeric not null, id_sum numeric not null, content_sum numeric not null)');
+  const { rows: size } = await client.query<{ blocks: number }>(`select (pg_relation_size('public.events') / current_setting('block_size')::int8) as blocks`);
+  const blocks = size[0]?.blocks ?? 0;
+  const chunks = Math.ceil(blocks / CHUNK_BLOCKS);
+  let [next, done, rowsScanned, rowsWithoutBatch] = [0, 0, 0, 0];
+  const failed = new AbortController();
+  // The caller's connection takes one query at a time.
+  let writing: Promise<unknown> = Promise.resolve();
+  const read = async (): Promise<void> => {
+    const reader = await openReader(database, snapshot);
+    try {
+      while (next < chunks && !failed.signal.aborted) {
+        if (stop.aborted) throw new InterruptedError();
+        const sums = await sumChunk(reader, next++);
+        writing = writing.then(() => store(connection, sums));
+        await writing;
+        for (const { rows, batchId } of sums) {
+          rowsScanned += rows;
+          if (batchId === null) rowsWithoutBatch += rows;
+        }
+        emit({ type: 'tableScanned', share: ++done / chunks, rows: rowsScanned });
+      }
+    } catch (error) {
+      failed.abort();
+      throw error;
+    } finally {
+      await reader.close();
+    }
+  };
+  const results = await Promise.allSettled(Array.from({ length: Math.min(readers, chunks) }, read));
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+  return { rowsScanned, rowsWithoutBatch };
+}
+
+async function openReader(database: Database, snapshot: string): Promise<Connection> {
+  const reader = await openConnection(database.settings);
+  try {
+    await reader.client.query(`begin isolation level repeatable read read only; set transaction snapshot '${snapshot}'`);
+    return reader;
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+}
+
+async function sumChunk({ client }: Connection, chunk: number): Promise<Sums[]> {
+  const tid = (block: number): string => `'(${block},0)'::tid`;
+  const { rows } = await client.query<Sums>(
+    `select batch_id as "batchId", event_type as "eventType", rows, cents, id_sum as "idSum", content_sum as "contentSum"
+     from (
+       select e.batch_id, e.event_type, ${SUMS}
+       from public.events e
+       where e.ctid >= ${tid(chunk * CHUNK_BLOCKS)} and e.ctid < ${tid((chunk + 1) * CHUNK_BLOCKS)}
+       group by e.batch_id, e.event_type
+     ) as sums`,
+  );
+  return rows;
+}
+
+async function store({ client }: Connection, sums: readonly Sums[]): Promise<void> {
+  await client.query('insert into observed select * from unnest ($1::bigint[], $2::text[], $3::bigint[], $4::numeric[], $5::numeric[], $6::numeric[])', [
+    sums.map(({ batchId }) => batchId),
+    sums.map(({ eventType }) => eventType),
+    sums.map(({ rows }) => rows),
+    sums.map(({ cents }) => cents),
+    sums.map(({ idSum }) => idSum),
+    sums.map(({ contentSum }) => contentSum),
+  ]);
+}
