@@ -1,5 +1,5 @@
 import type { Connection } from '../../core/db/client.js';
-import { SUMS } from './scan.js';
+import { SUMS, VALUES } from './scan.js';
 
 /**
  * Rows of the table lead to a batch and not to a file: one batch may hold many files, and a large file has many batches.
@@ -76,7 +76,7 @@ export async function compareComponents({ client }: Connection): Promise<Deviati
       from duplicate_difference d
       join (select distinct file_id, component from our_range) as r using (file_id)
       join public.events e using (event_id)
-      cross join lateral (select ${SUMS} from (select e.*) as e) as s`);
+      cross join lateral (select ${SUMS} from (select ${VALUES}) as value) as s`);
   const { rows } = await client.query<Deviation>(`
     with expected as (
       select r.component, sum(e.loaded) as rows, sum(e.id_sum) as id_sum, sum(e.content_sum) as content_sum

@@ -7,12 +7,12 @@ import type { VerifyEvent } from './events.js';
 /** 128 MiB of the table, about half a million rows: a step of progress, and the memory that one answer may take. */
 const CHUNK_BLOCKS = 16_384;
 
-/** SQL of the sums over rows of `public.events e`. */
-export const SUMS = `
-  count(*) as rows,
-  coalesce(sum((e.price * 100) * coalesce(e.quantity, 1)), 0) as cents,
-  coalesce(sum(${idTailSql()}), 0) as id_sum,
-  coalesce(sum(${fingerprintSql(idTailSql(), contentSql())}), 0) as content_sum`;
+/**
+ * SQL of a row's values that are summed, and of their sums. The values come from a subquery that the planner must not
+ * dissolve (`offset 0`), or it computes the longest of them twice a row: 1.6 times as slow.
+ */
+export const VALUES = `e.price * coalesce(e.quantity, 1) as money, ${idTailSql()} as id_tail, ${contentSql()} as content`;
+export const SUMS = `count(*) as rows, coalesce(sum(money), 0) * 100 as cents, sum(id_tail) as id_sum, sum(${fingerprintSql('id_tail', 'content')}) as content_sum`;
 
 interface Sums {
   readonly batchId: number | null;
@@ -84,13 +84,17 @@ async function openReader(database: Database, snapshot: string): Promise<Connect
 async function sumChunk({ client }: Connection, chunk: number): Promise<Sums[]> {
   const tid = (block: number): string => `'(${block},0)'::tid`;
   const { rows } = await client.query<Sums>(
-    `select batch_id as "batchId", event_type as "eventType", rows, cents, id_sum as "idSum", content_sum as "contentSum"
-     from (
-       select e.batch_id, e.event_type, ${SUMS}
-       from public.events e
-       where e.ctid >= ${tid(chunk * CHUNK_BLOCKS)} and e.ctid < ${tid((chunk + 1) * CHUNK_BLOCKS)}
-       group by e.batch_id, e.event_type
-     ) as sums`,
+    `with sums as (
+       select batch_id, event_type, ${SUMS}
+       from (
+         select e.batch_id, e.event_type, ${VALUES}
+         from public.events e
+         where e.ctid >= ${tid(chunk * CHUNK_BLOCKS)} and e.ctid < ${tid((chunk + 1) * CHUNK_BLOCKS)}
+         offset 0
+       ) as value
+       group by batch_id, event_type
+     )
+     select batch_id as "batchId", event_type as "eventType", rows, cents, id_sum as "idSum", content_sum as "contentSum" from sums`,
   );
   return rows;
 }
