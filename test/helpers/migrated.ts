@@ -1,0 +1,27 @@
+import { withDatabase, type Database } from '../../src/core/db/target.js';
+import { silentLogger, type Logger } from '../../src/core/runtime/log.js';
+import { runMigrate } from '../../src/pipeline/migrate/migrate.js';
+import { startTestServer, type TestConnection, type TestDatabase } from './postgres.js';
+
+/** How a test reaches its database: `via` goes there through another port, such as a proxy's. */
+export interface Access {
+  readonly retryForMs?: number;
+  readonly stop?: AbortSignal;
+  readonly log?: Logger;
+  readonly via?: { readonly port: number };
+}
+
+const NO_URL = { databaseUrl: undefined, sslRootCert: undefined, sslMode: 'disable', embeddedDir: '/nonexistent' } as const;
+
+/** Runs `action` on a test database as the commands do on a configured one. */
+export async function onDatabase<T>(test: TestConnection, { retryForMs = 10_000, stop = new AbortController().signal, log = silentLogger, via }: Access, action: (database: Database) => Promise<T>): Promise<T> {
+  const { host, database, user, password } = test;
+  return await withDatabase({ ...NO_URL, host, port: via?.port ?? test.port, database, user, password, retryForMs }, { log, stop }, action);
+}
+
+/** A database of its own with the newest schema. */
+export async function migratedDatabase(): Promise<TestDatabase> {
+  const server = await startTestServer();
+  const template = await server.createTemplate('migrated', (database) => onDatabase(database, {}, (target) => runMigrate(target, 'apply', { log: silentLogger })).then(() => undefined));
+  return await server.createDatabase({ template });
+}

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { EVENT_COLUMNS } from '../../../src/core/events/columns.js';
+import type { TestDatabase } from '../../helpers/postgres.js';
+
+/** What a test knows of a reject, from the table. */
+export interface RejectRow {
+  readonly line: number;
+  readonly offset: number;
+  readonly raw: Buffer;
+  readonly kind: string;
+  readonly sqlState: string;
+  readonly column: string | null;
+  readonly constraint: string | null;
+}
+
+/** Everything of public.events that came from the files, in one order. */
+export async function eventsIn(database: TestDatabase): Promise<Record<string, unknown>[]> {
+  return await database.query(`select ${EVENT_COLUMNS.map((name) => `${name}::text`).join(', ')} from public.events order by event_id`);
+}
+
+export async function eventIds(database: TestDatabase): Promise<string[]> {
+  return (await database.query<{ event_id: string }>('select event_id from public.events order by event_id')).map((row) => row.event_id);
+}
+
+/** Rejects of one content, in the order of its rows. */
+export async function rejectsOf(database: TestDatabase, content: string | Uint8Array): Promise<RejectRow[]> {
+  return await database.query(
+    `select line::int4, byte_offset::int4 as offset, raw, kind, sql_state as "sqlState", column_name as column, constraint_name as constraint
+     from ecompipe.rejected_rows join ecompipe.files using (file_id) where sha256 = $1 order by byte_offset`,
+    [createHash('sha256').update(content).digest()],
+  );
+}
+
+/** Ids that begin so. */
+export async function idsLike(database: TestDatabase, prefix: string): Promise<string[]> {
+  return (await database.query<{ event_id: string }>('select event_id from public.events where event_id::text like $1 order by event_id', [`${prefix}%`])).map((row) => row.event_id);
+}
+
+/** Contradictions between ledger and tables, each as a query that finds nothing where all is well. */
+const CONTRADICTIONS: Readonly<Record<string, string>> = {
+  'an event of no committed batch': 'select event_id from public.events left join ecompipe.batches using (batch_id) where batches.batch_id is null',
+  'a batch with other rows than it says': `
+    select b.batch_id from ecompipe.batches b
+    where rows_inserted <> (select count(*) from public.events e where e.batch_id = b.batch_id)
+       or rows_rejected <> (select count(*) from ecompipe.rejected_rows r where r.batch_id = b.batch_id)
+       or rows_duplicate <> (select count(*) from ecompipe.duplicate_rows d where d.batch_id = b.batch_id)`,
+  'a batch that is not the sum of its ranges': `
+    select batch_id from ecompipe.batches b
+    where (rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes) is distinct from
+      (select (sum(rows_read)::bigint, sum(rows_inserted)::bigint, sum(rows_duplicate)::bigint, sum(rows_rejected)::bigint, sum(end_offset - start_offset)::bigint) from ecompipe.batch_ranges r where r.batch_id = b.batch_id)`,
+  'a file that is not the sum of its ranges': `
+    select file_id from ecompipe.files f
+    where state <> 'quarantined' and (rows_read, rows_inserted, rows_duplicate, rows_rejected) is distinct from
+      (select (coalesce(sum(rows_read), 0)::bigint, coalesce(sum(rows_inserted), 0)::bigint, coalesce(sum(rows_duplicate), 0)::bigint, coalesce(sum(rows_rejected), 0)::bigint) from ecompipe.batch_ranges r where r.file_id = f.file_id)`,
+  'ranges with a gap or an overlap': `
+    select file_id from (
+      select file_id, start_offset, lag(end_offset, 1, 0::bigint) over (partition by file_id order by start_offset) as before from ecompipe.batch_ranges
+    ) as r where start_offset <> before`,
+  'a file that stands elsewhere than its last range': `
+    select file_id from ecompipe.files f
+    where committed_offset <> (select coalesce(max(end_offset), 0) from ecompipe.batch_ranges r where r.file_id = f.file_id)`,
+  'a loaded file with bytes left': `select file_id from ecompipe.files where state = 'loaded' and committed_offset <> size`,
+};
+
+/** Fails when the ledger and the tables contradict each other anywhere in the database. */
+export async function assertLedger(database: TestDatabase): Promise<void> {
+  const found = await Promise.all(Object.entries(CONTRADICTIONS).map(async ([what, sql]) => ({ what, rows: await database.query(sql) })));
+  assert.deepEqual(found.filter(({ rows }) => rows.length > 0), []);
+}
