@@ -18,9 +18,9 @@ const NOT_PLAIN: RowCount = { plain: false, end: 0, rows: 0, lines: 0 };
  * and leaves an unfinished last row to the next call, unless `atEof`.
  *
  * Anything that COPY and RFC 4180 could see differently makes the bytes not plain: a quote inside an unquoted field (COPY
- * takes it as an opening quote), text after a closing quote, an empty line, `\.` at the start of a line (COPY's end of
- * data before PostgreSQL 18, even inside quotes). frameRecords then looks at every byte. What is not looked at here (field
- * counts, bare carriage returns, encoding) makes COPY itself fail.
+ * takes it as an opening quote), text after a closing quote, an empty line, a carriage return that ends no line, `\.` at the
+ * start of a line (COPY's end of data before PostgreSQL 18, even inside quotes). frameRecords then looks at every byte.
+ * What is not looked at here (field counts, mixed line ends, encoding) makes COPY itself fail.
  */
 export function countRows(buffer: Buffer, atEof: boolean): RowCount {
   if (hasEndMarker(buffer)) return NOT_PLAIN;
@@ -28,39 +28,36 @@ export function countRows(buffer: Buffer, atEof: boolean): RowCount {
   let lines = 0;
   let rowStart = 0;
   let quotedLines = 0;
-  let cursor = 0;
+  // The next of each from the cursor on; looked for only when passed, or rows of many fields would take quadratic time.
+  let lineFeed = buffer.indexOf(LF);
   let quote = buffer.indexOf(QUOTE);
+  let carriageReturn = buffer.indexOf(CR);
   for (;;) {
-    const lineFeed = buffer.indexOf(LF, cursor);
     if (quote !== -1 && (lineFeed === -1 || quote < lineFeed)) {
-      if (quote !== rowStart && buffer[quote - 1] !== COMMA) return NOT_PLAIN;
+      if ((quote !== rowStart && buffer[quote - 1] !== COMMA) || (carriageReturn !== -1 && carriageReturn < quote)) return NOT_PLAIN;
       const close = closingQuote(buffer, quote);
       if (close === -1 || close + 1 >= buffer.length || (buffer[close + 1] === CR && close + 2 >= buffer.length)) break;
       if (!endsField(buffer, close + 1)) return NOT_PLAIN;
-      quotedLines += lineFeedsBetween(buffer, lineFeed, close);
-      cursor = close + 1;
-      quote = buffer.indexOf(QUOTE, cursor);
+      for (; lineFeed !== -1 && lineFeed < close; lineFeed = buffer.indexOf(LF, lineFeed + 1)) quotedLines++;
+      quote = buffer.indexOf(QUOTE, close + 1);
+      if (carriageReturn !== -1 && carriageReturn < close) carriageReturn = buffer.indexOf(CR, close);
       continue;
     }
     if (lineFeed === -1) break;
-    const length = lineFeed - rowStart;
-    if (length === 0 || (length === 1 && buffer[rowStart] === CR) || length > MAX_RECORD_BYTES) return NOT_PLAIN;
+    const isCrlf = carriageReturn !== -1 && carriageReturn < lineFeed;
+    const length = lineFeed - rowStart - (isCrlf ? 1 : 0);
+    if (length === 0 || length >= MAX_RECORD_BYTES || (isCrlf && carriageReturn !== lineFeed - 1)) return NOT_PLAIN;
     rows++;
     lines += 1 + quotedLines;
     quotedLines = 0;
-    cursor = rowStart = lineFeed + 1;
+    rowStart = lineFeed + 1;
+    lineFeed = buffer.indexOf(LF, rowStart);
+    if (isCrlf) carriageReturn = buffer.indexOf(CR, rowStart);
   }
   const rest = buffer.length - rowStart;
   // The last bytes of a file are few: let the careful splitter judge them where a quote is involved.
-  if (rest > MAX_RECORD_BYTES || (atEof && rest > 0 && quote !== -1)) return NOT_PLAIN;
+  if (rest >= MAX_RECORD_BYTES || (atEof && rest > 0 && (quote !== -1 || carriageReturn !== -1))) return NOT_PLAIN;
   return atEof && rest > 0 ? { plain: true, end: buffer.length, rows: rows + 1, lines: lines + quotedLines + 1 } : { plain: true, end: rowStart, rows, lines };
-}
-
-/** Line feeds from the one at `first` (-1: none) up to `before`. */
-function lineFeedsBetween(buffer: Buffer, first: number, before: number): number {
-  let count = 0;
-  for (let at = first; at !== -1 && at < before; at = buffer.indexOf(LF, at + 1)) count++;
-  return count;
 }
 
 /** The quote that closes the field opened at `open`; doubled quotes are data. -1 when it is not in the buffer. */

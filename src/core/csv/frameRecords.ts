@@ -49,7 +49,7 @@ export function frameRecords(buffer: Buffer, atEof: boolean, fieldCount: number)
       const endMarker = hasEndMarkers && holdsEndMarker(buffer, start, step.end);
       records.push({ start, end: step.end, line, defect: step.defect, endMarker });
     }
-    line += countLineFeeds(buffer, start, step.next) + (step.next === buffer.length && buffer[step.next - 1] !== LF ? 1 : 0);
+    line += countLineFeeds(buffer, start, step.next) + (atEof && step.next === buffer.length && buffer[step.next - 1] !== LF ? 1 : 0);
     start = step.next;
   }
   return { records, end: start, lines: line };

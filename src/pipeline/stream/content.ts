@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readSync, type BigIntStats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
+import { Readable } from 'node:stream';
 import { createGunzip, gunzipSync } from 'node:zlib';
 import { UnreadableFile } from '../../core/csv/header.js';
 import { errnoOf } from '../../core/runtime/errors.js';
@@ -38,6 +39,7 @@ export class NotARegularFile extends Error {}
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 const HASH_CHUNK_BYTES = 2 ** 20;
+const GZIP_CHUNK_BYTES = 2 ** 16;
 
 /**
  * Reads a file that fits into a batch at once and identifies it. Synchronous: for small files the thread pool costs more
@@ -163,7 +165,8 @@ function plainReader(file: FileHandle, offset: number): ContentReader {
 }
 
 function gzipReader(file: FileHandle, offset: number): ContentReader {
-  const source = file.createReadStream({ start: 0, autoClose: false });
+  // Not file.createReadStream: destroying that closes the file, whatever autoClose says.
+  const source = Readable.from(chunksOf(file));
   const stream = source.pipe(createGunzip());
   source.on('error', (error) => stream.destroy(error));
   const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
@@ -197,6 +200,15 @@ function gzipReader(file: FileHandle, offset: number): ContentReader {
       await Promise.resolve();
     },
   };
+}
+
+async function* chunksOf(file: FileHandle): AsyncGenerator<Buffer> {
+  for (let position = 0; ; ) {
+    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(GZIP_CHUNK_BYTES), 0, GZIP_CHUNK_BYTES, position);
+    if (bytesRead === 0) return;
+    position += bytesRead;
+    yield buffer.subarray(0, bytesRead);
+  }
 }
 
 /** zlib's own error codes begin with Z_. */

@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import fc from 'fast-check';
+import { MAX_RECORD_BYTES } from '../../../src/core/csv/bytes.js';
+import { frameRecords } from '../../../src/core/csv/frameRecords.js';
+import type { Header } from '../../../src/core/csv/header.js';
+import type { BatchPart } from '../../../src/pipeline/stream/batch.js';
+import { FileChanged, openLarge, type Content } from '../../../src/pipeline/stream/content.js';
+import { readRanges, type ResumePoint } from '../../../src/pipeline/stream/ranges.js';
+import { csvBody, mutatedBody } from '../../core/csv/arbitraries.js';
+import { temporaryDirectory } from '../../core/files/directories.js';
+
+const START: ResumePoint = { offset: 0, lines: 0 };
+
+/** A file's content that lies in memory. */
+function contentOf(bytes: Buffer): Content {
+  const openAt = (offset: number): ReturnType<Content['openAt']> => {
+    let at = offset;
+    const read = (target: Buffer): Promise<number> => {
+      const count = bytes.copy(target, 0, at);
+      at += count;
+      return Promise.resolve(count);
+    };
+    return Promise.resolve({ read, close: () => Promise.resolve() });
+  };
+  return { sha256: createHash('sha256').update(bytes).digest(), signature: '', size: bytes.length, whole: undefined, fault: undefined, openAt, close: () => Promise.resolve() };
+}
+
+const HEADER_BYTES = Buffer.from('event_id,event_type,user_id\n');
+const header: Header = { columns: ['event_id', 'event_type', 'user_id'], length: HEADER_BYTES.length, lines: 1 };
+
+async function partsOf(content: Content, from: ResumePoint, batchBytes: number): Promise<BatchPart[]> {
+  const parts: BatchPart[] = [];
+  for await (const part of readRanges({ name: 'a.csv', signature: '', fileId: 1, content, header }, from, batchBytes)) parts.push(part);
+  return parts;
+}
+
+/** Records as the slow path sees them, part by part: places in the file, and whether each is sound. */
+function recordsOf(parts: readonly BatchPart[]): unknown[] {
+  return parts.flatMap((part) => frameRecords(part.body, true, header.columns.length).records.map(({ start, end, line, defect }) => ({ start: part.bodyOffset + start, end: part.bodyOffset + end, line: part.firstLine + line, sound: defect === undefined })));
+}
+
+/** Some KiB of rows, sound and broken: letters are blown up so that rows are from a few bytes to some KiB. */
+const body = fc
+  .tuple(fc.array(fc.oneof(csvBody.map(({ bytes, lineEnd }) => Buffer.concat([bytes, Buffer.from(lineEnd)])), mutatedBody), { maxLength: 8 }), fc.integer({ min: 1, max: 300 }))
+  .map(([pieces, blowUp]) => Buffer.from(Buffer.concat(pieces).toString('latin1').replaceAll('a', 'a'.repeat(blowUp)), 'latin1'));
+
+test('ranges of any size cover the file without gap, and their records are those of the file', async () => {
+  await fc.assert(
+    fc.asyncProperty(body, fc.integer({ min: 1024, max: 4096 }), async (bytes, batchBytes) => {
+      const content = contentOf(Buffer.concat([HEADER_BYTES, bytes]));
+      const parts = await partsOf(content, START, batchBytes);
+      assert.deepEqual(parts.map(({ startOffset }) => startOffset), [0, ...parts.slice(0, -1).map(({ endOffset }) => endOffset)]);
+      assert.equal(parts.at(-1)?.endOffset, content.size);
+      assert.deepEqual(parts.map(({ isLast }) => isLast), parts.map((_, index) => index === parts.length - 1));
+      assert.deepEqual(recordsOf(parts), recordsOf(await partsOf(content, START, 1 << 20)));
+      for (const part of parts) assert.equal(part.rows, recordsOf([part]).length);
+    }),
+    { numRuns: 400 },
+  );
+});
+
+test('a load that goes on at any committed range, with other batch sizes, sees the rows that were left', async () => {
+  await fc.assert(
+    fc.asyncProperty(body, fc.integer({ min: 1024, max: 2048 }), fc.integer({ min: 1024, max: 4096 }), fc.nat(), async (bytes, first, second, pick) => {
+      const content = contentOf(Buffer.concat([HEADER_BYTES, bytes]));
+      const parts = await partsOf(content, START, first);
+      const committed = parts.slice(0, pick % parts.length);
+      const rest = await partsOf(content, { offset: committed.at(-1)?.endOffset ?? 0, lines: committed.reduce((sum, { lines }) => sum + lines, 0) }, second);
+      assert.deepEqual([...recordsOf(committed), ...recordsOf(rest)], recordsOf(parts));
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('records of 1 MiB and more, and rows without a line end, are read in ranges of 1 KiB', async () => {
+  const long = (length: number): string => `a,"${'x'.repeat(length)}",b\n`;
+  const bytes = Buffer.concat([HEADER_BYTES, Buffer.from(`${long(MAX_RECORD_BYTES - 7)}${long(MAX_RECORD_BYTES)}a,b,c\n${long(5000)}${'x'.repeat(3 * MAX_RECORD_BYTES)}`)]);
+  const parts = await partsOf(contentOf(bytes), START, 1024);
+  assert.deepEqual(recordsOf(parts), recordsOf(await partsOf(contentOf(bytes), START, 16 * MAX_RECORD_BYTES)));
+  assert.ok(parts.every((part) => part.body.length <= 2 * MAX_RECORD_BYTES + 2048), 'memory stays bounded');
+});
+
+test('a .gz is the same rows as what it holds, also from the middle on', async (t) => {
+  const bytes = Buffer.concat([HEADER_BYTES, Buffer.from(Array.from({ length: 3000 }, (_, n) => `e${n},"a\n""${n}""",u${n}\n`).join(''))]);
+  const file = path.join(temporaryDirectory(t), 'a.csv.gz');
+  writeFileSync(file, gzipSync(bytes));
+  const [plain, compressed] = [contentOf(bytes), await openLarge(file)];
+  t.after(() => compressed.close());
+  assert.equal(compressed.size, plain.size);
+  const parts = await partsOf(plain, START, 4096);
+  assert.deepEqual(recordsOf(await partsOf(compressed, START, 4096)), recordsOf(parts));
+  const middle = parts.slice(0, 7);
+  const resumed = await partsOf(compressed, { offset: middle.at(-1)?.endOffset ?? 0, lines: middle.reduce((sum, { lines }) => sum + lines, 0) }, 10_000);
+  assert.deepEqual([...recordsOf(middle), ...recordsOf(resumed)], recordsOf(parts));
+});
+
+test('a file that is shorter than it was when it was hashed ends the load', async () => {
+  const content = { ...contentOf(Buffer.concat([HEADER_BYTES, Buffer.from('a,b,c\n')])), size: 1000 };
+  await assert.rejects(partsOf(content, START, 1024), FileChanged);
+});
