@@ -61,7 +61,8 @@ export const runAll = defineCommand({
           },
         );
         progress.stop();
-        const summary = await summarize(result, database, { prove: untilDrained, elapsedMs: performance.now() - state.startedAtMs }, context);
+        const places = { waitingDirs: [outputDir, processingDir], loadedDirs: [rest.archiveDir, processingDir, rest.quarantineDir] };
+        const summary = await summarize(result, database, { prove: untilDrained, elapsedMs: performance.now() - state.startedAtMs, places }, context);
         const hasRejects = result.loaded.rows.rejected + result.loaded.filesQuarantined > 0;
         return { json: summary, text: describeSummary(summary), exitCode: summary.proof?.ok === false ? EXIT.checkFailed : strict && hasRejects ? EXIT.rowsRejected : EXIT.done };
       } finally {

@@ -1,6 +1,7 @@
 import { withConnection, type Database } from '../core/db/target.js';
 import type { Logger } from '../core/runtime/log.js';
 import type { RunAllResult } from './runAll.js';
+import { createVerifyEventLogger, describeVerify, runVerify, type VerifyResult, type VerifySettings } from './verify/index.js';
 
 /** What a run of the whole pipeline came to. */
 export interface RunSummary {
@@ -16,16 +17,20 @@ export interface RunSummary {
   readonly connect: string;
   /** All of the table, most frequent type first. */
   readonly eventsByType: readonly { readonly event_type: string; readonly count: number }[];
-  /** Of `--until-drained`: what this run generated is in the table. */
-  readonly proof: RunProof | undefined;
+  /** With `--until-drained`: what this run generated, against the tables. */
+  readonly proof: VerifyResult | undefined;
 }
 
-export interface RunProof {
-  readonly ok: boolean;
+export interface SummaryOptions {
+  /** Verify the tables against this run's manifest. */
+  readonly prove: boolean;
+  readonly elapsedMs: number;
+  /** Where files wait, and where they are afterwards. */
+  readonly places: Pick<VerifySettings, 'waitingDirs' | 'loadedDirs'>;
 }
 
 /** Reads what the table holds now and puts the run's figures beside it. */
-export async function summarize(result: RunAllResult, database: Database, { prove, elapsedMs }: { readonly prove: boolean; readonly elapsedMs: number }, context: { readonly log: Logger; readonly stop: AbortSignal }): Promise<RunSummary> {
+export async function summarize(result: RunAllResult, database: Database, { prove, elapsedMs, places }: SummaryOptions, context: { readonly log: Logger; readonly stop: AbortSignal }): Promise<RunSummary> {
   const { generated, loaded } = result;
   const eventsByType = await withConnection(database, 'cannot read the result', async ({ client }) => {
     const { rows } = await client.query<{ event_type: string; count: number }>('select event_type, count(*) as count from public.events group by 1 order by 2 desc, 1');
@@ -42,7 +47,7 @@ export async function summarize(result: RunAllResult, database: Database, { prov
     embedded: database.embedded,
     connect: connectCommand(database),
     eventsByType,
-    proof: prove ? await proveRun(result, database, context) : undefined,
+    proof: prove ? await runVerify({ manifestDir: generated.manifest, ...places }, database, { ...context, emit: createVerifyEventLogger(context.log) }) : undefined,
   };
 }
 
@@ -59,7 +64,7 @@ export function describeSummary(summary: RunSummary): string {
   const extras = [loaded.duplicates > 0 ? `${format(loaded.duplicates)} duplicates` : '', loaded.rejected > 0 ? `${format(loaded.rejected)} rejected` : '', loaded.quarantinedFiles > 0 ? `${format(loaded.quarantinedFiles)} files quarantined` : ''].filter(Boolean);
   return [
     `generated ${format(generated.rows)} rows in ${format(generated.files)} files, loaded ${format(loaded.rows)} rows from ${format(loaded.files)} files${extras.map((extra) => `, ${extra}`).join('')} in ${(summary.elapsedMs / 1000).toFixed(1)} s (seed ${summary.seed})`,
-    ...(summary.proof === undefined ? [] : [describeProof(summary.proof)]),
+    ...(summary.proof === undefined ? [] : [describeVerify(summary.proof)]),
     '',
     'select event_type, count(*) from events group by 1 order by 2 desc',
     `  ${'event_type'.padEnd(width)} | ${'count'.padStart(countWidth)}`,
@@ -72,13 +77,4 @@ export function describeSummary(summary: RunSummary): string {
 
 function format(value: number): string {
   return String(value).replace(/\B(?=(\d{3})+$)/g, ',');
-}
-
-async function proveRun({ generated, loaded }: RunAllResult, database: Database, context: { readonly log: Logger; readonly stop: AbortSignal }): Promise<RunProof> {
-  await Promise.resolve([database, context]);
-  return { ok: generated.rows === loaded.rows.read };
-}
-
-function describeProof({ ok }: RunProof): string {
-  return ok ? 'lost 0' : 'not all rows arrived';
 }

@@ -1,6 +1,6 @@
 /** What is proved against what. */
 export interface VerifySettings {
-  /** Directory with the generator's manifests, `*.jsonl`. All of them together say what must be in the table. */
+  /** Directory with the generator's manifests, `*.jsonl`, all of which together say what must be in the table; or one of them. */
   readonly manifestDir: string;
   /**
    * Where files may lie that are not loaded yet, besides the directory they were generated into. One that the ledger does

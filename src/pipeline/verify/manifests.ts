@@ -13,10 +13,14 @@ export interface ManifestEntry {
 }
 
 /**
- * Reads every manifest of a directory, line by line, in the order of the runs' names.
+ * Reads every manifest of a directory, or the one that is named, line by line, in the order of the runs' names.
  * @throws FileError when it can't be read, UsageError when there is none or one is not ours.
  */
 export async function* readManifests(directory: string): AsyncGenerator<ManifestEntry> {
+  if (directory.endsWith('.jsonl')) {
+    yield* readManifest(directory, 0);
+    return;
+  }
   const names = (await withFileErrors('read the manifests in', directory, () => readdir(directory))).filter((name) => name.endsWith('.jsonl')).sort();
   if (names.length === 0) throw new UsageError([`${directory} has no manifest (*.jsonl)`], 'name the directory that generate reported, with --manifest');
   for (const [manifest, name] of names.entries()) yield* readManifest(path.join(directory, name), manifest);
