@@ -41,14 +41,17 @@ export interface FileIdentity {
 }
 
 /**
- * Enters contents that the ledger has not seen; says which of them are new, by hexadecimal SHA-256. Waits for another
- * transaction that is entering the same content at this moment.
+ * Enters readable contents that the ledger has not seen; says which of them are new, by hexadecimal SHA-256. One that was
+ * unreadable to an earlier version (a column that came since) is new again. Waits for another transaction that is
+ * entering the same content at this moment.
  */
 export async function registerFiles({ client }: Connection, files: readonly FileIdentity[]): Promise<Map<string, number>> {
   const { rows } = await client.query<{ sha256: Buffer; fileId: number }>(
     `insert into ecompipe.files (sha256, name, size, source)
      select * from unnest ($1::bytea[], $2::text[], $3::bigint[], $4::text[])
-     on conflict (sha256) do nothing
+     on conflict (sha256) do update
+       set state = 'loading', reason = null, finished_at = null, name = excluded.name, size = excluded.size, source = excluded.source
+       where files.state = 'quarantined'
      returning sha256, file_id as "fileId"`,
     [files.map((file) => file.sha256), files.map((file) => storableName(file.name)), files.map((file) => file.size), files.map((file) => file.signature)],
   );

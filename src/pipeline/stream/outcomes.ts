@@ -58,9 +58,8 @@ export class Outcomes {
     await this.finisher.loaded(file);
   }
 
-  /** A file whose content was in the ledger before we came: loaded once already, or unreadable then as now. */
+  /** A file whose content was loaded before we came. One that another process has only begun stays where it is. */
   async fileKnown(file: ReadFile, entry: LedgerFile): Promise<void> {
-    if (entry.state === 'quarantined') await this.putIntoQuarantine(file, entry.reason ?? '');
     if (entry.state !== 'loaded') return;
     // The very file it was loaded from was only not put away: whoever loaded it was killed, or could not.
     if (entry.source !== file.signature) {
@@ -74,12 +73,8 @@ export class Outcomes {
   async fileUnreadable(file: ReadFile, content: Content, { message }: UnreadableFile): Promise<void> {
     const identity = { ...file, sha256: content.sha256, size: content.size };
     await this.pool.use('urgent', `cannot note ${file.name}`, (connection) => noteQuarantine(connection, identity, message));
-    await this.putIntoQuarantine(file, message);
-  }
-
-  private async putIntoQuarantine(file: ReadFile, reason: string): Promise<void> {
     this.totals = { ...this.totals, filesQuarantined: this.totals.filesQuarantined + 1 };
-    this.emit({ type: 'fileQuarantined', file: file.name, reason });
-    await this.finisher.quarantined(file, reason);
+    this.emit({ type: 'fileQuarantined', file: file.name, reason: message });
+    await this.finisher.quarantined(file, message);
   }
 }
