@@ -76,7 +76,8 @@ async function loadRanges(context: LoaderContext, source: RangeSource, file: Led
   for await (const range of readRanges(source, { offset: file.committedOffset, lines: file.committedLines }, settings.batchBytes)) {
     const task = load(range, index++).finally(() => running.delete(task));
     running.add(task);
-    if (running.size >= settings.parallel) await Promise.race(running);
+    // One range more than load at once is read and counted ahead, so that no connection waits for bytes.
+    if (running.size > settings.parallel) await Promise.race(running);
     if (settings.stop.aborted || order.failed) break;
   }
   await Promise.all(running);

@@ -8,7 +8,6 @@ export interface LedgerFile {
   readonly committedOffset: number;
   readonly committedLines: number;
   readonly state: 'loading' | 'loaded' | 'quarantined';
-  readonly reason: string | null;
   /** Signature of the file it was first read from: a hint, see Outcomes. */
   readonly source: string;
   /** The batch that loaded its last range, if any. */
@@ -23,7 +22,7 @@ export class CompareAndSetLost extends Error {}
 export async function readLedger({ client }: Connection, sha256s: readonly Buffer[]): Promise<Map<string, LedgerFile>> {
   const { rows } = await client.query<LedgerFile & { sha256: Buffer }>(
     `select f.sha256, f.file_id as "fileId", f.name, f.committed_offset as "committedOffset", f.committed_lines as "committedLines",
-            f.state, f.reason, f.source,
+            f.state, f.source,
             json_build_object('read', f.rows_read, 'inserted', f.rows_inserted, 'duplicate', f.rows_duplicate, 'rejected', f.rows_rejected) as rows,
             (select r.batch_id from ecompipe.batch_ranges r where r.file_id = f.file_id order by r.start_offset desc limit 1) as "lastBatchId"
      from ecompipe.files f
