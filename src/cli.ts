@@ -11,6 +11,8 @@ import { parseSettings, unknownVariables, type RawSettings } from './core/runtim
 
 /** The program: declares the commands, turns signals into an AbortSignal and errors into exit codes. The only exit. */
 async function main(): Promise<void> {
+  // Deprecation notices of libraries are for those who maintain this program, not for those who use it.
+  process.noDeprecation = true;
   const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
   const stop = stopOnSignals();
   let exitCode: ExitCode = EXIT.done;
@@ -89,11 +91,15 @@ function stopOnSignals(): AbortSignal {
     controller.abort();
   };
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
-  // The reader of a pipe may leave early (`ecompipe … | head`); that is its good right and no error.
   for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error) => {
-      if (errnoOf(error) === 'EPIPE') process.exit(EXIT.done);
-      throw error;
+    stream.on('error', (error: Error) => {
+      // The reader of a pipe may leave early (`ecompipe … | head`): its good right, and the end of what is worth doing.
+      if (errnoOf(error) === 'EPIPE') {
+        controller.abort();
+        return;
+      }
+      if (stream === process.stdout) process.stderr.write(`error: cannot write the result: ${error.message}\n`);
+      process.exit(EXIT.io);
     });
   }
   return controller.signal;

@@ -1,5 +1,8 @@
+import { EXIT } from '../core/runtime/errors.js';
 import { defineCommand } from './command.js';
 import { generateSettings } from './settings.js';
+
+const PROGRESS_INTERVAL_MS = 10_000;
 
 export const generate = defineCommand({
   name: 'generate',
@@ -13,6 +16,7 @@ export const generate = defineCommand({
   ],
   run: async (settings, { log, stop }) => {
     const { runGenerate } = await import('../pipeline/generate/index.js');
+    const written = { files: 0, rows: 0, toldAtMs: performance.now() };
     const result = await runGenerate(settings, {
       log,
       stop,
@@ -22,9 +26,16 @@ export const generate = defineCommand({
           case 'runStarted':
             log.info('run_started', `generating ${event.runId} with seed ${event.seed}; manifest in ${event.manifest}`, event);
             break;
-          case 'filePublished':
+          case 'filePublished': {
+            written.files++;
+            written.rows += event.rows;
             log.debug('file_published', `${event.file}: ${event.rows} rows`, event);
+            const nowMs = performance.now();
+            if (nowMs - written.toldAtMs < PROGRESS_INTERVAL_MS) break;
+            written.toldAtMs = nowMs;
+            log.info('generate_progress', `${written.rows} rows in ${written.files} files so far`, { files: written.files, rows: written.rows });
             break;
+          }
           case 'fileSealed':
             break;
         }
@@ -32,6 +43,7 @@ export const generate = defineCommand({
     });
     const { files, events, rows, seed, durationMs, manifest } = result;
     const text = `${events} events (${rows} rows) in ${files} files, ${(durationMs / 1000).toFixed(1)} s; seed ${seed}; manifest ${manifest}`;
-    return { json: result, text };
+    const isOneShot = settings.events !== undefined || settings.batches !== undefined;
+    return { json: result, text, exitCode: isOneShot && stop.aborted ? EXIT.interrupted : EXIT.done };
   },
 });

@@ -1,3 +1,4 @@
+import { EXIT } from '../core/runtime/errors.js';
 import { defineCommand } from './command.js';
 import { moveSettings } from './settings.js';
 
@@ -14,12 +15,19 @@ export const move = defineCommand({
     ['ecompipe move --max-backlog 1000', 'wait while 1000 files are not loaded yet'],
   ],
   run: async ({ once, ...settings }, { log, stop }) => {
-    const [{ runMove }, { createMoveEventLogger }] = await Promise.all([import('../pipeline/move/runMove.js'), import('../pipeline/move/logEvents.js')]);
+    const [{ ensureDirectory }, { runMove }, { createMoveEventLogger }] = await Promise.all([
+      import('../core/files/ensureDirectory.js'),
+      import('../pipeline/move/runMove.js'),
+      import('../pipeline/move/logEvents.js'),
+    ]);
+    // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake.
+    if (settings.from === moveSettings.from.default) await ensureDirectory(settings.from);
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
     const result = await runMove({ ...settings, pollIntervalMs: POLL_INTERVAL_MS }, { stop, drain, log, emit: createMoveEventLogger(log) });
     const left = result.filesStillWritten.length;
     return {
       json: result,
+      exitCode: once && stop.aborted ? EXIT.interrupted : EXIT.done,
       text: `moved ${result.filesMoved} files (${result.bytesMoved} bytes)${left === 0 ? '' : `; left ${left} that are still being written: ${result.filesStillWritten.join(', ')}`}`,
     };
   },

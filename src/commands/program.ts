@@ -16,8 +16,9 @@ export function createProgram(version: string, commands: readonly AnyCommand[], 
     .description('Real-time e-commerce event pipeline: generate CSV files, move them, load them into PostgreSQL exactly once.')
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
-    .helpCommand('help [command]', 'print help of a command')
+    .helpCommand(false)
     .showSuggestionAfterError(true)
+    .showHelpAfterError('(ecompipe --help shows all commands)')
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .option('--env-file <path>', 'file with settings (default: .env, if there is one)')
     .option('--no-color', 'no colours (also: NO_COLOR)');
@@ -32,7 +33,20 @@ export function createProgram(version: string, commands: readonly AnyCommand[], 
       await onInvoke({ command, args: sub.args, flags: sub.optsWithGlobals() });
     });
   }
+  addHelpCommand(program);
   return program;
+}
+
+/** Commander's own answers an unknown name with the help of everything and no word about the name. */
+function addHelpCommand(program: Commander): void {
+  program
+    .command('help [command]')
+    .description('print help of a command')
+    .action((name: string | undefined) => {
+      const named = name === undefined ? program : program.commands.find((command) => command.name() === name);
+      if (named === undefined) program.error(`error: unknown command '${name ?? ''}'`);
+      named.help();
+    });
 }
 
 function addOptions(target: Commander, table: SettingTable): void {

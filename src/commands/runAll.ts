@@ -1,5 +1,5 @@
 import * as parse from '../core/runtime/parsers.js';
-import { EXIT } from '../core/runtime/errors.js';
+import { EXIT, UsageError } from '../core/runtime/errors.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
 import { databaseSettings, generateSettings, loadSettings, moveSettings, streamSettings } from './settings.js';
 
@@ -28,7 +28,11 @@ export const runAll = defineCommand({
   ],
   run: async (values, context): Promise<CommandResult> => {
     const { strict, untilDrained, durationMs, processingDir, outputDir, ...rest } = values;
-    const [{ withDatabase }, { runAll: run }, { createPipelineState, applyEvent }, { createPipelineLogger }, { showProgress }, { summarize, describeSummary }] = await Promise.all([
+    if (rest.maxBacklog !== undefined && rest.afterLoad === 'keep') {
+      throw new UsageError([`--max-backlog ${rest.maxBacklog}: with --after-load keep loaded files stay in ${processingDir}, so the backlog never shrinks; leave one of the two out`]);
+    }
+    const [{ planRun }, { withDatabase }, { runAll: run }, { createPipelineState, applyEvent }, { createPipelineLogger }, { showProgress }, { summarize, describeSummary }] = await Promise.all([
+      import('../pipeline/generate/settings.js'),
       import('../core/db/target.js'),
       import('../pipeline/runAll.js'),
       import('../pipeline/pipelineState.js'),
@@ -36,6 +40,9 @@ export const runAll = defineCommand({
       import('./panel.js'),
       import('../pipeline/summary.js'),
     ]);
+    // What can't be generated is told before a database is created for it.
+    planRun({ ...rest, outputDir }, Date.now());
+    const hasEnd = untilDrained && [rest.events, rest.batches, durationMs].some((limit) => limit !== undefined);
     return await withDatabase(values, context, async (database) => {
       const state = createPipelineState(performance.now());
       const progress = showProgress(state, context);
@@ -64,7 +71,7 @@ export const runAll = defineCommand({
         const places = { waitingDirs: [outputDir, processingDir], loadedDirs: [rest.archiveDir, processingDir, rest.quarantineDir] };
         const summary = await summarize(result, database, { prove: untilDrained, elapsedMs: performance.now() - state.startedAtMs, places }, context);
         const hasRejects = result.loaded.rows.rejected + result.loaded.filesQuarantined > 0;
-        return { json: summary, text: describeSummary(summary), exitCode: summary.proof?.ok === false ? EXIT.checkFailed : strict && hasRejects ? EXIT.rowsRejected : EXIT.done };
+        return { json: summary, text: describeSummary(summary), exitCode: summary.proof?.ok === false ? EXIT.checkFailed : hasEnd && context.stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done };
       } finally {
         progress.stop();
       }

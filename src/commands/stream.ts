@@ -15,14 +15,20 @@ export const stream = defineCommand({
     ['ecompipe stream --once --strict --max-rejected 1%', 'and fail when rows are rejected'],
   ],
   run: async ({ once, strict, ...settings }, context) => {
-    const [{ withDatabase }, { ensureSchema }, { runStream }, { createStreamEventLogger }, { describeStream }] = await Promise.all([
+    const [{ ensureDirectory }, { withDatabase }, { ensureSchema }, { assertUsable }, { runStream }, { createStreamEventLogger }, { describeStream }] = await Promise.all([
+      import('../core/files/ensureDirectory.js'),
       import('../core/db/target.js'),
       import('../pipeline/migrate/schema.js'),
+      import('../pipeline/stream/discover.js'),
       import('../pipeline/stream/stream.js'),
       import('../pipeline/stream/logEvents.js'),
       import('../pipeline/stream/describe.js'),
     ]);
     const { log, stop } = context;
+    // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake,
+    // and better told before a database is created for it.
+    if (settings.inputDir === streamSettings.inputDir.default) await ensureDirectory(settings.inputDir);
+    await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
     const result = await withDatabase(settings, context, async (database) => {
       await ensureSchema(database, context);

@@ -1,6 +1,5 @@
-import { mkdir } from 'node:fs/promises';
 import type { Database } from '../core/db/target.js';
-import { withFileErrors } from '../core/runtime/errors.js';
+import { ensureDirectory } from '../core/files/ensureDirectory.js';
 import type { Logger } from '../core/runtime/log.js';
 import { untilAborted } from '../core/runtime/wait.js';
 import type { GenerateEvent, GenerateResult } from './generate/events.js';
@@ -47,7 +46,7 @@ export interface RunAllResult {
  * @throws what made the first stage fail; the others are stopped then, and nothing is lost.
  */
 export async function runAll(settings: RunAllSettings, database: Database, context: RunAllContext): Promise<RunAllResult> {
-  for (const directory of [settings.move.from, settings.move.to]) await withFileErrors('create the directory', directory, () => mkdir(directory, { recursive: true }));
+  for (const directory of [settings.move.from, settings.move.to]) await ensureDirectory(directory);
   await runMigrate(database, 'apply', context);
   return await new Supervisor(settings, database, context).run();
 }

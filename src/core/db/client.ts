@@ -1,5 +1,8 @@
+import type { EventEmitter } from 'node:events';
+import { Socket } from 'node:net';
 import pg from 'pg';
 import { clientConfig, type ConnectionSettings } from './connectionSettings.js';
+import { noPasswordError, noTlsError } from './errors.js';
 import { sqlStateOf } from './sqlState.js';
 
 /** A connection with our session settings. `broken` is set once it can't be used any more. */
@@ -61,7 +64,9 @@ function isNetworkError(error: unknown): boolean {
 }
 
 async function open(settings: ConnectionSettings, tls: boolean): Promise<Connection> {
-  const client = new pg.Client({ ...clientConfig(settings, tls), types });
+  const socket = new Socket();
+  const client = new pg.Client({ ...clientConfig(settings, tls), types, stream: () => socket });
+  const handshake = watchHandshake(client, socket);
   const state = { broken: false };
   // Without a listener a connection that breaks while idle would end the process; the next query reports it.
   client.on('error', () => {
@@ -82,6 +87,24 @@ async function open(settings: ConnectionSettings, tls: boolean): Promise<Connect
     };
   } catch (error) {
     await client.end().catch(() => undefined);
+    if (tls && handshake.refusedTls) throw noTlsError(settings, error);
+    if (handshake.askedForPassword && !client.password) throw noPasswordError(settings, error);
     throw error;
   }
+}
+
+/**
+ * Notes what pg says only in the text of errors without a code: that the server has no TLS (its one-byte answer to an
+ * SSLRequest, PostgreSQL manual 55.2.10) and that it wants a password. Neither goes away by trying again.
+ */
+function watchHandshake(client: pg.Client, socket: Socket): { readonly refusedTls: boolean; readonly askedForPassword: boolean } {
+  const seen = { refusedTls: false, askedForPassword: false };
+  socket.once('data', (answer: Buffer) => {
+    seen.refusedTls = answer.toString('latin1') === 'N';
+  });
+  const { connection } = client as unknown as { readonly connection: EventEmitter };
+  connection.once('authenticationSASL', () => {
+    seen.askedForPassword = true;
+  });
+  return seen;
 }

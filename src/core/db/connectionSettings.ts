@@ -1,4 +1,6 @@
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { ClientConfig } from 'pg';
 import { parse as parseUrl } from 'pg-connection-string';
@@ -45,7 +47,7 @@ export function resolveConnection(raw: RawDatabaseSettings, environment: NodeJS.
   return complete(
     {
       host: raw.host ?? environment['PGHOST'] ?? 'localhost',
-      port: raw.port ?? Number(environment['PGPORT'] ?? 5432),
+      port: raw.port ?? portOf(environment),
       database: raw.database ?? environment['PGDATABASE'] ?? user,
       user,
       password: raw.password,
@@ -54,6 +56,13 @@ export function resolveConnection(raw: RawDatabaseSettings, environment: NodeJS.
     raw,
     environment,
   );
+}
+
+function portOf(environment: NodeJS.ProcessEnv): number {
+  const text = environment['PGPORT'] || '5432';
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new UsageError([`PGPORT ${JSON.stringify(text)}: expected a whole number from 1 to 65535`]);
+  return port;
 }
 
 function fromUrl(url: string, raw: RawDatabaseSettings): ConnectionSettings {
@@ -127,18 +136,26 @@ function tlsOptions({ sslMode, sslRootCert, host }: ConnectionSettings): TlsOpti
   return {
     ...ca,
     rejectUnauthorized: verify,
-    servername: host,
+    // RFC 6066 knows no addresses as server names; the certificate is checked against the host all the same.
+    ...(isIP(host) === 0 ? { servername: host } : {}),
     // verify-ca trusts the chain and not the name.
     ...(sslMode === 'verify-ca' ? { checkServerIdentity: () => undefined } : {}),
   };
 }
 
 function readCertificate(file: string): string {
+  let pem: string;
   try {
-    return readFileSync(file, 'utf8');
+    pem = readFileSync(file, 'utf8');
   } catch (error) {
     throw asFileError(error, 'read the root certificate', file);
   }
+  try {
+    new X509Certificate(pem);
+  } catch {
+    throw new UsageError([`POSTGRES_SSLROOTCERT ${JSON.stringify(file)}: expected a file with certificates in PEM format`]);
+  }
+  return pem;
 }
 
 /** `host:port/database`, for people; never the password. */

@@ -1,4 +1,5 @@
 import { EcompipeError, EXIT, type ErrorFacts, type ExitCode } from '../runtime/errors.js';
+import { describeConnection, type ConnectionSettings } from './connectionSettings.js';
 import { classifyError, hintFor, serverWords, sqlStateOf } from './sqlState.js';
 
 /** The database said no in a way that only a person can mend, or was away for too long. */
@@ -23,7 +24,28 @@ export function fatalDatabaseError(what: string, error: unknown): EcompipeError 
 
 /** The database was away, or kept failing, for longer than `--retry-for`. */
 export function unavailableError(what: string, error: unknown, waitedMs: number): EcompipeError {
-  return new DatabaseError(EXIT.unavailable, sqlStateOf(error), { ...facts(what, error), done: `gave up after ${Math.round(waitedMs / 1000)} s of retries; nothing is lost, start again when the database is back` });
+  const tried = waitedMs < 500 ? 'not tried again' : `gave up after ${Math.round(waitedMs / 1000)} s of retries`;
+  return new DatabaseError(EXIT.unavailable, sqlStateOf(error), { ...facts(what, error), done: `${tried}; nothing is lost, start again when the database is back` });
+}
+
+/** TLS was required and the server has none. */
+export function noTlsError(settings: ConnectionSettings, cause: unknown): EcompipeError {
+  return new DatabaseError(EXIT.usage, undefined, {
+    what: `cannot connect to PostgreSQL at ${describeConnection(settings)}`,
+    why: `the server does not offer TLS, and sslmode ${settings.sslMode} asks for it`,
+    hint: 'turn TLS on in the server (ssl = on), or allow going without: POSTGRES_SSLMODE=prefer',
+    cause,
+  });
+}
+
+/** The server wants a password and there is none. */
+export function noPasswordError(settings: ConnectionSettings, cause: unknown): EcompipeError {
+  return new DatabaseError(EXIT.permission, undefined, {
+    what: `cannot connect to PostgreSQL at ${describeConnection(settings)}`,
+    why: `the server asks for the password of user ${settings.user}, and none is configured`,
+    hint: 'set POSTGRES_PASSWORD, or put it into DATABASE_URL, PGPASSWORD or ~/.pgpass',
+    cause,
+  });
 }
 
 function facts(what: string, error: unknown): ErrorFacts {

@@ -1,13 +1,14 @@
 import type { Logger } from '../runtime/log.js';
+import { InterruptedError } from '../runtime/errors.js';
 import { pause } from '../runtime/wait.js';
 import { fatalDatabaseError, unavailableError } from './errors.js';
-import { classifyError, serverWords, sqlStateOf } from './sqlState.js';
+import { classifyError, hintFor, serverWords, sqlStateOf } from './sqlState.js';
 
 export interface RetrySettings {
   /** How long failures in a row are borne, in milliseconds, before the error goes up (exit 69). */
   readonly retryForMs: number;
   readonly log: Logger;
-  /** Ends the waiting; the last error is thrown then. */
+  /** Ends the waiting. */
   readonly stop: AbortSignal;
 }
 
@@ -17,7 +18,8 @@ const LONGEST_DELAY_MS = 5000;
 /**
  * Runs `attempt` until it succeeds, with exponential back-off and full jitter (Brooker, "Exponential Backoff and
  * Jitter", 2015) between attempts that failed for a passing reason.
- * @throws what `attempt` threw when it is a bug or about a row, an explained error when fatal or out of time.
+ * @throws what `attempt` threw when it is a bug or about a row, an explained error when fatal or out of time (69), InterruptedError (130)
+ * when stopped meanwhile.
  */
 export async function withRetry<T>(what: string, settings: RetrySettings, attempt: () => Promise<T>): Promise<T> {
   const startedAt = performance.now();
@@ -29,11 +31,19 @@ export async function withRetry<T>(what: string, settings: RetrySettings, attemp
       if (kind === 'fatal') throw fatalDatabaseError(what, error);
       if (kind !== 'retry') throw error;
       const waitedMs = performance.now() - startedAt;
-      if (waitedMs >= settings.retryForMs || settings.stop.aborted) throw unavailableError(what, error, waitedMs);
+      if (settings.stop.aborted) throw new InterruptedError({ what: `stopped while the database was away; ${what}`, why: serverWords(error), done: 'nothing is lost, start again when it is back', cause: error });
+      if (waitedMs >= settings.retryForMs) throw unavailableError(what, error, waitedMs);
       const ceiling = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** failures);
       const delayMs = Math.min(ceiling * (0.5 + Math.random() / 2), settings.retryForMs - waitedMs);
-      settings.log.warn('database_retry', `${what}: ${serverWords(error)}; trying again in ${Math.ceil(delayMs)} ms`, { sqlState: sqlStateOf(error), delayMs: Math.round(delayMs) });
+      const message = `${what}: ${serverWords(error)}; trying again ${failures === 0 ? explainRetries(error, settings) : `in ${Math.ceil(delayMs)} ms`}`;
+      settings.log.warn('database_retry', message, { sqlState: sqlStateOf(error), delayMs: Math.round(delayMs) });
       await pause(delayMs, settings.stop);
     }
   }
+}
+
+/** Said at the first failure, so that nobody has to wait for the end to learn what to do. */
+function explainRetries(error: unknown, { retryForMs }: RetrySettings): string {
+  const hint = hintFor(error);
+  return `for up to ${Math.ceil(retryForMs / 1000)} s (--retry-for)${hint === undefined ? '' : `\n  hint: ${hint}`}`;
 }

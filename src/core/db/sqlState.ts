@@ -34,11 +34,37 @@ export function classifyError(error: unknown): ErrorClass {
   if (error instanceof EcompipeError || error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError) return 'bug';
   // Node calls errors of its own making ERR_…: wrong use of an API, our bug. Those of sockets have an errno or no code at all.
   const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  if (isCertificateError(error)) return 'fatal';
   if (typeof code === 'string' && code.startsWith('ERR_') && !SOCKET_CODES.has(code)) return 'bug';
   return error instanceof Error || errnoOf(error) !== undefined ? 'retry' : 'bug';
 }
 
 const SOCKET_CODES = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END', 'ERR_SOCKET_CLOSED', 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION']);
+
+/** A server certificate that can't be trusted (Node's manual, "X509 certificate error codes"). */
+function isCertificateError(error: unknown): boolean {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  return code !== undefined && CERTIFICATE_CODES.has(code);
+}
+
+const CERTIFICATE_CODES = new Set([
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'CERT_SIGNATURE_FAILURE',
+  'CERT_NOT_YET_VALID',
+  'CERT_HAS_EXPIRED',
+  'CERT_REVOKED',
+  'CERT_UNTRUSTED',
+  'CERT_REJECTED',
+  'CERT_CHAIN_TOO_LONG',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'INVALID_CA',
+  'INVALID_PURPOSE',
+  'HOSTNAME_MISMATCH',
+]);
 
 const HINTS: readonly (readonly [prefix: string, string])[] = [
   ['28', 'check POSTGRES_USER and POSTGRES_PASSWORD (or DATABASE_URL, PGPASSWORD, ~/.pgpass)'],
@@ -55,6 +81,7 @@ const HINTS: readonly (readonly [prefix: string, string])[] = [
 export function hintFor(error: unknown): string | undefined {
   const sqlState = sqlStateOf(error);
   if (sqlState !== undefined) return HINTS.find(([prefix]) => sqlState.startsWith(prefix))?.[1];
+  if (isCertificateError(error)) return 'name the authority that signed it in POSTGRES_SSLROOTCERT, and the host as its certificate does';
   return 'check POSTGRES_HOST and POSTGRES_PORT (or DATABASE_URL), and that the server is running';
 }
 

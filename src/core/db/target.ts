@@ -50,7 +50,7 @@ function createDatabase(connection: ConnectionSettings, embedded: boolean, retry
 
 /** Runs a one-shot action on a connection of its own; it is tried again from the start while the database is away. */
 export async function withConnection<T>(database: Database, what: string, action: (connection: Connection) => Promise<T>): Promise<T> {
-  return await database.retry(what, async () => {
+  return await database.retry(`${what} (PostgreSQL at ${database.label})`, async () => {
     const connection = await openConnection(database.settings);
     try {
       return await action(connection);

@@ -72,6 +72,14 @@ export class IntegrityError extends EcompipeError {
   }
 }
 
+/** A signal ended the waiting for something that did not come (exit 130). */
+export class InterruptedError extends EcompipeError {
+  override readonly name = 'InterruptedError';
+  constructor(facts: ErrorFacts) {
+    super(EXIT.interrupted, facts);
+  }
+}
+
 /** A check the user asked for said no (exit 7). */
 export class CheckFailedError extends EcompipeError {
   override readonly name = 'CheckFailedError';
