@@ -142,6 +142,14 @@ export async function withFileErrors<T>(what: string, path: string, action: () =
   }
 }
 
+const REASONS_SHOWN = 3;
+
+/** Why several things failed. On a full disk thousands fail for one reason: a few say it as well as all. */
+export function firstReasons(failures: readonly { readonly error: EcompipeError }[]): string {
+  const shown = failures.slice(0, REASONS_SHOWN).map(({ error }) => error.message);
+  return [...shown, ...(failures.length > REASONS_SHOWN ? [`and ${failures.length - REASONS_SHOWN} more`] : [])].join('\n  ');
+}
+
 function describe({ what, why, done, hint }: ErrorFacts): string {
   const head = why === undefined ? what : `${what}: ${why}`;
   return [head, done, hint === undefined ? undefined : `hint: ${hint}`].filter((part) => part !== undefined).join('\n  ');

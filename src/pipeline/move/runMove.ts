@@ -1,5 +1,5 @@
 import { DirectoryWatch } from '../../core/files/directoryWatch.js';
-import { asFileError, EcompipeError, EXIT } from '../../core/runtime/errors.js';
+import { asFileError, EcompipeError, EXIT, firstReasons } from '../../core/runtime/errors.js';
 import type { StageContext } from '../../core/runtime/stage.js';
 import { Bell, pause } from '../../core/runtime/wait.js';
 import { Candidates, type Scan } from './candidates.js';
@@ -20,7 +20,7 @@ export class FilesNotMovedError extends EcompipeError {
   ) {
     super(failures.every(({ error }) => error.exitCode === EXIT.permission) ? EXIT.permission : EXIT.io, {
       what: failures.length === 1 ? 'one file could not be moved' : `${failures.length} files could not be moved`,
-      why: failures.map(({ error }) => error.message).join('\n  '),
+      why: firstReasons(failures),
       done: `they are where they were; ${result.filesMoved} others were moved`,
       cause: failures[0]?.error,
     });

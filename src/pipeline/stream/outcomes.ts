@@ -1,5 +1,5 @@
 import type { UnreadableFile } from '../../core/csv/header.js';
-import { EcompipeError, EXIT } from '../../core/runtime/errors.js';
+import { EcompipeError, EXIT, firstReasons } from '../../core/runtime/errors.js';
 import { addCounts, NO_ROWS } from './batch.js';
 import type { CheckpointWriter } from './checkpoint.js';
 import type { ConnectionPool } from './connectionPool.js';
@@ -15,7 +15,7 @@ export class FilesNotLoadedError extends EcompipeError {
   constructor(failures: readonly { readonly error: EcompipeError }[], result: StreamResult) {
     super(failures.every(({ error }) => error.exitCode === EXIT.permission) ? EXIT.permission : EXIT.io, {
       what: failures.length === 1 ? 'one file could not be loaded or put away' : `${failures.length} files could not be loaded or put away`,
-      why: failures.map(({ error }) => error.message).join('\n  '),
+      why: firstReasons(failures),
       done: `they are where they were; ${result.filesLoaded} others were loaded`,
       cause: failures[0]?.error,
     });

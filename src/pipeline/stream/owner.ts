@@ -19,8 +19,8 @@ export async function takeOwnership({ client }: Connection, checkpointDir: strin
   const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1, $2) as taken', [LOCK_SPACE, key]);
   if (rows[0]?.taken === true) return;
   throw new OwnedError({
-    what: `another stream with the checkpoint directory ${checkpointDir} is running`,
-    done: 'nothing was loaded by this one',
+    what: `another stream or run-all with the checkpoint directory ${checkpointDir} is running`,
+    done: 'this one generated and loaded nothing',
     hint: 'let it finish, or give this one a directory of its own: --checkpoint DIR (several may load the same files safely)',
   });
 }
