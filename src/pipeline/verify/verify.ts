@@ -1,7 +1,7 @@
 import type { Connection } from '../../core/db/client.js';
 import { withConnection, type Database } from '../../core/db/target.js';
 import type { Logger } from '../../core/runtime/log.js';
-import { compareComponents, compareMixedBatches, findComponents, type Deviation } from './components.js';
+import { compareComponents, findComponents, findMixedSurplus, type Deviation } from './components.js';
 import type { VerifyEvent, VerifyResult, VerifySettings } from './events.js';
 import { stageExpectations, type Expectations } from './expectations.js';
 import { compareFiles, findUnloaded, type FileTotals } from './files.js';
@@ -53,9 +53,8 @@ async function compareInSnapshot(connection: Connection, settings: VerifySetting
   await compareFiles(connection, findings);
   await compareRejects(connection, findings);
   const deviations = await compareComponents(connection);
-  for (const { batchId, expectedRows, observedRows, file } of await compareMixedBatches(connection)) {
-    const difference = observedRows - expectedRows;
-    findings.add({ kind: difference < 0 ? 'lost' : 'duplicated', file, detail: `batch ${batchId} loaded ${expectedRows} rows, of which the table has ${observedRows}` }, Math.abs(difference));
+  for (const { batchId, ledgerRows, observedRows, file } of await findMixedSurplus(connection)) {
+    findings.add({ kind: 'duplicated', file, detail: `batch ${batchId} loaded ${ledgerRows} rows, and the table has ${observedRows} of it` }, observedRows - ledgerRows);
   }
   await client.query('commit');
   return { ...scan, deviations };
