@@ -1,3 +1,4 @@
+import type { Key } from '../events/permutation.js';
 import type { Fingerprint } from './checksum.js';
 import type { TypeTotals } from './tally.js';
 
@@ -45,6 +46,8 @@ export interface RunLine {
   readonly visitsPerDay: number;
   /** Rates by kind; empty for clean data. */
   readonly dirt: Readonly<Record<string, number>>;
+  /** Tells the sequence numbers of events from their ids: see EventNumbers in core/events/eventId. */
+  readonly eventIdKey: Key;
   /** Where the files were published. */
   readonly outputDir: string;
 }
@@ -65,7 +68,12 @@ export interface FaultLine {
   readonly outcome: Outcome;
 }
 
-/** Sums over the rows of one file. Each row is counted in the file that holds it. */
+/**
+ * Sums over the rows of one file. Each row is counted in the file that holds it; of an event that comes twice, the row
+ * that was written first counts as loaded and the other one as duplicate. The loader promises no order across files and
+ * may see it the other way round: only the sums over all files must agree. (Of contradicting rows the first one must
+ * win. That's why both are in one file.)
+ */
 export interface FileLine extends Fingerprint {
   readonly line: 'file';
   readonly file: string;

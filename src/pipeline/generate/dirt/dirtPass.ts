@@ -31,6 +31,8 @@ interface Drawn {
  */
 export class DirtPass implements RowPass {
   private readonly kinds: readonly RowKind[];
+  /** Share of rows with any fault. */
+  private readonly rowRate: number;
   private readonly draws: Random;
   private readonly details: Random;
   private readonly delayed = new DelayQueue();
@@ -50,6 +52,7 @@ export class DirtPass implements RowPass {
     private readonly report: (line: FaultLine) => void,
   ) {
     this.kinds = (Object.keys(rates) as DirtKind[]).filter((kind): kind is RowKind => DIRT_KINDS[kind].unit === 'row');
+    this.rowRate = this.kinds.reduce((sum, kind) => sum + (rates[kind] ?? 0), 0);
     this.draws = new Random(key, PURPOSE.dirt);
     this.details = new Random(key, PURPOSE.dirt, 1);
   }
@@ -124,6 +127,7 @@ export class DirtPass implements RowPass {
   /** One draw for every event, so that a fault on one moves no other. */
   private drawKind(): RowKind | undefined {
     let rest = this.draws.unit();
+    if (rest >= this.rowRate) return undefined;
     for (const kind of this.kinds) {
       rest -= this.rates[kind] ?? 0;
       if (rest < 0) return kind;

@@ -1,4 +1,16 @@
-import { mix32, type StreamKey } from './random.js';
+/** 64 bits, as two 32-bit integers. */
+export interface Key {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** The finaliser of MurmurHash3: a bijection of 32 bits in which every input bit moves every output bit. */
+export function mix32(value: number): number {
+  let hash = value | 0;
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return hash ^ (hash >>> 16);
+}
 
 /**
  * A keyed bijection of the numbers of 2·`halfBits` bits, given as two halves: a Feistel network of four rounds (Luby and
@@ -11,8 +23,8 @@ export class Permutation {
   private readonly mask: number;
   private readonly rounds: readonly [number, number, number, number];
 
-  constructor(key: StreamKey, halfBits: number) {
-    this.mask = 2 ** halfBits - 1;
+  constructor(key: Key, halfBits: number) {
+    this.mask = 0xffffffff >>> (32 - halfBits);
     this.rounds = [mix32(key.low), mix32(key.high), mix32(key.low ^ 0x5bd1e995), mix32(key.high ^ 0x27d4eb2f)];
   }
 

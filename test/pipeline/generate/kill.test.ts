@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { appendFileSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { FileLine, ManifestLine } from '../../../src/core/manifest/format.js';
+import { readManifests } from '../../../src/core/manifest/read.js';
+import { runGenerate } from '../../../src/pipeline/generate/index.js';
+import { contextOf, FIXED, generated, readManifest, readOutput, temporaryDirectory } from './run.js';
+
+const SCRIPT = fileURLToPath(new URL('killed.ts', import.meta.url));
+
+function killedRun(t: TestContext, type: string, count: number, dirt = 'clean'): { directory: string; manifest: ManifestLine[] } {
+  const directory = temporaryDirectory(t);
+  const { signal, stderr } = spawnSync(process.execPath, ['--import', import.meta.resolve('tsx'), SCRIPT, directory, type, String(count), dirt], { encoding: 'utf8' });
+  assert.equal(signal, 'SIGKILL', stderr);
+  const [name] = readdirSync(path.join(directory, '.manifest'));
+  return { directory, manifest: readManifest(path.join(directory, '.manifest', name!)) };
+}
+
+/** What the manifest says was published is what is there. */
+async function assertTrue(directory: string): Promise<void> {
+  const published: FileLine[] = [];
+  await readManifests(path.join(directory, '.manifest'), { file: (file) => published.push(file) });
+  assert.deepEqual(published.map(({ file }) => file), readOutput(directory).names);
+  for (const { file, sha256, bytes } of published) {
+    const content = readFileSync(path.join(directory, file));
+    assert.equal(content.length, bytes);
+    assert.equal(createHash('sha256').update(content).digest('hex'), sha256);
+  }
+}
+
+test('killed between manifest and publishing, the manifest has one file more, and says so', async (t) => {
+  const { directory, manifest } = killedRun(t, 'fileSealed', 5);
+  assert.equal(readOutput(directory).names.length, 4);
+  assert.equal(manifest.filter(({ line }) => line === 'file').length, 5);
+  await assertTrue(directory);
+});
+
+test('killed right after publishing, the manifest has the same files', async (t) => {
+  const { directory } = killedRun(t, 'filePublished', 5);
+  assert.equal(readOutput(directory).names.length, 5);
+  await assertTrue(directory);
+});
+
+test('killed with dirt, between the two publications of one content, the manifest is still true', async (t) => {
+  for (const count of [2, 3, 4]) {
+    const { directory } = killedRun(t, 'fileSealed', count, 'redelivered-file=1,late-1h=0.1');
+    await assertTrue(directory);
+  }
+});
+
+test('killed before the first file, the manifest promises nothing', async (t) => {
+  const { directory, manifest } = killedRun(t, 'runStarted', 1);
+  assert.deepEqual(manifest.map(({ line }) => line), ['run']);
+  await assertTrue(directory);
+});
+
+test('killed while it wrote to the manifest, the line without an end is no line', async (t) => {
+  const { directory } = killedRun(t, 'filePublished', 3);
+  const [name] = readdirSync(path.join(directory, '.manifest'));
+  appendFileSync(path.join(directory, '.manifest', name!), '{"line":"file","file":"events-');
+  await assertTrue(directory);
+});
+
+test('a manifest directory that is not there is a FileError', async (t) => {
+  await assert.rejects(readManifests(path.join(temporaryDirectory(t), 'none'), { file: () => undefined }), { name: 'FileError', exitCode: 74 });
+});
+
+test('the same run again after a kill publishes the same names with the same bytes, and keeps the first manifest', async (t) => {
+  const { directory, manifest } = killedRun(t, 'fileSealed', 5);
+  const before = readOutput(directory);
+  const result = await runGenerate({ ...FIXED, outputDir: directory, events: 3000, batchSize: 100 }, contextOf());
+  const after = readOutput(directory);
+  assert.equal(after.names.length, 30);
+  assert.deepEqual(after.contents.slice(0, 4), before.contents);
+  assert.equal(readdirSync(path.join(directory, '.manifest')).length, 2);
+  assert.deepEqual(readManifest(result.manifest).slice(1, 6), manifest.slice(1, 6));
+});
+
+test('a file whose name can not be published is withdrawn, and the error says which', async (t) => {
+  const directory = temporaryDirectory(t);
+  const { names } = await generated(t, { events: 200, batchSize: 100 });
+  mkdirSync(path.join(directory, names[1]!));
+  writeFileSync(path.join(directory, names[1]!, 'in the way'), '');
+  await assert.rejects(runGenerate({ ...FIXED, outputDir: directory, events: 200, batchSize: 100 }, contextOf()), { name: 'FileError', path: path.join(directory, names[1]!), exitCode: 74 });
+  const [manifest] = readdirSync(path.join(directory, '.manifest'));
+  assert.deepEqual(readManifest(path.join(directory, '.manifest', manifest!)).at(-1), { line: 'withdrawn', file: names[1] });
+  assert.deepEqual(readdirSync(path.join(directory, '.staging')), []);
+});
+
+test('a directory that can not be made is a FileError, and no manifest is left open', async (t) => {
+  const directory = temporaryDirectory(t);
+  const blocked = path.join(directory, 'file');
+  writeFileSync(blocked, '');
+  await assert.rejects(runGenerate({ ...FIXED, outputDir: path.join(blocked, 'out'), events: 10 }, contextOf()), { name: 'FileError' });
+  await assert.rejects(runGenerate({ ...FIXED, outputDir: path.join(directory, 'out'), manifestDir: blocked, events: 10 }, contextOf()), { name: 'FileError' });
+});
+
+test('a mover may take files away while the run goes on', async (t) => {
+  const directory = temporaryDirectory(t);
+  const moved = temporaryDirectory(t);
+  await runGenerate({ ...FIXED, outputDir: directory, events: 500, batchSize: 50 }, contextOf({ emit: (event) => { if (event.type === 'filePublished') renameSync(event.path, path.join(moved, event.file)); } }));
+  assert.equal(readOutput(moved).names.length, 10);
+  assert.deepEqual(readOutput(directory).names, []);
+});
