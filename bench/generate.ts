@@ -12,7 +12,7 @@ import { planRun } from '../src/pipeline/generate/settings.js';
 /**
  * How many events a second does the generator make on one core, and how does that compare with csv-stringify writing
  * the same rows from objects that are already there? Rounds are interleaved, because the machine's speed drifts; medians
- * count. `--memory` makes 100 million events instead and prints the memory every ten million.
+* count. `--memory --events 100000000` watches the memory instead.
  */
 const { values: options } = parseArgs({ options: { rounds: { type: 'string', default: '5' }, events: { type: 'string', default: '500000' }, memory: { type: 'boolean', default: false } } });
 const events = Number(options.events);
@@ -102,9 +102,9 @@ async function watchMemory(): Promise<void> {
   const directory = mkdtempSync(path.join(tmpdir(), 'ecompipe-bench-'));
   let files = 0;
   try {
-    await run(directory, 100_000_000, 'clean', (file) => {
+    await run(directory, events, 'clean', (file) => {
       rmSync(file);
-      if (++files % 100 === 0) console.log(`${files / 10} M events: ${Math.round(process.memoryUsage.rss() / 2 ** 20)} MiB`);
+      if (++files % 50 === 0) console.log(`${files / 10} M events: ${Math.round(process.memoryUsage.rss() / 2 ** 20)} MiB`);
     });
   } finally {
     rmSync(directory, { recursive: true, force: true });
