@@ -1,4 +1,3 @@
-import type { Key } from '../events/permutation.js';
 import type { Fingerprint } from './checksum.js';
 import type { TypeTotals } from './tally.js';
 
@@ -46,8 +45,6 @@ export interface RunLine {
   readonly visitsPerDay: number;
   /** Rates by kind; empty for clean data. */
   readonly dirt: Readonly<Record<string, number>>;
-  /** Tells the sequence numbers of events from their ids: see EventNumbers in core/events/eventId. */
-  readonly eventIdKey: Key;
   /** Where the files were published. */
   readonly outputDir: string;
 }

@@ -1,4 +1,4 @@
-import { Permutation } from '../../core/events/permutation.js';
+import { Permutation } from './permutation.js';
 import { PURPOSE, streamKey, type StreamKey } from './random.js';
 
 /** Crockford's base 32: no letter that is mistaken for a digit. */

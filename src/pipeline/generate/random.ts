@@ -1,5 +1,3 @@
-import { mix32, type Key } from '../../core/events/permutation.js';
-
 /**
  * Seeded pseudo-random numbers: sfc32 by Chris Doty-Humphrey (PractRand 0.94), 128 bits of state, about 3 ns a draw.
  * It uses 32-bit integer arithmetic only, so that every JavaScript engine draws the same.
@@ -54,7 +52,10 @@ export class Random {
 }
 
 /** 64 bits that all streams of a run derive from. */
-export type StreamKey = Key;
+export interface StreamKey {
+  readonly low: number;
+  readonly high: number;
+}
 
 /** What a stream is for. Numbers, not names, because they are part of what a seed means: never renumber them. */
 export const PURPOSE = { arrivals: 1, visitors: 2, visit: 3, catalogue: 4, dirt: 5, eventId: 6, publicId: 7, user: 8, refund: 9, file: 10 } as const;
@@ -79,7 +80,10 @@ export function streamKey(...parts: readonly (number | string)[]): StreamKey {
   return { low, high };
 }
 
-/** The key of the permutation in a run's event ids. */
-export function eventIdKey(key: StreamKey): Key {
-  return streamKey(key.low, key.high, PURPOSE.eventId);
+/** The finaliser of MurmurHash3: a bijection of 32 bits in which every input bit moves every output bit. */
+export function mix32(value: number): number {
+  let hash = value | 0;
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return hash ^ (hash >>> 16);
 }

@@ -1,14 +1,14 @@
-import { EventIds } from '../../core/events/eventId.js';
 import { COLUMN_WEIGHTS, octetsContent, textContent } from '../../core/manifest/checksum.js';
 import { ByteTable, csvField } from './byteTable.js';
 import type { Catalogue } from './catalogue.js';
+import { EventIds } from './eventId.js';
 import { EVENT_TYPE_NAMES, TYPE } from './eventTypes.js';
 import { COUNTRIES } from './geography.js';
 import { IsoTimeWriter, writeCents, writeInteger } from './isoTime.js';
 import type { Pages } from './pages.js';
 import { DEVICES } from './profile.js';
 import { PublicIds, SESSION_ID_OCTETS, USER_ID_OCTETS } from './publicIds.js';
-import { eventIdKey, type StreamKey } from './random.js';
+import type { StreamKey } from './random.js';
 import { COUPON_PERCENT, COUPONS, PAYMENT_TYPES } from './simulator.js';
 import { TRAFFIC_SOURCES } from './visitors.js';
 import { NO_ITEM, type Visit } from './visit.js';
@@ -64,7 +64,7 @@ export class RowWriter implements RowFacts {
     private readonly pages: Pages,
     currency: string,
   ) {
-    this.eventIds = new EventIds(eventIdKey(key));
+    this.eventIds = new EventIds(key);
     this.publicIds = new PublicIds(key);
     const urls = pages.urls();
     this.urls = new ByteTable(urls.map((url) => `${csvField(url)},`));

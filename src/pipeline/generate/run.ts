@@ -14,7 +14,6 @@ import { FileWriter } from './fileWriter.js';
 import { Journal } from './journal.js';
 import { Pacer } from './pacer.js';
 import { CleanPass, type FileOutline, type RowPass } from './rowPass.js';
-import { eventIdKey } from './random.js';
 import { planRun, runIdOf, type GenerateSettings, type Plan } from './settings.js';
 import { STAGING_DIRECTORY, StagedFile } from './stagedFile.js';
 
@@ -192,7 +191,6 @@ function runLine(plan: Plan, runId: string): RunLine {
     ratePerSecond: pace?.eventsPerSecond ?? null,
     visitsPerDay: traffic.visitsPerDay,
     dirt,
-    eventIdKey: eventIdKey(keyOf(plan)),
     outputDir: path.resolve(outputDir),
   };
 }

@@ -3,7 +3,7 @@ import { Problem } from '../../../core/runtime/settings.js';
 /** What a fault falls on, how often under `--dirt dirty`, and what must become of it. */
 interface Kind {
   readonly unit: 'row' | 'file';
-  /** Share of the rows or files. Sources: shared figures of docs/, Segment, Snowplow, GA4, REES46; for files the Pollock survey (PVLDB 2023). */
+  /** Share of the rows or files. Of files: the Pollock survey of 3,712 real ones (PVLDB 2023). Of rows: Segment, Snowplow, GA4 and the REES46 feeds where published, else judged. */
   readonly rate: number;
   /** `quarantined` and `redelivery` are of whole files. */
   readonly outcome: 'loaded' | 'duplicate' | 'rejected' | 'quarantined' | 'redelivery';

@@ -1,4 +1,5 @@
-import { Permutation, type Key } from './permutation.js';
+import { Permutation } from './permutation.js';
+import { PURPOSE, streamKey, type StreamKey } from './random.js';
 
 const HALF = 2 ** 31;
 const HEX_HIGH = Uint8Array.from({ length: 256 }, (_, byte) => '0123456789abcdef'.charCodeAt(byte >> 4));
@@ -18,8 +19,8 @@ export class EventIds {
   private lastMs = -1;
   private counter = 0;
 
-  constructor(key: Key) {
-    this.permutation = new Permutation(key, 31);
+  constructor(key: StreamKey) {
+    this.permutation = new Permutation(streamKey(key.low, key.high, PURPOSE.eventId), 31);
   }
 
   /** Writes the 36 characters of an id at `position`. Times must not decrease for ids of one millisecond to sort. */
@@ -57,23 +58,4 @@ function hex16(target: Uint8Array, position: number, value: number): number {
   target[position + 2] = HEX_HIGH[low] as number;
   target[position + 3] = HEX_LOW[low] as number;
   return position + 4;
-}
-
-/**
- * Tells the sequence number of an event from its id, given the key of its run. An id of another origin gives some number
- * from 0 to 2⁶²: next to never one that the run has used.
- */
-export class EventNumbers {
-  private readonly permutation: Permutation;
-
-  constructor(key: Key) {
-    this.permutation = new Permutation(key, 31);
-  }
-
-  numberOf(eventId: string): number {
-    const randomHigh = parseInt(eventId.slice(19, 23) + eventId.slice(24, 28), 16);
-    const randomLow = parseInt(eventId.slice(28), 16);
-    this.permutation.invert(((randomHigh & 0x3fffffff) * 2) | (randomLow >>> 31), randomLow & 0x7fffffff);
-    return this.permutation.high * HALF + this.permutation.low;
-  }
 }
