@@ -1,25 +1,30 @@
-/** Countries that the shop sells to: share of users, clock, and the language people search in. */
+/** A country that the shop sells to, and how its people differ. */
 export interface Country {
   readonly code: string;
   readonly share: number;
   /** Hours that the clock is ahead of UTC in winter; all of them keep the summer time of the European Union. */
   readonly utcOffsetHours: number;
   readonly language: Language;
+  /** How half of the orders are paid; the rest as everywhere. */
+  readonly favouritePayment: PaymentType;
 }
+
+export const PAYMENT_TYPES = ['card', 'paypal', 'apple_pay', 'bank_transfer', 'invoice', 'ideal', 'blik'] as const;
+export type PaymentType = (typeof PAYMENT_TYPES)[number];
 
 export type Language = 'en' | 'de' | 'fr' | 'es' | 'pl' | 'el';
 
 export const COUNTRIES: readonly Country[] = [
-  { code: 'DE', share: 0.34, utcOffsetHours: 1, language: 'de' },
-  { code: 'FR', share: 0.15, utcOffsetHours: 1, language: 'fr' },
-  { code: 'GB', share: 0.12, utcOffsetHours: 0, language: 'en' },
-  { code: 'NL', share: 0.09, utcOffsetHours: 1, language: 'en' },
-  { code: 'PL', share: 0.08, utcOffsetHours: 1, language: 'pl' },
-  { code: 'ES', share: 0.07, utcOffsetHours: 1, language: 'es' },
-  { code: 'AT', share: 0.06, utcOffsetHours: 1, language: 'de' },
-  { code: 'CH', share: 0.05, utcOffsetHours: 1, language: 'de' },
-  { code: 'IE', share: 0.02, utcOffsetHours: 0, language: 'en' },
-  { code: 'GR', share: 0.02, utcOffsetHours: 2, language: 'el' },
+  { code: 'DE', share: 0.34, utcOffsetHours: 1, language: 'de', favouritePayment: 'paypal' },
+  { code: 'FR', share: 0.15, utcOffsetHours: 1, language: 'fr', favouritePayment: 'card' },
+  { code: 'GB', share: 0.12, utcOffsetHours: 0, language: 'en', favouritePayment: 'card' },
+  { code: 'NL', share: 0.09, utcOffsetHours: 1, language: 'en', favouritePayment: 'ideal' },
+  { code: 'PL', share: 0.08, utcOffsetHours: 1, language: 'pl', favouritePayment: 'blik' },
+  { code: 'ES', share: 0.07, utcOffsetHours: 1, language: 'es', favouritePayment: 'card' },
+  { code: 'AT', share: 0.06, utcOffsetHours: 1, language: 'de', favouritePayment: 'invoice' },
+  { code: 'CH', share: 0.05, utcOffsetHours: 1, language: 'de', favouritePayment: 'invoice' },
+  { code: 'IE', share: 0.02, utcOffsetHours: 0, language: 'en', favouritePayment: 'apple_pay' },
+  { code: 'GR', share: 0.02, utcOffsetHours: 2, language: 'el', favouritePayment: 'bank_transfer' },
 ];
 
 export const HOUR_MS = 3_600_000;

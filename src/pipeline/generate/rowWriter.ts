@@ -3,13 +3,13 @@ import { ByteTable, csvField } from './byteTable.js';
 import type { Catalogue } from './catalogue.js';
 import { EventIds } from './eventId.js';
 import { EVENT_TYPE_NAMES, TYPE } from './eventTypes.js';
-import { COUNTRIES } from './geography.js';
+import { COUNTRIES, PAYMENT_TYPES } from './geography.js';
 import { IsoTimeWriter, writeCents, writeInteger } from './isoTime.js';
 import type { Pages } from './pages.js';
 import { DEVICES } from './profile.js';
 import { PublicIds, SESSION_ID_OCTETS, USER_ID_OCTETS } from './publicIds.js';
 import type { StreamKey } from './random.js';
-import { COUPON_PERCENT, COUPONS, PAYMENT_TYPES } from './simulator.js';
+import { COUPON_PERCENT, COUPONS } from './simulator.js';
 import { TRAFFIC_SOURCES } from './visitors.js';
 import { NO_ITEM, type Visit } from './visit.js';
 

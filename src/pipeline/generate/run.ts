@@ -35,6 +35,7 @@ export async function runGenerate(settings: GenerateSettings, context: StageCont
     return await new Run(plan, runId, source, journal, context).toEnd();
   } finally {
     journal.close();
+    removeIfEmpty(path.join(plan.outputDir, STAGING_DIRECTORY));
   }
 }
 
@@ -79,7 +80,6 @@ class Run {
     if (pass.pending > 0) for (const outline of pass.outlines(0, true)) await this.makeFile(outline);
     journal.append({ line: 'end', files: this.files, events: source.count, rows: this.rows });
     journal.sync();
-    removeIfEmpty(path.join(plan.outputDir, STAGING_DIRECTORY));
     return { runId, seed: plan.seed, start, manifest: journal.path, files: this.files, events: source.count, rows: this.rows, bytes: this.bytes, durationMs: performance.now() - this.started };
   }
 

@@ -1,5 +1,6 @@
 import type { Catalogue } from './catalogue.js';
 import { TYPE } from './eventTypes.js';
+import { COUNTRIES, PAYMENT_TYPES } from './geography.js';
 import { draw, lognormalTable, type QuantileTable } from './math.js';
 import { CONTENT_PAGES, PAGE, type Pages } from './pages.js';
 import type { Intent, Profile } from './profile.js';
@@ -13,7 +14,8 @@ const LONGEST_GAP_MS = 1_500_000;
 export const COUPONS = ['WELCOME10', 'EXTRA15', 'SALE20'] as const;
 /** What a coupon takes off, in percent. */
 export const COUPON_PERCENT = [10, 15, 20] as const;
-export const PAYMENT_TYPES = ['card', 'paypal', 'invoice', 'apple_pay', 'bank_transfer'] as const;
+
+const FAVOURITE_PAYMENTS = COUNTRIES.map(({ favouritePayment }) => PAYMENT_TYPES.indexOf(favouritePayment));
 
 /** A cart line: item and quantity. */
 interface Line {
@@ -213,7 +215,7 @@ export class Simulator {
       this.act(TYPE.page_view, PAGE.shipping);
       this.act(TYPE.add_shipping_info, PAGE.shipping);
     }
-    visit.payment = Math.min(random.below(8), random.below(PAYMENT_TYPES.length));
+    visit.payment = this.drawPayment(visit.country);
     if (last >= 2) {
       this.wait();
       this.act(TYPE.page_view, PAGE.payment);
@@ -224,6 +226,11 @@ export class Simulator {
     this.wait();
     this.act(TYPE.page_view, PAGE.thanks);
     for (const { item, quantity } of this.cart) this.act(TYPE.purchase, PAGE.thanks, item, quantity);
+  }
+
+  /** By the country's habit, or one of the first four types, which are known everywhere. */
+  private drawPayment(country: number): number {
+    return this.random.chance(0.5) ? (FAVOURITE_PAYMENTS[country] as number) : this.random.below(4);
   }
 
   /** Lines of the order just played, and whether the customer will send something back. */
