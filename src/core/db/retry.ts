@@ -22,7 +22,7 @@ const LONGEST_DELAY_MS = 5000;
  * when stopped meanwhile.
  */
 export async function withRetry<T>(what: string, settings: RetrySettings, attempt: () => Promise<T>): Promise<T> {
-  const startedAt = performance.now();
+  let failingSince: number | undefined;
   for (let failures = 0; ; failures++) {
     try {
       return await attempt();
@@ -30,8 +30,10 @@ export async function withRetry<T>(what: string, settings: RetrySettings, attemp
       const kind = classifyError(error);
       if (kind === 'fatal') throw fatalDatabaseError(what, error);
       if (kind !== 'retry') throw error;
-      const waitedMs = performance.now() - startedAt;
       if (settings.stop.aborted) throw new InterruptedError({ what: `stopped while the database was away; ${what}`, why: serverWords(error), done: 'nothing is lost, start again when it is back', cause: error });
+      // What went well for an hour before must not count: the database is away since now.
+      failingSince ??= performance.now();
+      const waitedMs = performance.now() - failingSince;
       if (waitedMs >= settings.retryForMs) throw unavailableError(what, error, waitedMs);
       const ceiling = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** failures);
       const delayMs = Math.min(ceiling * (0.5 + Math.random() / 2), settings.retryForMs - waitedMs);

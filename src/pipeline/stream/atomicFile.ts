@@ -1,10 +1,10 @@
 import type { Connection } from '../../core/db/client.js';
 import { addCounts, NO_ROWS, type BatchPart, type RowCounts } from './batch.js';
-import { writeLedger, type LedgerFile } from './ledger.js';
+import { CompareAndSetLost, explainLedgerError, writeLedger, type LedgerFile } from './ledger.js';
 import { beginBatch, FastPathFailed, loadFast, type CommittedBatch } from './loadBatch.js';
 import { readRanges, type RangeSource } from './ranges.js';
 import type { LoaderContext } from './runBatch.js';
-import { loadSlow } from './slow/loadSlow.js';
+import { isRace, loadSlow } from './slow/loadSlow.js';
 
 /**
  * Loads all that is left of a file in one transaction (`--atomic-file`): range after range, each behind a savepoint to
@@ -18,14 +18,15 @@ export async function loadAtomically(context: LoaderContext, source: RangeSource
       return await loadInOneTransaction(connection, context, source, file, batchBytes);
     } catch (error) {
       await connection.client.query('rollback').catch(() => undefined);
-      throw error;
+      // Somebody inserted one of the events between our look and our insert: another look will find it.
+      throw isRace(error) ? new CompareAndSetLost('an event was inserted meanwhile', error) : explainLedgerError(error);
     }
   });
 }
 
 async function loadInOneTransaction(connection: Connection, context: LoaderContext, source: RangeSource, file: LedgerFile, batchBytes: number): Promise<CommittedBatch> {
   const startedAt = new Date();
-  const batchId = await beginBatch(connection, true);
+  const batchId = await beginBatch(connection, { isDurable: true, lockTimeoutMs: 0, rules: context.rules });
   let counts: RowCounts = NO_ROWS;
   let whole: BatchPart | undefined;
   let loadPath: 'fast' | 'slow' = 'fast';

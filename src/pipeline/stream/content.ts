@@ -4,7 +4,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { createGunzip, gunzipSync } from 'node:zlib';
 import { UnreadableFile } from '../../core/csv/header.js';
-import { errnoOf } from '../../core/runtime/errors.js';
+import { errnoOf, FileError } from '../../core/runtime/errors.js';
 
 /** The (decompressed) bytes of a file, read in order from some offset on. */
 export interface ContentReader {
@@ -30,7 +30,11 @@ export interface Content {
 }
 
 /** The file changed while it was read, against the contract of processing/: leave it for the next round. */
-export class FileChanged extends Error {}
+export class FileChanged extends FileError {
+  constructor(file: string) {
+    super(file, undefined, { what: `cannot load ${file}`, why: 'it changed while it was read', hint: 'write files elsewhere and rename them into processing/, as `ecompipe move` does' });
+  }
+}
 
 /** Not a regular file (a FIFO would block its reader for ever): left alone. */
 export class NotARegularFile extends Error {}

@@ -2,12 +2,12 @@ import path from 'node:path';
 import { DirectoryWatch } from '../../core/files/directoryWatch.js';
 import { Failures } from '../../core/files/failures.js';
 import { Breather } from '../../core/runtime/breather.js';
-import { asFileError, EcompipeError, FileError } from '../../core/runtime/errors.js';
+import { asFileError, EcompipeError } from '../../core/runtime/errors.js';
 import type { StageContext } from '../../core/runtime/stage.js';
 import { Bell } from '../../core/runtime/wait.js';
 import { parseHeader, UnreadableFile, type Header } from '../../core/csv/header.js';
 import { MAX_RECORD_BYTES } from '../../core/csv/bytes.js';
-import { FileChanged, NotARegularFile, openLarge, readSmall, type Content } from './content.js';
+import { NotARegularFile, openLarge, readSmall, type Content } from './content.js';
 import { listLoadable } from './discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from './events.js';
 import type { ReadFile } from './finish.js';
@@ -214,7 +214,7 @@ export class Intake {
   private fileFailed(name: string, cause: unknown): void {
     this.inFlight.delete(name);
     if (cause instanceof NotARegularFile) return;
-    const error = explainFileFailure(cause, path.join(this.settings.inputDir, name));
+    const error = asFileError(cause, 'load', path.join(this.settings.inputDir, name));
     // Gone between listing and opening: another process was faster, or its owner took it back.
     if (error instanceof EcompipeError && 'errno' in error && error.errno === 'ENOENT') return;
     if (!(error instanceof EcompipeError) || !('path' in error)) {
@@ -225,11 +225,6 @@ export class Intake {
     const { retryInMs } = this.failures.record(name, error, performance.now());
     this.context.emit({ type: 'fileFailed', file: name, error, retryInMs: this.context.drain.aborted ? undefined : retryInMs });
   }
-}
-
-function explainFileFailure(cause: unknown, file: string): unknown {
-  if (!(cause instanceof FileChanged)) return asFileError(cause, 'load', file);
-  return new FileError(file, undefined, { what: `cannot load ${file}`, why: 'it changed while it was read', hint: 'write files elsewhere and rename them into processing/, as `ecompipe move` does' });
 }
 
 /** The header of a large file. An empty one is never large, unless asked for with --atomic-file. */

@@ -1,4 +1,5 @@
 import type { Connection } from '../../core/db/client.js';
+import { EcompipeError, EXIT } from '../../core/runtime/errors.js';
 import type { BatchPart, ByteRange, RowCounts } from './batch.js';
 
 /** What the ledger knows of a content. */
@@ -15,8 +16,24 @@ export interface LedgerFile {
   readonly rows: RowCounts;
 }
 
-/** Thrown when a range was committed by somebody else meanwhile: roll back and read the ledger again. */
-export class CompareAndSetLost extends Error {}
+/**
+ * Thrown when a range was committed by somebody else meanwhile: roll back and read the ledger again. Nothing passes by
+ * waiting here, so it must not look like a fault of the database to those who retry.
+ */
+export class CompareAndSetLost extends EcompipeError {
+  override readonly name = 'CompareAndSetLost';
+  constructor(what: string, cause?: unknown) {
+    super(EXIT.bug, { what, cause });
+  }
+}
+
+/** Keys of the ledger that only a second commit of the same range can violate. */
+const RANGE_KEYS: ReadonlySet<string> = new Set(['batch_ranges_pkey', 'rejected_rows_once', 'duplicate_rows_pkey']);
+
+/** What a failed transaction's error means: a violated key of the ledger is a lost compare-and-set. */
+export function explainLedgerError(error: unknown): unknown {
+  return RANGE_KEYS.has((error as { constraint?: string }).constraint ?? '') ? new CompareAndSetLost('the range is committed already', error) : error;
+}
 
 /** The ledger's rows of these contents, by hexadecimal SHA-256. */
 export async function readLedger({ client }: Connection, sha256s: readonly Buffer[]): Promise<Map<string, LedgerFile>> {

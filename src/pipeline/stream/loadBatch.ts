@@ -2,17 +2,16 @@ import type { Connection } from '../../core/db/client.js';
 import { classifyError } from '../../core/db/sqlState.js';
 import { addCounts, NO_ROWS, type Batch, type BatchPart, type RowCounts } from './batch.js';
 import { copyFast } from './copyFast.js';
-import { CompareAndSetLost, readLedger, registerFiles, writeLedger, type CommittedPart, type FileTotals, type LedgerFile } from './ledger.js';
+import { CompareAndSetLost, explainLedgerError, readLedger, registerFiles, writeLedger, type CommittedPart, type FileTotals, type LedgerFile } from './ledger.js';
 import type { LoadPathChoice } from './loadPath.js';
 import { isRace, loadSlow } from './slow/loadSlow.js';
 import type { EventRules } from './slow/rules.js';
 
-/** How long a load waits for a row lock, in milliseconds, before it looks whether it is part of a deadlock (see CommitOrder). */
-const LOCK_TIMEOUT_MS = 500;
-
 export interface LoadContext {
   readonly rules: EventRules;
   readonly choice: LoadPathChoice;
+  /** How long it waits for a row lock, in milliseconds; 0 for as long as it takes. */
+  readonly lockTimeoutMs: number;
   /** Called before the ledger is written; waits for the batches before this one. */
   readonly turn: () => Promise<void>;
   /** Called with a file's totals before the commit; throws when there are too many rejects. */
@@ -65,7 +64,7 @@ export async function loadBatch(connection: Connection, batch: Batch, context: L
 async function loadInTransaction(connection: Connection, batch: Batch, context: LoadContext, loadPath: 'fast' | 'slow'): Promise<LoadResult> {
   const startedAt = new Date();
   try {
-    const batchId = await beginBatch(connection, batch.isDurable);
+    const batchId = await beginBatch(connection, { ...context, isDurable: batch.isDurable });
     context.attempting(batchId);
     const { parts, fileIds, known } = await resolveFiles(connection, batch);
     if (parts.length === 0) {
@@ -85,19 +84,25 @@ async function loadInTransaction(connection: Connection, batch: Batch, context: 
     return { committed: { batchId, loadPath, parts: entries, counts: counts.reduce(addCounts, NO_ROWS), durationMs: Date.now() - startedAt.getTime(), isDurable: batch.isDurable }, known };
   } catch (error) {
     await connection.client.query('rollback').catch(() => undefined);
-    if (RANGE_KEYS.has((error as { constraint?: string }).constraint ?? '')) throw new CompareAndSetLost('the range is committed already', { cause: error });
-    throw error;
+    throw explainLedgerError(error);
   }
 }
 
-/** Keys of the ledger that only a second commit of the same range can violate. */
-const RANGE_KEYS: ReadonlySet<string> = new Set(['batch_ranges_pkey', 'rejected_rows_once', 'duplicate_rows_pkey']);
+/** How a batch's transaction begins. */
+export interface BatchOptions extends Pick<LoadContext, 'rules' | 'lockTimeoutMs'> {
+  readonly isDurable: boolean;
+}
 
-export async function beginBatch({ client }: Connection, isDurable: boolean): Promise<number> {
+/**
+ * Begins a batch's transaction and gives it its id. Every row is judged when it is inserted: a constraint that waited for
+ * the commit could not tell which row broke it.
+ */
+export async function beginBatch({ client }: Connection, { rules: { deferrable }, lockTimeoutMs, isDurable }: BatchOptions): Promise<number> {
   const results = (await client.query(`
     begin;
-    set local lock_timeout = ${LOCK_TIMEOUT_MS};
+    set local lock_timeout = ${lockTimeoutMs};
     ${isDurable ? '' : 'set local synchronous_commit = off;'}
+    ${deferrable.length === 0 ? '' : `set constraints ${deferrable.join(', ')} immediate;`}
     select set_config('ecompipe.batch_id', nextval('ecompipe.batches_batch_id_seq')::text, true) as id`)) as unknown as { rows: { id: string }[] }[];
   return Number(results.at(-1)?.rows[0]?.id);
 }

@@ -1,4 +1,5 @@
 import type { Connection } from '../../core/db/client.js';
+import { classifyError } from '../../core/db/sqlState.js';
 import { addCounts, describeBatch, NO_ROWS, type Batch, type BatchPart } from './batch.js';
 import { GaveWay, type CommitOrder } from './commitOrder.js';
 import type { ConnectionPool, Priority } from './connectionPool.js';
@@ -30,19 +31,27 @@ export interface Place {
 export async function runBatch(context: LoaderContext, batch: Batch, priority: Priority, place?: Place): Promise<LoadResult> {
   const attempted = new Set<number>();
   return await context.pool.use(priority, `cannot load ${describeBatch(batch)}`, async (connection) => {
-    for (;;) {
+    for (let contentions = 0; ; contentions++) {
       const result = await attempt(connection, context, batch, place, attempted);
-      if (result !== undefined) return result;
+      if (!('contention' in result)) return result;
+      if (contentions >= MOST_CONTENTIONS && classifyError(result.contention) === 'retry') throw result.contention;
     }
   });
 }
 
-/** One attempt; undefined when it met other transactions and may be repeated at once. */
-async function attempt(connection: Connection, context: LoaderContext, batch: Batch, place: Place | undefined, attempted: Set<number>): Promise<LoadResult | undefined> {
+/** How long a range waits for a row lock before it looks whether it is part of a deadlock (see CommitOrder). */
+const LOCK_TIMEOUT_MS = 500;
+
+/** So often in a row the batch is done again at once; then a lock from outside is in the way, and the retry waits, tells and ends. */
+const MOST_CONTENTIONS = 20;
+
+/** One attempt, or what it met that makes it worth repeating at once. */
+async function attempt(connection: Connection, context: LoaderContext, batch: Batch, place: Place | undefined, attempted: Set<number>): Promise<LoadResult | { readonly contention: unknown }> {
   try {
     const result = await loadBatch(connection, batch, {
       rules: context.rules,
       choice: context.choice,
+      lockTimeoutMs: place === undefined ? 0 : LOCK_TIMEOUT_MS,
       turn: async () => place?.order.turn(place.index),
       assertLimit: context.assertLimit,
       attempting: (batchId) => attempted.add(batchId),
@@ -53,7 +62,7 @@ async function attempt(connection: Connection, context: LoaderContext, batch: Ba
     if (error instanceof GaveWay || isContention(error)) {
       if (place?.order.isHead(place.index) === true) place.order.giveWay();
       else if (place !== undefined) await waitForTurn(place);
-      return undefined;
+      return { contention: error };
     }
     throw error;
   }
@@ -84,9 +93,9 @@ function settleKnown(result: LoadResult, attempted: ReadonlySet<number>): LoadRe
 }
 
 /** A range that is taken: by an attempt of ours after all, or by another process. Whole files are looked up afresh. */
-async function settleLost(connection: Connection, batch: Batch, attempted: ReadonlySet<number>, lost: CompareAndSetLost): Promise<LoadResult | undefined> {
+async function settleLost(connection: Connection, batch: Batch, attempted: ReadonlySet<number>, lost: CompareAndSetLost): Promise<LoadResult | { readonly contention: unknown }> {
   const [part] = batch.parts;
-  if (part?.fileId === undefined) return undefined;
+  if (part?.fileId === undefined) return { contention: lost };
   const range = await findCommittedRange(connection, part.fileId, part);
   if (range === undefined || !attempted.has(range.batchId)) throw lost;
   return { committed: { batchId: range.batchId, loadPath: 'fast', parts: [{ part, fileId: part.fileId, counts: range.counts }], counts: range.counts, durationMs: 0, isDurable: false }, known: [] };

@@ -1,4 +1,5 @@
 import type { Connection } from '../../../core/db/client.js';
+import { classifyError } from '../../../core/db/sqlState.js';
 import type { ColumnRule, EventRules } from './rules.js';
 import type { Reason } from './reject.js';
 import { STAGE, TYPED } from './stage.js';
@@ -55,9 +56,23 @@ function typeFault(fault: { readonly column: ColumnRule; readonly isNull: boolea
   return { kind: 'invalid', sqlState: row.sqlState ?? '22000', column, message: row.message ?? `not a valid ${fault?.column.type ?? 'value'}` };
 }
 
-/** Takes rows that break a CHECK out of the typed table; the first one in the order of names is the reason, as in the server. */
-export async function judgeChecks({ client }: Connection, rules: EventRules): Promise<Map<number, Reason>> {
+/**
+ * Takes rows that break a CHECK out of the typed table; the first one in the order of names is the reason, as in the
+ * server. Where a rule itself fails on some row (a user's own, dividing by zero), none is taken out: the insert will tell.
+ */
+export async function judgeChecks(connection: Connection, rules: EventRules): Promise<Map<number, Reason>> {
   if (rules.checks.length === 0) return new Map();
+  await connection.client.query('savepoint ecompipe_checks');
+  try {
+    return await takeOutBroken(connection, rules);
+  } catch (error) {
+    if (classifyError(error) !== 'row') throw error;
+    await connection.client.query('rollback to savepoint ecompipe_checks');
+    return new Map();
+  }
+}
+
+async function takeOutBroken({ client }: Connection, rules: EventRules): Promise<Map<number, Reason>> {
   const { rows } = await client.query<{ ordinal: number; fault: number }>(`
     delete from ${TYPED}
     where not (${rules.checks.map(({ expression }) => `(${expression}) is not false`).join(' and ')})

@@ -22,6 +22,8 @@ export interface CheckRule {
 export interface EventRules {
   readonly columns: readonly ColumnRule[];
   readonly checks: readonly CheckRule[];
+  /** Constraints of a user's own that would only be checked at the commit; as quoted, qualified names. */
+  readonly deferrable: readonly string[];
 }
 
 /** Reads the rules as they are now. */
@@ -45,5 +47,10 @@ export async function readEventRules({ client }: Connection): Promise<EventRules
      order by conname`,
     [EVENT_COLUMNS],
   );
-  return { columns, checks };
+  const { rows: deferrable } = await client.query<{ name: string }>(
+    `select format('%I.%I', nspname, conname) as name
+     from pg_constraint join pg_namespace n on n.oid = connamespace
+     where conrelid = 'public.events'::regclass and condeferrable`,
+  );
+  return { columns, checks, deferrable: deferrable.map(({ name }) => name) };
 }
