@@ -60,5 +60,5 @@ test('a stop ends the waiting', async () => {
     stop.abort();
     return Promise.reject(withCode('ECONNREFUSED'));
   });
-  await assert.rejects(failing, { exitCode: 69 });
+  await assert.rejects(failing, { exitCode: 130 });
 });
