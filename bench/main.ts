@@ -1,0 +1,86 @@
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { withBenchDatabase } from './harness/database.js';
+import { publish } from './harness/document.js';
+import { describeMachine } from './harness/machine.js';
+import { Progress } from './harness/progress.js';
+import type { Answer, Question } from './harness/question.js';
+import { printAnswer, printVerdicts } from './harness/print.js';
+import { Workspace } from './harness/workspace.js';
+import { installRivals } from './contenders/install.js';
+import { questions } from './questions/index.js';
+
+const USAGE = `npm run bench [-- [question …] [options]]
+
+questions: ${questions.map(({ name }) => name).join(' ')} (default: all)
+  --scale N          multiply all sizes (default 1, which the goals are about)
+  --runs N           rounds that medians are taken over (default 5)
+  --database URL     a server to measure instead of the embedded one; a database ecompipe_bench is made there and dropped
+  --install-rivals   put pgloader and timescaledb-parallel-copy into bench/.cache first
+  --write            write docs/performance_metrics.md also when scaled, or with fewer than 5 runs
+`;
+
+const CACHE = path.join(path.dirname(fileURLToPath(import.meta.url)), '.cache');
+const FULL_RUNS = 5;
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { scale: { type: 'string', default: '1' }, runs: { type: 'string', default: String(FULL_RUNS) }, database: { type: 'string' }, 'install-rivals': { type: 'boolean', default: false }, write: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
+  });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return;
+  }
+  const chosen = choose(positionals);
+  const [scale, runs] = [positive('--scale', values.scale), Math.ceil(positive('--runs', values.runs))];
+  const stop = stopOnSignal();
+  mkdirSync(CACHE, { recursive: true });
+  if (values['install-rivals']) await installRivals(CACHE);
+  const progress = new Progress();
+  const workspace = new Workspace(CACHE);
+  const answers: [Question, Answer][] = [];
+  await withBenchDatabase(values.database, CACHE, stop, async (database) => {
+    const machine = describeMachine(database.serverVersion);
+    for (const question of chosen) {
+      progress.start(question.name);
+      const answer = await question.run({ database, workspace, scale, runs, progress, stop });
+      progress.clear();
+      answers.push([question, answer]);
+      printAnswer(question, answer);
+      if (values.write || (scale === 1 && runs >= FULL_RUNS)) publish(question, answer, { machine, scale, runs });
+    }
+  }).finally(() => {
+    workspace.clear();
+    progress.clear();
+  });
+  printVerdicts(answers);
+}
+
+function choose(names: readonly string[]): readonly Question[] {
+  const unknown = names.filter((name) => !questions.some((question) => question.name === name));
+  if (unknown.length > 0) throw new TypeError(`unknown question ${unknown.join(', ')}\n\n${USAGE}`);
+  return names.length === 0 ? questions : questions.filter(({ name }) => names.includes(name));
+}
+
+function positive(name: string, text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new TypeError(`${name} ${text}: expected a number above 0`);
+  return value;
+}
+
+/** The first Ctrl-C ends the run after the step it is in, and the server with it; the second at once. */
+function stopOnSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort(new Error(`stopped by ${signal}`)));
+  return controller.signal;
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error(error instanceof TypeError || (error instanceof Error && error.message.startsWith('stopped')) ? error.message : error);
+  process.exitCode = 1;
+}
