@@ -11,6 +11,8 @@ export interface DataShape {
   readonly rowsPerFile: number;
   /** Another seed gives other events. Default 1. */
   readonly seed?: number;
+  /** Time of the first event; about four weeks of events follow. Default 2026-11-01. */
+  readonly start?: string;
   /** Share of rows that are bad, and share of rows that are duplicates, each in percent. Default clean. */
   readonly dirtPercent?: 1;
 }
@@ -24,8 +26,8 @@ const START = '2026-11-01';
  * in the order of time, every ninth row or so with a quoted field.
  */
 export async function dataset(cacheDir: string, progress: Progress, shape: DataShape): Promise<Dataset> {
-  const { rows, rowsPerFile, seed = 1, dirtPercent = 0 } = shape;
-  const directory = path.join(cacheDir, 'data', `v${VERSION}-${rows}x${rowsPerFile}-seed${seed}-dirt${dirtPercent}`);
+  const { rows, rowsPerFile, seed = 1, start = START, dirtPercent = 0 } = shape;
+  const directory = path.join(cacheDir, 'data', `v${VERSION}-${rows}x${rowsPerFile}-seed${seed}-${start}-dirt${dirtPercent}`);
   const ready = path.join(directory, '.rows');
   if (!existsSync(ready)) {
     progress.step(`making ${rows.toLocaleString('en')} rows in ${Math.ceil(rows / rowsPerFile).toLocaleString('en')} files`);
@@ -37,13 +39,13 @@ export async function dataset(cacheDir: string, progress: Progress, shape: DataS
   return { files, rows: Number(readFileSync(ready, 'utf8')), bytes: totalBytes(files) };
 }
 
-async function makeClean(directory: string, { rows, rowsPerFile, seed = 1 }: DataShape): Promise<void> {
+async function makeClean(directory: string, { rows, rowsPerFile, seed = 1, start = START }: DataShape): Promise<void> {
   const temporary = `${directory}.part`;
   rmSync(temporary, { recursive: true, force: true });
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(temporary, { recursive: true });
   const never = new AbortController().signal;
-  await runGenerate({ outputDir: temporary, intervalSeconds: 0, events: rows, batchSize: rowsPerFile, seed, start: START }, { log: silentLogger, stop: never, drain: never, emit: () => undefined });
+  await runGenerate({ outputDir: temporary, intervalSeconds: 0, events: rows, batchSize: rowsPerFile, seed, start }, { log: silentLogger, stop: never, drain: never, emit: () => undefined });
   renameSync(temporary, directory);
 }
 

@@ -31,8 +31,8 @@ export class Workspace {
     rmSync(this.root, { recursive: true, force: true });
   }
 
-  /** Starts the loader on it: everything at its default. `options.once`: drain and exit. */
-  startStream(database: BenchDatabase, args: readonly string[] = []): RunningEcompipe {
+  /** Starts the loader on it: everything at its default. */
+  startStream(database: Pick<BenchDatabase, 'env'>, args: readonly string[] = []): RunningEcompipe {
     const env = {
       ...database.env,
       PROCESSING_PATH: this.processing,
@@ -43,7 +43,7 @@ export class Workspace {
     return startEcompipe(['stream', ...args], env, this.root);
   }
 
-  async drain(database: BenchDatabase): Promise<EndedEcompipe> {
+  async drain(database: Pick<BenchDatabase, 'env'>): Promise<EndedEcompipe> {
     return await this.startStream(database, ['--once']).ended;
   }
 }

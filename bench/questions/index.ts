@@ -1,5 +1,13 @@
 import type { Question } from '../harness/question.js';
+import { backlog } from './backlog.js';
 import { bulk, files } from './bulk.js';
+import { dirty } from './dirty.js';
+import { growth } from './growth.js';
+import { latency } from './latency.js';
+import { memory } from './memory.js';
+import { rivals } from './rivals.js';
+import { small } from './small.js';
+import { start } from './start.js';
 
 /** In the order of the document. */
-export const questions: readonly Question[] = [bulk, files];
+export const questions: readonly Question[] = [bulk, files, small, dirty, latency, growth, memory, start, backlog, rivals];
