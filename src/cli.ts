@@ -7,7 +7,7 @@ import { createProgram, knownVariables, type Invocation } from './commands/progr
 import { globalSettings } from './commands/settings.js';
 import { EcompipeError, errnoOf, EXIT, UsageError, type ExitCode } from './core/runtime/errors.js';
 import { createLogger, printable, type Logger } from './core/runtime/log.js';
-import { parseSettings, unknownVariables, type RawSettings } from './core/runtime/settings.js';
+import { parseSettings, unknownVariables, type RawSettings, type SettingsOf } from './core/runtime/settings.js';
 
 /** The program: declares the commands, turns signals into an AbortSignal and errors into exit codes. The only exit. */
 async function main(): Promise<void> {
@@ -31,9 +31,14 @@ async function main(): Promise<void> {
 /** Runs one command under its parsed settings and prints its result. */
 async function invoke({ command, args, flags }: Invocation, stop: AbortSignal): Promise<ExitCode> {
   const raw: RawSettings = { flags, environment: process.env, envFile: readEnvFile(flags['envFile']) };
-  const unknown = unknownVariables(raw, new Set(knownVariables(commands).keys()));
   const table = { ...globalSettings, ...command.settings };
-  const settings = parseSettings<typeof table>(table, raw, unknown);
+  let settings: SettingsOf<typeof table>;
+  try {
+    settings = parseSettings<typeof table>(table, raw, unknownVariables(raw, new Set(knownVariables(commands).keys())));
+  } catch (error) {
+    if (!(error instanceof UsageError) || !wantsJsonLog(raw)) throw error;
+    return report(error, command, createLogger({ level: 'error', format: 'json', color: false }, (line) => process.stderr.write(line)));
+  }
   const color = flags['color'] !== false && !process.env['NO_COLOR'] && process.stderr.isTTY;
   const log = createLogger({ level: settings.quiet ? 'warn' : settings.logLevel, format: settings.logFormat, color }, (line) => process.stderr.write(line));
   const interactive = process.stderr.isTTY && !settings.quiet && settings.logFormat === 'text' && process.env['TERM'] !== 'dumb';
@@ -43,6 +48,15 @@ async function invoke({ command, args, flags }: Invocation, stop: AbortSignal): 
     return result.exitCode ?? EXIT.done;
   } catch (error) {
     return report(error, command, log);
+  }
+}
+
+/** Whether errors are to be JSON lines, as far as can be known while the settings themselves are wrong. */
+function wantsJsonLog(raw: RawSettings): boolean {
+  try {
+    return parseSettings({ logFormat: globalSettings.logFormat }, raw).logFormat === 'json';
+  } catch {
+    return false;
   }
 }
 

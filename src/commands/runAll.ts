@@ -69,7 +69,8 @@ export const runAll = defineCommand({
         );
         progress.stop();
         const places = { waitingDirs: [outputDir, processingDir], loadedDirs: [rest.archiveDir, processingDir, rest.quarantineDir] };
-        const summary = await summarize(result, database, { prove: untilDrained, elapsedMs: performance.now() - state.startedAtMs, places }, context);
+        // A first signal ends the generating; the summary is what it was sent for.
+        const summary = await summarize(result, database, { prove: untilDrained, elapsedMs: performance.now() - state.startedAtMs, places }, { log, stop: new AbortController().signal });
         const hasRejects = result.loaded.rows.rejected + result.loaded.filesQuarantined > 0;
         return { json: summary, text: describeSummary(summary), exitCode: summary.proof?.ok === false ? EXIT.checkFailed : hasEnd && context.stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done };
       } finally {

@@ -58,7 +58,7 @@ function lookUp(setting: Setting<unknown>, raw: RawSettings): { name: string; te
     const value = raw.flags[flagKey(setting.flag)];
     if (typeof value === 'string' || typeof value === 'boolean') return { name: setting.flag, text: String(value) };
   }
-  const text = raw.environment[setting.env] ?? raw.envFile[setting.env];
+  const text = raw.environment[setting.env] || raw.envFile[setting.env];
   return text === undefined || text === '' ? undefined : { name: setting.env, text };
 }
 
