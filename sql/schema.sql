@@ -9,7 +9,242 @@ SET check_function_bodies = false;
 SET xmloption = content;
 SET client_min_messages = warning;
 SET row_security = off;
+CREATE SCHEMA analytics;
 CREATE SCHEMA ecompipe;
+SET default_tablespace = '';
+SET default_table_access_method = heap;
+CREATE TABLE analytics.session_rollup (
+    session_id text NOT NULL,
+    user_id text NOT NULL,
+    device text,
+    country text,
+    started_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone NOT NULL,
+    events bigint NOT NULL,
+    page_views bigint NOT NULL,
+    item_views bigint NOT NULL,
+    cart_additions bigint NOT NULL,
+    checkouts bigint NOT NULL,
+    shipping_infos bigint NOT NULL,
+    payment_infos bigint NOT NULL,
+    purchase_lines bigint NOT NULL
+)
+WITH (fillfactor='80');
+CREATE FUNCTION analytics.funnel_step(session analytics.session_rollup) RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN ((session).item_views = 0) THEN 0 WHEN ((session).cart_additions = 0) THEN 1 WHEN ((session).checkouts = 0) THEN 2 WHEN ((session).shipping_infos = 0) THEN 3 WHEN ((session).payment_infos = 0) THEN 4 WHEN ((session).purchase_lines = 0) THEN 5 ELSE 6 END;
+CREATE TABLE analytics.funnel_rollup (
+    day date NOT NULL,
+    step integer NOT NULL,
+    has_cart boolean NOT NULL,
+    has_checkout boolean NOT NULL,
+    has_purchase boolean NOT NULL,
+    sessions bigint NOT NULL
+);
+CREATE FUNCTION analytics.funnel_place(session analytics.session_rollup, change bigint) RETURNS analytics.funnel_rollup
+    LANGUAGE sql STABLE
+    RETURN ROW((((session).started_at AT TIME ZONE 'UTC'::text))::date, analytics.funnel_step(session), ((session).cart_additions > 0), ((session).checkouts > 0), ((session).purchase_lines > 0), change)::analytics.funnel_rollup;
+CREATE FUNCTION analytics.merge_sessions(a analytics.session_rollup, b analytics.session_rollup) RETURNS analytics.session_rollup
+    LANGUAGE sql IMMUTABLE
+    RETURN ROW((b).session_id, LEAST((a).user_id, (b).user_id), LEAST((a).device, (b).device), LEAST((a).country, (b).country), LEAST((a).started_at, (b).started_at), GREATEST((a).ended_at, (b).ended_at), (COALESCE((a).events, (0)::bigint) + (b).events), (COALESCE((a).page_views, (0)::bigint) + (b).page_views), (COALESCE((a).item_views, (0)::bigint) + (b).item_views), (COALESCE((a).cart_additions, (0)::bigint) + (b).cart_additions), (COALESCE((a).checkouts, (0)::bigint) + (b).checkouts), (COALESCE((a).shipping_infos, (0)::bigint) + (b).shipping_infos), (COALESCE((a).payment_infos, (0)::bigint) + (b).payment_infos), (COALESCE((a).purchase_lines, (0)::bigint) + (b).purchase_lines))::analytics.session_rollup;
+CREATE FUNCTION analytics.note_batch() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+begin
+  insert into analytics.pending_batches (batch_id, rows) values (new.batch_id, new.rows_inserted);
+  return null;
+end
+$$;
+CREATE TABLE analytics.pending_batches (
+    batch_id bigint NOT NULL,
+    rows bigint NOT NULL
+);
+COMMENT ON TABLE analytics.pending_batches IS 'Committed batches that are not in the rollups yet.';
+CREATE FUNCTION analytics.pending_batch_ids() RETURNS bigint[]
+    LANGUAGE sql STABLE
+    RETURN (SELECT COALESCE(array_agg(pending_batches.batch_id), '{}'::bigint[]) AS "coalesce" FROM analytics.pending_batches);
+CREATE FUNCTION analytics.pending_sessions(OUT known analytics.session_rollup, OUT merged analytics.session_rollup) RETURNS SETOF record
+    LANGUAGE sql STABLE
+    AS $$
+  select s, analytics.merge_sessions(s, f)
+  from analytics.session_figures(analytics.pending_batch_ids()) as f
+  left join analytics.session_rollup s using (session_id)
+$$;
+CREATE TABLE analytics.product_rollup (
+    product_id text NOT NULL,
+    currency text NOT NULL,
+    product_name text,
+    named_at timestamp with time zone,
+    views bigint NOT NULL,
+    cart_additions bigint NOT NULL,
+    units_sold bigint NOT NULL,
+    revenue numeric NOT NULL
+);
+CREATE FUNCTION analytics.product_figures(batch_ids bigint[]) RETURNS SETOF analytics.product_rollup
+    LANGUAGE sql STABLE
+    AS $$
+  select left(product_id, 500), currency,
+         (array_agg(product_name order by event_time desc, product_name desc) filter (where product_name is not null))[1],
+         max(event_time) filter (where product_name is not null),
+         count(*) filter (where event_type = 'view_item'),
+         count(*) filter (where event_type = 'add_to_cart'),
+         coalesce(sum(quantity) filter (where event_type = 'purchase'), 0),
+         coalesce(sum(price * quantity) filter (where event_type = 'purchase'), 0)
+  from public.events
+  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
+    and batch_id = any (batch_ids)
+    and event_type in ('view_item', 'add_to_cart', 'purchase')
+  group by 1, 2
+$$;
+CREATE FUNCTION analytics.rebuild() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+begin
+  perform pg_advisory_xact_lock(hashtext('analytics.refresh'));
+  truncate analytics.type_rollup, analytics.revenue_rollup, analytics.product_rollup, analytics.search_rollup, analytics.session_rollup, analytics.funnel_rollup;
+  insert into analytics.pending_batches (batch_id, rows)
+  select batch_id, rows_inserted from ecompipe.batches where rows_inserted > 0
+  on conflict do nothing;
+end
+$$;
+CREATE FUNCTION analytics.refresh() RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  taken bigint[];
+begin
+  perform pg_advisory_xact_lock(hashtext('analytics.refresh'));
+  with in_order as (
+    select batch_id, sum(rows) over (order by batch_id) - rows as rows_before
+    from (select batch_id, rows from analytics.pending_batches order by batch_id limit 1000) as first
+  ), deleted as (
+    delete from analytics.pending_batches p
+    using in_order o
+    where p.batch_id = o.batch_id and o.rows_before < 500000
+    returning p.batch_id
+  )
+  select array_agg(batch_id order by batch_id) into taken from deleted;
+  if taken is null then
+    return 0;
+  end if;
+  -- Block ranges that no vacuum has seen yet would all be read.
+  perform brin_summarize_new_values('public.events_event_time_batch_id_brin');
+  insert into analytics.type_rollup as r
+  select * from analytics.type_figures(taken)
+  on conflict (day, event_type) do update set events = r.events + excluded.events;
+  insert into analytics.revenue_rollup as r
+  select * from analytics.revenue_figures(taken)
+  on conflict (minute, currency) do update
+  set purchase_lines = r.purchase_lines + excluded.purchase_lines, units = r.units + excluded.units,
+      revenue = r.revenue + excluded.revenue, refunds = r.refunds + excluded.refunds;
+  insert into analytics.product_rollup as r
+  select * from analytics.product_figures(taken)
+  on conflict (product_id, currency) do update
+  set product_name = case when (excluded.named_at, excluded.product_name) > (r.named_at, r.product_name) or r.named_at is null
+                       then excluded.product_name else r.product_name end,
+      named_at = greatest(r.named_at, excluded.named_at),
+      views = r.views + excluded.views, cart_additions = r.cart_additions + excluded.cart_additions,
+      units_sold = r.units_sold + excluded.units_sold, revenue = r.revenue + excluded.revenue;
+  insert into analytics.search_rollup as r
+  select * from analytics.search_figures(taken)
+  on conflict (term) do update set searches = r.searches + excluded.searches;
+  -- A session that goes on leaves its place in the funnel for another one.
+  with part as materialized (
+    select f as figures, s as known
+    from analytics.session_figures(taken) as f
+    left join analytics.session_rollup s using (session_id)
+  ), merged as (
+    insert into analytics.session_rollup
+    select (analytics.merge_sessions(known, figures)).* from part
+    on conflict (session_id) do update
+    set (user_id, device, country, started_at, ended_at, events, page_views, item_views, cart_additions, checkouts, shipping_infos, payment_infos, purchase_lines)
+      = (excluded.user_id, excluded.device, excluded.country, excluded.started_at, excluded.ended_at, excluded.events, excluded.page_views, excluded.item_views,
+         excluded.cart_additions, excluded.checkouts, excluded.shipping_infos, excluded.payment_infos, excluded.purchase_lines)
+    returning session_rollup
+  ), change as (
+    select (analytics.funnel_place(session_rollup, 1)).* from merged
+    union all
+    select (analytics.funnel_place(known, -1)).* from part where (known).session_id is not null
+  )
+  insert into analytics.funnel_rollup as r
+  select day, step, has_cart, has_checkout, has_purchase, sum(sessions)
+  from change
+  group by day, step, has_cart, has_checkout, has_purchase
+  having sum(sessions) <> 0
+  on conflict (day, step, has_cart, has_checkout, has_purchase) do update set sessions = r.sessions + excluded.sessions;
+  return cardinality(taken);
+end
+$$;
+CREATE TABLE analytics.revenue_rollup (
+    minute timestamp with time zone NOT NULL,
+    currency text NOT NULL,
+    purchase_lines bigint NOT NULL,
+    units bigint NOT NULL,
+    revenue numeric NOT NULL,
+    refunds numeric NOT NULL
+);
+CREATE FUNCTION analytics.revenue_figures(batch_ids bigint[]) RETURNS SETOF analytics.revenue_rollup
+    LANGUAGE sql STABLE
+    AS $$
+  select date_trunc('minute', event_time, 'UTC'), currency,
+         count(*) filter (where event_type = 'purchase'),
+         coalesce(sum(quantity) filter (where event_type = 'purchase'), 0),
+         coalesce(sum(price * quantity) filter (where event_type = 'purchase'), 0),
+         coalesce(sum(price * quantity) filter (where event_type = 'refund'), 0)
+  from public.events
+  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
+    and batch_id = any (batch_ids)
+    and event_type in ('purchase', 'refund')
+  group by 1, 2
+$$;
+CREATE TABLE analytics.search_rollup (
+    term text NOT NULL,
+    searches bigint NOT NULL
+);
+CREATE FUNCTION analytics.search_figures(batch_ids bigint[]) RETURNS SETOF analytics.search_rollup
+    LANGUAGE sql STABLE
+    AS $$
+  select left(lower(btrim(search_term)), 500), count(*)
+  from public.events
+  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
+    and batch_id = any (batch_ids)
+    and event_type = 'search'
+  group by 1
+$$;
+CREATE FUNCTION analytics.session_figures(batch_ids bigint[]) RETURNS SETOF analytics.session_rollup
+    LANGUAGE sql STABLE
+    AS $$
+  select left(session_id, 500), min(user_id), min(device), min(country), min(event_time), max(event_time), count(*),
+         count(*) filter (where event_type = 'page_view'),
+         count(*) filter (where event_type = 'view_item'),
+         count(*) filter (where event_type = 'add_to_cart'),
+         count(*) filter (where event_type = 'begin_checkout'),
+         count(*) filter (where event_type = 'add_shipping_info'),
+         count(*) filter (where event_type = 'add_payment_info'),
+         count(*) filter (where event_type = 'purchase')
+  from public.events
+  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
+    and batch_id = any (batch_ids)
+  group by 1
+$$;
+CREATE TABLE analytics.type_rollup (
+    day date NOT NULL,
+    event_type text NOT NULL,
+    events bigint NOT NULL
+);
+CREATE FUNCTION analytics.type_figures(batch_ids bigint[]) RETURNS SETOF analytics.type_rollup
+    LANGUAGE sql STABLE
+    AS $$
+  select (event_time at time zone 'UTC')::date, event_type, count(*)
+  from public.events
+  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
+    and batch_id = any (batch_ids)
+  group by 1, 2
+$$;
 CREATE FUNCTION ecompipe.apply_event_types() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog'
@@ -57,8 +292,222 @@ $$;
 CREATE FUNCTION ecompipe.input_is_valid(value text, type_name text) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN ((ecompipe.input_error_info(value, type_name)).sql_error_code IS NULL);
-SET default_tablespace = '';
-SET default_table_access_method = heap;
+CREATE VIEW analytics.session_places AS
+ SELECT funnel_rollup.day,
+    funnel_rollup.step,
+    funnel_rollup.has_cart,
+    funnel_rollup.has_checkout,
+    funnel_rollup.has_purchase,
+    funnel_rollup.sessions
+   FROM analytics.funnel_rollup
+UNION ALL
+ SELECT (analytics.funnel_place(p.merged, (1)::bigint)).day AS day,
+    (analytics.funnel_place(p.merged, (1)::bigint)).step AS step,
+    (analytics.funnel_place(p.merged, (1)::bigint)).has_cart AS has_cart,
+    (analytics.funnel_place(p.merged, (1)::bigint)).has_checkout AS has_checkout,
+    (analytics.funnel_place(p.merged, (1)::bigint)).has_purchase AS has_purchase,
+    (analytics.funnel_place(p.merged, (1)::bigint)).sessions AS sessions
+   FROM analytics.pending_sessions() p(known, merged)
+UNION ALL
+ SELECT (analytics.funnel_place(p.known, ('-1'::integer)::bigint)).day AS day,
+    (analytics.funnel_place(p.known, ('-1'::integer)::bigint)).step AS step,
+    (analytics.funnel_place(p.known, ('-1'::integer)::bigint)).has_cart AS has_cart,
+    (analytics.funnel_place(p.known, ('-1'::integer)::bigint)).has_checkout AS has_checkout,
+    (analytics.funnel_place(p.known, ('-1'::integer)::bigint)).has_purchase AS has_purchase,
+    (analytics.funnel_place(p.known, ('-1'::integer)::bigint)).sessions AS sessions
+   FROM analytics.pending_sessions() p(known, merged)
+  WHERE ((p.known).session_id IS NOT NULL);
+CREATE VIEW analytics.abandonment AS
+ SELECT places.day,
+    places.carts,
+    places.carts_abandoned,
+    round(((places.carts_abandoned)::numeric / (NULLIF(places.carts, 0))::numeric), 4) AS cart_abandonment,
+    places.checkouts,
+    places.checkouts_abandoned,
+    round(((places.checkouts_abandoned)::numeric / (NULLIF(places.checkouts, 0))::numeric), 4) AS checkout_abandonment
+   FROM ( SELECT session_places.day,
+            (COALESCE(sum(session_places.sessions) FILTER (WHERE session_places.has_cart), (0)::numeric))::bigint AS carts,
+            (COALESCE(sum(session_places.sessions) FILTER (WHERE (session_places.has_cart AND (NOT session_places.has_purchase))), (0)::numeric))::bigint AS carts_abandoned,
+            (COALESCE(sum(session_places.sessions) FILTER (WHERE session_places.has_checkout), (0)::numeric))::bigint AS checkouts,
+            (COALESCE(sum(session_places.sessions) FILTER (WHERE (session_places.has_checkout AND (NOT session_places.has_purchase))), (0)::numeric))::bigint AS checkouts_abandoned
+           FROM analytics.session_places
+          GROUP BY session_places.day) places
+  WHERE ((places.carts > 0) OR (places.checkouts > 0))
+  ORDER BY places.day;
+COMMENT ON VIEW analytics.abandonment IS 'Sessions with a cart or a checkout and without a purchase, by UTC day on which they began.';
+CREATE VIEW analytics.events_by_type AS
+ SELECT part.event_type,
+    (sum(part.events))::bigint AS events,
+    round((sum(part.events) / sum(sum(part.events)) OVER ()), 4) AS share
+   FROM ( SELECT type_rollup.day,
+            type_rollup.event_type,
+            type_rollup.events
+           FROM analytics.type_rollup
+        UNION ALL
+         SELECT type_figures.day,
+            type_figures.event_type,
+            type_figures.events
+           FROM analytics.type_figures(analytics.pending_batch_ids()) type_figures(day, event_type, events)) part
+  GROUP BY part.event_type
+  ORDER BY ((sum(part.events))::bigint) DESC, part.event_type;
+COMMENT ON VIEW analytics.events_by_type IS 'How often each type of event occurred.';
+CREATE VIEW analytics.freshness AS
+ SELECT count(*) AS pending_batches,
+    (COALESCE(sum(pending_batches.rows), (0)::numeric))::bigint AS pending_rows
+   FROM analytics.pending_batches;
+COMMENT ON VIEW analytics.freshness IS 'What the views must still compute from events: much of it makes them slow; call analytics.refresh().';
+CREATE VIEW analytics.funnel AS
+ WITH reached AS (
+         SELECT s.step,
+            s.name,
+            (COALESCE(sum(p.sessions), (0)::numeric))::bigint AS sessions
+           FROM (( VALUES (0,'session'::text), (1,'view_item'::text), (2,'add_to_cart'::text), (3,'begin_checkout'::text), (4,'add_shipping_info'::text), (5,'add_payment_info'::text), (6,'purchase'::text)) s(step, name)
+             LEFT JOIN ( SELECT session_places.step,
+                    sum(session_places.sessions) AS sessions
+                   FROM analytics.session_places
+                  GROUP BY session_places.step) p ON ((p.step >= s.step)))
+          GROUP BY s.step, s.name
+        )
+ SELECT reached.step,
+    reached.name,
+    reached.sessions,
+    round(((reached.sessions)::numeric / (NULLIF(lag(reached.sessions) OVER (ORDER BY reached.step), 0))::numeric), 4) AS step_conversion,
+    round(((reached.sessions)::numeric / (NULLIF(first_value(reached.sessions) OVER (ORDER BY reached.step), 0))::numeric), 4) AS total_conversion
+   FROM reached
+  ORDER BY reached.step;
+COMMENT ON VIEW analytics.funnel IS 'How many sessions came how far: a step counts when all those before it were taken.';
+CREATE VIEW analytics.revenue_by_minute AS
+ SELECT part.minute,
+    part.currency,
+    (sum(part.purchase_lines))::bigint AS purchase_lines,
+    (sum(part.units))::bigint AS units,
+    sum(part.revenue) AS revenue,
+    sum(part.refunds) AS refunds,
+    (sum(part.revenue) - sum(part.refunds)) AS net_revenue
+   FROM ( SELECT revenue_rollup.minute,
+            revenue_rollup.currency,
+            revenue_rollup.purchase_lines,
+            revenue_rollup.units,
+            revenue_rollup.revenue,
+            revenue_rollup.refunds
+           FROM analytics.revenue_rollup
+        UNION ALL
+         SELECT revenue_figures.minute,
+            revenue_figures.currency,
+            revenue_figures.purchase_lines,
+            revenue_figures.units,
+            revenue_figures.revenue,
+            revenue_figures.refunds
+           FROM analytics.revenue_figures(analytics.pending_batch_ids()) revenue_figures(minute, currency, purchase_lines, units, revenue, refunds)) part
+  GROUP BY part.minute, part.currency
+  ORDER BY part.minute, part.currency;
+COMMENT ON VIEW analytics.revenue_by_minute IS 'Purchases and refunds by minute and currency.';
+CREATE VIEW analytics.revenue_by_day AS
+ SELECT ((revenue_by_minute.minute AT TIME ZONE 'UTC'::text))::date AS day,
+    revenue_by_minute.currency,
+    (sum(revenue_by_minute.purchase_lines))::bigint AS purchase_lines,
+    (sum(revenue_by_minute.units))::bigint AS units,
+    sum(revenue_by_minute.revenue) AS revenue,
+    sum(revenue_by_minute.refunds) AS refunds,
+    sum(revenue_by_minute.net_revenue) AS net_revenue
+   FROM analytics.revenue_by_minute
+  GROUP BY (((revenue_by_minute.minute AT TIME ZONE 'UTC'::text))::date), revenue_by_minute.currency
+  ORDER BY (((revenue_by_minute.minute AT TIME ZONE 'UTC'::text))::date), revenue_by_minute.currency;
+COMMENT ON VIEW analytics.revenue_by_day IS 'Purchases and refunds by UTC day and currency.';
+CREATE VIEW analytics.search_terms AS
+ SELECT part.term,
+    (sum(part.searches))::bigint AS searches
+   FROM ( SELECT search_rollup.term,
+            search_rollup.searches
+           FROM analytics.search_rollup
+        UNION ALL
+         SELECT search_figures.term,
+            search_figures.searches
+           FROM analytics.search_figures(analytics.pending_batch_ids()) search_figures(term, searches)) part
+  GROUP BY part.term
+  ORDER BY ((sum(part.searches))::bigint) DESC, part.term;
+COMMENT ON VIEW analytics.search_terms IS 'What was searched for, in lower case, by how often.';
+CREATE VIEW analytics.sessions AS
+ SELECT session.session_id,
+    session.user_id,
+    session.device,
+    session.country,
+    session.started_at,
+    session.ended_at,
+    (session.ended_at - session.started_at) AS duration,
+    session.events,
+    session.page_views,
+    session.item_views,
+    session.cart_additions,
+    session.checkouts,
+    session.purchase_lines,
+    ((session.page_views = 1) AND (session.item_views = 0) AND (session.cart_additions = 0)) AS is_bounce,
+    (session.purchase_lines > 0) AS is_conversion
+   FROM ( SELECT session_rollup.session_id,
+            session_rollup.user_id,
+            session_rollup.device,
+            session_rollup.country,
+            session_rollup.started_at,
+            session_rollup.ended_at,
+            session_rollup.events,
+            session_rollup.page_views,
+            session_rollup.item_views,
+            session_rollup.cart_additions,
+            session_rollup.checkouts,
+            session_rollup.shipping_infos,
+            session_rollup.payment_infos,
+            session_rollup.purchase_lines
+           FROM analytics.session_rollup
+          WHERE ((NOT (EXISTS ( SELECT
+                   FROM analytics.pending_batches))) OR (NOT (session_rollup.session_id IN ( SELECT (p.merged).session_id AS session_id
+                   FROM analytics.pending_sessions() p(known, merged)))))
+        UNION ALL
+         SELECT (p.merged).session_id AS session_id,
+            (p.merged).user_id AS user_id,
+            (p.merged).device AS device,
+            (p.merged).country AS country,
+            (p.merged).started_at AS started_at,
+            (p.merged).ended_at AS ended_at,
+            (p.merged).events AS events,
+            (p.merged).page_views AS page_views,
+            (p.merged).item_views AS item_views,
+            (p.merged).cart_additions AS cart_additions,
+            (p.merged).checkouts AS checkouts,
+            (p.merged).shipping_infos AS shipping_infos,
+            (p.merged).payment_infos AS payment_infos,
+            (p.merged).purchase_lines AS purchase_lines
+           FROM analytics.pending_sessions() p(known, merged)) session;
+COMMENT ON VIEW analytics.sessions IS 'One row a session.';
+CREATE VIEW analytics.top_products AS
+ SELECT part.product_id,
+    part.currency,
+    (array_agg(part.product_name ORDER BY part.named_at DESC NULLS LAST, part.product_name DESC))[1] AS product_name,
+    (sum(part.views))::bigint AS views,
+    (sum(part.cart_additions))::bigint AS cart_additions,
+    (sum(part.units_sold))::bigint AS units_sold,
+    sum(part.revenue) AS revenue
+   FROM ( SELECT product_rollup.product_id,
+            product_rollup.currency,
+            product_rollup.product_name,
+            product_rollup.named_at,
+            product_rollup.views,
+            product_rollup.cart_additions,
+            product_rollup.units_sold,
+            product_rollup.revenue
+           FROM analytics.product_rollup
+        UNION ALL
+         SELECT product_figures.product_id,
+            product_figures.currency,
+            product_figures.product_name,
+            product_figures.named_at,
+            product_figures.views,
+            product_figures.cart_additions,
+            product_figures.units_sold,
+            product_figures.revenue
+           FROM analytics.product_figures(analytics.pending_batch_ids()) product_figures(product_id, currency, product_name, named_at, views, cart_additions, units_sold, revenue)) part
+  GROUP BY part.product_id, part.currency
+  ORDER BY (sum(part.revenue)) DESC, ((sum(part.views))::bigint) DESC, part.product_id;
+COMMENT ON VIEW analytics.top_products IS 'Products by revenue: views, additions to carts, units and revenue.';
 CREATE TABLE ecompipe.batch_ranges (
     batch_id bigint NOT NULL,
     file_id bigint NOT NULL,
@@ -231,6 +680,20 @@ CREATE TABLE public.events (
 );
 COMMENT ON TABLE public.events IS 'E-commerce events, each exactly once per event_id; loaded by ecompipe.';
 COMMENT ON COLUMN public.events.batch_id IS 'The batch that loaded the row (ecompipe.batches); null for rows from elsewhere.';
+ALTER TABLE ONLY analytics.funnel_rollup
+    ADD CONSTRAINT funnel_rollup_pkey PRIMARY KEY (day, step, has_cart, has_checkout, has_purchase);
+ALTER TABLE ONLY analytics.pending_batches
+    ADD CONSTRAINT pending_batches_pkey PRIMARY KEY (batch_id);
+ALTER TABLE ONLY analytics.product_rollup
+    ADD CONSTRAINT product_rollup_pkey PRIMARY KEY (product_id, currency);
+ALTER TABLE ONLY analytics.revenue_rollup
+    ADD CONSTRAINT revenue_rollup_pkey PRIMARY KEY (minute, currency);
+ALTER TABLE ONLY analytics.search_rollup
+    ADD CONSTRAINT search_rollup_pkey PRIMARY KEY (term);
+ALTER TABLE ONLY analytics.session_rollup
+    ADD CONSTRAINT session_rollup_pkey PRIMARY KEY (session_id);
+ALTER TABLE ONLY analytics.type_rollup
+    ADD CONSTRAINT type_rollup_pkey PRIMARY KEY (day, event_type);
 ALTER TABLE ONLY ecompipe.batch_ranges
     ADD CONSTRAINT batch_ranges_pkey PRIMARY KEY (file_id, start_offset);
 ALTER TABLE ONLY ecompipe.batches
@@ -256,6 +719,7 @@ CREATE INDEX duplicate_rows_event_id ON ecompipe.duplicate_rows USING btree (eve
 CREATE INDEX files_unfinished ON ecompipe.files USING btree (file_id) WHERE (state = 'loading'::text);
 CREATE INDEX redeliveries_file_id ON ecompipe.redeliveries USING btree (file_id);
 CREATE INDEX events_event_time_batch_id_brin ON public.events USING brin (event_time, batch_id) WITH (pages_per_range='32');
+CREATE TRIGGER batches_are_rolled_up AFTER INSERT ON ecompipe.batches FOR EACH ROW WHEN ((new.rows_inserted > 0)) EXECUTE FUNCTION analytics.note_batch();
 CREATE TRIGGER event_types_are_constraints AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON ecompipe.event_types FOR EACH STATEMENT EXECUTE FUNCTION ecompipe.apply_event_types();
 ALTER TABLE ONLY ecompipe.batch_ranges
     ADD CONSTRAINT batch_ranges_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES ecompipe.batches(batch_id);

@@ -127,7 +127,7 @@ class Stage {
         files.map(({ line }) => line.idSum),
         files.map(({ line }) => line.contentSum),
         files.map(({ line }) => line.quarantined),
-        files.map(({ line }) => (line as { readonly redeliveryOf?: string | null }).redeliveryOf != null),
+        files.map(({ line }) => line.redeliveryOf !== null),
       ],
     );
     const types = files.flatMap(({ fileNo, line }) => Object.entries(line.loadedByType).map(([type, totals]) => ({ fileNo, type, ...totals })));
