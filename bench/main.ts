@@ -1,12 +1,13 @@
 import { mkdirSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { withBenchDatabase } from './harness/database.js';
-import { publish } from './harness/document.js';
+import { publish, sectionText } from './harness/document.js';
 import { describeMachine } from './harness/machine.js';
 import { Progress } from './harness/progress.js';
-import type { Answer, Question } from './harness/question.js';
+import type { Answer, Bench, Question } from './harness/question.js';
 import { printAnswer, printVerdicts } from './harness/print.js';
 import { Workspace } from './harness/workspace.js';
 import { installRivals } from './contenders/install.js';
@@ -40,23 +41,43 @@ async function main(): Promise<void> {
   mkdirSync(CACHE, { recursive: true });
   if (values['install-rivals']) await installRivals(CACHE);
   const progress = new Progress();
-  const workspace = new Workspace(CACHE);
+  const workspace = new Workspace(CACHE, stop);
   const answers: [Question, Answer][] = [];
   await withBenchDatabase(values.database, CACHE, stop, async (database) => {
-    const machine = describeMachine(database.serverVersion);
     for (const question of chosen) {
+      const machine = describeMachine(database.serverVersion);
+      warnWhenBusy();
       progress.start(question.name);
-      const answer = await question.run({ database, workspace, scale, runs, progress, stop });
+      const answer = await ask(question, { database, workspace, scale, runs, progress, stop });
       progress.clear();
+      if (answer === undefined) continue;
       answers.push([question, answer]);
       printAnswer(question, answer);
-      if (values.write || (scale === 1 && runs >= FULL_RUNS)) publish(question, answer, { machine, scale, runs });
+      if (values.write || (scale === 1 && runs >= FULL_RUNS)) publish(question.name, sectionText(question, answer, { machine, scale, runs }), questions.map(({ name }) => name));
     }
   }).finally(() => {
     workspace.clear();
     progress.clear();
   });
   printVerdicts(answers);
+}
+
+/** A question that fails costs the exit code, not the answers of the others. */
+async function ask(question: Question, bench: Bench): Promise<Answer | undefined> {
+  try {
+    return await question.run(bench);
+  } catch (error) {
+    bench.stop.throwIfAborted();
+    bench.progress.clear();
+    console.error(`${question.name} failed:`, error);
+    process.exitCode = 1;
+    return undefined;
+  }
+}
+
+function warnWhenBusy(): void {
+  const [load = 0] = os.loadavg();
+  if (load > os.availableParallelism() * 0.75) console.error(`the machine is busy (load average ${load.toFixed(1)}): times and even ratios are not to be trusted`);
 }
 
 function choose(names: readonly string[]): readonly Question[] {
@@ -71,10 +92,10 @@ function positive(name: string, text: string): number {
   return value;
 }
 
-/** The first Ctrl-C ends the run after the step it is in, and the server with it; the second at once. */
+/** Ctrl-C ends what is being measured, then the server. There is no way to leave sooner: it would leave the server running. */
 function stopOnSignal(): AbortSignal {
   const controller = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort(new Error(`stopped by ${signal}`)));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => controller.abort(new Error(`stopped by ${signal}`)));
   return controller.signal;
 }
 

@@ -14,7 +14,7 @@ export interface DataShape {
   /** Time of the first event; about four weeks of events follow. Default 2026-11-01. */
   readonly start?: string;
   /** Share of rows that are bad, and share of rows that are duplicates, each in percent. Default clean. */
-  readonly dirtPercent?: 1;
+  readonly dirtPercent?: 0 | 1;
 }
 
 /** Bump when the bytes of equal shapes change. */
@@ -26,8 +26,8 @@ const START = '2026-11-01';
  * in the order of time, every ninth row or so with a quoted field.
  */
 export async function dataset(cacheDir: string, progress: Progress, shape: DataShape): Promise<Dataset> {
-  const { rows, rowsPerFile, seed = 1, start = START, dirtPercent = 0 } = shape;
-  const directory = path.join(cacheDir, 'data', `v${VERSION}-${rows}x${rowsPerFile}-seed${seed}-${start}-dirt${dirtPercent}`);
+  const { rows, rowsPerFile, dirtPercent = 0 } = shape;
+  const directory = directoryOf(cacheDir, shape);
   const ready = path.join(directory, '.rows');
   if (!existsSync(ready)) {
     progress.step(`making ${rows.toLocaleString('en')} rows in ${Math.ceil(rows / rowsPerFile).toLocaleString('en')} files`);
@@ -37,6 +37,15 @@ export async function dataset(cacheDir: string, progress: Progress, shape: DataS
   }
   const files = describeFiles(directory);
   return { files, rows: Number(readFileSync(ready, 'utf8')), bytes: totalBytes(files) };
+}
+
+/** Takes a data set out of the cache. */
+export function discard(cacheDir: string, shape: DataShape): void {
+  rmSync(directoryOf(cacheDir, shape), { recursive: true, force: true });
+}
+
+function directoryOf(cacheDir: string, { rows, rowsPerFile, seed = 1, start = START, dirtPercent = 0 }: DataShape): string {
+  return path.join(cacheDir, 'data', `v${VERSION}-${rows}x${rowsPerFile}-seed${seed}-${start}-dirt${dirtPercent}`);
 }
 
 async function makeClean(directory: string, { rows, rowsPerFile, seed = 1, start = START }: DataShape): Promise<void> {

@@ -54,7 +54,7 @@ async function inDatabase<T>(server: ConnectionSettings, name: string, embeddedD
   const settings = { ...server, database: name };
   const database = await openDatabase(settings, embeddedDir);
   try {
-    await runEcompipe(['migrate'], database.env);
+    await runEcompipe(['migrate'], database);
     return await action(database);
   } finally {
     await database.close();

@@ -7,10 +7,11 @@ const DOCUMENT = 'docs/performance_metrics.md';
 
 const PREAMBLE = `# Performance
 
-Written by \`npm run bench\` (one section for each question, replaced by each run; nothing here is written by hand).
-Ours and its rivals are measured in the same run, in rounds with changing order; medians. Absolute numbers are this
-machine's, ratios travel better. The server is the embedded one with the settings that every user gets, durable.
-`;
+Written by \`npm run bench\`: one section for each question, replaced by each run; nothing here is written by hand.
+Ours and its rivals are measured in the same run, in rounds of changing order; medians. Absolute numbers are one
+machine's, ratios travel better. The server is the embedded one with the settings that every user gets: durable.`;
+
+const GOALS_HEADER = ['goal', 'measured', ''] as const;
 
 export interface Conditions {
   readonly machine: string;
@@ -18,26 +19,44 @@ export interface Conditions {
   readonly runs: number;
 }
 
-/** Puts an answer into the document, in the place of the question's last one. */
-export function publish(question: Question, answer: Answer, conditions: Conditions): void {
-  const current = existsSync(DOCUMENT) ? readFileSync(DOCUMENT, 'utf8') : PREAMBLE;
-  const [start, end] = [`<!-- bench:${question.name} -->`, `<!-- /bench:${question.name} -->`];
-  const section = `${start}\n${sectionText(question, answer, conditions)}\n${end}`;
-  const [from, to] = [current.indexOf(start), current.indexOf(end)];
-  const text = from === -1 || to === -1 ? `${current.trimEnd()}\n\n${section}\n` : `${current.slice(0, from)}${section}${current.slice(to + end.length)}`;
+/** Puts a section into the document, in the place of the question's last one. */
+export function publish(name: string, section: string, order: readonly string[]): void {
+  const current = existsSync(DOCUMENT) ? readFileSync(DOCUMENT, 'utf8') : '';
   mkdirSync(path.dirname(DOCUMENT), { recursive: true });
-  writeFileSync(DOCUMENT, text);
+  writeFileSync(DOCUMENT, withSection(current, name, section, order));
 }
 
-function sectionText({ name, title }: Question, { settings, header, rows, goals }: Answer, { machine, scale, runs }: Conditions): string {
+/** The document with this section, all sections in `order`, and on top the goals of all of them. */
+export function withSection(document: string, name: string, section: string, order: readonly string[]): string {
+  const sections = new Map([...document.matchAll(/<!-- bench:(\w+) -->\n([\s\S]*?)\n<!-- \/bench:\1 -->/g)].map(([, key, text]) => [key!, text!]));
+  sections.set(name, section);
+  const known = order.flatMap((key) => (sections.has(key) ? [{ key, text: sections.get(key)! }] : []));
+  const goals = known.flatMap(({ key, text }) => goalRows(text).map((row) => `| [${key}](#${anchorOf(text)}) ${row}`));
+  const summary = [...markdownTable(['question', ...GOALS_HEADER], []).split('\n'), ...goals].join('\n');
+  return `${[PREAMBLE, summary, ...known.map(({ key, text }) => `<!-- bench:${key} -->\n${text}\n<!-- /bench:${key} -->`)].join('\n\n')}\n`;
+}
+
+export function sectionText({ name, title }: Question, { settings, header, rows, goals }: Answer, { machine, scale, runs }: Conditions): string {
   const size = scale === 1 ? '' : `, sizes × ${scale}`;
   return [
     `## ${title}`,
-    `${new Date().toISOString().slice(0, 10)}, \`npm run bench -- ${name}\`, medians of ${runs} ${runs === 1 ? 'run' : 'runs'}${size}; ${machine}.`,
+    `${new Date().toISOString().slice(0, 10)}, \`npm run bench -- ${name}\`, ${runs} ${runs === 1 ? 'round' : 'rounds'}${size}; ${machine}.`,
     settings.map((line) => `- ${line}`).join('\n'),
     markdownTable(header, rows),
-    markdownTable(['goal', 'measured', ''], goals.map((goal) => [goal.wanted, goal.measured, goal.met === false ? '**missed**' : verdict(goal)])),
+    markdownTable(GOALS_HEADER, goals.map((goal) => [goal.wanted, goal.measured, goal.met === false ? '**missed**' : verdict(goal)])),
   ].join('\n\n');
+}
+
+/** A section ends with its goals. */
+function goalRows(section: string): string[] {
+  const table = section.slice(section.lastIndexOf(markdownTable(GOALS_HEADER, [])));
+  return table.split('\n').slice(2);
+}
+
+/** GitHub's id of the section's heading. */
+function anchorOf(section: string): string {
+  const [, title = ''] = /^## (.*)/.exec(section) ?? [];
+  return title.toLowerCase().replaceAll(/[^\w\s-]/g, '').trim().replaceAll(/\s/g, '-');
 }
 
 function markdownTable(header: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -30,10 +30,19 @@ interface LogLine {
   readonly event: string;
 }
 
-/** Starts `ecompipe …args`. Nothing of our own environment reaches it but PATH, so that no .env or PG* can interfere. */
-export function startEcompipe(args: readonly string[], env: NodeJS.ProcessEnv, cwd = path.parse(EXECUTABLE).root, nodeArgs: readonly string[] = []): RunningEcompipe {
+export interface EcompipeOptions {
+  /** Of our own environment only PATH is passed on, so that no PG* can interfere. */
+  readonly env: NodeJS.ProcessEnv;
+  /** Where a `.env` would be read. Default `/`. */
+  readonly cwd?: string;
+  /** Terminates it. */
+  readonly stop?: AbortSignal;
+}
+
+/** Starts `ecompipe …args`. */
+export function startEcompipe(args: readonly string[], { env, cwd = path.parse(EXECUTABLE).root, stop }: EcompipeOptions): RunningEcompipe {
   const startedMs = performance.now();
-  const child = spawn(process.execPath, [...nodeArgs, EXECUTABLE, '--log-format', 'json', ...args], { cwd, env: { PATH: process.env['PATH'], ...env } });
+  const child = spawn(process.execPath, [EXECUTABLE, '--log-format', 'json', ...args], { cwd, env: { PATH: process.env['PATH'], ...env }, ...(stop === undefined ? {} : { signal: stop }) });
   const log: LogLine[] = [];
   const waiting = new Map<string, (line: LogLine) => void>();
   let [stdout, stderr, rest] = ['', '', ''];
@@ -69,8 +78,8 @@ export function startEcompipe(args: readonly string[], env: NodeJS.ProcessEnv, c
   return { child, startedMs, logged, ended };
 }
 
-export async function runEcompipe(args: readonly string[], env: NodeJS.ProcessEnv, cwd?: string): Promise<EndedEcompipe> {
-  return await startEcompipe(args, env, cwd).ended;
+export async function runEcompipe(args: readonly string[], options: EcompipeOptions): Promise<EndedEcompipe> {
+  return await startEcompipe(args, options).ended;
 }
 
 function parseLine(text: string): LogLine | undefined {

@@ -15,7 +15,10 @@ export class Workspace {
   readonly root: string;
   readonly processing: string;
 
-  constructor(readonly cacheDir: string) {
+  constructor(
+    readonly cacheDir: string,
+    private readonly stop: AbortSignal,
+  ) {
     this.root = path.join(cacheDir, 'work');
     this.processing = path.join(this.root, 'processing');
   }
@@ -40,7 +43,7 @@ export class Workspace {
       QUARANTINE_PATH: path.join(this.root, 'quarantine'),
       CHECKPOINT_PATH: path.join(this.root, 'checkpoints'),
     };
-    return startEcompipe(['stream', ...args], env, this.root);
+    return startEcompipe(['stream', ...args], { env, cwd: this.root, stop: this.stop });
   }
 
   async drain(database: Pick<BenchDatabase, 'env'>): Promise<EndedEcompipe> {

@@ -20,7 +20,7 @@ export const start: Question = {
     workspace.stage([]);
     const contenders: Contender[] = [
       { name: NODE, run: () => Promise.resolve({ ms: timeNode() }) },
-      { name: VERSION, run: async () => ({ ms: (await runEcompipe(['--version'], {})).wallMs }) },
+      { name: VERSION, run: async () => ({ ms: (await runEcompipe(['--version'], { env: {} })).wallMs }) },
       { name: EXTERNAL, run: async () => ({ ms: (await workspace.drain(database)).wallMs }) },
       ...(database.embeddedDir === undefined ? [] : [embedded(bench, database.embeddedDir)]),
     ];
