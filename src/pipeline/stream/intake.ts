@@ -43,6 +43,7 @@ export class Intake {
     private readonly loader: LoaderContext,
     private readonly outcomes: Outcomes,
     private readonly context: StageContext<StreamEvent>,
+    private readonly onIdle: () => void,
   ) {
     // A limit of rejects rolls back the file that exceeds it, and not its neighbours.
     this.group = new SmallFileGroup(settings.batchBytes, settings.maxRejected === undefined ? undefined : 1);
@@ -60,6 +61,7 @@ export class Intake {
         const found = await this.takeListed(isDraining);
         if (found > 0) continue;
         if (isDraining && this.inFlight.size === 0) break;
+        if (this.inFlight.size === 0) this.onIdle();
         await this.bell.wait(this.settings.pollIntervalMs, this.halt.signal, ...(isDraining ? [] : [this.context.drain]));
       }
     } finally {

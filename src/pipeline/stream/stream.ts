@@ -5,6 +5,7 @@ import { ConnectionPool } from './connectionPool.js';
 import { assertUsable } from './discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from './events.js';
 import { Finisher } from './finish.js';
+import { IdleRefresh } from './idleRefresh.js';
 import { Intake } from './intake.js';
 import { LoadPathChoice } from './loadPath.js';
 import { Outcomes } from './outcomes.js';
@@ -28,10 +29,16 @@ export async function runStream(settings: StreamSettings, database: Database, co
     context.emit({ type: 'streamStarted', inputDir: settings.inputDir, database: database.label });
     const pool = new ConnectionPool(database, settings.connections);
     const loader = { pool, rules, choice: new LoadPathChoice(), assertLimit: assertRejectLimit(settings) };
+    const refresh = new IdleRefresh(database, context.log);
+    const emit = (event: StreamEvent): void => {
+      if (event.type === 'batchCommitted') refresh.committed();
+      context.emit(event);
+    };
     try {
-      return await new Intake(settings, loader, new Outcomes(pool, finisher, checkpoint, context.emit), context).run();
+      return await new Intake(settings, loader, new Outcomes(pool, finisher, checkpoint, emit), { ...context, emit }, refresh.whenIdle).run();
     } finally {
       await checkpoint.flush();
+      await refresh.close();
       await pool.close();
     }
   });
