@@ -12,14 +12,17 @@ import { planRun } from '../src/pipeline/generate/settings.js';
 /**
  * How many events a second does the generator make on one core, and how does that compare with csv-stringify writing
  * the same rows from objects that are already there? Rounds are interleaved, because the machine's speed drifts; medians
-* count. `--memory --events 100000000` watches the memory instead.
+ * count. Then: is an asked rate held? `--memory --events 100000000` watches the memory instead.
  */
 const { values: options } = parseArgs({ options: { rounds: { type: 'string', default: '5' }, events: { type: 'string', default: '500000' }, memory: { type: 'boolean', default: false } } });
 const events = Number(options.events);
 const FIXED = { intervalSeconds: 0, seed: 1, start: '2026-10-05' } as const;
 
 if (options.memory) await watchMemory();
-else await compare();
+else {
+  await compare();
+  await holdRate();
+}
 
 async function compare(): Promise<void> {
   const sample = await sampleRows(50_000);
@@ -41,6 +44,25 @@ async function compare(): Promise<void> {
   for (const [name, rate] of Object.entries(medians)) console.log(`${name.padEnd(44)} ${Math.round(rate / 1000).toString().padStart(6)} k events/s of CPU`);
   const [whole = 0, , rows = 0, reference = 1] = Object.values(medians);
   console.log(`whole / csv-stringify ${(whole / reference).toFixed(1)}, rows only / csv-stringify ${(rows / reference).toFixed(1)}`);
+}
+
+/** The mean rate from the start of a paced run to its last file; within 1 % is the promise. */
+async function holdRate(): Promise<void> {
+  const directory = mkdtempSync(path.join(tmpdir(), 'ecompipe-bench-'));
+  const [rate, batchSize, files] = [50_000, 5000, 61];
+  let [startedMs, publishedMs] = [0, 0];
+  const never = new AbortController().signal;
+  try {
+    await runGenerate(
+      { ...FIXED, intervalSeconds: undefined, outputDir: directory, rate, batchSize, batches: files },
+      { stop: never, drain: never, log: silentLogger, emit: ({ type }) => { if (type === 'runStarted') startedMs = performance.now(); else publishedMs = performance.now(); } },
+    );
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+  // The first file is due at once, so that the others fill the time.
+  const held = (batchSize * (files - 1)) / ((publishedMs - startedMs) / 1000);
+  console.log(`--rate ${rate}: ${Math.round(held)} events/s (${((held / rate - 1) * 100).toFixed(2)} %)`);
 }
 
 async function generate(dirt: string): Promise<number> {
