@@ -3,7 +3,11 @@ import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSyn
 import path from 'node:path';
 import { asFileError } from '../../core/runtime/errors.js';
 
-/** Hidden directory beside the published files, and so in their file system: what is written here can be renamed there. */
+/**
+ * Hidden directory beside the published files, and so in their file system: what is written here can be renamed there.
+ * What a killed run leaves in it stays, because the meaning of its manifest's last line depends on that; it may be
+ * deleted together with the manifest.
+ */
 export const STAGING_DIRECTORY = '.staging';
 
 /**
