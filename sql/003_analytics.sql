@@ -40,6 +40,16 @@ create function analytics.pending_batch_ids() returns bigint[]
 language sql stable
 return (select coalesce(array_agg(batch_id), '{}') from analytics.pending_batches);
 
+-- The rows of some batches. The block ranges are asked once for all batches, not for each, and rows of others between them
+-- are told by a hash (`is true` keeps the planner from joining instead).
+create function analytics.events_of(batch_ids bigint[]) returns setof public.events
+language sql stable
+as $$
+  select * from public.events
+  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
+    and (batch_id in (select unnest(batch_ids))) is true
+$$;
+
 -- The rollups, and for each a function that computes its rows from single batches. Keys are cut at 500 characters, as an
 -- index can't hold the longest text that events can.
 
@@ -54,9 +64,7 @@ create function analytics.type_figures(batch_ids bigint[]) returns setof analyti
 language sql stable
 as $$
   select (event_time at time zone 'UTC')::date, event_type, count(*)
-  from public.events
-  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
-    and batch_id = any (batch_ids)
+  from analytics.events_of(batch_ids)
   group by 1, 2
 $$;
 
@@ -78,10 +86,8 @@ as $$
          coalesce(sum(quantity) filter (where event_type = 'purchase'), 0),
          coalesce(sum(price * quantity) filter (where event_type = 'purchase'), 0),
          coalesce(sum(price * quantity) filter (where event_type = 'refund'), 0)
-  from public.events
-  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
-    and batch_id = any (batch_ids)
-    and event_type in ('purchase', 'refund')
+  from analytics.events_of(batch_ids)
+  where event_type in ('purchase', 'refund')
   group by 1, 2
 $$;
 
@@ -107,10 +113,8 @@ as $$
          count(*) filter (where event_type = 'add_to_cart'),
          coalesce(sum(quantity) filter (where event_type = 'purchase'), 0),
          coalesce(sum(price * quantity) filter (where event_type = 'purchase'), 0)
-  from public.events
-  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
-    and batch_id = any (batch_ids)
-    and event_type in ('view_item', 'add_to_cart', 'purchase')
+  from analytics.events_of(batch_ids)
+  where event_type in ('view_item', 'add_to_cart', 'purchase')
   group by 1, 2
 $$;
 
@@ -123,10 +127,8 @@ create function analytics.search_figures(batch_ids bigint[]) returns setof analy
 language sql stable
 as $$
   select left(lower(btrim(search_term)), 500), count(*)
-  from public.events
-  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
-    and batch_id = any (batch_ids)
-    and event_type = 'search'
+  from analytics.events_of(batch_ids)
+  where event_type = 'search'
   group by 1
 $$;
 
@@ -159,23 +161,21 @@ as $$
          count(*) filter (where event_type = 'add_shipping_info'),
          count(*) filter (where event_type = 'add_payment_info'),
          count(*) filter (where event_type = 'purchase')
-  from public.events
-  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
-    and batch_id = any (batch_ids)
+  from analytics.events_of(batch_ids)
   group by 1
 $$;
 
 -- How far a session came: 0 it began, 1 saw an item, 2 put one into the cart, 3 began the checkout, 4 gave an address, 5 a
 -- means of payment, 6 bought. A step counts only when the session took all those before it.
-create function analytics.funnel_step(session analytics.session_rollup) returns integer
+create function analytics.funnel_step(item_views bigint, cart_additions bigint, checkouts bigint, shipping_infos bigint, payment_infos bigint, purchase_lines bigint) returns integer
 language sql immutable
 return case
-  when session.item_views = 0 then 0
-  when session.cart_additions = 0 then 1
-  when session.checkouts = 0 then 2
-  when session.shipping_infos = 0 then 3
-  when session.payment_infos = 0 then 4
-  when session.purchase_lines = 0 then 5
+  when item_views = 0 then 0
+  when cart_additions = 0 then 1
+  when checkouts = 0 then 2
+  when shipping_infos = 0 then 3
+  when payment_infos = 0 then 4
+  when purchase_lines = 0 then 5
   else 6
 end;
 
@@ -189,23 +189,6 @@ create table analytics.funnel_rollup (
   sessions     bigint  not null,
   primary key (day, step, has_cart, has_checkout, has_purchase)
 );
-
-create function analytics.funnel_place(session analytics.session_rollup, change bigint) returns analytics.funnel_rollup
-language sql stable
-return row(
-  (session.started_at at time zone 'UTC')::date, analytics.funnel_step(session),
-  session.cart_additions > 0, session.checkouts > 0, session.purchase_lines > 0, change)::analytics.funnel_rollup;
-
--- The session that two parts of one make.
-create function analytics.merge_sessions(a analytics.session_rollup, b analytics.session_rollup) returns analytics.session_rollup
-language sql immutable
-return row(
-  b.session_id, least(a.user_id, b.user_id), least(a.device, b.device), least(a.country, b.country),
-  least(a.started_at, b.started_at), greatest(a.ended_at, b.ended_at),
-  coalesce(a.events, 0) + b.events, coalesce(a.page_views, 0) + b.page_views, coalesce(a.item_views, 0) + b.item_views,
-  coalesce(a.cart_additions, 0) + b.cart_additions, coalesce(a.checkouts, 0) + b.checkouts,
-  coalesce(a.shipping_infos, 0) + b.shipping_infos, coalesce(a.payment_infos, 0) + b.payment_infos,
-  coalesce(a.purchase_lines, 0) + b.purchase_lines)::analytics.session_rollup;
 
 -- Adds pending batches to the rollups, up to about half a million rows, and says how many batches those were: call it until
 -- it says 0. Each batch is added once, whoever calls it, how often, and however many at once: they wait for each other.
@@ -261,21 +244,29 @@ begin
 
   -- A session that goes on leaves its place in the funnel for another one.
   with part as materialized (
-    select f as figures, s as known
-    from analytics.session_figures(taken) as f
-    left join analytics.session_rollup s using (session_id)
+    select * from analytics.session_figures(taken)
+  ), known as materialized (
+    select s.* from part join analytics.session_rollup s using (session_id)
   ), merged as (
-    insert into analytics.session_rollup
-    select (analytics.merge_sessions(known, figures)).* from part
+    insert into analytics.session_rollup as r
+    select * from part
     on conflict (session_id) do update
-    set (user_id, device, country, started_at, ended_at, events, page_views, item_views, cart_additions, checkouts, shipping_infos, payment_infos, purchase_lines)
-      = (excluded.user_id, excluded.device, excluded.country, excluded.started_at, excluded.ended_at, excluded.events, excluded.page_views, excluded.item_views,
-         excluded.cart_additions, excluded.checkouts, excluded.shipping_infos, excluded.payment_infos, excluded.purchase_lines)
-    returning session_rollup
+    set user_id = least(r.user_id, excluded.user_id), device = least(r.device, excluded.device), country = least(r.country, excluded.country),
+        started_at = least(r.started_at, excluded.started_at), ended_at = greatest(r.ended_at, excluded.ended_at),
+        events = r.events + excluded.events, page_views = r.page_views + excluded.page_views, item_views = r.item_views + excluded.item_views,
+        cart_additions = r.cart_additions + excluded.cart_additions, checkouts = r.checkouts + excluded.checkouts, shipping_infos = r.shipping_infos + excluded.shipping_infos,
+        payment_infos = r.payment_infos + excluded.payment_infos, purchase_lines = r.purchase_lines + excluded.purchase_lines
+    returning r.*
   ), change as (
-    select (analytics.funnel_place(session_rollup, 1)).* from merged
+    select (started_at at time zone 'UTC')::date as day,
+         analytics.funnel_step(item_views, cart_additions, checkouts, shipping_infos, payment_infos, purchase_lines) as step,
+         cart_additions > 0 as has_cart, checkouts > 0 as has_checkout, purchase_lines > 0 as has_purchase, 1 as sessions
+    from merged
     union all
-    select (analytics.funnel_place(known, -1)).* from part where (known).session_id is not null
+    select (started_at at time zone 'UTC')::date as day,
+         analytics.funnel_step(item_views, cart_additions, checkouts, shipping_infos, payment_infos, purchase_lines) as step,
+         cart_additions > 0 as has_cart, checkouts > 0 as has_checkout, purchase_lines > 0 as has_purchase, -1
+    from known
   )
   insert into analytics.funnel_rollup as r
   select day, step, has_cart, has_checkout, has_purchase, sum(sessions)
@@ -303,7 +294,8 @@ begin
 end
 $$;
 
--- The views: the rollup, and what is pending.
+-- The views: the rollup, and what is pending. (A bare call of pending_batch_ids() as an argument would be inlined, and then
+-- run again for every row.)
 
 create view analytics.freshness as
 select count(*) as pending_batches, coalesce(sum(rows), 0)::bigint as pending_rows from analytics.pending_batches;
@@ -315,7 +307,7 @@ select event_type, sum(events)::bigint as events, round(sum(events) / sum(sum(ev
 from (
   select * from analytics.type_rollup
   union all
-  select * from analytics.type_figures(analytics.pending_batch_ids())
+  select * from analytics.type_figures((select analytics.pending_batch_ids()))
 ) as part
 group by event_type
 order by events desc, event_type;
@@ -326,7 +318,7 @@ select minute, currency, sum(purchase_lines)::bigint as purchase_lines, sum(unit
 from (
   select * from analytics.revenue_rollup
   union all
-  select * from analytics.revenue_figures(analytics.pending_batch_ids())
+  select * from analytics.revenue_figures((select analytics.pending_batch_ids()))
 ) as part
 group by minute, currency
 order by minute, currency;
@@ -344,7 +336,7 @@ select product_id, currency, (array_agg(product_name order by named_at desc null
 from (
   select * from analytics.product_rollup
   union all
-  select * from analytics.product_figures(analytics.pending_batch_ids())
+  select * from analytics.product_figures((select analytics.pending_batch_ids()))
 ) as part
 group by product_id, currency
 order by revenue desc, views desc, product_id;
@@ -354,18 +346,30 @@ select term, sum(searches)::bigint as searches
 from (
   select * from analytics.search_rollup
   union all
-  select * from analytics.search_figures(analytics.pending_batch_ids())
+  select * from analytics.search_figures((select analytics.pending_batch_ids()))
 ) as part
 group by term
 order by searches desc, term;
 
--- Sessions that pending batches begin or go on with: as they are in the rollup, and as they will be.
-create function analytics.pending_sessions(out known analytics.session_rollup, out merged analytics.session_rollup) returns setof record
+-- Sessions that pending batches begin or go on with, as they will be in the rollup; and those as they are there now.
+create function analytics.pending_sessions() returns setof analytics.session_rollup
 language sql stable
 as $$
-  select s, analytics.merge_sessions(s, f)
-  from analytics.session_figures(analytics.pending_batch_ids()) as f
+  select f.session_id, least(s.user_id, f.user_id), least(s.device, f.device), least(s.country, f.country),
+         least(s.started_at, f.started_at), greatest(s.ended_at, f.ended_at),
+         coalesce(s.events, 0) + f.events, coalesce(s.page_views, 0) + f.page_views, coalesce(s.item_views, 0) + f.item_views,
+         coalesce(s.cart_additions, 0) + f.cart_additions, coalesce(s.checkouts, 0) + f.checkouts, coalesce(s.shipping_infos, 0) + f.shipping_infos,
+         coalesce(s.payment_infos, 0) + f.payment_infos, coalesce(s.purchase_lines, 0) + f.purchase_lines
+  from analytics.session_figures((select analytics.pending_batch_ids())) as f
   left join analytics.session_rollup s using (session_id)
+$$;
+
+create function analytics.continued_sessions() returns setof analytics.session_rollup
+language sql stable
+as $$
+  select s.*
+  from analytics.session_figures((select analytics.pending_batch_ids())) as f
+  join analytics.session_rollup s using (session_id)
 $$;
 
 create view analytics.sessions as
@@ -374,18 +378,23 @@ select session_id, user_id, device, country, started_at, ended_at, ended_at - st
        page_views = 1 and item_views = 0 and cart_additions = 0 as is_bounce, purchase_lines > 0 as is_conversion
 from (
   select * from analytics.session_rollup
-  where not exists (select from analytics.pending_batches)
-     or session_id not in (select (p.merged).session_id from analytics.pending_sessions() as p)
+  where session_id not in (select session_id from analytics.continued_sessions())
   union all
-  select (p.merged).* from analytics.pending_sessions() as p
+  select * from analytics.pending_sessions()
 ) as session;
 
 create view analytics.session_places as
 select * from analytics.funnel_rollup
 union all
-select (analytics.funnel_place(p.merged, 1)).* from analytics.pending_sessions() as p
+select (started_at at time zone 'UTC')::date as day,
+         analytics.funnel_step(item_views, cart_additions, checkouts, shipping_infos, payment_infos, purchase_lines) as step,
+         cart_additions > 0 as has_cart, checkouts > 0 as has_checkout, purchase_lines > 0 as has_purchase, 1
+from analytics.pending_sessions()
 union all
-select (analytics.funnel_place(p.known, -1)).* from analytics.pending_sessions() as p where (p.known).session_id is not null;
+select (started_at at time zone 'UTC')::date as day,
+         analytics.funnel_step(item_views, cart_additions, checkouts, shipping_infos, payment_infos, purchase_lines) as step,
+         cart_additions > 0 as has_cart, checkouts > 0 as has_checkout, purchase_lines > 0 as has_purchase, -1
+from analytics.continued_sessions();
 
 create view analytics.funnel as
 with reached as (
