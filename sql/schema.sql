@@ -30,23 +30,62 @@ CREATE TABLE analytics.session_rollup (
     purchase_lines bigint NOT NULL
 )
 WITH (fillfactor='80');
-CREATE FUNCTION analytics.funnel_step(session analytics.session_rollup) RETURNS integer
-    LANGUAGE sql IMMUTABLE
-    RETURN CASE WHEN ((session).item_views = 0) THEN 0 WHEN ((session).cart_additions = 0) THEN 1 WHEN ((session).checkouts = 0) THEN 2 WHEN ((session).shipping_infos = 0) THEN 3 WHEN ((session).payment_infos = 0) THEN 4 WHEN ((session).purchase_lines = 0) THEN 5 ELSE 6 END;
-CREATE TABLE analytics.funnel_rollup (
-    day date NOT NULL,
-    step integer NOT NULL,
-    has_cart boolean NOT NULL,
-    has_checkout boolean NOT NULL,
-    has_purchase boolean NOT NULL,
-    sessions bigint NOT NULL
-);
-CREATE FUNCTION analytics.funnel_place(session analytics.session_rollup, change bigint) RETURNS analytics.funnel_rollup
+CREATE FUNCTION analytics.continued_sessions() RETURNS SETOF analytics.session_rollup
     LANGUAGE sql STABLE
-    RETURN ROW((((session).started_at AT TIME ZONE 'UTC'::text))::date, analytics.funnel_step(session), ((session).cart_additions > 0), ((session).checkouts > 0), ((session).purchase_lines > 0), change)::analytics.funnel_rollup;
-CREATE FUNCTION analytics.merge_sessions(a analytics.session_rollup, b analytics.session_rollup) RETURNS analytics.session_rollup
+    AS $$
+  select s.*
+  from analytics.session_figures((select analytics.pending_batch_ids())) as f
+  join analytics.session_rollup s using (session_id)
+$$;
+CREATE TABLE public.events (
+    event_id uuid NOT NULL,
+    event_type text NOT NULL,
+    event_time timestamp with time zone NOT NULL,
+    user_id text NOT NULL,
+    session_id text NOT NULL,
+    device text,
+    country text,
+    traffic_source text,
+    page_url text,
+    search_term text,
+    product_id text,
+    product_name text,
+    brand text,
+    category text,
+    price numeric(12,2),
+    quantity integer,
+    currency text,
+    coupon text,
+    payment_type text,
+    order_id text,
+    ingested_at timestamp with time zone DEFAULT now() NOT NULL,
+    batch_id bigint DEFAULT (NULLIF(current_setting('ecompipe.batch_id'::text, true), ''::text))::bigint,
+    CONSTRAINT events_country_code CHECK (((octet_length(country) = 2) AND (translate(country, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'::text, ''::text) = ''::text))),
+    CONSTRAINT events_currency_code CHECK (((octet_length(currency) = 3) AND (translate(currency, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'::text, ''::text) = ''::text))),
+    CONSTRAINT events_device_known CHECK ((device = ANY (ARRAY['mobile'::text, 'desktop'::text, 'tablet'::text]))),
+    CONSTRAINT events_event_time_finite CHECK (isfinite(event_time)),
+    CONSTRAINT events_event_type_known CHECK ((event_type = ANY ('{view_item,page_view,view_item_list,session_start,select_item,search,add_to_cart,view_cart,remove_from_cart,add_to_wishlist,begin_checkout,add_shipping_info,add_payment_info,purchase,refund}'::text[]))),
+    CONSTRAINT events_order_required CHECK (((order_id IS NOT NULL) OR (event_type <> ALL ('{purchase,refund}'::text[])))),
+    CONSTRAINT events_price_has_currency CHECK (((price IS NULL) OR (currency IS NOT NULL))),
+    CONSTRAINT events_price_not_negative CHECK (((price >= (0)::numeric) AND (price <> 'NaN'::numeric))),
+    CONSTRAINT events_price_required CHECK (((price IS NOT NULL) OR (event_type <> ALL ('{view_item,select_item,add_to_cart,remove_from_cart,add_to_wishlist,purchase,refund}'::text[])))),
+    CONSTRAINT events_product_required CHECK (((product_id IS NOT NULL) OR (event_type <> ALL ('{view_item,select_item,add_to_cart,remove_from_cart,add_to_wishlist,purchase,refund}'::text[])))),
+    CONSTRAINT events_quantity_positive CHECK ((quantity > 0)),
+    CONSTRAINT events_quantity_required CHECK (((quantity IS NOT NULL) OR (event_type <> ALL ('{add_to_cart,remove_from_cart,purchase,refund}'::text[])))),
+    CONSTRAINT events_search_term_required CHECK (((search_term IS NOT NULL) OR (event_type <> ALL ('{search}'::text[]))))
+);
+COMMENT ON TABLE public.events IS 'E-commerce events, each exactly once per event_id; loaded by ecompipe.';
+COMMENT ON COLUMN public.events.batch_id IS 'The batch that loaded the row (ecompipe.batches); null for rows from elsewhere.';
+CREATE FUNCTION analytics.events_of(batch_ids bigint[]) RETURNS SETOF public.events
+    LANGUAGE sql STABLE
+    AS $$
+  select * from public.events
+  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
+    and (batch_id in (select unnest(batch_ids))) is true
+$$;
+CREATE FUNCTION analytics.funnel_step(item_views bigint, cart_additions bigint, checkouts bigint, shipping_infos bigint, payment_infos bigint, purchase_lines bigint) RETURNS integer
     LANGUAGE sql IMMUTABLE
-    RETURN ROW((b).session_id, LEAST((a).user_id, (b).user_id), LEAST((a).device, (b).device), LEAST((a).country, (b).country), LEAST((a).started_at, (b).started_at), GREATEST((a).ended_at, (b).ended_at), (COALESCE((a).events, (0)::bigint) + (b).events), (COALESCE((a).page_views, (0)::bigint) + (b).page_views), (COALESCE((a).item_views, (0)::bigint) + (b).item_views), (COALESCE((a).cart_additions, (0)::bigint) + (b).cart_additions), (COALESCE((a).checkouts, (0)::bigint) + (b).checkouts), (COALESCE((a).shipping_infos, (0)::bigint) + (b).shipping_infos), (COALESCE((a).payment_infos, (0)::bigint) + (b).payment_infos), (COALESCE((a).purchase_lines, (0)::bigint) + (b).purchase_lines))::analytics.session_rollup;
+    RETURN CASE WHEN (item_views = 0) THEN 0 WHEN (cart_additions = 0) THEN 1 WHEN (checkouts = 0) THEN 2 WHEN (shipping_infos = 0) THEN 3 WHEN (payment_infos = 0) THEN 4 WHEN (purchase_lines = 0) THEN 5 ELSE 6 END;
 CREATE FUNCTION analytics.note_batch() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -64,11 +103,15 @@ COMMENT ON TABLE analytics.pending_batches IS 'Committed batches that are not in
 CREATE FUNCTION analytics.pending_batch_ids() RETURNS bigint[]
     LANGUAGE sql STABLE
     RETURN (SELECT COALESCE(array_agg(pending_batches.batch_id), '{}'::bigint[]) AS "coalesce" FROM analytics.pending_batches);
-CREATE FUNCTION analytics.pending_sessions(OUT known analytics.session_rollup, OUT merged analytics.session_rollup) RETURNS SETOF record
+CREATE FUNCTION analytics.pending_sessions() RETURNS SETOF analytics.session_rollup
     LANGUAGE sql STABLE
     AS $$
-  select s, analytics.merge_sessions(s, f)
-  from analytics.session_figures(analytics.pending_batch_ids()) as f
+  select f.session_id, least(s.user_id, f.user_id), least(s.device, f.device), least(s.country, f.country),
+         least(s.started_at, f.started_at), greatest(s.ended_at, f.ended_at),
+         coalesce(s.events, 0) + f.events, coalesce(s.page_views, 0) + f.page_views, coalesce(s.item_views, 0) + f.item_views,
+         coalesce(s.cart_additions, 0) + f.cart_additions, coalesce(s.checkouts, 0) + f.checkouts, coalesce(s.shipping_infos, 0) + f.shipping_infos,
+         coalesce(s.payment_infos, 0) + f.payment_infos, coalesce(s.purchase_lines, 0) + f.purchase_lines
+  from analytics.session_figures((select analytics.pending_batch_ids())) as f
   left join analytics.session_rollup s using (session_id)
 $$;
 CREATE TABLE analytics.product_rollup (
@@ -91,10 +134,8 @@ CREATE FUNCTION analytics.product_figures(batch_ids bigint[]) RETURNS SETOF anal
          count(*) filter (where event_type = 'add_to_cart'),
          coalesce(sum(quantity) filter (where event_type = 'purchase'), 0),
          coalesce(sum(price * quantity) filter (where event_type = 'purchase'), 0)
-  from public.events
-  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
-    and batch_id = any (batch_ids)
-    and event_type in ('view_item', 'add_to_cart', 'purchase')
+  from analytics.events_of(batch_ids)
+  where event_type in ('view_item', 'add_to_cart', 'purchase')
   group by 1, 2
 $$;
 CREATE FUNCTION analytics.rebuild() RETURNS void
@@ -154,21 +195,29 @@ begin
   on conflict (term) do update set searches = r.searches + excluded.searches;
   -- A session that goes on leaves its place in the funnel for another one.
   with part as materialized (
-    select f as figures, s as known
-    from analytics.session_figures(taken) as f
-    left join analytics.session_rollup s using (session_id)
+    select * from analytics.session_figures(taken)
+  ), known as materialized (
+    select s.* from part join analytics.session_rollup s using (session_id)
   ), merged as (
-    insert into analytics.session_rollup
-    select (analytics.merge_sessions(known, figures)).* from part
+    insert into analytics.session_rollup as r
+    select * from part
     on conflict (session_id) do update
-    set (user_id, device, country, started_at, ended_at, events, page_views, item_views, cart_additions, checkouts, shipping_infos, payment_infos, purchase_lines)
-      = (excluded.user_id, excluded.device, excluded.country, excluded.started_at, excluded.ended_at, excluded.events, excluded.page_views, excluded.item_views,
-         excluded.cart_additions, excluded.checkouts, excluded.shipping_infos, excluded.payment_infos, excluded.purchase_lines)
-    returning session_rollup
+    set user_id = least(r.user_id, excluded.user_id), device = least(r.device, excluded.device), country = least(r.country, excluded.country),
+        started_at = least(r.started_at, excluded.started_at), ended_at = greatest(r.ended_at, excluded.ended_at),
+        events = r.events + excluded.events, page_views = r.page_views + excluded.page_views, item_views = r.item_views + excluded.item_views,
+        cart_additions = r.cart_additions + excluded.cart_additions, checkouts = r.checkouts + excluded.checkouts, shipping_infos = r.shipping_infos + excluded.shipping_infos,
+        payment_infos = r.payment_infos + excluded.payment_infos, purchase_lines = r.purchase_lines + excluded.purchase_lines
+    returning r.*
   ), change as (
-    select (analytics.funnel_place(session_rollup, 1)).* from merged
+    select (started_at at time zone 'UTC')::date as day,
+         analytics.funnel_step(item_views, cart_additions, checkouts, shipping_infos, payment_infos, purchase_lines) as step,
+         cart_additions > 0 as has_cart, checkouts > 0 as has_checkout, purchase_lines > 0 as has_purchase, 1 as sessions
+    from merged
     union all
-    select (analytics.funnel_place(known, -1)).* from part where (known).session_id is not null
+    select (started_at at time zone 'UTC')::date as day,
+         analytics.funnel_step(item_views, cart_additions, checkouts, shipping_infos, payment_infos, purchase_lines) as step,
+         cart_additions > 0 as has_cart, checkouts > 0 as has_checkout, purchase_lines > 0 as has_purchase, -1
+    from known
   )
   insert into analytics.funnel_rollup as r
   select day, step, has_cart, has_checkout, has_purchase, sum(sessions)
@@ -195,10 +244,8 @@ CREATE FUNCTION analytics.revenue_figures(batch_ids bigint[]) RETURNS SETOF anal
          coalesce(sum(quantity) filter (where event_type = 'purchase'), 0),
          coalesce(sum(price * quantity) filter (where event_type = 'purchase'), 0),
          coalesce(sum(price * quantity) filter (where event_type = 'refund'), 0)
-  from public.events
-  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
-    and batch_id = any (batch_ids)
-    and event_type in ('purchase', 'refund')
+  from analytics.events_of(batch_ids)
+  where event_type in ('purchase', 'refund')
   group by 1, 2
 $$;
 CREATE TABLE analytics.search_rollup (
@@ -209,10 +256,8 @@ CREATE FUNCTION analytics.search_figures(batch_ids bigint[]) RETURNS SETOF analy
     LANGUAGE sql STABLE
     AS $$
   select left(lower(btrim(search_term)), 500), count(*)
-  from public.events
-  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
-    and batch_id = any (batch_ids)
-    and event_type = 'search'
+  from analytics.events_of(batch_ids)
+  where event_type = 'search'
   group by 1
 $$;
 CREATE FUNCTION analytics.session_figures(batch_ids bigint[]) RETURNS SETOF analytics.session_rollup
@@ -226,9 +271,7 @@ CREATE FUNCTION analytics.session_figures(batch_ids bigint[]) RETURNS SETOF anal
          count(*) filter (where event_type = 'add_shipping_info'),
          count(*) filter (where event_type = 'add_payment_info'),
          count(*) filter (where event_type = 'purchase')
-  from public.events
-  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
-    and batch_id = any (batch_ids)
+  from analytics.events_of(batch_ids)
   group by 1
 $$;
 CREATE TABLE analytics.type_rollup (
@@ -240,9 +283,7 @@ CREATE FUNCTION analytics.type_figures(batch_ids bigint[]) RETURNS SETOF analyti
     LANGUAGE sql STABLE
     AS $$
   select (event_time at time zone 'UTC')::date, event_type, count(*)
-  from public.events
-  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
-    and batch_id = any (batch_ids)
+  from analytics.events_of(batch_ids)
   group by 1, 2
 $$;
 CREATE FUNCTION ecompipe.apply_event_types() RETURNS trigger
@@ -292,6 +333,14 @@ $$;
 CREATE FUNCTION ecompipe.input_is_valid(value text, type_name text) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN ((ecompipe.input_error_info(value, type_name)).sql_error_code IS NULL);
+CREATE TABLE analytics.funnel_rollup (
+    day date NOT NULL,
+    step integer NOT NULL,
+    has_cart boolean NOT NULL,
+    has_checkout boolean NOT NULL,
+    has_purchase boolean NOT NULL,
+    sessions bigint NOT NULL
+);
 CREATE VIEW analytics.session_places AS
  SELECT funnel_rollup.day,
     funnel_rollup.step,
@@ -301,22 +350,21 @@ CREATE VIEW analytics.session_places AS
     funnel_rollup.sessions
    FROM analytics.funnel_rollup
 UNION ALL
- SELECT (analytics.funnel_place(p.merged, (1)::bigint)).day AS day,
-    (analytics.funnel_place(p.merged, (1)::bigint)).step AS step,
-    (analytics.funnel_place(p.merged, (1)::bigint)).has_cart AS has_cart,
-    (analytics.funnel_place(p.merged, (1)::bigint)).has_checkout AS has_checkout,
-    (analytics.funnel_place(p.merged, (1)::bigint)).has_purchase AS has_purchase,
-    (analytics.funnel_place(p.merged, (1)::bigint)).sessions AS sessions
-   FROM analytics.pending_sessions() p(known, merged)
+ SELECT ((pending_sessions.started_at AT TIME ZONE 'UTC'::text))::date AS day,
+    analytics.funnel_step(pending_sessions.item_views, pending_sessions.cart_additions, pending_sessions.checkouts, pending_sessions.shipping_infos, pending_sessions.payment_infos, pending_sessions.purchase_lines) AS step,
+    (pending_sessions.cart_additions > 0) AS has_cart,
+    (pending_sessions.checkouts > 0) AS has_checkout,
+    (pending_sessions.purchase_lines > 0) AS has_purchase,
+    1 AS sessions
+   FROM analytics.pending_sessions() pending_sessions(session_id, user_id, device, country, started_at, ended_at, events, page_views, item_views, cart_additions, checkouts, shipping_infos, payment_infos, purchase_lines)
 UNION ALL
- SELECT (analytics.funnel_place(p.known, ('-1'::integer)::bigint)).day AS day,
-    (analytics.funnel_place(p.known, ('-1'::integer)::bigint)).step AS step,
-    (analytics.funnel_place(p.known, ('-1'::integer)::bigint)).has_cart AS has_cart,
-    (analytics.funnel_place(p.known, ('-1'::integer)::bigint)).has_checkout AS has_checkout,
-    (analytics.funnel_place(p.known, ('-1'::integer)::bigint)).has_purchase AS has_purchase,
-    (analytics.funnel_place(p.known, ('-1'::integer)::bigint)).sessions AS sessions
-   FROM analytics.pending_sessions() p(known, merged)
-  WHERE ((p.known).session_id IS NOT NULL);
+ SELECT ((continued_sessions.started_at AT TIME ZONE 'UTC'::text))::date AS day,
+    analytics.funnel_step(continued_sessions.item_views, continued_sessions.cart_additions, continued_sessions.checkouts, continued_sessions.shipping_infos, continued_sessions.payment_infos, continued_sessions.purchase_lines) AS step,
+    (continued_sessions.cart_additions > 0) AS has_cart,
+    (continued_sessions.checkouts > 0) AS has_checkout,
+    (continued_sessions.purchase_lines > 0) AS has_purchase,
+    '-1'::integer AS sessions
+   FROM analytics.continued_sessions() continued_sessions(session_id, user_id, device, country, started_at, ended_at, events, page_views, item_views, cart_additions, checkouts, shipping_infos, payment_infos, purchase_lines);
 CREATE VIEW analytics.abandonment AS
  SELECT places.day,
     places.carts,
@@ -347,7 +395,7 @@ CREATE VIEW analytics.events_by_type AS
          SELECT type_figures.day,
             type_figures.event_type,
             type_figures.events
-           FROM analytics.type_figures(analytics.pending_batch_ids()) type_figures(day, event_type, events)) part
+           FROM analytics.type_figures(( SELECT analytics.pending_batch_ids() AS pending_batch_ids)) type_figures(day, event_type, events)) part
   GROUP BY part.event_type
   ORDER BY ((sum(part.events))::bigint) DESC, part.event_type;
 COMMENT ON VIEW analytics.events_by_type IS 'How often each type of event occurred.';
@@ -398,7 +446,7 @@ CREATE VIEW analytics.revenue_by_minute AS
             revenue_figures.units,
             revenue_figures.revenue,
             revenue_figures.refunds
-           FROM analytics.revenue_figures(analytics.pending_batch_ids()) revenue_figures(minute, currency, purchase_lines, units, revenue, refunds)) part
+           FROM analytics.revenue_figures(( SELECT analytics.pending_batch_ids() AS pending_batch_ids)) revenue_figures(minute, currency, purchase_lines, units, revenue, refunds)) part
   GROUP BY part.minute, part.currency
   ORDER BY part.minute, part.currency;
 COMMENT ON VIEW analytics.revenue_by_minute IS 'Purchases and refunds by minute and currency.';
@@ -423,7 +471,7 @@ CREATE VIEW analytics.search_terms AS
         UNION ALL
          SELECT search_figures.term,
             search_figures.searches
-           FROM analytics.search_figures(analytics.pending_batch_ids()) search_figures(term, searches)) part
+           FROM analytics.search_figures(( SELECT analytics.pending_batch_ids() AS pending_batch_ids)) search_figures(term, searches)) part
   GROUP BY part.term
   ORDER BY ((sum(part.searches))::bigint) DESC, part.term;
 COMMENT ON VIEW analytics.search_terms IS 'What was searched for, in lower case, by how often.';
@@ -458,25 +506,24 @@ CREATE VIEW analytics.sessions AS
             session_rollup.payment_infos,
             session_rollup.purchase_lines
            FROM analytics.session_rollup
-          WHERE ((NOT (EXISTS ( SELECT
-                   FROM analytics.pending_batches))) OR (NOT (session_rollup.session_id IN ( SELECT (p.merged).session_id AS session_id
-                   FROM analytics.pending_sessions() p(known, merged)))))
+          WHERE (NOT (session_rollup.session_id IN ( SELECT continued_sessions.session_id
+                   FROM analytics.continued_sessions() continued_sessions(session_id, user_id, device, country, started_at, ended_at, events, page_views, item_views, cart_additions, checkouts, shipping_infos, payment_infos, purchase_lines))))
         UNION ALL
-         SELECT (p.merged).session_id AS session_id,
-            (p.merged).user_id AS user_id,
-            (p.merged).device AS device,
-            (p.merged).country AS country,
-            (p.merged).started_at AS started_at,
-            (p.merged).ended_at AS ended_at,
-            (p.merged).events AS events,
-            (p.merged).page_views AS page_views,
-            (p.merged).item_views AS item_views,
-            (p.merged).cart_additions AS cart_additions,
-            (p.merged).checkouts AS checkouts,
-            (p.merged).shipping_infos AS shipping_infos,
-            (p.merged).payment_infos AS payment_infos,
-            (p.merged).purchase_lines AS purchase_lines
-           FROM analytics.pending_sessions() p(known, merged)) session;
+         SELECT pending_sessions.session_id,
+            pending_sessions.user_id,
+            pending_sessions.device,
+            pending_sessions.country,
+            pending_sessions.started_at,
+            pending_sessions.ended_at,
+            pending_sessions.events,
+            pending_sessions.page_views,
+            pending_sessions.item_views,
+            pending_sessions.cart_additions,
+            pending_sessions.checkouts,
+            pending_sessions.shipping_infos,
+            pending_sessions.payment_infos,
+            pending_sessions.purchase_lines
+           FROM analytics.pending_sessions() pending_sessions(session_id, user_id, device, country, started_at, ended_at, events, page_views, item_views, cart_additions, checkouts, shipping_infos, payment_infos, purchase_lines)) session;
 COMMENT ON VIEW analytics.sessions IS 'One row a session.';
 CREATE VIEW analytics.top_products AS
  SELECT part.product_id,
@@ -504,7 +551,7 @@ CREATE VIEW analytics.top_products AS
             product_figures.cart_additions,
             product_figures.units_sold,
             product_figures.revenue
-           FROM analytics.product_figures(analytics.pending_batch_ids()) product_figures(product_id, currency, product_name, named_at, views, cart_additions, units_sold, revenue)) part
+           FROM analytics.product_figures(( SELECT analytics.pending_batch_ids() AS pending_batch_ids)) product_figures(product_id, currency, product_name, named_at, views, cart_additions, units_sold, revenue)) part
   GROUP BY part.product_id, part.currency
   ORDER BY (sum(part.revenue)) DESC, ((sum(part.views))::bigint) DESC, part.product_id;
 COMMENT ON VIEW analytics.top_products IS 'Products by revenue: views, additions to carts, units and revenue.';
@@ -641,45 +688,6 @@ CREATE TABLE public.ecompipe_migrations (
     checksum text NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
-CREATE TABLE public.events (
-    event_id uuid NOT NULL,
-    event_type text NOT NULL,
-    event_time timestamp with time zone NOT NULL,
-    user_id text NOT NULL,
-    session_id text NOT NULL,
-    device text,
-    country text,
-    traffic_source text,
-    page_url text,
-    search_term text,
-    product_id text,
-    product_name text,
-    brand text,
-    category text,
-    price numeric(12,2),
-    quantity integer,
-    currency text,
-    coupon text,
-    payment_type text,
-    order_id text,
-    ingested_at timestamp with time zone DEFAULT now() NOT NULL,
-    batch_id bigint DEFAULT (NULLIF(current_setting('ecompipe.batch_id'::text, true), ''::text))::bigint,
-    CONSTRAINT events_country_code CHECK (((octet_length(country) = 2) AND (translate(country, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'::text, ''::text) = ''::text))),
-    CONSTRAINT events_currency_code CHECK (((octet_length(currency) = 3) AND (translate(currency, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'::text, ''::text) = ''::text))),
-    CONSTRAINT events_device_known CHECK ((device = ANY (ARRAY['mobile'::text, 'desktop'::text, 'tablet'::text]))),
-    CONSTRAINT events_event_time_finite CHECK (isfinite(event_time)),
-    CONSTRAINT events_event_type_known CHECK ((event_type = ANY ('{view_item,page_view,view_item_list,session_start,select_item,search,add_to_cart,view_cart,remove_from_cart,add_to_wishlist,begin_checkout,add_shipping_info,add_payment_info,purchase,refund}'::text[]))),
-    CONSTRAINT events_order_required CHECK (((order_id IS NOT NULL) OR (event_type <> ALL ('{purchase,refund}'::text[])))),
-    CONSTRAINT events_price_has_currency CHECK (((price IS NULL) OR (currency IS NOT NULL))),
-    CONSTRAINT events_price_not_negative CHECK (((price >= (0)::numeric) AND (price <> 'NaN'::numeric))),
-    CONSTRAINT events_price_required CHECK (((price IS NOT NULL) OR (event_type <> ALL ('{view_item,select_item,add_to_cart,remove_from_cart,add_to_wishlist,purchase,refund}'::text[])))),
-    CONSTRAINT events_product_required CHECK (((product_id IS NOT NULL) OR (event_type <> ALL ('{view_item,select_item,add_to_cart,remove_from_cart,add_to_wishlist,purchase,refund}'::text[])))),
-    CONSTRAINT events_quantity_positive CHECK ((quantity > 0)),
-    CONSTRAINT events_quantity_required CHECK (((quantity IS NOT NULL) OR (event_type <> ALL ('{add_to_cart,remove_from_cart,purchase,refund}'::text[])))),
-    CONSTRAINT events_search_term_required CHECK (((search_term IS NOT NULL) OR (event_type <> ALL ('{search}'::text[]))))
-);
-COMMENT ON TABLE public.events IS 'E-commerce events, each exactly once per event_id; loaded by ecompipe.';
-COMMENT ON COLUMN public.events.batch_id IS 'The batch that loaded the row (ecompipe.batches); null for rows from elsewhere.';
 ALTER TABLE ONLY analytics.funnel_rollup
     ADD CONSTRAINT funnel_rollup_pkey PRIMARY KEY (day, step, has_cart, has_checkout, has_purchase);
 ALTER TABLE ONLY analytics.pending_batches
