@@ -28,6 +28,8 @@ export interface Command<Table extends SettingTable> {
   /** Positional arguments as commander writes them: `<action>`, `[file]`. */
   readonly args?: string;
   readonly summary: string;
+  /** Not shown in `--help`. Default false. */
+  readonly hidden?: boolean;
   readonly settings: Table;
   /** Command lines shown at the end of `--help`, each with what it does. */
   readonly examples: readonly (readonly [line: string, does: string])[];

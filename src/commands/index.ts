@@ -1,5 +1,6 @@
 import type { AnyCommand } from './command.js';
 import { db } from './db.js';
+import { failpoints } from './failpoints.js';
 import { generate } from './generate.js';
 import { migrate } from './migrate.js';
 import { move } from './move.js';
@@ -8,4 +9,4 @@ import { stream } from './stream.js';
 import { verify } from './verify.js';
 
 /** All commands, in the order of `--help`. */
-export const commands: readonly AnyCommand[] = [generate, move, stream, migrate, runAll, verify, db];
+export const commands: readonly AnyCommand[] = [generate, move, stream, migrate, runAll, verify, db, failpoints];

@@ -25,7 +25,7 @@ export function createProgram(version: string, commands: readonly AnyCommand[], 
   addOptions(program, globalSettings);
   program.exitOverride();
   for (const command of commands) {
-    const sub = program.command([command.name, command.args].filter(Boolean).join(' ')).description(command.summary);
+    const sub = program.command([command.name, command.args].filter(Boolean).join(' '), { hidden: command.hidden === true }).description(command.summary);
     sub.exitOverride().showHelpAfterError(`(${['ecompipe', command.name, '--help'].join(' ')} shows all flags)`);
     addOptions(sub, command.settings);
     sub.addHelpText('after', examplesText(command));

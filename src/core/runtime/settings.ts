@@ -71,7 +71,7 @@ export function flagKey(flag: string): string {
 export function unknownVariables(raw: RawSettings, known: ReadonlySet<string>): string[] {
   const names = new Set([...Object.keys(raw.environment), ...Object.keys(raw.envFile)]);
   return [...names]
-    .filter((name) => name.startsWith('ECOMPIPE_') && !name.startsWith('ECOMPIPE_TEST_') && !known.has(name))
+    .filter((name) => name.startsWith('ECOMPIPE_') && !name.startsWith('ECOMPIPE_TEST_') && name !== 'ECOMPIPE_FAILPOINT' && !known.has(name))
     .map((name) => `${name}: no such setting${suggestion(name, known)}`);
 }
 

@@ -1,7 +1,7 @@
 import type { Connection } from '../../core/db/client.js';
 import { addCounts, NO_ROWS, type BatchPart, type RowCounts } from './batch.js';
 import { CompareAndSetLost, explainLedgerError, writeLedger, type LedgerFile } from './ledger.js';
-import { beginBatch, FastPathFailed, loadFast, type CommittedBatch } from './loadBatch.js';
+import { beginBatch, commit, FastPathFailed, loadFast, type CommittedBatch } from './loadBatch.js';
 import { readRanges, type RangeSource } from './ranges.js';
 import type { LoaderContext } from './runBatch.js';
 import { isRace, loadSlow } from './slow/loadSlow.js';
@@ -41,7 +41,7 @@ async function loadInOneTransaction(connection: Connection, context: LoaderConte
   const entry = { part: whole, fileId: source.fileId, counts };
   const [totals] = await writeLedger(connection, { batchId, loadPath, startedAt, parts: [entry] });
   if (totals !== undefined) context.assertLimit(whole, totals);
-  await connection.client.query('commit');
+  await commit(connection);
   return { batchId, loadPath, parts: [entry], counts, durationMs: Date.now() - startedAt.getTime(), isDurable: true };
 }
 

@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { Connection } from '../../core/db/client.js';
 import { syncDirectory, temporaryPath } from '../../core/files/publish.js';
 import { asFileError, errnoOf, IntegrityError, withFileErrors } from '../../core/runtime/errors.js';
+import { failpoint } from '../../core/runtime/failpoint.js';
 import type { Logger } from '../../core/runtime/log.js';
 
 export const CHECKPOINT_NAME = 'stream.json';
@@ -91,7 +92,9 @@ export class CheckpointWriter {
     } finally {
       await file.close();
     }
+    failpoint('checkpoint-written');
     await rename(temporary, target);
+    failpoint('checkpoint-renamed');
     await syncDirectory(this.directory);
   }
 }

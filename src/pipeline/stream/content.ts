@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { createGunzip, gunzipSync } from 'node:zlib';
 import { UnreadableFile } from '../../core/csv/header.js';
 import { errnoOf, FileError } from '../../core/runtime/errors.js';
+import { failpoint } from '../../core/runtime/failpoint.js';
 
 /** The (decompressed) bytes of a file, read in order from some offset on. */
 export interface ContentReader {
@@ -53,6 +54,7 @@ const GZIP_CHUNK_BYTES = 2 ** 16;
 export function readSmall(path: string, limitBytes: number): Content | undefined {
   const descriptor = openSync(path, OPEN_FLAGS);
   try {
+    failpoint('file-opened');
     const stats = fstatSync(descriptor, { bigint: true });
     if (!stats.isFile()) throw new NotARegularFile(path);
     if (stats.size > limitBytes) return undefined;
@@ -94,6 +96,7 @@ function gunzipWithin(raw: Buffer, limitBytes: number): { whole: Buffer | undefi
 export async function openLarge(path: string): Promise<Content> {
   const file = await open(path, OPEN_FLAGS);
   try {
+    failpoint('file-opened');
     const before = await file.stat({ bigint: true });
     if (!before.isFile()) throw new NotARegularFile(path);
     const { sha256, size, fault } = isGzip(path) ? await hashGzip(file) : { ...(await hashPlain(file)), fault: undefined };

@@ -2,6 +2,7 @@ import { finished } from 'node:stream/promises';
 import copyFrom from 'pg-copy-streams';
 import type { Connection } from '../../core/db/client.js';
 import { CR, LF } from '../../core/csv/bytes.js';
+import { failpoint } from '../../core/runtime/failpoint.js';
 import type { Batch } from './batch.js';
 
 /** Bytes given to the socket at once: large enough to be cheap, small enough that the server starts at once. */
@@ -26,6 +27,7 @@ export async function copyBytes({ client }: Connection, sql: string, pieces: rea
   for (const piece of pieces) {
     for (let at = 0; at < piece.length && !refused.signal.aborted; at += CHUNK_BYTES) {
       if (!copy.write(piece.subarray(at, at + CHUNK_BYTES))) await drained(copy, done);
+      failpoint('copying');
     }
     if (piece.length > 0 && piece.at(-1) !== LF && !refused.signal.aborted) copy.write(lineEnd);
   }

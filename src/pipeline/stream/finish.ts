@@ -3,6 +3,7 @@ import { mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { moveIntoDirectory, temporaryPath } from '../../core/files/publish.js';
 import { errnoOf, withFileErrors } from '../../core/runtime/errors.js';
+import { failpoint } from '../../core/runtime/failpoint.js';
 import { signatureOf } from './content.js';
 import type { StreamSettings } from './events.js';
 
@@ -28,6 +29,12 @@ export class Finisher {
 
   /** Archives, deletes or keeps a loaded file. @throws FileError when it can't be moved: it is tried again later. */
   async loaded(file: ReadFile): Promise<void> {
+    failpoint('before-archive');
+    await this.putAway(file);
+    failpoint('after-archive');
+  }
+
+  private async putAway(file: ReadFile): Promise<void> {
     const source = path.join(this.settings.inputDir, file.name);
     switch (this.settings.afterLoad) {
       case 'keep':

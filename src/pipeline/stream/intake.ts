@@ -3,6 +3,7 @@ import { DirectoryWatch } from '../../core/files/directoryWatch.js';
 import { Failures } from '../../core/files/failures.js';
 import { Breather } from '../../core/runtime/breather.js';
 import { asFileError, EcompipeError } from '../../core/runtime/errors.js';
+import { failpoint } from '../../core/runtime/failpoint.js';
 import type { StageContext } from '../../core/runtime/stage.js';
 import { Bell } from '../../core/runtime/wait.js';
 import { parseHeader, UnreadableFile, type Header } from '../../core/csv/header.js';
@@ -131,6 +132,7 @@ export class Intake {
 
   private addToGroup(name: string, content: Content, bytes: Buffer): void {
     const file = { name, signature: content.signature };
+    failpoint('file-hashed');
     try {
       if (content.fault !== undefined) throw content.fault;
       const { part, columns } = wholePart(file, content, bytes);
@@ -179,6 +181,7 @@ export class Intake {
   private async loadLarge(name: string): Promise<void> {
     if (this.halt.signal.aborted) return;
     const content = await openLarge(path.join(this.settings.inputDir, name));
+    failpoint('file-hashed');
     const file = { name, signature: content.signature };
     try {
       if (content.fault !== undefined) throw content.fault;

@@ -1,5 +1,6 @@
 import type { Connection } from '../../core/db/client.js';
 import { classifyError } from '../../core/db/sqlState.js';
+import { failpoint } from '../../core/runtime/failpoint.js';
 import { addCounts, NO_ROWS, type Batch, type BatchPart, type RowCounts } from './batch.js';
 import { copyFast } from './copyFast.js';
 import { CompareAndSetLost, explainLedgerError, readLedger, registerFiles, writeLedger, type CommittedPart, type FileTotals, type LedgerFile } from './ledger.js';
@@ -66,6 +67,7 @@ async function loadInTransaction(connection: Connection, batch: Batch, context: 
   try {
     const batchId = await beginBatch(connection, { ...context, isDurable: batch.isDurable });
     context.attempting(batchId);
+    failpoint('batch-begun');
     const { parts, fileIds, known } = await resolveFiles(connection, batch);
     if (parts.length === 0) {
       await connection.client.query('rollback');
@@ -73,6 +75,7 @@ async function loadInTransaction(connection: Connection, batch: Batch, context: 
     }
     const remaining = { ...batch, parts };
     const counts = loadPath === 'fast' ? await loadFast(connection, remaining) : await loadSlow(connection, remaining, fileIds, batchId, context.rules);
+    failpoint('copied');
     await context.turn();
     const entries = parts.map((part, index) => ({ part, fileId: fileIds[index] ?? 0, counts: counts[index] ?? NO_ROWS }));
     const totals = await writeLedger(connection, { batchId, loadPath, startedAt, parts: entries });
@@ -80,12 +83,23 @@ async function loadInTransaction(connection: Connection, batch: Batch, context: 
       const entry = entries.find(({ fileId }) => total.rejected > 0 && fileId === total.fileId);
       if (entry !== undefined) context.assertLimit(entry.part, total);
     }
-    await connection.client.query('commit');
+    await commit(connection);
     return { committed: { batchId, loadPath, parts: entries, counts: counts.reduce(addCounts, NO_ROWS), durationMs: Date.now() - startedAt.getTime(), isDurable: batch.isDurable }, known };
   } catch (error) {
     await connection.client.query('rollback').catch(() => undefined);
     throw explainLedgerError(error);
   }
+}
+
+/** Commits a batch. Whatever it throws, the outcome may be unknown: the server may have committed, and only its reply be lost. */
+export async function commit({ client }: Connection): Promise<void> {
+  failpoint('ledger-written');
+  const reply = client.query('commit');
+  failpoint('commit-sent');
+  const { command } = await reply;
+  // A transaction that failed before is rolled back by COMMIT without an error.
+  if (command !== 'COMMIT') throw new Error(`the server answered COMMIT with ${command}`);
+  failpoint('committed');
 }
 
 /** How a batch's transaction begins. */
