@@ -1,0 +1,52 @@
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+
+/** What a proxy does with a chunk on its way: passes it on, cuts both connections before it, or after it. */
+export type Verdict = 'pass' | 'cut-before' | 'cut-after';
+
+/** Sees each chunk that passes; `fromClient` bytes are requests, the others replies. Counts are per proxy, over all connections. */
+export type Judge = (chunk: Buffer, fromClient: boolean) => Verdict;
+
+export interface Proxy {
+  readonly port: number;
+  readonly close: () => Promise<void>;
+  /** Cuts all connections that are open. */
+  readonly cutAll: () => void;
+}
+
+/** A TCP proxy on loopback that can break connections at any byte. */
+export async function startProxy(targetPort: number, judge: Judge): Promise<Proxy> {
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    const upstream = connect(targetPort, '127.0.0.1');
+    const cut = (): void => {
+      client.resetAndDestroy();
+      upstream.destroy();
+    };
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on('error', cut).on('close', () => {
+        sockets.delete(socket);
+        cut();
+      });
+    }
+    const forward = (from: Socket, to: Socket, fromClient: boolean): void => {
+      from.on('data', (chunk: Buffer) => {
+        const verdict = judge(chunk, fromClient);
+        if (verdict === 'cut-before') return cut();
+        if (verdict === 'pass') return void to.write(chunk);
+        to.end(chunk, () => client.resetAndDestroy());
+      });
+    };
+    forward(client, upstream, true);
+    forward(upstream, client, false);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const cutAll = (): void => {
+    for (const socket of sockets) socket.resetAndDestroy();
+  };
+  const close = async (): Promise<void> => {
+    cutAll();
+    await new Promise((resolve) => server.close(resolve));
+  };
+  return { port: (server.address() as AddressInfo).port, close, cutAll };
+}
