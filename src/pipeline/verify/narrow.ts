@@ -1,7 +1,7 @@
+import { InterruptedError } from '../../core/runtime/errors.js';
 import type { Connection } from '../../core/db/client.js';
 import { explainIfFinal } from '../../core/db/errors.js';
 import type { Deviation } from './components.js';
-import { InterruptedError } from './errors.js';
 import type { VerifyEvent, VerifySettings } from './events.js';
 import type { UnknownFile } from './files.js';
 import type { Findings } from './findings.js';
@@ -77,7 +77,7 @@ async function readAgain({ connection, settings, stop, emit }: Context, files: r
   const jobs = [...unknown.map((file) => ({ ...file, component: undefined })), ...files];
   let [rows, done] = [0, 0];
   for (const job of jobs) {
-    if (stop.aborted) throw new InterruptedError();
+    if (stop.aborted) throw new InterruptedError({ what: 'verify was interrupted', done: 'nothing is proved either way' });
     rows += job.rows;
     const why = rows > MOST_ROWS ? 'too many rows' : await readOne(connection, settings, job);
     if (why !== undefined && job.component !== undefined) unread.set(job.component, why);

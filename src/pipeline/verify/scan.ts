@@ -1,7 +1,7 @@
+import { InterruptedError } from '../../core/runtime/errors.js';
 import { openConnection, type Connection } from '../../core/db/client.js';
 import type { Database } from '../../core/db/target.js';
 import { contentSql, fingerprintSql, idTailSql } from '../../core/manifest/checksum.js';
-import { InterruptedError } from './errors.js';
 import type { VerifyEvent } from './events.js';
 
 /** 128 MiB of the table, about half a million rows: a step of progress, and the memory that one answer may take. */
@@ -48,7 +48,7 @@ export async function scanEvents(connection: Connection, database: Database, sna
     const reader = await openReader(database, snapshot);
     try {
       while (next < chunks && !failed.signal.aborted) {
-        if (stop.aborted) throw new InterruptedError();
+        if (stop.aborted) throw new InterruptedError({ what: 'verify was interrupted', done: 'nothing is proved either way' });
         const sums = await sumChunk(reader, next++);
         writing = writing.then(() => store(connection, sums));
         await writing;
