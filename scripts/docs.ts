@@ -4,12 +4,15 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { commands } from '../src/commands/index.js';
 import { databaseSettings, globalSettings } from '../src/commands/settings.js';
+import { DIRT_KINDS } from '../src/pipeline/generate/dirt/kinds.js';
+import { PROFILES } from '../src/pipeline/generate/profile.js';
 import type { Setting, SettingTable } from '../src/core/runtime/settings.js';
 
 const check = process.argv.includes('--check');
 const stale: string[] = [];
 
-publish('README.md', readFileSync('README.md', 'utf8').replace(/(<!-- help -->\n)[\s\S]*?(<!-- \/help -->)/, (_, start: string, end: string) => `${start}${helpTexts()}\n${end}`));
+publish('README.md', filledIn('README.md', 'help', helpTexts()));
+publish('docs/user_guide.md', filledIn('docs/user_guide.md', 'tables', guideTables()));
 publish('.env.example', environmentExample());
 
 if (stale.length > 0) {
@@ -30,6 +33,19 @@ function readIfThere(file: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The text of `file` with `content` between `<!-- mark -->` and `<!-- /mark -->`. */
+function filledIn(file: string, mark: string, content: string): string {
+  const [before, , after] = readFileSync(file, 'utf8').split(new RegExp(`(?<=<!-- ${mark} -->\\n)([\\s\\S]*?)(?=<!-- /${mark} -->)`));
+  if (before === undefined || after === undefined) throw new Error(`${file} has no place for ${mark}`);
+  return `${before}${content}\n${after}`;
+}
+
+function guideTables(): string {
+  const profiles = Object.values(PROFILES).map(({ name, summary }) => `| \`${name}\` | ${summary} |`);
+  const kinds = Object.entries(DIRT_KINDS).map(([name, { unit, rate, outcome, what }]) => `| \`${name}\` | ${unit} | ${Number((rate * 100).toPrecision(3))} % | ${outcome} | ${what} |`);
+  return ['', '| profile | is |', '|---|---|', ...profiles, '', '| fault | falls on a | under `dirty` | becomes | is |', '|---|---|---|---|---|', ...kinds, ''].join('\n');
 }
 
 function helpTexts(): string {

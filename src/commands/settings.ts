@@ -3,6 +3,7 @@ import * as parse from '../core/runtime/parsers.js';
 import type { Setting, SettingTable } from '../core/runtime/settings.js';
 import { parseDirt } from '../pipeline/generate/dirt/kinds.js';
 import { parseProfile, parseStart } from '../pipeline/generate/parsers.js';
+import { PROFILES } from '../pipeline/generate/profile.js';
 
 /** Gives the entries of a table their precise types without repeating them. */
 function setting<T>(definition: Setting<T>): Setting<T> {
@@ -56,7 +57,7 @@ export const generateSettings = {
   start: setting<string | undefined>({ flag: '--start', placeholder: '<time>', env: 'ECOMPIPE_START', default: undefined, defaultText: 'now; with --interval 0 four weeks ago', parse: parse.optional(checked(parseStart)), help: 'time of the first event, such as 2026-11-22T13:00:00Z' }),
   users: setting<number | undefined>({ flag: '--users', placeholder: '<n>', env: 'ECOMPIPE_USERS', default: undefined, defaultText: 'as many as the events need', parse: whole, help: 'how many different users there are' }),
   products: setting<number | undefined>({ flag: '--products', placeholder: '<n>', env: 'ECOMPIPE_PRODUCTS', default: undefined, defaultText: '10000', parse: whole, help: 'items in the catalogue' }),
-  profile: setting<string | undefined>({ flag: '--profile', placeholder: '<name>', env: 'ECOMPIPE_PROFILE', default: undefined, defaultText: 'default', parse: parse.optional(checked(parseProfile)), help: 'kind of shop: default, rees46, cosmetics or blackfriday' }),
+  profile: setting<string | undefined>({ flag: '--profile', placeholder: '<name>', env: 'ECOMPIPE_PROFILE', default: undefined, defaultText: 'default', parse: parse.optional(checked(parseProfile)), help: `kind of shop: ${Object.keys(PROFILES).join(', ')}` }),
   dirt: setting<string | undefined>({ flag: '--dirt', placeholder: '<kinds>', env: 'ECOMPIPE_DIRT', default: undefined, defaultText: 'clean', parse: parse.optional(checked(parseDirt)), help: 'clean, dirty, or faults by kind=rate,…' }),
   manifestDir: setting<string | undefined>({ flag: '--manifest', placeholder: '<dir>', env: 'MANIFEST_PATH', default: undefined, defaultText: '.manifest in the output directory', parse: parse.optional(parse.directory), help: 'where to write what the database must contain afterwards' }),
 } satisfies SettingTable;

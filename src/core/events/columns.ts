@@ -1,6 +1,6 @@
 /**
- * The columns of the CSV contract (DESIGN §3), in the order our generator writes them. A new column is one migration
- * plus one line here; its rules are the constraints of `public.events` and stand nowhere else.
+ * The columns of the CSV contract (DESIGN §3), in the order our generator writes them. A column's rules are the
+ * constraints of `public.events` and stand nowhere else. How to add one: docs/user_guide.md.
  */
 export const EVENT_COLUMNS = [
   'event_id',

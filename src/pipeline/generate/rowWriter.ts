@@ -21,6 +21,22 @@ const ORDER_PREFIX = 0x6f;
 /** No row of ours is longer, so that one check per row keeps the buffer safe. */
 export const LONGEST_ROW = 4096;
 
+/** A column whose value all rows of a session share. */
+interface SessionColumn {
+  readonly column: Parameters<typeof textContent>[0];
+  /** Every value it can have. */
+  readonly texts: readonly string[];
+  /** Which of them a visit has. */
+  readonly of: (visit: Visit) => number;
+}
+
+/** Behind `session_id`, in the order of EVENT_COLUMNS. */
+const SESSION_COLUMNS: readonly SessionColumn[] = [
+  { column: 'device', texts: DEVICES, of: ({ device }) => device },
+  { column: 'country', texts: COUNTRIES.map(({ code }) => code), of: ({ country }) => country },
+  { column: 'traffic_source', texts: TRAFFIC_SOURCES, of: ({ source }) => source },
+];
+
 /** What the row written last means to the manifest. */
 export interface RowFacts {
   readonly type: number;
@@ -45,9 +61,11 @@ export class RowWriter implements RowFacts {
   private readonly publicIds: PublicIds;
   private readonly times = new IsoTimeWriter();
   private readonly typeNames = new ByteTable(EVENT_TYPE_NAMES.map((name) => `,${name},`));
-  private readonly devices = new ByteTable(DEVICES.map((device) => `,${device},`));
-  private readonly countries = new ByteTable(COUNTRIES.map(({ code }) => `${code},`));
-  private readonly sources = new ByteTable(TRAFFIC_SOURCES.map((source) => `${source},`));
+  private readonly sessionColumns = SESSION_COLUMNS.map(({ column, texts, of }) => ({
+    of,
+    table: new ByteTable(texts.map((text) => `${csvField(text)},`)),
+    contents: texts.map((text) => textContent(column, text)),
+  }));
   private readonly coupons = new ByteTable(COUPONS);
   private readonly payments = new ByteTable(PAYMENT_TYPES);
   private readonly urls: ByteTable;
@@ -105,7 +123,7 @@ export class RowWriter implements RowFacts {
 
   /** `,product_id,product_name,brand,category,price,quantity,currency` */
   private writeItem(target: Uint8Array, position: number, visit: Visit, step: number, item: number): number {
-    const discount = this.type >= TYPE.purchase && visit.coupon >= 0 ? (COUPON_PERCENT[visit.coupon] as number) : 0;
+    const discount = isOrder(this.type) && visit.coupon >= 0 ? (COUPON_PERCENT[visit.coupon] as number) : 0;
     const price = Math.floor(((this.prices[item] as number) * (100 - discount)) / 100);
     const quantity = visit.quantities[step] as number;
     let at = this.items.copy(item, target, position);
@@ -123,11 +141,11 @@ export class RowWriter implements RowFacts {
 
   /** `,coupon,payment_type,order_id` */
   private writeOrder(target: Uint8Array, position: number, visit: Visit, type: number): number {
-    if (type < TYPE.add_payment_info) return commas(target, position, 3);
-    const isOrder = type !== TYPE.add_payment_info;
+    const hasOrder = isOrder(type);
+    if (!hasOrder && type !== TYPE.add_payment_info) return commas(target, position, 3);
     let at = position;
     target[at++] = COMMA;
-    if (isOrder && visit.coupon >= 0) {
+    if (hasOrder && visit.coupon >= 0) {
       at = this.coupons.copy(visit.coupon, target, at);
       this.content = (this.content + (this.contents.coupons[visit.coupon] as number)) | 0;
     }
@@ -135,7 +153,7 @@ export class RowWriter implements RowFacts {
     at = this.payments.copy(visit.payment, target, at);
     this.content = (this.content + (this.contents.payments[visit.payment] as number)) | 0;
     target[at++] = COMMA;
-    if (!isOrder) return at;
+    if (!hasOrder) return at;
     this.content = (this.content + this.contents.orderId) | 0;
     return this.publicIds.writeSession(target, at, ORDER_PREFIX, visit.orderNumber);
   }
@@ -147,17 +165,19 @@ export class RowWriter implements RowFacts {
     let at = this.publicIds.writeUser(columns, 1, visit.user);
     columns[at++] = COMMA;
     at = this.publicIds.writeSession(columns, at, SESSION_PREFIX, visit.number);
-    at = this.devices.copy(visit.device, columns, at);
-    at = this.countries.copy(visit.country, columns, at);
-    visit.columnsLength = this.sources.copy(visit.source, columns, at);
-    visit.columnsContent =
-      (octetsContent('user_id', USER_ID_OCTETS) +
-        octetsContent('session_id', SESSION_ID_OCTETS) +
-        textContent('device', DEVICES[visit.device]) +
-        textContent('country', COUNTRIES[visit.country]?.code) +
-        textContent('traffic_source', TRAFFIC_SOURCES[visit.source])) |
-      0;
+    columns[at++] = COMMA;
+    let content = octetsContent('user_id', USER_ID_OCTETS) + octetsContent('session_id', SESSION_ID_OCTETS);
+    for (const { of, table, contents } of this.sessionColumns) {
+      at = table.copy(of(visit), columns, at);
+      content += contents[of(visit)] as number;
+    }
+    visit.columnsLength = at;
+    visit.columnsContent = content | 0;
   }
+}
+
+function isOrder(type: number): boolean {
+  return type === TYPE.purchase || type === TYPE.refund;
 }
 
 function commas(target: Uint8Array, position: number, count: number): number {

@@ -38,7 +38,7 @@ export interface GenerateSettings {
   readonly products?: number | undefined;
   /** `clean` (default), `dirty`, or `kind=rate,…`. */
   readonly dirt?: string | undefined;
-  /** `default`, `rees46`, `cosmetics` or `blackfriday`. */
+  /** A name of PROFILES. Default `default`. */
   readonly profile?: string | undefined;
 }
 
