@@ -18,7 +18,7 @@ export interface BenchDatabase {
   readonly query: <Row extends pg.QueryResultRow>(sql: string, values?: readonly unknown[]) => Promise<Row[]>;
   /** Opens a connection of its own, which the caller ends. */
   readonly connect: () => Promise<pg.Client>;
-  /** Empties table and ledger and writes out what is dirty, so that no run pays for the one before. */
+  /** Makes the database anew and writes out what is dirty, so that no run pays for the one before. */
   readonly reset: () => Promise<void>;
 }
 
@@ -26,14 +26,18 @@ const DATABASE = 'ecompipe_bench';
 
 /**
  * Runs `action` with an empty database `ecompipe_bench` on the server at `url`, or on an embedded server in `cacheDir`,
- * with exactly the settings that every user of the embedded server gets (durable). Drops the database and stops the server afterwards, whatever happens.
+ * with exactly the settings that every user of the embedded server gets (durable). Drops the database and stops the
+ * server afterwards, whatever happens.
  */
 export async function withBenchDatabase<T>(url: string | undefined, cacheDir: string, stop: AbortSignal, action: (database: BenchDatabase) => Promise<T>): Promise<T> {
-  if (url !== undefined) return await onServer(connectionOf(url), undefined, action);
+  if (url !== undefined) return await inDatabase(connectionOf(url), DATABASE, undefined, action);
   const embeddedDir = path.join(cacheDir, 'server');
   const lease = await attachEmbeddedServer({ directory: embeddedDir, log: silentLogger, signal: stop });
   try {
-    return await onServer({ ...lease.connection, sslMode: 'disable' }, embeddedDir, action);
+    const server: ConnectionSettings = { ...lease.connection, database: 'postgres', sslMode: 'disable' };
+    // The one that commands use by themselves may have the schema of an earlier version; they make it anew.
+    await execute(server, `drop database if exists ${lease.connection.database} with (force)`);
+    return await inDatabase(server, DATABASE, embeddedDir, action);
   } finally {
     await lease.release();
   }
@@ -44,54 +48,76 @@ export async function withOtherDatabase<T>(beside: BenchDatabase, suffix: string
   return await inDatabase(beside.settings, `${DATABASE}_${suffix}`, beside.embeddedDir, action);
 }
 
-async function onServer<T>(server: ConnectionSettings, embeddedDir: string | undefined, action: (database: BenchDatabase) => Promise<T>): Promise<T> {
-  return await inDatabase(server, DATABASE, embeddedDir, action);
-}
-
 async function inDatabase<T>(server: ConnectionSettings, name: string, embeddedDir: string | undefined, action: (database: BenchDatabase) => Promise<T>): Promise<T> {
-  await execute(server, `drop database if exists ${name} with (force)`);
-  await execute(server, `create database ${name}`);
-  const settings = { ...server, database: name };
-  const database = await openDatabase(settings, embeddedDir);
+  const template = { ...server, database: `${name}_empty` };
+  const database = new Database({ ...server, database: name }, server, template.database, embeddedDir);
   try {
-    await runEcompipe(['migrate'], database);
+    await recreate(server, template.database, 'template0');
+    await runEcompipe(['migrate'], { env: { DATABASE_URL: urlOf(template) } });
+    await database.reset();
     return await action(database);
   } finally {
     await database.close();
-    await execute(server, `drop database if exists ${name} with (force)`);
+    for (const each of [name, template.database]) await execute(server, `drop database if exists ${each} with (force)`);
   }
 }
 
-async function openDatabase(settings: ConnectionSettings, embeddedDir: string | undefined): Promise<BenchDatabase & { close: () => Promise<void> }> {
-  const connect = async (): Promise<pg.Client> => {
-    const client = new pg.Client({ ...clientConfig(settings, settings.sslMode.startsWith('verify') || settings.sslMode === 'require'), application_name: 'ecompipe bench' });
-    await client.connect();
-    return client;
-  };
-  const client = await connect();
-  const query = async <Row extends pg.QueryResultRow>(sql: string, values: readonly unknown[] = []): Promise<Row[]> => (await client.query<Row>(sql, [...values])).rows;
-  const [version] = await query<{ server_version: string }>('show server_version');
-  return {
-    settings,
-    env: { DATABASE_URL: urlOf(settings) },
-    libpqEnv: { PGHOST: settings.host, PGPORT: String(settings.port), PGDATABASE: settings.database, PGUSER: settings.user, PGPASSWORD: settings.password, PGSSLMODE: settings.sslMode },
-    embeddedDir,
-    serverVersion: version?.server_version.split(' ')[0] ?? '',
-    query,
-    connect,
-    reset: async () => {
-      // The ledger is whatever knows files or batches; the reference data beside it stays.
-      const tables = await query<{ name: string }>(`select distinct format('%I.%I', table_schema, table_name) as name from information_schema.columns where table_schema = 'ecompipe' and column_name in ('batch_id', 'file_id')`);
-      await query(`truncate ${['public.events', ...tables.map(({ name }) => name)].join(', ')}`);
-      await query('checkpoint');
-    },
-    close: async () => client.end(),
-  };
+/** What the schema consists of changes with the project; a copy of an empty one is empty whatever it is. */
+class Database implements BenchDatabase {
+  serverVersion = '';
+  readonly env: NodeJS.ProcessEnv;
+  readonly libpqEnv: NodeJS.ProcessEnv;
+  private client: pg.Client | undefined;
+
+  constructor(
+    readonly settings: ConnectionSettings,
+    private readonly server: ConnectionSettings,
+    private readonly template: string,
+    readonly embeddedDir: string | undefined,
+  ) {
+    this.env = { DATABASE_URL: urlOf(settings) };
+    this.libpqEnv = { PGHOST: settings.host, PGPORT: String(settings.port), PGDATABASE: settings.database, PGUSER: settings.user, PGPASSWORD: settings.password, PGSSLMODE: settings.sslMode };
+  }
+
+  async query<Row extends pg.QueryResultRow>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
+    this.client ??= await this.connect();
+    return (await this.client.query<Row>(sql, [...values])).rows;
+  }
+
+  async connect(): Promise<pg.Client> {
+    return await connect(this.settings);
+  }
+
+  async reset(): Promise<void> {
+    await this.close();
+    await recreate(this.server, this.settings.database, this.template);
+    await this.query('checkpoint');
+    const [version] = await this.query<{ server_version: string }>('show server_version');
+    this.serverVersion = version?.server_version.split(' ')[0] ?? '';
+  }
+
+  async close(): Promise<void> {
+    const { client } = this;
+    this.client = undefined;
+    await client?.end();
+  }
+}
+
+async function recreate(server: ConnectionSettings, name: string, template: string): Promise<void> {
+  await execute(server, `drop database if exists ${name} with (force)`);
+  await execute(server, `create database ${name} template ${template}`);
+}
+
+async function connect(settings: ConnectionSettings): Promise<pg.Client> {
+  const tls = settings.sslMode === 'require' || settings.sslMode.startsWith('verify');
+  // Named like our own sessions, so that the embedded server does not stay up for it.
+  const client = new pg.Client({ ...clientConfig(settings, tls), application_name: 'ecompipe bench' });
+  await client.connect();
+  return client;
 }
 
 async function execute(settings: ConnectionSettings, sql: string): Promise<void> {
-  const client = new pg.Client({ ...clientConfig(settings, settings.sslMode.startsWith('verify') || settings.sslMode === 'require'), application_name: 'ecompipe bench' });
-  await client.connect();
+  const client = await connect(settings);
   try {
     await client.query(sql);
   } finally {

@@ -39,7 +39,7 @@ async function answer(bench: Bench, data: Dataset, raw: (files: readonly string[
   const results = await measureRounds(bench, contenders);
   return {
     settings: [
-      `${data.rows.toLocaleString('en')} rows of ${Math.round(data.bytes / data.rows)} bytes in ${data.files.length.toLocaleString('en')} ${data.files.length === 1 ? 'file' : 'files'}, into \`events\` with its key, constraints and indexes; tables truncated and CHECKPOINT before every run; ${how}.`,
+      `${data.rows.toLocaleString('en')} rows of ${Math.round(data.bytes / data.rows)} bytes in ${data.files.length.toLocaleString('en')} ${data.files.length === 1 ? 'file' : 'files'}, into \`events\` with its key, constraints and indexes; a new database and CHECKPOINT before every run; ${how}.`,
       `Whole process: from before its start to its exit. Loading: from its first look at the directory to its last commit; the raw connections are measured so too, without process start and connecting. ${psqlVersion ?? 'psql is not installed'}.`,
     ],
     header: ['way', 'median', 'all runs', 'ours is'],
