@@ -34,7 +34,7 @@ function shell(directory: string, command: readonly string[], database: TestData
   writeFileSync(path.join(bin, 'ecompipe'), `#!/bin/sh\nexec ${command.map((word) => `'${word}'`).join(' ')} "$@"\n`);
   chmodSync(path.join(bin, 'ecompipe'), 0o755);
   const env = { PATH: `${bin}:${process.env['PATH'] ?? ''}`, ...database.env };
-  return (script) => end('bash', ['-euo', 'pipefail', '-c', script], { cwd: directory, env });
+  return (script) => end('bash', ['--norc', '-euo', 'pipefail', '-c', script], { cwd: directory, env });
 }
 
 async function emptyDatabase(t: TestContext): Promise<TestDatabase> {

@@ -112,8 +112,8 @@ test('a duplicate that was loaded before its first delivery changes nothing', as
 
 test('the columns of the table that come from files are all compared', async (t) => {
   const pipeline = await createPipeline(t);
-  const columns = await pipeline.database.query<{ name: string }>("select column_name as name from information_schema.columns where table_schema = 'public' and table_name = 'events' and column_name not in ('ingested_at', 'batch_id') order by ordinal_position");
-  assert.deepEqual(columns.map(({ name }) => name), [...EVENT_COLUMNS]);
+  const columns = await pipeline.database.query<{ name: string }>("select column_name as name from information_schema.columns where table_schema = 'public' and table_name = 'events' and column_name not in ('ingested_at', 'batch_id')");
+  assert.deepEqual(columns.map(({ name }) => name).sort(), [...EVENT_COLUMNS].sort());
 });
 
 function addDuplicate(manifest: string, name: string, file: string, eventId: string, fileLine: number): void {
