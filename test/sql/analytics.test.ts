@@ -3,6 +3,7 @@ import test from 'node:test';
 import { refreshAnalytics } from '../../src/core/db/analytics.js';
 import { withConnection } from '../../src/core/db/target.js';
 import { createPipeline, type Pipeline } from '../pipeline/verify/pipeline.js';
+import { until } from '../helpers/until.js';
 import { NAIVE, VIEWS } from './naiveFigures.js';
 
 const refresh = ({ target }: Pipeline): Promise<number> => target((database) => withConnection(database, 'cannot refresh', (connection) => refreshAnalytics(connection)));
@@ -86,6 +87,25 @@ test('a batch that commits after later ones is added too', async (t) => {
   await slow.query('commit');
   await assertExact(pipeline);
   assert.equal(await refresh(pipeline), 1);
+  await assertExact(pipeline);
+});
+
+test('a refresh waits for another one that works on the same session, though on another batch', async (t) => {
+  const pipeline = await createPipeline(t);
+  const { database } = pipeline;
+  const load = (id: number, rows: number, type: string): string => `
+    insert into ecompipe.batches (batch_id, engine, load_path, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, started_at) values (${id}, 'native', 'fast', ${rows}, ${rows}, 0, 0, 1, now());
+    insert into events (event_id, event_type, event_time, user_id, session_id, product_id, price, currency, batch_id) values (gen_random_uuid(), '${type}', now(), 'u', 's', 'p', 1, 'EUR', ${id})`;
+  const [late, first] = [await database.connect(), await database.connect()];
+  // So many rows that a refresh takes this batch alone.
+  await late.query(`begin; ${load(1, 500_000, 'view_item')}`);
+  await database.query(load(2, 1, 'page_view'));
+  await first.query('begin; select analytics.refresh()');
+  await late.query('commit');
+  const second = refresh(pipeline);
+  await until('the second refresh waits', async () => (await database.query("select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")).length === 1);
+  await first.query('commit');
+  await second;
   await assertExact(pipeline);
 });
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { appendFileSync, copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 import { EVENT_COLUMNS } from '../../../src/core/events/columns.js';
 import { describeVerify, type VerifyEvent } from '../../../src/pipeline/verify/index.js';
+import { until } from '../../helpers/until.js';
 import { createPipeline, type Pipeline } from './pipeline.js';
 
 const csvFiles = (directory: string): string[] => readdirSync(directory).filter((name) => name.endsWith('.csv')).sort();
@@ -83,6 +84,23 @@ test('what is not loaded yet is pending: a fault, unless it is allowed', async (
   assert.deepEqual([result.ok, result.pendingFiles, result.pendingRows, result.findings], [false, 8, 4000, []]);
   assert.match(describeVerify(result), /not all is loaded yet: 8 files with 4000 rows are pending/);
   assert.equal((await pipeline.verify({ allowPending: true })).ok, true);
+});
+
+test('a check while files are generated, moved and loaded raises no alarm', async (t) => {
+  const pipeline = await createPipeline(t);
+  let isRunning = true;
+  const working = (async () => {
+    for (const seed of [1, 2, 3]) await pipeline.run({ seed, events: 3000, batchSize: 30, dirt: 'dirty' });
+  })().finally(() => (isRunning = false));
+  await until('there is a manifest', () => existsSync(pipeline.manifests) && readdirSync(pipeline.manifests).length > 0);
+  let checks = 0;
+  for (; isRunning; checks++) {
+    const result = await pipeline.verify({ allowPending: true });
+    assert.deepEqual(result.findings, []);
+  }
+  await working;
+  assert.ok(checks > 1);
+  assert.deepEqual([(await pipeline.verify()).ok, (await pipeline.verify()).runs], [true, 3]);
 });
 
 test('a duplicate that was loaded before its first delivery changes nothing', async (t) => {
