@@ -21,10 +21,6 @@ export class Findings {
     if (this.examples.length < MOST_EXAMPLES) this.examples.push(finding);
   }
 
-  isNamed(kind: FindingKind, eventId: string): boolean {
-    return this.named.has(`${kind} ${eventId}`);
-  }
-
   get total(): number {
     return Object.values(this.counts).reduce((sum, count) => sum + count, 0);
   }

@@ -44,13 +44,13 @@ export async function narrowDown(context: Context, deviations: readonly Deviatio
   const complete = new Set(deviations.map(({ component }) => component).filter((component) => !unread.has(component)));
   await client.query('insert into narrowed select unnest ($1::bigint[])', [[...complete]]);
   await client.query('create index on file_row (event_id); analyze file_row');
-  const before = findings.total;
-  await compareRows(connection, findings);
+  const isExplained = await compareRows(connection, findings);
   for (const deviation of deviations) {
-    const [file] = files.filter(({ component }) => component === deviation.component);
-    if (unread.has(deviation.component)) reportBySums(findings, deviation, file?.name, unread.get(deviation.component) ?? '');
+    const file = files.find(({ component }) => component === deviation.component)?.name;
+    const why = unread.get(deviation.component);
+    if (why !== undefined) reportBySums(findings, deviation, file, why);
+    else if (!isExplained && unknown.length === 0) reportUnexplained(findings, deviation, file);
   }
-  if (complete.size > 0 && findings.total === before && unread.size === 0) reportUnexplained(findings, deviations, files);
   for (const file of files) {
     const why = unread.get(file.component);
     if (why !== undefined && !deviations.some(({ component }) => component === file.component)) findings.add({ kind: 'unproven', file: file.name, detail: `shares a batch with files that the manifests do not know, and can't be compared row by row: ${why}` }, file.rows);
@@ -102,8 +102,8 @@ async function readOne(connection: Connection, settings: VerifySettings, job: Ou
   }
 }
 
-function reportBySums(findings: Findings, { expectedRows, observedRows }: Deviation, file = '', why: string): void {
-  const place = file === '' ? {} : { file };
+function reportBySums(findings: Findings, { expectedRows, observedRows }: Deviation, file: string | undefined, why: string): void {
+  const place = file === undefined ? {} : { file };
   const detail = `${observedRows} rows in the table where ${expectedRows} must be; the rows can't be named: ${why}`;
   const difference = observedRows - expectedRows;
   if (difference < 0) findings.add({ kind: 'lost', ...place, detail }, -difference);
@@ -112,10 +112,7 @@ function reportBySums(findings: Findings, { expectedRows, observedRows }: Deviat
 }
 
 /** Each row is as its file has it, and still the sums differ: it is the books that are wrong, the ledger's or the manifest's. */
-function reportUnexplained(findings: Findings, deviations: readonly Deviation[], files: readonly OurFile[]): void {
-  for (const { component, expectedRows, observedRows } of deviations) {
-    const file = files.find((candidate) => candidate.component === component)?.name;
-    findings.add({ kind: 'miscounted', ...(file === undefined ? {} : { file }), detail: `the table has its rows, but manifest and ledger do not add up (${expectedRows} rows against ${observedRows}): one of the two was altered, or duplicates are not in ecompipe.duplicate_rows` });
-  }
+function reportUnexplained(findings: Findings, { expectedRows, observedRows }: Deviation, file: string | undefined): void {
+  const detail = `the table has its rows, but manifest and ledger do not add up (${expectedRows} rows against ${observedRows}): one of the two was altered, or duplicates are not in ecompipe.duplicate_rows`;
+  findings.add({ kind: 'miscounted', ...(file === undefined ? {} : { file }), detail });
 }
-

@@ -15,11 +15,14 @@ interface Row {
   readonly total: number;
 }
 
-/** Compares `file_row` with the table, row by row and column by column. */
-export async function compareRows(connection: Connection, findings: Findings): Promise<void> {
-  report(findings, 'lost', await lostRows(connection));
-  report(findings, 'corrupted', await corruptedRows(connection));
-  await reportSurplus(connection, findings);
+/** Compares `file_row` with the table, row by row and column by column. @returns whether any row is off. */
+export async function compareRows(connection: Connection, findings: Findings): Promise<boolean> {
+  const lost = await lostRows(connection);
+  const corrupted = await corruptedRows(connection);
+  report(findings, 'lost', lost);
+  report(findings, 'corrupted', corrupted);
+  const surplus = await reportSurplus(connection, findings);
+  return lost.length + corrupted.length + surplus > 0;
 }
 
 async function lostRows({ client }: Connection): Promise<Row[]> {
@@ -55,7 +58,7 @@ async function corruptedRows({ client }: Connection): Promise<Row[]> {
 }
 
 /** Rows in the batches of these files that none of the files has. */
-async function reportSurplus({ client }: Connection, findings: Findings): Promise<void> {
+async function reportSurplus({ client }: Connection, findings: Findings): Promise<number> {
   const { rows } = await client.query<{ eventId: string; batchId: number; rejectedAs: string | null; copyOf: string | null; total: number }>(`
     with surplus as materialized (
       select e.*
@@ -78,6 +81,7 @@ async function reportSurplus({ client }: Connection, findings: Findings): Promis
     else findings.add({ kind: 'duplicated', eventId, detail: copyOf === null ? `in the table (batch ${batchId}), but in no file of that batch` : `a copy of event ${copyOf} under another id (batch ${batchId})` });
   }
   countRest(findings, 'duplicated', rows);
+  return rows.length;
 }
 
 /**

@@ -88,13 +88,13 @@ test('what is not loaded yet is pending: a fault, unless it is allowed', async (
 
 test('a check while files are generated, moved and loaded raises no alarm', async (t) => {
   const pipeline = await createPipeline(t);
-  let isRunning = true;
+  const done = new AbortController();
   const working = (async () => {
     for (const seed of [1, 2, 3]) await pipeline.run({ seed, events: 3000, batchSize: 30, dirt: 'dirty' });
-  })().finally(() => (isRunning = false));
+  })().finally(() => done.abort());
   await until('there is a manifest', () => existsSync(pipeline.manifests) && readdirSync(pipeline.manifests).length > 0);
   let checks = 0;
-  for (; isRunning; checks++) {
+  for (; !done.signal.aborted; checks++) {
     const result = await pipeline.verify({ allowPending: true });
     assert.deepEqual(result.findings, []);
   }
