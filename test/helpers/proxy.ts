@@ -1,7 +1,10 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
-/** What a proxy does with a chunk on its way: passes it on, cuts both connections before it, or after it. */
-export type Verdict = 'pass' | 'cut-before' | 'cut-after';
+/**
+ * What a proxy does with a chunk on its way: passes it on, cuts both connections before it, or after it, or passes it on
+ * and takes no more from its sender until `go` is called.
+ */
+export type Verdict = 'pass' | 'cut-before' | 'cut-after' | { readonly stall: (go: () => void) => void };
 
 /** Sees each chunk that passes; `fromClient` bytes are requests, the others replies. Counts are per proxy, over all connections. */
 export type Judge = (chunk: Buffer, fromClient: boolean) => Verdict;
@@ -32,9 +35,15 @@ export async function startProxy(targetPort: number, judge: Judge): Promise<Prox
     const forward = (from: Socket, to: Socket, fromClient: boolean): void => {
       from.on('data', (chunk: Buffer) => {
         const verdict = judge(chunk, fromClient);
-        if (verdict === 'cut-before') { cut(); return; }
-        if (verdict === 'pass') return void to.write(chunk);
-        to.end(chunk, () => client.resetAndDestroy());
+        if (verdict === 'cut-before') return cut();
+        if (verdict === 'cut-after') {
+          to.end(chunk, () => client.resetAndDestroy());
+          return;
+        }
+        to.write(chunk);
+        if (verdict === 'pass') return;
+        from.pause();
+        verdict.stall(() => from.resume());
       });
     };
     forward(client, upstream, true);

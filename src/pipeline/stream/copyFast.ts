@@ -16,20 +16,25 @@ export async function copyFast(connection: Connection, batch: Batch): Promise<nu
   return await copyBytes(connection, `copy public.events (${batch.columns.join(', ')}) from stdin (format csv)`, batch.parts.map(({ body }) => body));
 }
 
-/** Runs one COPY … FROM STDIN over these pieces; a piece without a line end gets one, as COPY wants it: like the first. */
+/**
+ * Runs one COPY … FROM STDIN over these pieces; a piece without a line end gets one, as COPY wants it: like the first.
+ *
+ * One write at a time: what pg-copy-streams still holds when the server refuses the data, it would go on to write after
+ * it let go of its connection, and end the process.
+ */
 export async function copyBytes({ client }: Connection, sql: string, pieces: readonly Buffer[]): Promise<number> {
-  const copy = client.query(copyFrom.from(sql, { highWaterMark: 2 * CHUNK_BYTES }));
-  // The server may refuse the data while we still write: then `done` rejects and the writing stops.
-  const refused = new AbortController();
+  const copy = client.query(copyFrom.from(sql, { highWaterMark: CHUNK_BYTES }));
   const lineEnd = lineEndOf(pieces);
   const done = finished(copy);
-  done.catch(() => refused.abort());
+  const refused = new AbortController();
+  const refusal = done.catch(() => refused.abort());
+  const send = async (chunk: Buffer | string): Promise<void> => {
+    await Promise.race([new Promise<void>((resolve) => copy.write(chunk, () => resolve())), refusal]);
+    failpoint('copying');
+  };
   for (const piece of pieces) {
-    for (let at = 0; at < piece.length && !refused.signal.aborted; at += CHUNK_BYTES) {
-      if (!copy.write(piece.subarray(at, at + CHUNK_BYTES))) await drained(copy, done);
-      failpoint('copying');
-    }
-    if (piece.length > 0 && piece.at(-1) !== LF && !refused.signal.aborted) copy.write(lineEnd);
+    for (let at = 0; at < piece.length && !refused.signal.aborted; at += CHUNK_BYTES) await send(piece.subarray(at, at + CHUNK_BYTES));
+    if (piece.length > 0 && piece.at(-1) !== LF && !refused.signal.aborted) await send(lineEnd);
   }
   if (!refused.signal.aborted) copy.end();
   await done;
@@ -43,9 +48,4 @@ function lineEndOf(pieces: readonly Buffer[]): '\n' | '\r\n' {
     if (lineFeed !== -1) return piece[lineFeed - 1] === CR ? '\r\n' : '\n';
   }
   return '\n';
-}
-
-async function drained(copy: NodeJS.WritableStream, done: Promise<void>): Promise<void> {
-  const drain = new Promise<void>((resolve) => copy.once('drain', resolve));
-  await Promise.race([drain, done.catch(() => undefined)]);
 }

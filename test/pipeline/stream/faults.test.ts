@@ -129,6 +129,31 @@ test('an error that stays ends the run with exit code 69 after --retry-for, and 
   await assertWhole(scene);
 });
 
+test('on a slow network, data that the server has refused long before it is all sent ends the COPY and not the process', async (t) => {
+  const scene = await setScene(t, { batchBytes: 32 * 2 ** 20, connections: 1 });
+  const long = { page_url: 'x'.repeat(2000) };
+  // Many pieces, and more bytes than the buffers of two sockets hold.
+  for (let n = 0; n < 120; n++) scene.shop.put(`${n}.csv`, [HEADER, ...Array.from({ length: n === 0 ? 3 : 36 }, (_, row) => eventRow(1000 * (n + 1) + row, n === 0 && row === 1 ? { price: 'free' } : long)), ''].join('\n'));
+  let isCopying = false;
+  let stalls = 0;
+  let resume: (() => void) | undefined;
+  const proxy = await startProxy(scene.database.port, (chunk, fromClient) => {
+    if (fromClient && isCopying && stalls === 0) {
+      stalls++;
+      return { stall: (go) => (resume = go) };
+    }
+    isCopying ||= fromClient && chunk.includes('copy public.events');
+    // ErrorResponse: only when the client has it does the rest of its data move on.
+    if (!fromClient && chunk[0] === 'E'.charCodeAt(0)) setImmediate(() => resume?.());
+    return 'pass';
+  });
+  t.after(() => proxy.close());
+  await load(scene.shop, scene.database, {}, { via: proxy });
+  assert.equal(stalls, 1);
+  assert.equal((await eventIds(scene.database)).length, expected.length + 119 * 36 + 2);
+  await assertLedger(scene.database);
+});
+
 test('a server that refuses the data while the client still has much to send ends the COPY and no more', async (t) => {
   const scene = await setScene(t, { batchBytes: 8 * 2 ** 20, connections: 1 });
   const rows = Array.from({ length: 12_000 }, (_, n) => eventRow(1000 + n, n === 1 ? { price: 'free' } : {}));
