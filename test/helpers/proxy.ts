@@ -35,7 +35,10 @@ export async function startProxy(targetPort: number, judge: Judge): Promise<Prox
     const forward = (from: Socket, to: Socket, fromClient: boolean): void => {
       from.on('data', (chunk: Buffer) => {
         const verdict = judge(chunk, fromClient);
-        if (verdict === 'cut-before') { cut(); return; }
+        if (verdict === 'cut-before') {
+          cut();
+          return;
+        }
         if (verdict === 'cut-after') {
           to.end(chunk, () => client.resetAndDestroy());
           return;

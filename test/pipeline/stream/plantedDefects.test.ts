@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { cpSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { temporaryDirectory } from '../../core/files/directories.js';
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+
+interface Edit {
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+/** A mistake that this loader could have, planted into a copy of the sources, and the test that must see it. */
+interface Defect {
+  readonly edits: readonly Edit[];
+  readonly seenBy: readonly [file: string, name: string];
+}
+
+const DEFECTS: Readonly<Record<string, Defect>> = {
+  'the ledger is written outside the transaction': {
+    edits: [{ file: 'loadBatch.ts', from: 'const totals = await writeLedger(', to: 'await commit(connection);\n    const totals = await writeLedger(' }],
+    seenBy: ['faults', 'when the reply to COMMIT is lost (the 1. time), the stream goes on by itself and nothing is lost or doubled'],
+  },
+  'rows are given up on an SQLSTATE that nobody knows': {
+    edits: [{ file: '../../core/db/sqlState.ts', from: "?.[1] ?? 'retry'", to: "?.[1] ?? 'row'" }],
+    seenBy: ['faults', 'an error that stays ends the run with exit code 69 after --retry-for, and no row is given up'],
+  },
+  'a conflict counts as a duplicate': {
+    edits: [{ file: 'slow/classify.ts', from: 'if (differing === null || differing.length === 0)', to: 'if (differing !== undefined)' }],
+    seenBy: ['rivals', 'an event that comes again in a range which loads at the same time is a conflict, and the earlier row wins, with 1 connections'],
+  },
+  'a checkpoint ahead of the ledger is believed': {
+    edits: [{ file: 'checkpoint.ts', from: 'if (rows[0]?.hasBatch === true && rows[0].lost === null) return;', to: 'if (rows.length > 0) return;' }],
+    seenBy: ['checkpoint', 'a checkpoint that is ahead of the ledger ends the start with exit code 6, and nothing is loaded'],
+  },
+  'each batch skips a header': {
+    edits: [{ file: 'ranges.ts', from: 'Math.max(startOffset, header.length)', to: 'startOffset + header.length' }],
+    seenBy: ['files', 'a load that was stopped goes on with other batch sizes and connections where the ledger stands'],
+  },
+  'a file is known by its name': {
+    edits: [{ file: 'content.ts', from: "createHash('sha256').update(raw)", to: "createHash('sha256').update(path)" }],
+    seenBy: ['files', 'the same content under another name is noted whole and not loaded, other content under the same name is'],
+  },
+  'whatever has the name of a loaded file is put away': {
+    edits: [{ file: 'finish.ts', from: 'stats !== undefined && signatureOf(stats) === signature', to: 'stats !== undefined && signature.length > 0' }],
+    seenBy: ['files', 'a file that takes the name of one being loaded in ranges is not put away unread by delete'],
+  },
+  'a lost compare-and-set passes for a fault of the database': {
+    edits: [{ file: 'ledger.ts', from: 'export class CompareAndSetLost extends EcompipeError {\n  override readonly name = \'CompareAndSetLost\';\n  constructor(what: string, cause?: unknown) {\n    super(EXIT.bug, { what, cause });\n  }\n}', to: 'export class CompareAndSetLost extends Error {\n  constructor(what: string, cause?: unknown) {\n    super(what, { cause });\n  }\n}' }],
+    seenBy: ['rivals', 'two streams that meet on a file of many ranges load it once between them'],
+  },
+  'a bad row takes its neighbours along': {
+    edits: [{ file: 'slow/classify.ts', from: "if (classifyError(error) !== 'row') throw error;\n", to: "if (classifyError(error) !== 'row' || error) throw error;\n" }],
+    seenBy: ['accepts', 'a row that breaks a check of the user that fails to compute is rejected, and its neighbours are loaded'],
+  },
+};
+
+/** A copy of sources and tests with the defect in it; fails when the sources no longer have the place. */
+function plant(directory: string, edits: readonly Edit[]): void {
+  for (const name of ['src', 'test', 'sql', 'package.json', 'tsconfig.json']) cpSync(path.join(ROOT, name), path.join(directory, name), { recursive: true });
+  symlinkSync(path.join(ROOT, 'node_modules'), path.join(directory, 'node_modules'));
+  for (const { file, from, to } of edits) {
+    const target = path.join(directory, 'src/pipeline/stream', file);
+    const source = readFileSync(target, 'utf8');
+    assert.equal(source.split(from).length, 2, `${file} has the place once`);
+    writeFileSync(target, source.replace(from, to));
+  }
+}
+
+/** Runs one test of the copy; says whether it passed. */
+async function passes(directory: string, [file, name]: Defect['seenBy']): Promise<boolean> {
+  const env = { ...process.env, NODE_TEST_CONTEXT: undefined };
+  const pattern = `^${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`;
+  const child = spawn(process.execPath, ['--import', 'tsx', '--test', '--test-reporter=tap', '--test-timeout=60000', `--test-name-pattern=${pattern}`, `test/pipeline/stream/${file}.test.ts`], { cwd: directory, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text));
+  await once(child, 'close');
+  // A red test keeps its databases; here red is what is wanted.
+  for (const [, data] of output.matchAll(/kept the databases of this test process: (\S+)\/data /g)) if (data !== undefined) rmSync(data, { recursive: true, force: true, maxRetries: 50 });
+  const verdict = output.split('\n').find((line) => line.trim().replace(/^(not )?ok \d+ - /, '') === name && /^\s*(not )?ok /.test(line));
+  assert.ok(verdict !== undefined, `the test ran: ${output}`);
+  return verdict.trim().startsWith('ok');
+}
+
+describe('a planted defect turns its test red', { concurrency: 2 }, () => {
+  for (const [what, { edits, seenBy }] of Object.entries(DEFECTS)) {
+    test(`when ${what}`, { timeout: 120_000 }, async (t) => {
+      const directory = temporaryDirectory(t);
+      plant(directory, edits);
+      assert.equal(await passes(directory, seenBy), false);
+    });
+  }
+});
+
+test('the tests that see the defects are green without them', { timeout: 120_000 }, async (t) => {
+  const directory = temporaryDirectory(t);
+  plant(directory, []);
+  assert.equal(await passes(directory, ['checkpoint', 'a checkpoint that is ahead of the ledger ends the start with exit code 6, and nothing is loaded']), true);
+});
