@@ -5,8 +5,13 @@ import type { Database } from '../../core/db/target.js';
 /** Whose turn it is when a connection becomes free: small files wait for nobody, ranges of large ones can. */
 export type Priority = 'urgent' | 'bulk';
 
-/** A fixed number of connections, each lent to one user at a time, opened when needed and replaced when broken. */
+/**
+ * A fixed number of connections, each lent to one user at a time, opened when needed and replaced when broken; and one
+ * more that only urgent work gets, when large files hold all others: a small file would wait for a whole range.
+ */
 export class ConnectionPool {
+  private readonly spare: Lane = { connection: undefined };
+  private isSpareFree = true;
   private readonly free: Lane[];
   private readonly lanes: readonly Lane[];
   private readonly queues: Record<Priority, ((lane: Lane) => void)[]> = { urgent: [], bulk: [] };
@@ -24,7 +29,7 @@ export class ConnectionPool {
    * @param what for messages: what is being done, as `cannot load a.csv`.
    */
   async use<T>(priority: Priority, what: string, action: (connection: Connection) => Promise<T>): Promise<T> {
-    const lane = this.free.pop() ?? (await new Promise<Lane>((resolve) => this.queues[priority].push(resolve)));
+    const lane = this.free.pop() ?? (priority === 'urgent' ? this.takeSpare() : undefined) ?? (await new Promise<Lane>((resolve) => this.queues[priority].push(resolve)));
     try {
       return await this.database.retry(what, () => this.attempt(lane, action));
     } finally {
@@ -33,7 +38,7 @@ export class ConnectionPool {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.lanes.map(discard));
+    await Promise.all([...this.lanes, this.spare].map(discard));
   }
 
   private async attempt<T>(lane: Lane, action: (connection: Connection) => Promise<T>): Promise<T> {
@@ -48,9 +53,16 @@ export class ConnectionPool {
     }
   }
 
+  private takeSpare(): Lane | undefined {
+    if (!this.isSpareFree) return undefined;
+    this.isSpareFree = false;
+    return this.spare;
+  }
+
   private release(lane: Lane): void {
-    const next = this.queues.urgent.shift() ?? this.queues.bulk.shift();
-    if (next === undefined) this.free.push(lane);
+    const next = this.queues.urgent.shift() ?? (lane === this.spare ? undefined : this.queues.bulk.shift());
+    if (next === undefined && lane === this.spare) this.isSpareFree = true;
+    else if (next === undefined) this.free.push(lane);
     else next(lane);
   }
 }

@@ -24,28 +24,47 @@ export async function copyFast(connection: Connection, batch: Batch): Promise<nu
  */
 export async function copyBytes({ client }: Connection, sql: string, pieces: readonly Buffer[]): Promise<number> {
   const copy = client.query(copyFrom.from(sql, { highWaterMark: CHUNK_BYTES }));
-  const lineEnd = lineEndOf(pieces);
   const done = finished(copy);
   const refused = new AbortController();
   const refusal = done.catch(() => refused.abort());
-  const send = async (chunk: Buffer | string): Promise<void> => {
+  const send = async (chunk: Buffer): Promise<void> => {
     await Promise.race([new Promise<void>((resolve) => copy.write(chunk, () => resolve())), refusal]);
     failpoint('copying');
   };
-  for (const piece of pieces) {
-    for (let at = 0; at < piece.length && !refused.signal.aborted; at += CHUNK_BYTES) await send(piece.subarray(at, at + CHUNK_BYTES));
-    if (piece.length > 0 && piece.at(-1) !== LF && !refused.signal.aborted) await send(lineEnd);
+  for (const chunk of chunksOf(pieces)) {
+    if (refused.signal.aborted) break;
+    await send(chunk);
   }
   if (!refused.signal.aborted) copy.end();
   await done;
   return copy.rowCount;
 }
 
+/** Cuts large pieces and joins small ones: a message of the protocol, and two writes, for each small file would cost more than its rows. */
+function* chunksOf(pieces: readonly Buffer[]): Generator<Buffer> {
+  const lineEnd = lineEndOf(pieces);
+  let joined: Buffer[] = [];
+  let bytes = 0;
+  for (const piece of pieces) {
+    let at = 0;
+    for (; piece.length - at >= CHUNK_BYTES && joined.length === 0; at += CHUNK_BYTES) yield piece.subarray(at, at + CHUNK_BYTES);
+    joined.push(piece.subarray(at));
+    if (piece.length > 0 && piece.at(-1) !== LF) joined.push(lineEnd);
+    bytes += piece.length - at;
+    if (bytes < CHUNK_BYTES) continue;
+    yield Buffer.concat(joined);
+    joined = [];
+    bytes = 0;
+  }
+  const last = joined.length === 1 && joined[0] !== undefined ? joined[0] : Buffer.concat(joined);
+  if (last.length > 0) yield last;
+}
+
 /** The last line feed mostly ends a row where any other may stand in quotes. Wrong costs the fast path, no more. */
-function lineEndOf(pieces: readonly Buffer[]): '\n' | '\r\n' {
+function lineEndOf(pieces: readonly Buffer[]): Buffer {
   for (const piece of pieces) {
     const lineFeed = piece.lastIndexOf(LF);
-    if (lineFeed !== -1) return piece[lineFeed - 1] === CR ? '\r\n' : '\n';
+    if (lineFeed !== -1) return Buffer.from(piece[lineFeed - 1] === CR ? '\r\n' : '\n');
   }
-  return '\n';
+  return Buffer.from('\n');
 }
