@@ -14,7 +14,7 @@ const settings = {
   maxBacklog: moveSettings.maxBacklog,
   ...loadSettings,
   durationMs: { flag: '--duration', placeholder: '<time>', env: 'ECOMPIPE_DURATION', default: undefined, defaultText: 'until stopped', parse: parse.optional(parse.duration), help: 'stop generating after so long, such as 90s or 10m' },
-  untilDrained: { flag: '--until-drained', env: 'ECOMPIPE_UNTIL_DRAINED', default: false, parse: parse.boolean, help: 'end when all that was generated is loaded, and prove it' },
+  untilDrained: { flag: '--until-drained', env: 'ECOMPIPE_UNTIL_DRAINED', default: false, parse: parse.boolean, help: 'end when all that was generated is loaded, and prove it; without it, moving and loading go on until Ctrl-C' },
 } as const;
 
 export const runAll = defineCommand({

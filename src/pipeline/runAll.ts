@@ -76,7 +76,10 @@ class Supervisor {
     await untilAborted(this.streamStarted.signal, this.failed.signal);
     const moving = this.supervise(() => runMove(this.settings.move, this.stageContext('move', this.moveDrain)));
     const generated = await this.supervise(() => this.generate());
-    if (!this.settings.untilDrained && this.failure === undefined) await untilAborted(stop, this.failed.signal);
+    if (!this.settings.untilDrained && !stop.aborted && this.failure === undefined) {
+      this.context.log.info('generating_finished', 'generating is finished; moving and loading go on until Ctrl-C (with --until-drained, run-all ends here)');
+      await untilAborted(stop, this.failed.signal);
+    }
     this.moveDrain.abort();
     const moved = await moving;
     this.streamDrain.abort();

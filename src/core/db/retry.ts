@@ -25,7 +25,9 @@ export async function withRetry<T>(what: string, settings: RetrySettings, attemp
   let failingSince: number | undefined;
   for (let failures = 0; ; failures++) {
     try {
-      return await attempt();
+      const result = await attempt();
+      if (failingSince !== undefined) settings.log.info('database_back', `the database is back after ${((performance.now() - failingSince) / 1000).toFixed(1)} s: ${what.replace(/^cannot /, 'can ')} again`);
+      return result;
     } catch (error) {
       const kind = classifyError(error);
       if (kind === 'fatal') throw fatalDatabaseError(what, error);
@@ -38,7 +40,8 @@ export async function withRetry<T>(what: string, settings: RetrySettings, attemp
       const ceiling = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** failures);
       const delayMs = Math.min(ceiling * (0.5 + Math.random() / 2), settings.retryForMs - waitedMs);
       const message = `${what}: ${serverWords(error)}; trying again ${failures === 0 ? explainRetries(error, settings) : `in ${Math.ceil(delayMs)} ms`}`;
-      settings.log.warn('database_retry', message, { sqlState: sqlStateOf(error), delayMs: Math.round(delayMs) });
+      // Once is enough to know; what follows is for who looks for it.
+      settings.log[failures === 0 ? 'warn' : 'debug']('database_retry', message, { sqlState: sqlStateOf(error), delayMs: Math.round(delayMs) });
       await pause(delayMs, settings.stop);
     }
   }

@@ -73,15 +73,17 @@ export async function judgeChecks(connection: Connection, rules: EventRules): Pr
 }
 
 async function takeOutBroken({ client }: Connection, rules: EventRules): Promise<Map<number, Reason>> {
-  const { rows } = await client.query<{ ordinal: number; fault: number }>(`
+  const { rows } = await client.query<{ ordinal: number; fault: number; value: string | null }>(`
     delete from ${TYPED}
     where not (${rules.checks.map(({ expression }) => `(${expression}) is not false`).join(' and ')})
-    returning ordinal, case ${rules.checks.map(({ expression }, index) => `when (${expression}) is false then ${index}`).join(' ')} end as fault`);
+    returning ordinal, case ${rules.checks.map(({ expression }, index) => `when (${expression}) is false then ${index}`).join(' ')} end as fault,
+      case ${rules.checks.map(({ expression, column }) => `when (${expression}) is false then ${column === null ? 'null' : `left(${column}::text, 100)`}`).join(' ')} end as value`);
   return new Map(
-    rows.map(({ ordinal, fault }) => {
+    rows.map(({ ordinal, fault, value }) => {
       const check = rules.checks[fault];
       const constraint = check?.name ?? '?';
-      const reason: Reason = { kind: 'invalid', sqlState: CHECK_VIOLATION, constraint, message: `the row breaks the rule ${constraint}`, ...(check?.column == null ? {} : { column: check.column }) };
+      const what = check?.column == null ? 'the row' : value === null ? `the row without ${check.column}` : `${check.column} ${JSON.stringify(value)}`;
+      const reason: Reason = { kind: 'invalid', sqlState: CHECK_VIOLATION, constraint, message: `${what} breaks the rule ${constraint}: ${check?.expression ?? ''}`, ...(check?.column == null ? {} : { column: check.column }) };
       return [ordinal, reason];
     }),
   );
