@@ -47,7 +47,7 @@ test('--quiet leaves warnings on stderr and the result on stdout', async (t) => 
   writeFileSync(path.join(cwd, 'data/processing/bad.csv'), csv(1, 1));
   const warned = await run(t, { cwd, env }, 'stream', '--once', '-q');
   assert.match(warned.stderr, /^\S+ warn +bad\.csv: 1 row rejected/);
-  assert.match(warned.stdout, /^loaded 1 rows from 1 files/);
+  assert.match(warned.stdout, /^loaded 1 row from 1 file\n/);
 });
 
 test('file names can not move the cursor of whoever reads the log', async (t) => {

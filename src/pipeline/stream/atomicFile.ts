@@ -60,6 +60,6 @@ async function loadRange(connection: Connection, context: LoaderContext, source:
       context.choice.fastFailed();
     }
   }
-  const [counts = NO_ROWS] = await loadSlow(connection, batch, [source.fileId], batchId, context.rules);
+  const [counts = NO_ROWS] = await loadSlow(connection, batch, { ...context, fileIds: [source.fileId], batchId, turn: () => Promise.resolve() });
   return { counts, loadPath: 'slow' };
 }

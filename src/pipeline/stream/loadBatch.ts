@@ -74,7 +74,7 @@ async function loadInTransaction(connection: Connection, batch: Batch, context: 
       return { committed: undefined, known };
     }
     const remaining = { ...batch, parts };
-    const counts = loadPath === 'fast' ? await loadFast(connection, remaining) : await loadSlow(connection, remaining, fileIds, batchId, context.rules);
+    const counts = loadPath === 'fast' ? await loadFast(connection, remaining) : await loadSlow(connection, remaining, { ...context, fileIds, batchId });
     failpoint('copied');
     await context.turn();
     const entries = parts.map((part, index) => ({ part, fileId: fileIds[index] ?? 0, counts: counts[index] ?? NO_ROWS }));

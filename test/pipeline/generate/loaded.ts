@@ -42,12 +42,13 @@ export interface Books {
   readonly byType: Readonly<Record<string, { rows: number; moneyCents: number }>>;
   readonly duplicates: number;
   readonly quarantined: number;
-  /** `file:line` of every rejected row, sorted. */
+  /** Content (SHA-256) and line of every rejected row, sorted. Of one content under two names, either may be loaded first. */
   readonly rejected: readonly string[];
 }
 
 /** Adds up a manifest as its format says: a content counts once. */
 export function expectedBooks(manifest: readonly ManifestLine[]): Books {
+  const contents = new Map(manifest.filter((line): line is FileLine => line.line === 'file').map(({ file, sha256 }) => [file, sha256]));
   const files = [...new Map(manifest.filter((line): line is FileLine => line.line === 'file').map((line) => [line.sha256, line])).values()];
   const byType: Record<string, { rows: number; moneyCents: number }> = {};
   for (const { loadedByType } of files) {
@@ -66,7 +67,7 @@ export function expectedBooks(manifest: readonly ManifestLine[]): Books {
     byType,
     duplicates: sum(files.flatMap((file) => Object.values(file.duplicates))),
     quarantined: files.filter((file) => file.quarantined !== null).length,
-    rejected: faults.map(({ file, fileLine }) => `${file}:${String(fileLine)}`).sort(),
+    rejected: faults.map(({ file, fileLine }) => `${contents.get(file) ?? file}:${String(fileLine)}`).sort(),
   };
 }
 
@@ -77,7 +78,7 @@ export async function actualBooks(database: TestDatabase): Promise<Books> {
   );
   const types = await database.query<{ event_type: string; rows: number; cents: string }>('select event_type, count(*)::int as rows, coalesce(sum(price * 100 * coalesce(quantity, 1)), 0)::bigint as cents from events group by 1');
   const [files] = await database.query<{ duplicates: string | null; quarantined: string }>("select sum(rows_duplicate) as duplicates, count(*) filter (where state = 'quarantined') as quarantined from ecompipe.files");
-  const rejected = await database.query<{ place: string }>("select name || ':' || line as place from ecompipe.rejected_rows join ecompipe.files using (file_id)");
+  const rejected = await database.query<{ place: string }>("select encode(sha256, 'hex') || ':' || line as place from ecompipe.rejected_rows join ecompipe.files using (file_id)");
   return {
     rows: sums!.rows,
     idSum: sums!.id_sum ?? '0',

@@ -7,20 +7,31 @@ import { writeDuplicates, writeRejects, type Reason } from './reject.js';
 import type { EventRules } from './rules.js';
 import { prepareStage, stageRecords, TYPED } from './stage.js';
 
-/** Where the rows of a part belong: its file in the ledger. */
-export type FileIds = readonly number[];
+export interface SlowContext {
+  /** Where the rows of each part belong: its file in the ledger. */
+  readonly fileIds: FileIds;
+  readonly batchId: number;
+  readonly rules: EventRules;
+  /** Waits for the batches before this one. */
+  readonly turn: () => Promise<void>;
+}
+
+type FileIds = readonly number[];
 
 /**
  * Loads a batch row by row in the sense that each gets its own verdict, in set-based steps: split, stage as text, judge
  * types, judge constraints, insert what is new, compare what is known. Part of the caller's transaction.
  * @returns the counts of each part, in order.
  */
-export async function loadSlow(connection: Connection, batch: Batch, fileIds: FileIds, batchId: number, rules: EventRules): Promise<RowCounts[]> {
+export async function loadSlow(connection: Connection, batch: Batch, { fileIds, batchId, rules, turn }: SlowContext): Promise<RowCounts[]> {
   const records = splitRecords(batch);
   await prepareStage(connection, rules);
   await stageRecords(connection, batch, records);
   const badTypes = await judgeTypes(connection, rules);
   const badRows = await judgeChecks(connection, rules);
+  // What comes a second time is mostly near the first: with rows of its own uncommitted, this batch would block the one
+  // before it, and have to give way.
+  await turn();
   const { known, refused, inserted } = await insertJudged(connection, rules, records.all.length);
   const { rejected: conflicts, duplicates } = await compareKnown(connection, rules, known);
   const reasons = new Map([...records.malformed, ...badTypes, ...badRows, ...refused, ...conflicts]);
