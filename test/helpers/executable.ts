@@ -7,6 +7,9 @@ import type { TestContext } from 'node:test';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
+/** The built executable: `npm test` builds first. */
+export const EXECUTABLE = path.join(ROOT, 'bin/ecompipe.js');
+
 export interface Ended {
   readonly exitCode: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -17,20 +20,53 @@ export interface Ended {
 export interface Running {
   readonly child: ChildProcess;
   readonly end: Promise<Ended>;
-  /** All that it has logged so far. */
-  readonly stderr: () => string;
+  /** Resolves once stderr holds the text; rejects when the process ends without it. */
+  readonly said: (text: string) => Promise<void>;
 }
 
-/** The built executable as a process of its own, without our configuration; killed at the end of the test if it still runs. */
-export function spawnEcompipe(t: TestContext, args: readonly string[], env: Readonly<Record<string, string>>, cwd: string): Running {
-  assertBuilt();
-  const child = spawn(process.execPath, [path.join(ROOT, 'bin/ecompipe.js'), ...args], { cwd, env: { PATH: process.env['PATH'], HOME: cwd, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+export interface StartOptions {
+  readonly cwd: string;
+  /** All of the environment but PATH. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly executable?: string;
+  readonly stdout?: number;
+  readonly uid?: number;
+}
+
+/** Starts the executable, killed at the end of the test if it still runs. */
+export function start(t: TestContext, { cwd, env = {}, executable = EXECUTABLE, stdout, uid }: StartOptions, ...args: readonly string[]): Running {
+  if (executable === EXECUTABLE) assertBuilt();
+  const child = spawn(process.execPath, [executable, ...args], {
+    cwd,
+    env: { PATH: process.env['PATH'], ...env },
+    stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
+    ...(uid === undefined ? {} : { uid, gid: uid }),
+  });
   t.after(() => child.kill('SIGKILL'));
   const output = { stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text));
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => (output.stdout += text));
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (output.stderr += text));
   const end = once(child, 'close').then(() => ({ exitCode: child.exitCode, signal: child.signalCode, ...output }));
-  return { child, end, stderr: () => output.stderr };
+  const said = (text: string): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const look = (): void => {
+        if (output.stderr.includes(text)) resolve();
+      };
+      look();
+      child.stderr?.on('data', look);
+      void end.then(() => reject(new Error(`ended without saying ${JSON.stringify(text)}:\n${output.stderr}`)));
+    });
+  return { child, end, said };
+}
+
+/** Runs the executable to its end. */
+export async function run(t: TestContext, options: StartOptions, ...args: readonly string[]): Promise<Ended> {
+  return await start(t, options, ...args).end;
+}
+
+/** The executable without any configuration of ours: its home is the directory it runs in. */
+export function spawnEcompipe(t: TestContext, args: readonly string[], env: Readonly<Record<string, string>>, cwd: string): Running {
+  return start(t, { cwd, env: { HOME: cwd, ...env } }, ...args);
 }
 
 /** A test of an executable that is older than its sources would prove nothing. */

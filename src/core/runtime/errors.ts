@@ -80,14 +80,6 @@ export class InterruptedError extends EcompipeError {
   }
 }
 
-/** A check the user asked for said no (exit 7). */
-export class CheckFailedError extends EcompipeError {
-  override readonly name = 'CheckFailedError';
-  constructor(facts: ErrorFacts) {
-    super(EXIT.checkFailed, facts);
-  }
-}
-
 /** A file or directory could not be used: 77 when permission is missing, else 74. */
 export class FileError extends EcompipeError {
   override readonly name = 'FileError';
