@@ -1,5 +1,5 @@
 import { constants, type BigIntStats } from 'node:fs';
-import { lstat, open, type FileHandle } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import { errnoOf, FileError } from '../runtime/errors.js';
 
 const BUFFER_BYTES = 1024 * 1024;
@@ -10,7 +10,7 @@ const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBL
  * Copies a regular file to a new name with its mode and modification time, and forces it to disk.
  *
  * @returns what the source was; unchanged from the first to the last byte.
- * @throws FileError (EBUSY) when the source was written to meanwhile, ENOENT when it is gone; the copy is then of no use.
+ * @throws FileError (EBUSY) when the source was written to meanwhile; the copy is then of no use.
  */
 export async function copyDurably(source: string, target: string, signal?: AbortSignal): Promise<BigIntStats> {
   const input = await open(source, READ_FLAGS);
@@ -25,9 +25,7 @@ export async function copyDurably(source: string, target: string, signal?: Abort
     } finally {
       await output.close();
     }
-    if (!isUnchanged(before, await input.stat({ bigint: true }))) {
-      // Unlinking changes ctime too: when another mover was faster, this throws ENOENT.
-      await lstat(source);
+    if (isRewritten(before, await input.stat({ bigint: true }))) {
       throw new FileError(source, 'EBUSY', { what: `cannot copy ${source}`, why: 'it was written to meanwhile', done: 'the copy was thrown away' });
     }
     return before;
@@ -51,6 +49,14 @@ async function copyBytes(input: FileHandle, output: FileHandle, signal: AbortSig
 /** Whether two looks at a name saw one file in one state. ctime can't be set by users, so it shows what mtime may hide. */
 export function isUnchanged(before: BigIntStats, after: BigIntStats): boolean {
   return before.ino === after.ino && before.size === after.size && before.mtimeNs === after.mtimeNs && before.ctimeNs === after.ctimeNs;
+}
+
+/**
+ * Whether two looks at a name saw other content. Unlike {@link isUnchanged} it ignores ctime, which unlink(2), chmod(2)
+ * and rename(2) stamp too: also a moment before the name is gone.
+ */
+export function isRewritten(before: BigIntStats, after: BigIntStats): boolean {
+  return before.ino !== after.ino || before.size !== after.size || before.mtimeNs !== after.mtimeNs;
 }
 
 /** Compares two files by size, then by bytes. A name that isn't there or is no regular file has no content to be equal. */

@@ -3,7 +3,7 @@ import { constants, linkSync, lstatSync, renameSync, unlinkSync, type BigIntStat
 import { open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { errnoOf } from '../runtime/errors.js';
-import { compareContent, copyDurably, isUnchanged } from './copy.js';
+import { compareContent, copyDurably, isRewritten, isUnchanged } from './copy.js';
 import { temporaryPath } from './temporary.js';
 
 export { temporaryPath, TEMPORARY_SUFFIX } from './temporary.js';
@@ -65,7 +65,7 @@ export async function moveWithoutOverwrite(source: string, target: string, signa
           throw error;
       }
     }
-    unlinkIf(source, (now) => isSameFile(now, moving));
+    unlinkIfSame(source, moving);
     return true;
   }
 }
@@ -77,8 +77,8 @@ async function moveAcross(source: string, target: string, signal: AbortSignal | 
       case 'different':
         return false;
       case 'identical':
-        await finishAcross(source, published, target);
-        return true;
+        if (await finishAcross(source, published, target)) return true;
+        continue;
       case 'absent':
         break;
     }
@@ -87,28 +87,33 @@ async function moveAcross(source: string, target: string, signal: AbortSignal | 
       const copied = await copyDurably(source, temporary, signal);
       // Another mover may have finished while we copied: throws ENOENT instead of delivering it twice.
       lstatSync(source);
-      if (await moveWithoutOverwrite(temporary, target)) {
-        await finishAcross(source, copied, target);
-        return true;
-      }
+      if (await moveWithoutOverwrite(temporary, target) && await finishAcross(source, copied, target)) return true;
     } finally {
       await rm(temporary, { force: true });
     }
   }
 }
 
-/** The copy must be on disk under its name before the source goes, or a power cut could take both. */
-async function finishAcross(source: string, copied: BigIntStats, target: string): Promise<void> {
+/**
+ * The copy must be on disk under its name before the source goes, or a power cut could take both.
+ * @returns false when only the source's ctime is another: mostly the unlink of another mover that is under way, as a
+ * look at a name can still find the inode that unlink(2) has just stamped. Whoever unlinks has moved it, so look again.
+ */
+async function finishAcross(source: string, copied: BigIntStats, target: string): Promise<boolean> {
   await syncDirectory(path.dirname(target));
-  unlinkIf(source, (now) => isUnchanged(copied, now));
+  const now = lstatSync(source, { bigint: true });
+  if (isUnchanged(copied, now)) unlinkSync(source);
+  else if (!isRewritten(copied, now)) return false;
+  // Written to, or replaced by its producer: that content stays for the next move.
+  return true;
 }
 
 /**
  * Unlinks the name unless a producer has put another file there since we looked: that one stays for the next move.
  * Nothing between look and unlink but the two system calls; POSIX has no single one that does both.
  */
-function unlinkIf(source: string, isStillIt: (now: BigIntStats) => boolean): void {
-  if (isStillIt(lstatSync(source, { bigint: true }))) unlinkSync(source);
+function unlinkIfSame(source: string, moved: BigIntStats): void {
+  if (isSameFile(lstatSync(source, { bigint: true }), moved)) unlinkSync(source);
 }
 
 /** For file systems without hard links: between look and rename another writer could take the name. */
