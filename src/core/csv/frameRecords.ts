@@ -1,23 +1,9 @@
 import { COMMA, CR, LF, MAX_RECORD_BYTES, QUOTE } from './bytes.js';
 import { isEndMarker } from './countRows.js';
-
-/** Why a record can't be one, by structure. */
-export type Defect = 'stray-quote' | 'unclosed-quote' | 'bare-carriage-return' | 'too-long' | 'field-count';
-
-/** Where a record stands in its buffer, and what its structure is. */
-export interface RecordFrame {
-  readonly start: number;
-  /** End of its bytes, without the line break. */
-  readonly end: number;
-  /** 0-based physical line of its first byte, relative to the buffer. */
-  readonly line: number;
-  readonly defect: Defect | undefined;
-  /** Holds `\.` at the start of a line, within quotes: COPY before PostgreSQL 18 would end there. */
-  readonly endMarker: boolean;
-}
+import { RecordFrames, type Defect } from './recordFrames.js';
 
 export interface Frames {
-  readonly records: readonly RecordFrame[];
+  readonly records: RecordFrames;
   /** End of the last whole record or empty line, relative to the buffer. */
   readonly end: number;
   readonly lines: number;
@@ -38,21 +24,55 @@ interface Step {
  * and any resumption frame the same records. An unfinished last record is left to the next call, unless `atEof`.
  */
 export function frameRecords(buffer: Buffer, atEof: boolean, fieldCount: number): Frames {
-  const records: RecordFrame[] = [];
+  const records = new RecordFrames();
   const hasEndMarkers = buffer.includes('\\.');
+  const quotes = new Occurrences(buffer, QUOTE);
+  const carriageReturns = new Occurrences(buffer, CR);
   let start = 0;
   let line = 0;
   while (start < buffer.length) {
-    const step = nextRecord(buffer, start, atEof, fieldCount);
+    const simple = simpleRecord(buffer, start, quotes, carriageReturns, fieldCount);
+    const step = simple ?? nextRecord(buffer, start, atEof, fieldCount);
     if (step === undefined) break;
     if (step.end > start) {
       const endMarker = hasEndMarkers && holdsEndMarker(buffer, start, step.end);
       records.push({ start, end: step.end, line, defect: step.defect, endMarker });
     }
-    line += countLineFeeds(buffer, start, step.next) + (atEof && step.next === buffer.length && buffer[step.next - 1] !== LF ? 1 : 0);
+    line += simple === undefined ? countLines(buffer, start, step.next, atEof) : 1;
     start = step.next;
   }
   return { records, end: start, lines: line };
+}
+
+/** Where a byte comes next, for questions that only go forward: looked for again only when passed. */
+class Occurrences {
+  private found = -1;
+
+  constructor(
+    private readonly buffer: Buffer,
+    private readonly byte: number,
+  ) {}
+
+  /** The first place from `start` on; Infinity when there is none. */
+  from(start: number): number {
+    if (this.found < start) {
+      const next = this.buffer.indexOf(this.byte, start);
+      this.found = next === -1 ? Infinity : next;
+    }
+    return this.found;
+  }
+}
+
+/** A whole line without quotes, as most are: nothing but its commas needs a look. Undefined when it takes a closer one. */
+function simpleRecord(buffer: Buffer, start: number, quotes: Occurrences, carriageReturns: Occurrences, fieldCount: number): Step | undefined {
+  const lineFeed = buffer.indexOf(LF, start);
+  if (lineFeed === -1 || lineFeed - start >= MAX_RECORD_BYTES || quotes.from(start) < lineFeed) return undefined;
+  const carriageReturn = carriageReturns.from(start);
+  if (carriageReturn < lineFeed - 1) return undefined;
+  const end = carriageReturn < lineFeed ? carriageReturn : lineFeed;
+  let fields = 1;
+  for (let at = start; at < end; at++) if (buffer[at] === COMMA) fields++;
+  return { end, next: lineFeed + 1, defect: end === start || fields === fieldCount ? undefined : 'field-count' };
 }
 
 function nextRecord(buffer: Buffer, start: number, atEof: boolean, fieldCount: number): Step | undefined {
@@ -113,9 +133,10 @@ function firstLine(buffer: Buffer, start: number, atEof: boolean, defect: Defect
   return { end, next: end, defect: end === buffer.length && end - start < MAX_RECORD_BYTES ? defect : 'too-long' };
 }
 
-function countLineFeeds(buffer: Buffer, start: number, end: number): number {
-  let count = 0;
-  for (let at = buffer.indexOf(LF, start); at !== -1 && at < end; at = buffer.indexOf(LF, at + 1)) count++;
+/** Physical lines from one record to the next; the last one of a file may lack its line feed. */
+function countLines(buffer: Buffer, start: number, next: number, atEof: boolean): number {
+  let count = atEof && next === buffer.length && buffer[next - 1] !== LF ? 1 : 0;
+  for (let at = buffer.indexOf(LF, start); at !== -1 && at < next; at = buffer.indexOf(LF, at + 1)) count++;
   return count;
 }
 

@@ -6,23 +6,23 @@ import { failpoint } from '../../core/runtime/failpoint.js';
 import type { Batch } from './batch.js';
 
 /** Bytes given to the socket at once: large enough to be cheap, small enough that the server starts at once. */
-const CHUNK_BYTES = 256 * 1024;
+export const CHUNK_BYTES = 256 * 1024;
 
 /**
  * Sends the files' own bytes to COPY, unparsed.
  * @returns the rows the server counted.
  */
 export async function copyFast(connection: Connection, batch: Batch): Promise<number> {
-  return await copyBytes(connection, `copy public.events (${batch.columns.join(', ')}) from stdin (format csv)`, batch.parts.map(({ body }) => body));
+  return await copyChunks(connection, `copy public.events (${batch.columns.join(', ')}) from stdin (format csv)`, chunksOf(batch.parts.map(({ body }) => body)));
 }
 
 /**
- * Runs one COPY … FROM STDIN over these pieces; a piece without a line end gets one, as COPY wants it: like the first.
+ * Runs one COPY … FROM STDIN over these chunks.
  *
  * One write at a time: what pg-copy-streams still holds when the server refuses the data, it would go on to write after
  * it let go of its connection, and end the process.
  */
-export async function copyBytes({ client }: Connection, sql: string, pieces: readonly Buffer[]): Promise<number> {
+export async function copyChunks({ client }: Connection, sql: string, chunks: Iterable<Buffer>): Promise<number> {
   const copy = client.query(copyFrom.from(sql, { highWaterMark: CHUNK_BYTES }));
   const done = finished(copy);
   const refused = new AbortController();
@@ -31,7 +31,7 @@ export async function copyBytes({ client }: Connection, sql: string, pieces: rea
     await Promise.race([new Promise<void>((resolve) => copy.write(chunk, () => resolve())), refusal]);
     failpoint('copying');
   };
-  for (const chunk of chunksOf(pieces)) {
+  for (const chunk of chunks) {
     if (refused.signal.aborted) break;
     await send(chunk);
   }
@@ -40,7 +40,9 @@ export async function copyBytes({ client }: Connection, sql: string, pieces: rea
   return copy.rowCount;
 }
 
-/** Cuts large pieces and joins small ones: a message of the protocol, and two writes, for each small file would cost more than its rows. */
+/**
+ * Cuts large pieces and joins small ones; a piece without a line end gets one, as COPY wants it: like the first. A message of the protocol, and two writes, for each small file would cost more than its rows.
+ */
 function* chunksOf(pieces: readonly Buffer[]): Generator<Buffer> {
   const lineEnd = lineEndOf(pieces);
   let joined: Buffer[] = [];

@@ -37,7 +37,7 @@ async function* acceptedRows(path: string, header: Header, fileNo: number, rejec
   let rest: Buffer = Buffer.alloc(0);
   const rowsOf = (atEof: boolean): Buffer => {
     const { records, end, lines } = frameRecords(rest, atEof, header.columns.length);
-    const pieces = records.flatMap((record) =>
+    const pieces = [...records].flatMap((record) =>
       record.defect !== undefined || rejectedLines.has(line + record.line) ? [] : [Buffer.from(`${fileNo},${line + record.line},`), rest.subarray(record.start, record.end), NEWLINE],
     );
     line += lines;

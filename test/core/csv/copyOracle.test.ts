@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import pg from 'pg';
 import { countRows } from '../../../src/core/csv/countRows.js';
 import { openConnection, type Connection } from '../../../src/core/db/client.js';
-import { copyBytes } from '../../../src/pipeline/stream/copyFast.js';
+import { copyChunks } from '../../../src/pipeline/stream/copyFast.js';
 import { startTestServer } from '../../helpers/postgres.js';
 import { csvBody, FIELDS, mutatedBody } from './arbitraries.js';
 
@@ -22,7 +22,7 @@ after(() => connection.close());
 async function copied(bytes: Buffer): Promise<string[][] | undefined> {
   await connection.client.query('truncate t');
   try {
-    await copyBytes(connection, `copy t (${columns.join(', ')}) from stdin (format csv)`, [bytes]);
+    await copyChunks(connection, `copy t (${columns.join(', ')}) from stdin (format csv)`, [bytes]);
   } catch (error) {
     assert.ok(error instanceof pg.DatabaseError && error.code?.startsWith('22'), String(error));
     return undefined;

@@ -3,20 +3,30 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { CR, LF, MAX_RECORD_BYTES } from '../../../src/core/csv/bytes.js';
 import { countRows } from '../../../src/core/csv/countRows.js';
-import { frameRecords, type Frames, type RecordFrame } from '../../../src/core/csv/frameRecords.js';
+import { frameRecords } from '../../../src/core/csv/frameRecords.js';
+import type { RecordFrame } from '../../../src/core/csv/recordFrames.js';
 import { csvBody, cutsOf, FIELDS, mutatedBody } from './arbitraries.js';
 
 const anyBytes = fc.oneof(csvBody.map(({ bytes }) => bytes), mutatedBody);
-const frame = (bytes: Buffer): Frames => frameRecords(bytes, true, FIELDS);
-const shape = ({ records, lines }: Pick<Frames, 'records' | 'lines'>): unknown => ({ lines, records: records.map(({ start, end, line, defect }) => ({ start, end, line, defect })) });
+/** As {@link frameRecords}, with the records as a list. */
+interface Framed {
+  readonly records: readonly RecordFrame[];
+  readonly end: number;
+  readonly lines: number;
+}
+const frame = (bytes: Buffer, atEof = true): Framed => {
+  const { records, end, lines } = frameRecords(bytes, atEof, FIELDS);
+  return { records: [...records], end, lines };
+};
+const shape = ({ records, lines }: Pick<Framed, 'records' | 'lines'>): unknown => ({ lines, records: records.map(({ start, end, line, defect }) => ({ start, end, line, defect })) });
 
 /** As a reader does that gets the bytes in pieces: what was not framed yet comes before the next piece. */
-function frameInPieces(bytes: Buffer, cuts: readonly number[]): Pick<Frames, 'records' | 'lines'> {
+function frameInPieces(bytes: Buffer, cuts: readonly number[]): Pick<Framed, 'records' | 'lines'> {
   const records: RecordFrame[] = [];
   let done = 0;
   let lines = 0;
   for (const cut of [...cuts, bytes.length, undefined]) {
-    const frames = frameRecords(bytes.subarray(done, cut ?? bytes.length), cut === undefined, FIELDS);
+    const frames = frame(bytes.subarray(done, cut ?? bytes.length), cut === undefined);
     records.push(...frames.records.map((record) => ({ ...record, start: record.start + done, end: record.end + done, line: record.line + lines })));
     done += frames.end;
     lines += frames.lines;
@@ -77,7 +87,7 @@ test('bytes that count as plain have the rows and lines that framing finds, at a
       const piece = bytes.subarray(0, cut);
       const quick = countRows(piece, atEof);
       if (!quick.plain) return;
-      const { records, end, lines } = frameRecords(piece.subarray(0, quick.end), true, FIELDS);
+      const { records, end, lines } = frame(piece.subarray(0, quick.end));
       assert.deepEqual({ rows: quick.rows, lines: quick.lines, end: quick.end }, { rows: records.length, lines, end });
       assert.ok(records.every(({ defect }) => defect === undefined || defect === 'field-count' || defect === 'bare-carriage-return'), 'what COPY would not notice is not plain');
     }),

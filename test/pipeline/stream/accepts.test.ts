@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pg from 'pg';
 import { EVENT_COLUMNS } from '../../../src/core/events/columns.js';
-import { copyBytes } from '../../../src/pipeline/stream/copyFast.js';
+import { copyChunks } from '../../../src/pipeline/stream/copyFast.js';
 import { eventId, eventRow, HEADER, type Fields } from '../../helpers/events.js';
 import { migratedDatabase, onDatabase } from '../../helpers/migrated.js';
 import type { TestDatabase } from '../../helpers/postgres.js';
@@ -29,7 +29,7 @@ async function loadByCopy(database: TestDatabase, rows: readonly string[]): Prom
   await onDatabase(database, {}, async (target) => {
     const connection = await target.connect();
     for (const row of rows) {
-      await copyBytes(connection, `copy public.events (${EVENT_COLUMNS.join(', ')}) from stdin (format csv)`, [Buffer.from(row)]).catch((error: unknown) => {
+      await copyChunks(connection, `copy public.events (${EVENT_COLUMNS.join(', ')}) from stdin (format csv)`, [Buffer.from(row)]).catch((error: unknown) => {
         assert.ok(error instanceof pg.DatabaseError, String(error));
       });
     }

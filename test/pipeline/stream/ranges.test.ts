@@ -41,7 +41,7 @@ async function partsOf(content: Content, from: ResumePoint, batchBytes: number):
 
 /** Records as the slow path sees them, part by part: places in the file, and whether each is sound. */
 function recordsOf(parts: readonly BatchPart[]): unknown[] {
-  return parts.flatMap((part) => frameRecords(part.body, true, header.columns.length).records.map(({ start, end, line, defect }) => ({ start: part.bodyOffset + start, end: part.bodyOffset + end, line: part.firstLine + line, sound: defect === undefined })));
+  return parts.flatMap((part) => [...frameRecords(part.body, true, header.columns.length).records].map(({ start, end, line, defect }) => ({ start: part.bodyOffset + start, end: part.bodyOffset + end, line: part.firstLine + line, sound: defect === undefined })));
 }
 
 /** Some KiB of rows, sound and broken: letters are blown up so that rows are from a few bytes to some KiB. */

@@ -1,6 +1,6 @@
 import type { Connection } from '../../../core/db/client.js';
 import { classifyError } from '../../../core/db/sqlState.js';
-import type { ColumnRule, EventRules } from './rules.js';
+import type { CheckRule, ColumnRule, EventRules } from './rules.js';
 import type { Reason } from './reject.js';
 import { STAGE, TYPED } from './stage.js';
 
@@ -52,16 +52,16 @@ export async function judgeTypes({ client, serverVersion }: Connection, rules: E
 
 function typeFault(fault: { readonly column: ColumnRule; readonly isNull: boolean } | undefined, row: { readonly message: string | null; readonly sqlState: string | null }): Reason {
   const column = fault?.column.name ?? '?';
-  if (fault?.isNull === true) return { kind: 'invalid', sqlState: NOT_NULL_VIOLATION, column, message: `null value in column "${column}"` };
+  if (fault?.isNull === true) return nullFault(column);
   return { kind: 'invalid', sqlState: row.sqlState ?? '22000', column, message: row.message ?? `not a valid ${fault?.column.type ?? 'value'}` };
 }
 
 /**
- * Takes rows that break a CHECK out of the typed table; the first one in the order of names is the reason, as in the
- * server. Where a rule itself fails on some row (a user's own, dividing by zero), none is taken out: the insert will tell.
+ * Takes rows that break a NOT NULL or a CHECK out of the typed table; the first one in the order of columns, then of
+ * names, is the reason, as in the server. Where a rule itself fails on some row (a user's own, dividing by zero), none is
+ * taken out: the insert will tell.
  */
-export async function judgeChecks(connection: Connection, rules: EventRules): Promise<Map<number, Reason>> {
-  if (rules.checks.length === 0) return new Map();
+export async function judgeConstraints(connection: Connection, rules: EventRules): Promise<Map<number, Reason>> {
   await connection.client.query('savepoint ecompipe_checks');
   try {
     return await takeOutBroken(connection, rules);
@@ -73,20 +73,29 @@ export async function judgeChecks(connection: Connection, rules: EventRules): Pr
 }
 
 async function takeOutBroken({ client }: Connection, rules: EventRules): Promise<Map<number, Reason>> {
+  const faults = [
+    ...rules.columns.filter(({ notNull }) => notNull).map(({ name }) => ({ isSound: `${name} is not null`, column: name, reason: () => nullFault(name) })),
+    ...rules.checks.map((check) => ({ isSound: `(${check.expression}) is not false`, column: check.column, reason: (value: string | null) => checkFault(check, value) })),
+  ];
+  if (faults.length === 0) return new Map();
   const { rows } = await client.query<{ ordinal: number; fault: number; value: string | null }>(`
     delete from ${TYPED}
-    where not (${rules.checks.map(({ expression }) => `(${expression}) is not false`).join(' and ')})
-    returning ordinal, case ${rules.checks.map(({ expression }, index) => `when (${expression}) is false then ${index}`).join(' ')} end as fault,
-      case ${rules.checks.map(({ expression, column }) => `when (${expression}) is false then ${column === null ? 'null' : `left(${column}::text, 100)`}`).join(' ')} end as value`);
-  return new Map(
-    rows.map(({ ordinal, fault, value }) => {
-      const check = rules.checks[fault];
-      const constraint = check?.name ?? '?';
-      const what = check?.column == null ? 'the row' : value === null ? `the row without ${check.column}` : `${check.column} ${JSON.stringify(value)}`;
-      const reason: Reason = { kind: 'invalid', sqlState: CHECK_VIOLATION, constraint, message: `${what} breaks the rule ${constraint}: ${check?.expression ?? ''}`, ...(check?.column == null ? {} : { column: check.column }) };
-      return [ordinal, reason];
-    }),
-  );
+    where not (${faults.map(({ isSound }) => isSound).join(' and ')})
+    returning ordinal, case ${faults.map(({ isSound }, index) => `when not (${isSound}) then ${index}`).join(' ')} end as fault,
+      case ${faults.map(({ isSound, column }) => `when not (${isSound}) then ${column === null ? 'null' : `left(${column}::text, 100)`}`).join(' ')} end as value`);
+  return new Map(rows.flatMap(({ ordinal, fault, value }) => {
+    const found = faults[fault];
+    return found === undefined ? [] : [[ordinal, found.reason(value)] as const];
+  }));
+}
+
+function nullFault(column: string): Reason {
+  return { kind: 'invalid', sqlState: NOT_NULL_VIOLATION, column, message: `null value in column "${column}"` };
+}
+
+function checkFault({ name, column, expression }: CheckRule, value: string | null): Reason {
+  const what = column === null ? 'the row' : value === null ? `the row without ${column}` : `${column} ${JSON.stringify(value)}`;
+  return { kind: 'invalid', sqlState: CHECK_VIOLATION, constraint: name, message: `${what} breaks the rule ${name}: ${expression}`, ...(column === null ? {} : { column }) };
 }
 
 /**
@@ -94,23 +103,28 @@ async function takeOutBroken({ client }: Connection, rules: EventRules): Promise
  * @throws a unique violation (23505) when another transaction inserted one of the events meanwhile: do the batch again.
  */
 export async function insertNew({ client }: Connection, rules: EventRules, from = 0, to = 2 ** 31 - 1): Promise<{ inserted: number; known: number[] }> {
-  const names = rules.columns.map(({ name }) => name).join(', ');
-  const { rows } = await client.query<{ inserted: number; known: number[] | null }>(
-    `with ranked as materialized (
-       select t.*,
-              row_number() over (partition by t.event_id order by t.ordinal) = 1
-                and not exists (select from public.events e where e.event_id = t.event_id) as is_new
-       from ${TYPED} t
-       where t.ordinal between $1 and $2
-     ), inserted as (
-       insert into public.events (${names})
-       select ${names} from ranked where is_new order by ordinal
-       returning 1
-     )
-     select (select count(*) from inserted)::int4 as inserted, (select array_agg(ordinal) from ranked where not is_new) as known`,
+  const { rows } = await client.query<{ known: number[] | null }>(
+    `select array_agg(ordinal) as known
+     from (
+       select t.ordinal from ${TYPED} t
+       where t.ordinal between $1 and $2 and exists (select from public.events e where e.event_id = t.event_id)
+       union
+       select ordinal
+       from (select ordinal, row_number() over (partition by event_id order by ordinal) as occurrence
+             from ${TYPED} where ordinal between $1 and $2) as t
+       where occurrence > 1
+     ) as known`,
     [from, to],
   );
-  return { inserted: rows[0]?.inserted ?? 0, known: rows[0]?.known ?? [] };
+  const known = rows[0]?.known ?? [];
+  const names = rules.columns.map(({ name }) => name).join(', ');
+  const { rowCount } = await client.query(
+    `insert into public.events (${names})
+     select ${names} from ${TYPED}
+     where ordinal between $1 and $2 and ordinal <> all ($3::int4[])`,
+    [from, to, known],
+  );
+  return { inserted: rowCount ?? 0, known };
 }
 
 /** Tells a redelivered row (the table has the same content) from a conflict (it has other content under the same id). */

@@ -1,7 +1,7 @@
 import type { Connection } from '../../../core/db/client.js';
 import { classifyError, serverWords, sqlStateOf } from '../../../core/db/sqlState.js';
 import { NO_ROWS, type Batch, type RowCounts } from '../batch.js';
-import { compareKnown, insertNew, judgeChecks, judgeTypes } from './classify.js';
+import { compareKnown, insertNew, judgeConstraints, judgeTypes } from './classify.js';
 import { recordBytes, splitRecords, type Records } from './records.js';
 import { writeDuplicates, writeRejects, type Reason } from './reject.js';
 import type { EventRules } from './rules.js';
@@ -28,11 +28,11 @@ export async function loadSlow(connection: Connection, batch: Batch, { fileIds, 
   await prepareStage(connection, rules);
   await stageRecords(connection, batch, records);
   const badTypes = await judgeTypes(connection, rules);
-  const badRows = await judgeChecks(connection, rules);
+  const badRows = await judgeConstraints(connection, rules);
   // What comes a second time is mostly near the first: with rows of its own uncommitted, this batch would block the one
   // before it, and have to give way.
   await turn();
-  const { known, refused, inserted } = await insertJudged(connection, rules, records.all.length);
+  const { known, refused, inserted } = await insertJudged(connection, rules, records.length);
   const { rejected: conflicts, duplicates } = await compareKnown(connection, rules, known);
   const reasons = new Map([...records.malformed, ...badTypes, ...badRows, ...refused, ...conflicts]);
   await writeVerdicts(connection, batchId, records, fileIds, reasons, duplicates);
@@ -85,8 +85,7 @@ function refusal(error: unknown): Reason {
 
 async function writeVerdicts(connection: Connection, batchId: number, records: Records, fileIds: FileIds, reasons: ReadonlyMap<number, Reason>, duplicates: ReadonlyMap<number, string>): Promise<void> {
   const place = (ordinal: number): { fileId: number; line: number; byteOffset: number; raw: Buffer } => {
-    const record = records.all[ordinal];
-    if (record === undefined) throw new RangeError(`no record ${ordinal}`);
+    const record = records.at(ordinal);
     const { part, partIndex, frame } = record;
     return { fileId: fileIds[partIndex] ?? 0, line: part.firstLine + frame.line, byteOffset: part.bodyOffset + frame.start, raw: recordBytes(record) };
   };
@@ -95,14 +94,14 @@ async function writeVerdicts(connection: Connection, batchId: number, records: R
 }
 
 function countByPart(batch: Batch, records: Records, reasons: ReadonlyMap<number, Reason>, duplicates: ReadonlyMap<number, string>): RowCounts[] {
-  const counts: { -readonly [K in keyof RowCounts]: RowCounts[K] }[] = batch.parts.map(() => ({ ...NO_ROWS }));
-  records.all.forEach(({ partIndex }, ordinal) => {
-    const count = counts[partIndex];
+  const counts: { -readonly [K in keyof RowCounts]: RowCounts[K] }[] = batch.parts.map((_, index) => ({ ...NO_ROWS, read: records.rowsOf(index), inserted: records.rowsOf(index) }));
+  const move = (ordinal: number, to: 'rejected' | 'duplicate'): void => {
+    const count = counts[records.at(ordinal).partIndex];
     if (count === undefined) return;
-    count.read++;
-    if (reasons.has(ordinal)) count.rejected++;
-    else if (duplicates.has(ordinal)) count.duplicate++;
-    else count.inserted++;
-  });
+    count.inserted--;
+    count[to]++;
+  };
+  for (const ordinal of reasons.keys()) move(ordinal, 'rejected');
+  for (const ordinal of duplicates.keys()) if (!reasons.has(ordinal)) move(ordinal, 'duplicate');
   return counts;
 }

@@ -1,21 +1,48 @@
 import { isUtf8 } from 'node:buffer';
 import { CsvError, parse } from 'csv-parse/sync';
 import { COMMA, LF, NUL } from '../../../core/csv/bytes.js';
-import { frameRecords, type Defect, type RecordFrame } from '../../../core/csv/frameRecords.js';
+import { frameRecords } from '../../../core/csv/frameRecords.js';
+import type { Defect, RecordFrame, RecordFrames } from '../../../core/csv/recordFrames.js';
 import type { Batch, BatchPart } from '../batch.js';
 import type { Reason } from './reject.js';
 
-/** One source row of a batch. Its `ordinal` is its index in the batch. */
+/** One source row of a batch. */
 export interface SourceRecord {
   readonly part: BatchPart;
   readonly partIndex: number;
   readonly frame: RecordFrame;
 }
 
-/** The rows of a batch: which of them can be staged, and why the others can't. */
-export interface Records {
-  readonly all: readonly SourceRecord[];
-  readonly malformed: ReadonlyMap<number, Reason>;
+/** The rows of a batch, each known by its ordinal: its index in the batch. */
+export class Records {
+  private readonly sections: { readonly part: BatchPart; readonly frames: RecordFrames; readonly firstOrdinal: number }[] = [];
+  /** The rows whose structure or encoding is broken, and why: all others can be staged. */
+  readonly malformed = new Map<number, Reason>();
+  length = 0;
+
+  addPart(part: BatchPart, frames: RecordFrames): void {
+    this.sections.push({ part, frames, firstOrdinal: this.length });
+    this.length += frames.length;
+  }
+
+  /** How many rows a part has. */
+  rowsOf(partIndex: number): number {
+    return this.sections[partIndex]?.frames.length ?? 0;
+  }
+
+  /** @throws RangeError when there is no such row. */
+  at(ordinal: number): SourceRecord {
+    let [low, high] = [0, this.sections.length];
+    // The last section that begins at or before the ordinal; empty parts begin where the next one does.
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if ((this.sections[middle]?.firstOrdinal ?? Infinity) <= ordinal) low = middle;
+      else high = middle;
+    }
+    const section = this.sections[low];
+    if (section === undefined) throw new RangeError(`no row ${ordinal}`);
+    return { part: section.part, partIndex: low, frame: section.frames.at(ordinal - section.firstOrdinal) };
+  }
 }
 
 /** PostgreSQL's SQLSTATEs for the same faults in COPY. */
@@ -32,18 +59,19 @@ const DEFECTS: Readonly<Record<Defect, string>> = {
 
 /** Splits a batch into its records and finds those whose structure or encoding is broken. */
 export function splitRecords(batch: Batch): Records {
-  const all: SourceRecord[] = [];
-  const malformed = new Map<number, Reason>();
-  batch.parts.forEach((part, partIndex) => {
-    const { records } = frameRecords(part.body, true, batch.columns.length);
+  const records = new Records();
+  for (const part of batch.parts) {
+    const { records: frames } = frameRecords(part.body, true, batch.columns.length);
     const clean = isUtf8(part.body) && !part.body.includes(NUL);
-    for (const frame of records) {
+    let ordinal = records.length;
+    for (const frame of frames) {
       const reason = explainDefect(part.body, frame, batch.columns.length, clean);
-      if (reason !== undefined) malformed.set(all.length, reason);
-      all.push({ part, partIndex, frame });
+      if (reason !== undefined) records.malformed.set(ordinal, reason);
+      ordinal++;
     }
-  });
-  return { all, malformed };
+    records.addPart(part, frames);
+  }
+  return records;
 }
 
 /** The record's own bytes, without its line break. */
@@ -74,42 +102,46 @@ function describeDefect(bytes: Buffer, defect: Defect, fieldCount: number): stri
   }
 }
 
-/** The records to stage, each behind its ordinal and a comma, in one buffer; line ends become LF. */
-export function stageBytes(records: Records): Buffer {
-  const ordinals: string[] = [];
-  let length = 0;
-  records.all.forEach((record, ordinal) => {
-    if (!isCopyable(records, record, ordinal)) return;
-    const text = String(ordinal);
-    ordinals[ordinal] = text;
-    length += text.length + 2 + record.frame.end - record.frame.start;
-  });
-  const buffer = Buffer.allocUnsafe(length);
+/** Whether COPY can bring this row into a stage. */
+export function isCopyable(records: Records, ordinal: number): boolean {
+  return !records.malformed.has(ordinal) && !records.at(ordinal).frame.endMarker;
+}
+
+export function* copyableOrdinals(records: Records): Generator<number> {
+  for (let ordinal = 0; ordinal < records.length; ordinal++) if (isCopyable(records, ordinal)) yield ordinal;
+}
+
+/** These rows, each behind its ordinal and a comma, in chunks of about so many bytes; line ends become LF. */
+export function* stageChunks(records: Records, ordinals: Iterable<number>, chunkBytes: number): Generator<Buffer> {
+  let chunk = Buffer.allocUnsafe(chunkBytes);
   let at = 0;
-  ordinals.forEach((text, ordinal) => {
-    const record = records.all[ordinal];
-    if (record === undefined) return;
-    at += buffer.write(text, at, 'latin1');
-    buffer[at++] = COMMA;
-    at += record.part.body.copy(buffer, at, record.frame.start, record.frame.end);
-    buffer[at++] = LF;
-  });
-  return buffer;
+  for (const ordinal of ordinals) {
+    const { part, frame } = records.at(ordinal);
+    const text = String(ordinal);
+    const length = text.length + 2 + frame.end - frame.start;
+    if (at + length > chunk.length) {
+      if (at > 0) yield chunk.subarray(0, at);
+      chunk = Buffer.allocUnsafe(Math.max(chunkBytes, length));
+      at = 0;
+    }
+    at += chunk.write(text, at, 'latin1');
+    chunk[at++] = COMMA;
+    at += part.body.copy(chunk, at, frame.start, frame.end);
+    chunk[at++] = LF;
+  }
+  if (at > 0) yield chunk.subarray(0, at);
 }
 
 /** Rows that COPY before PostgreSQL 18 can not carry: `\.` alone on a line of a quoted field would end the data. */
-export function endMarkerRows(records: Records): { readonly ordinal: number; readonly fields: readonly (string | null)[] }[] {
-  return records.all.flatMap((record, ordinal) => {
-    if (!record.frame.endMarker || records.malformed.has(ordinal)) return [];
+export function* endMarkerRows(records: Records): Generator<{ readonly ordinal: number; readonly fields: readonly (string | null)[] }> {
+  for (let ordinal = 0; ordinal < records.length; ordinal++) {
+    const record = records.at(ordinal);
+    if (!record.frame.endMarker || records.malformed.has(ordinal)) continue;
     const [fields = []] = parse(recordBytes(record), {
       record_delimiter: '\n',
       // As in COPY: an empty field without quotes is NULL.
       cast: (value, { quoting }) => (value === '' && !quoting ? null : value),
     }) as (string | null)[][];
-    return [{ ordinal, fields }];
-  });
-}
-
-function isCopyable(records: Records, record: SourceRecord, ordinal: number): boolean {
-  return !record.frame.endMarker && !records.malformed.has(ordinal);
+    yield { ordinal, fields };
+  }
 }
