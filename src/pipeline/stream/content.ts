@@ -58,13 +58,15 @@ export function readSmall(path: string, limitBytes: number): Content | undefined
     const stats = fstatSync(descriptor, { bigint: true });
     if (!stats.isFile()) throw new NotARegularFile(path);
     if (stats.size > limitBytes) return undefined;
-    const bytes = Buffer.allocUnsafe(Number(stats.size) + 1);
+    const size = Number(stats.size);
+    const bytes = Buffer.allocUnsafe(size + 1);
     let length = 0;
-    for (let count = -1; count !== 0 && length < bytes.length; ) {
+    // One byte of room more than it has: a file that grew shows without another call that finds its end.
+    for (let count = -1; count !== 0 && length < size; ) {
       count = readSync(descriptor, bytes, length, bytes.length - length, null);
       length += count;
     }
-    if (length !== Number(stats.size)) throw new FileChanged(path);
+    if (length !== size) throw new FileChanged(path);
     const raw = bytes.subarray(0, length);
     const { whole, fault } = isGzip(path) ? gunzipWithin(raw, limitBytes) : { whole: raw };
     if (whole === undefined) return undefined;

@@ -1,4 +1,4 @@
-import { lstatSync, unlinkSync } from 'node:fs';
+import { lstatSync, unlinkSync, type BigIntStats } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { moveIntoDirectory, temporaryPath } from '../../core/files/publish.js';
@@ -41,7 +41,7 @@ export class Finisher {
         this.kept.set(file.name, file.signature);
         return;
       case 'delete':
-        if (isStill(source, file.signature)) unlinkSync(source);
+        if (lookAtStill(source, file.signature) !== undefined) unlinkSync(source);
         return;
       case 'archive':
         await this.leaveFor(this.settings.archiveDir, file);
@@ -63,25 +63,27 @@ export class Finisher {
   /** Whether the file was loaded before and stays where it is. */
   isKept(name: string): boolean {
     const signature = this.kept.get(name);
-    return signature !== undefined && isStill(path.join(this.settings.inputDir, name), signature);
+    return signature !== undefined && lookAtStill(path.join(this.settings.inputDir, name), signature) !== undefined;
   }
 
   private async leaveFor(directory: string, file: ReadFile): Promise<string | undefined> {
     const source = path.join(this.settings.inputDir, file.name);
     // Another process may have moved it already, or put a new file in its place, which is then to be loaded.
-    if (!isStill(source, file.signature)) return undefined;
+    const seen = lookAtStill(source, file.signature);
+    if (seen === undefined) return undefined;
     return await withFileErrors(`move ${source} to`, directory, async () => {
       try {
-        return await moveIntoDirectory(source, directory, file.name);
+        return await moveIntoDirectory(source, directory, file.name, undefined, seen);
       } catch (error) {
-        if (errnoOf(error) !== 'ENOENT' || isStill(source, file.signature)) throw error;
+        if (errnoOf(error) !== 'ENOENT' || lookAtStill(source, file.signature) !== undefined) throw error;
         return undefined;
       }
     });
   }
 }
 
-function isStill(source: string, signature: string): boolean {
+/** What stands under the name, if it is still the file that was read. */
+function lookAtStill(source: string, signature: string): BigIntStats | undefined {
   const stats = lstatSync(source, { bigint: true, throwIfNoEntry: false });
-  return stats !== undefined && signatureOf(stats) === signature;
+  return stats !== undefined && signatureOf(stats) === signature ? stats : undefined;
 }

@@ -49,7 +49,7 @@ export async function loadLargeFile(context: LoaderContext, source: Omit<RangeSo
 async function enterFile(context: LoaderContext, { name, signature, content }: Omit<RangeSource, 'fileId'>): Promise<LedgerFile> {
   return await context.pool.use('bulk', `cannot enter ${name} into the ledger`, (connection) =>
     withTransaction(connection, async () => {
-      await registerFiles(connection, [{ name, signature, sha256: content.sha256, size: content.size }]);
+      await registerFiles(connection, [{ name, signature, sha256: content.sha256, size: content.size, loaded: undefined }]);
       const file = (await readLedger(connection, [content.sha256])).get(content.sha256.toString('hex'));
       if (file === undefined) throw new Error(`the ledger entry of ${name} went away`);
       return file;

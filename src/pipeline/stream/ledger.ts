@@ -56,20 +56,38 @@ export interface FileIdentity {
   readonly signature: string;
 }
 
+/** A content to be entered: with nothing committed yet, or as loaded whole, where the same transaction loads all its rows or rolls back. */
+export interface FileEntry extends FileIdentity {
+  readonly loaded: { readonly endOffset: number; readonly lines: number; readonly rows: number } | undefined;
+}
+
 /**
  * Enters readable contents that the ledger has not seen; says which of them are new, by hexadecimal SHA-256. One that was
  * unreadable to an earlier version (a column that came since) is new again. Waits for another transaction that is
- * entering the same content at this moment.
+ * entering the same content at this moment: for a content entered as loaded, this is its compare-and-set.
  */
-export async function registerFiles({ client }: Connection, files: readonly FileIdentity[]): Promise<Map<string, number>> {
+export async function registerFiles({ client }: Connection, files: readonly FileEntry[]): Promise<Map<string, number>> {
   const { rows } = await client.query<{ sha256: Buffer; fileId: number }>(
-    `insert into ecompipe.files (sha256, name, size, source)
-     select * from unnest ($1::bytea[], $2::text[], $3::bigint[], $4::text[])
+    `insert into ecompipe.files (sha256, name, size, source, committed_offset, committed_lines, rows_read, rows_inserted, state, finished_at)
+     select sha256, name, size, source, coalesce(end_offset, 0), coalesce(lines, 0), coalesce(rows, 0), coalesce(rows, 0),
+            case when end_offset is null then 'loading' else 'loaded' end, case when end_offset is not null then clock_timestamp() end
+     from unnest ($1::bytea[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
+       as f (sha256, name, size, source, end_offset, lines, rows)
      on conflict (sha256) do update
-       set state = 'loading', reason = null, finished_at = null, name = excluded.name, size = excluded.size, source = excluded.source
+       set (state, reason, finished_at, name, size, source, committed_offset, committed_lines, rows_read, rows_inserted) =
+           (excluded.state, null, excluded.finished_at, excluded.name, excluded.size, excluded.source,
+            excluded.committed_offset, excluded.committed_lines, excluded.rows_read, excluded.rows_inserted)
        where files.state = 'quarantined'
      returning sha256, file_id as "fileId"`,
-    [files.map((file) => file.sha256), files.map((file) => storableName(file.name)), files.map((file) => file.size), files.map((file) => file.signature)],
+    [
+      files.map((file) => file.sha256),
+      files.map((file) => storableName(file.name)),
+      files.map((file) => file.size),
+      files.map((file) => file.signature),
+      files.map(({ loaded }) => loaded?.endOffset ?? null),
+      files.map(({ loaded }) => loaded?.lines ?? null),
+      files.map(({ loaded }) => loaded?.rows ?? null),
+    ],
   );
   return new Map(rows.map((row) => [row.sha256.toString('hex'), row.fileId]));
 }
@@ -100,6 +118,8 @@ export interface BatchEntry {
   readonly loadPath: 'fast' | 'slow';
   readonly startedAt: Date;
   readonly parts: readonly CommittedPart[];
+  /** Files that were entered as loaded (see registerFiles) in this transaction: there is nothing to advance. */
+  readonly enteredLoaded: ReadonlySet<number>;
 }
 
 /**
@@ -123,12 +143,14 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
     column(({ counts }) => counts.duplicate),
     column(({ counts }) => counts.rejected),
     parts.map(({ part }) => part.isLast),
+    parts.map(({ fileId }) => !entry.enteredLoaded.has(fileId)),
   ]);
-  if (rows.length !== parts.length) throw new CompareAndSetLost(`${rows.length} of ${parts.length} ranges advanced`);
+  const expected = parts.length - entry.enteredLoaded.size;
+  if (rows.length !== expected) throw new CompareAndSetLost(`${rows.length} of ${expected} ranges advanced`);
   return rows;
 }
 
-/** What a file has had so far, this batch included. */
+/** What a file has had so far, this batch included; only of files that advanced. */
 export interface FileTotals {
   readonly fileId: number;
   readonly read: number;
@@ -150,8 +172,8 @@ export async function findCommittedRange({ client }: Connection, fileId: number,
 const LEDGER_SQL = `
   with part as (
     select *
-    from unnest ($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[])
-      as p (file_id, start_offset, end_offset, first_line, lines, rows_read, rows_inserted, rows_duplicate, rows_rejected, is_last)
+    from unnest ($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[], $14::boolean[])
+      as p (file_id, start_offset, end_offset, first_line, lines, rows_read, rows_inserted, rows_duplicate, rows_rejected, is_last, advances)
   ), batch as (
     insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes)
     select $1, 'native', $2, $3, sum(rows_read), sum(rows_inserted), sum(rows_duplicate), sum(rows_rejected), sum(end_offset - start_offset)
@@ -171,7 +193,7 @@ const LEDGER_SQL = `
         state            = case when p.is_last then 'loaded' else 'loading' end,
         finished_at      = case when p.is_last then clock_timestamp() end
     from part p
-    where f.file_id = p.file_id and f.committed_offset = p.start_offset and f.state = 'loading'
+    where p.advances and f.file_id = p.file_id and f.committed_offset = p.start_offset and f.state = 'loading'
     returning f.file_id, f.rows_read, f.rows_rejected
   )
   select file_id as "fileId", rows_read as read, rows_rejected as rejected from advanced`;

@@ -68,7 +68,7 @@ async function loadInTransaction(connection: Connection, batch: Batch, context: 
     const batchId = await beginBatch(connection, { ...context, isDurable: batch.isDurable });
     context.attempting(batchId);
     failpoint('batch-begun');
-    const { parts, fileIds, known } = await resolveFiles(connection, batch);
+    const { parts, fileIds, enteredLoaded, known } = await resolveFiles(connection, batch, loadPath);
     if (parts.length === 0) {
       await connection.client.query('rollback');
       return { committed: undefined, known };
@@ -78,7 +78,7 @@ async function loadInTransaction(connection: Connection, batch: Batch, context: 
     failpoint('copied');
     await context.turn();
     const entries = parts.map((part, index) => ({ part, fileId: fileIds[index] ?? 0, counts: counts[index] ?? NO_ROWS }));
-    const totals = await writeLedger(connection, { batchId, loadPath, startedAt, parts: entries });
+    const totals = await writeLedger(connection, { batchId, loadPath, startedAt, parts: entries, enteredLoaded });
     for (const total of totals) {
       const entry = entries.find(({ fileId }) => total.rejected > 0 && fileId === total.fileId);
       if (entry !== undefined) context.assertLimit(entry.part, total);
@@ -121,10 +121,21 @@ export async function beginBatch({ client }: Connection, { rules: { deferrable }
   return Number(results.at(-1)?.rows[0]?.id);
 }
 
-/** Enters whole files into the ledger, in this transaction, and sets those aside that it knows already. */
-async function resolveFiles(connection: Connection, batch: Batch): Promise<{ parts: BatchPart[]; fileIds: number[]; known: LoadResult['known'] }> {
+/** What a batch has left to load, and with which entries of the ledger. */
+interface Resolved extends Pick<LoadResult, 'known'> {
+  readonly parts: readonly BatchPart[];
+  readonly fileIds: readonly number[];
+  readonly enteredLoaded: ReadonlySet<number>;
+}
+
+/**
+ * Enters whole files into the ledger, in this transaction, and sets those aside that it knows already. On the fast path
+ * they are entered as they will be: COPY takes all of their rows, or all of this is rolled back.
+ */
+async function resolveFiles(connection: Connection, batch: Batch, loadPath: 'fast' | 'slow'): Promise<Resolved> {
   const unregistered = batch.parts.filter((part) => part.fileId === undefined);
-  const registered = unregistered.length === 0 ? new Map<string, number>() : await registerFiles(connection, unregistered.map(({ sha256, name, signature, fileSize }) => ({ sha256, name, signature, size: fileSize })));
+  const entries = unregistered.map(({ sha256, name, signature, fileSize, endOffset, lines, rows }) => ({ sha256, name, signature, size: fileSize, loaded: loadPath === 'fast' ? { endOffset, lines, rows } : undefined }));
+  const registered = entries.length === 0 ? new Map<string, number>() : await registerFiles(connection, entries);
   const rest = unregistered.filter((part) => !registered.has(part.sha256.toString('hex')));
   const ledger = rest.length === 0 ? new Map<string, LedgerFile>() : await readLedger(connection, rest.map((part) => part.sha256));
   const parts: BatchPart[] = [];
@@ -140,7 +151,7 @@ async function resolveFiles(connection: Connection, batch: Batch): Promise<{ par
     } else if (file !== undefined) known.push({ part, file });
     else throw new CompareAndSetLost(`the ledger entry of ${part.name} went away`);
   }
-  return { parts, fileIds, known };
+  return { parts, fileIds, enteredLoaded: new Set(loadPath === 'fast' ? registered.values() : []), known };
 }
 
 export async function loadFast(connection: Connection, batch: Batch): Promise<RowCounts[]> {
