@@ -50,12 +50,12 @@ export interface TestServer {
   readonly stop: () => Promise<void>;
 }
 
-const USER = 'tester';
-const PASSWORD = 'test password';
+export const USER = 'tester';
+export const PASSWORD = 'test password';
 const READY_DEADLINE_MS = 30_000;
 
 /** Durability off, the rest near the default: a test's data needs to outlive crashes of clients, not of this server. */
-const SETTINGS = {
+export const SETTINGS = {
   fsync: 'off',
   synchronous_commit: 'off',
   full_page_writes: 'off',
@@ -98,14 +98,14 @@ export function startTestServer(options: { version?: TestPgVersion } = {}): Prom
   return (shared ??= start(options.version ?? versionFromEnvironment()));
 }
 
-function versionFromEnvironment(): TestPgVersion {
+export function versionFromEnvironment(): TestPgVersion {
   const wanted = process.env['ECOMPIPE_TEST_PG'] ?? '18';
   const version = TEST_PG_VERSIONS.find((candidate) => candidate === wanted);
   if (version === undefined) throw new Error(`ECOMPIPE_TEST_PG=${wanted}: expected one of ${TEST_PG_VERSIONS.join(', ')}`);
   return version;
 }
 
-async function binDirectory(version: TestPgVersion, account: ServerAccount | undefined): Promise<string> {
+export async function binDirectory(version: TestPgVersion, account: ServerAccount | undefined): Promise<string> {
   if (version === '15') return process.env['ECOMPIPE_TEST_PG15_BIN'] ?? '/usr/lib/postgresql/15/bin';
   const place = (account && (await placeForRoot(account))) ?? os.tmpdir();
   const files = await usableServerFiles(place, account, silentLogger);
@@ -129,7 +129,7 @@ async function start(version: TestPgVersion): Promise<TestServer> {
 }
 
 /** One initdb per machine, server version and account; every start copies it, which is ten times as fast. */
-async function templateCluster(bin: string, version: TestPgVersion, account: ServerAccount | undefined): Promise<string> {
+export async function templateCluster(bin: string, version: TestPgVersion, account: ServerAccount | undefined): Promise<string> {
   const postgres = path.join(bin, 'postgres');
   const { mtimeMs, size } = await stat(postgres).catch(() => {
     throw new Error(`no PostgreSQL ${version} server at ${postgres}`);
@@ -152,7 +152,7 @@ async function templateCluster(bin: string, version: TestPgVersion, account: Ser
   return template;
 }
 
-async function temporaryDirectory(prefix: string, account: ServerAccount | undefined): Promise<string> {
+export async function temporaryDirectory(prefix: string, account: ServerAccount | undefined): Promise<string> {
   const directory = await mkdtemp(path.join(os.tmpdir(), prefix));
   if (account !== undefined) await chown(directory, account.uid, account.gid);
   return directory;
@@ -209,7 +209,7 @@ async function untilReady(data: string, watchdog: { exitCode: number | null; sig
   }
 }
 
-function databases(server: Omit<TestConnection, 'database'>): Pick<TestServer, 'createDatabase' | 'createTemplate'> {
+export function databases(server: Omit<TestConnection, 'database'>): Pick<TestServer, 'createDatabase' | 'createTemplate'> {
   const templates = new Map<string, Promise<string>>();
   let created = 0;
 
@@ -262,7 +262,7 @@ async function execute<Row extends pg.QueryResultRow>(server: Omit<TestConnectio
   }
 }
 
-async function run(command: string, args: string[], account: ServerAccount | undefined): Promise<void> {
+export async function run(command: string, args: string[], account: ServerAccount | undefined): Promise<void> {
   const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], cwd: os.tmpdir(), env: { PATH: process.env['PATH'], LC_ALL: 'C' }, ...asAccount(account) });
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
@@ -270,7 +270,7 @@ async function run(command: string, args: string[], account: ServerAccount | und
   if (code !== 0) throw new Error(`${command} ended with code ${code}: ${stderr}`);
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const probe = createServer();
   await new Promise<void>((resolve, reject) => probe.once('error', reject).listen(0, '127.0.0.1', resolve));
   const { port } = probe.address() as AddressInfo;

@@ -63,8 +63,13 @@ const CONTRADICTIONS: Readonly<Record<string, string>> = {
   'a loaded file with bytes left': `select file_id from ecompipe.files where state = 'loaded' and committed_offset <> size`,
 };
 
+/** What contradicts what, with the rows that show it. */
+export async function findContradictions(database: TestDatabase): Promise<{ what: string; rows: unknown[] }[]> {
+  const found = await Promise.all(Object.entries(CONTRADICTIONS).map(async ([what, sql]) => ({ what, rows: await database.query(sql) })));
+  return found.filter(({ rows }) => rows.length > 0);
+}
+
 /** Fails when the ledger and the tables contradict each other anywhere in the database. */
 export async function assertLedger(database: TestDatabase): Promise<void> {
-  const found = await Promise.all(Object.entries(CONTRADICTIONS).map(async ([what, sql]) => ({ what, rows: await database.query(sql) })));
-  assert.deepEqual(found.filter(({ rows }) => rows.length > 0), []);
+  assert.deepEqual(await findContradictions(database), []);
 }

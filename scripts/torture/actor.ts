@@ -1,0 +1,99 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { EXIT } from '../../src/core/runtime/errors.js';
+
+export type Role = 'generator' | 'mover' | 'stream';
+
+export interface ActorOptions {
+  readonly role: Role;
+  /** Its log is `home/name.log`; kept when the torture fails. */
+  readonly name: string;
+  readonly home: string;
+  readonly executable: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Drawn anew at each start. */
+  readonly args: () => readonly string[];
+  /** Never killed, so that what grows in a long life has one to grow in. */
+  readonly isSpared: boolean;
+}
+
+type State = 'down' | 'running' | 'frozen';
+
+/** One process of the pipeline, started again and again. */
+export class Actor {
+  state: State = 'down';
+  starts = 0;
+  private child: ChildProcess | undefined;
+  private isExpected = false;
+
+  constructor(
+    readonly options: ActorOptions,
+    private readonly onFailure: (message: string) => void,
+  ) {}
+
+  get pid(): number | undefined {
+    return this.state === 'running' ? this.child?.pid : undefined;
+  }
+
+  start(): void {
+    const { role, name, home, executable, env, args } = this.options;
+    const log = openSync(this.logFile, 'a');
+    this.starts++;
+    this.isExpected = false;
+    const child = spawn(process.execPath, [executable, role === 'generator' ? 'generate' : role === 'mover' ? 'move' : 'stream', ...args()], {
+      cwd: home,
+      env: { PATH: process.env['PATH'], HOME: home, ...env },
+      stdio: ['ignore', 'ignore', log],
+    });
+    closeSync(log);
+    this.child = child;
+    this.state = 'running';
+    child.once('exit', (code, signal) => {
+      this.state = 'down';
+      if (this.isExpected) return;
+      // Its predecessor's connection may live a moment longer than itself.
+      if (code === EXIT.owned) setTimeout(() => this.state === 'down' && this.start(), 200);
+      else this.onFailure(`${name} ended by itself with ${code ?? signal ?? '?'}: ${this.lastWords()}`);
+    });
+  }
+
+  async kill(): Promise<void> {
+    await this.end('SIGKILL');
+  }
+
+  /** Ends it in good order, which takes it as long as its database is away. @returns its exit code. */
+  async terminate(): Promise<number | null> {
+    return await this.end('SIGTERM');
+  }
+
+  freeze(): void {
+    this.child?.kill('SIGSTOP');
+    this.state = 'frozen';
+  }
+
+  thaw(): void {
+    if (this.state !== 'frozen') return;
+    this.state = 'running';
+    this.child?.kill('SIGCONT');
+  }
+
+  private async end(signal: NodeJS.Signals): Promise<number | null> {
+    const { child } = this;
+    if (child === undefined || this.state === 'down') return null;
+    this.isExpected = true;
+    const exited = once(child, 'exit') as Promise<[number | null]>;
+    child.kill(signal);
+    const [code] = await exited;
+    return code;
+  }
+
+  private get logFile(): string {
+    return path.join(this.options.home, `${this.options.name}.log`);
+  }
+
+  private lastWords(): string {
+    return readFileSync(this.logFile, 'utf8').trimEnd().split('\n').slice(-8).join('\n');
+  }
+}

@@ -1,0 +1,143 @@
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { TestDatabase } from '../../test/helpers/postgres.js';
+import type { RestartableServer, Shutdown } from '../../test/helpers/restartableServer.js';
+import type { Actor, Role } from './actor.js';
+import type { Pipeline } from './pipeline.js';
+import { FAULT_KINDS, type FaultKind, type PlannedFault } from './schedule.js';
+
+/** Makes faults and counts those that it could make. */
+export class FaultMaker {
+  readonly made = Object.fromEntries(FAULT_KINDS.map((kind) => [kind, 0])) as Record<FaultKind, number>;
+  private readonly pending = new Set<Promise<void>>();
+  /** The server can only be stopped once at a time. */
+  private serverTurn: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly pipeline: Pipeline,
+    private readonly server: RestartableServer,
+    private readonly database: TestDatabase,
+    private readonly onError: (error: unknown) => void,
+  ) {}
+
+  /** Begins a fault. What it takes away comes back after a while; `settled` waits for that. */
+  make(fault: PlannedFault): void {
+    const task = this.begin(fault)
+      .then((isMade) => {
+        if (isMade) this.made[fault.kind]++;
+      })
+      .catch(this.onError)
+      .finally(() => this.pending.delete(task));
+    this.pending.add(task);
+  }
+
+  async settled(): Promise<void> {
+    while (this.pending.size > 0) await Promise.all(this.pending);
+  }
+
+  private async begin(fault: PlannedFault): Promise<boolean> {
+    this.keepOlderCheckpoints();
+    switch (fault.kind) {
+      case 'killGenerator':
+        return await this.kill('generator', fault);
+      case 'killMover':
+        return await this.kill('mover', fault);
+      case 'killStream':
+        return await this.kill('stream', fault);
+      case 'freezeGenerator':
+        return await this.freeze('generator', fault);
+      case 'freezeMover':
+        return await this.freeze('mover', fault);
+      case 'freezeStream':
+        return await this.freeze('stream', fault);
+      case 'endStream':
+        return await this.endStream(fault);
+      case 'deleteCheckpoint':
+        return await this.kill('stream', fault, (file) => rmSync(file));
+      case 'truncateCheckpoint':
+        return await this.kill('stream', fault, (file) => writeFileSync(file, readFileSync(file).subarray(0, Math.floor(fault.target * 40))));
+      case 'rollBackCheckpoint':
+        return await this.kill('stream', fault, (file) => copyFileSync(olderOf(file), file));
+      case 'terminateBackends':
+        return await this.terminateBackends();
+      case 'restartFast':
+        return await this.restart('fast', fault);
+      case 'restartImmediate':
+        return await this.restart('immediate', fault);
+      case 'killPostmaster':
+        return await this.restart('killed', fault);
+    }
+  }
+
+  /** One that runs and may be hit. */
+  private choose(role: Role, { target }: PlannedFault, maySpared: boolean): Actor | undefined {
+    const running = this.pipeline.actors.filter(({ state, options }) => options.role === role && state === 'running' && (maySpared || !options.isSpared));
+    return running[Math.floor(target * running.length)];
+  }
+
+  private async kill(role: Role, fault: PlannedFault, damage?: (checkpoint: string) => void): Promise<boolean> {
+    const actor = this.choose(role, fault, false);
+    if (actor === undefined) return false;
+    await actor.kill();
+    const checkpoint = this.pipeline.checkpointOf(actor);
+    const canDamage = damage !== undefined && existsSync(checkpoint) && existsSync(olderOf(checkpoint));
+    if (canDamage) damage(checkpoint);
+    await delay(fault.holdMs);
+    actor.start();
+    return damage === undefined || canDamage;
+  }
+
+  private async freeze(role: Role, fault: PlannedFault): Promise<boolean> {
+    const actor = this.choose(role, fault, true);
+    if (actor === undefined) return false;
+    actor.freeze();
+    await delay(fault.holdMs);
+    actor.thaw();
+    return true;
+  }
+
+  private async endStream(fault: PlannedFault): Promise<boolean> {
+    const actor = this.choose('stream', fault, false);
+    if (actor === undefined) return false;
+    await actor.terminate();
+    await delay(fault.holdMs);
+    actor.start();
+    return true;
+  }
+
+  private async terminateBackends(): Promise<boolean> {
+    let terminated = 0;
+    await this.withServer(async () => {
+      const rows = await this.database.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'ecompipe'");
+      terminated = rows.length;
+    });
+    return terminated > 0;
+  }
+
+  private async restart(how: Shutdown, { holdMs }: PlannedFault): Promise<boolean> {
+    await this.withServer(async () => {
+      await this.server.stop(how);
+      await delay(holdMs);
+      await this.server.start();
+    });
+    return true;
+  }
+
+  /** The first that each stream wrote, for a later roll-back. */
+  private keepOlderCheckpoints(): void {
+    for (const actor of this.pipeline.actors.filter(({ options }) => options.role === 'stream')) {
+      const checkpoint = this.pipeline.checkpointOf(actor);
+      if (existsSync(checkpoint) && !existsSync(olderOf(checkpoint))) copyFileSync(checkpoint, olderOf(checkpoint));
+    }
+  }
+
+  private async withServer(action: () => Promise<void>): Promise<void> {
+    const turn = this.serverTurn.then(action);
+    this.serverTurn = turn.catch(() => undefined);
+    await turn;
+  }
+}
+
+function olderOf(checkpoint: string): string {
+  return `${checkpoint}.older`;
+}

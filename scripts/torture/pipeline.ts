@@ -1,0 +1,53 @@
+import { mkdirSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { isLoadableName } from '../../src/core/files/names.js';
+import { Actor, type ActorOptions, type Role } from './actor.js';
+import type { Random } from './random.js';
+
+export interface Pipeline {
+  readonly home: string;
+  readonly actors: readonly Actor[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Where each stream keeps its checkpoint. */
+  readonly checkpointOf: (actor: Actor) => string;
+  /** Files that are still on their way. */
+  readonly waiting: () => number;
+}
+
+const STREAMS = 3;
+const BATCH_BYTES = ['16KiB', '64KiB', '256KiB', '1MiB', '8MiB'] as const;
+
+/** Two generators of dirty files, small and large, two movers and three streams, all on the same directories. */
+export function createPipeline(home: string, executable: string, databaseEnv: Readonly<Record<string, string>>, random: Random, onFailure: (message: string) => void): Pipeline {
+  const directories = Object.fromEntries(['incoming', 'processing', 'archive', 'quarantine'].map((name) => [name, path.join(home, name)])) as Record<'incoming' | 'processing' | 'archive' | 'quarantine', string>;
+  for (const directory of Object.values(directories)) mkdirSync(directory);
+  const env = { ...databaseEnv, INCOMING_PATH: directories.incoming, PROCESSING_PATH: directories.processing, ARCHIVE_PATH: directories.archive, QUARANTINE_PATH: directories.quarantine };
+  const create = (role: Role, index: number, more: Pick<ActorOptions, 'args'>): Actor => new Actor({ role, name: `${role}-${index}`, home, executable, env, isSpared: index === 0, ...more }, onFailure);
+  const checkpointDir = (index: number): string => path.join(home, `checkpoints-${index}`);
+
+  const generator = (index: number, ...size: string[]): Actor => {
+    const own = random.fork();
+    // Always from the same start, but with another seed: a run of its own, with ids of its own.
+    return create('generator', index, { args: () => [...size, '--dirt', 'dirty', '--start', '2026-01-01T00:00:00Z', '--seed', String(own.between(1, 2 ** 31))] });
+  };
+  const streams = Array.from({ length: STREAMS }, (_, index) => {
+    const own = random.fork();
+    return create('stream', index, {
+      args: () => ['--checkpoint', checkpointDir(index), '--batch-bytes', own.pick(BATCH_BYTES), '--connections', String(own.between(1, 3)), ...(own.next() < 0.2 ? ['--atomic-file'] : []), '--retry-for', '600'],
+    });
+  });
+  const actors = [
+    generator(0, '--interval', '0.1', '--batch-size', '40'),
+    generator(1, '--interval', '2', '--batch-size', '4000'),
+    ...[0, 1].map((index) => create('mover', index, { args: () => ['--settle', '300'] })),
+    ...streams,
+  ];
+  const standing = (directory: string): number => readdirSync(directory).filter(isLoadableName).length;
+  return {
+    home,
+    actors,
+    env,
+    checkpointOf: (actor) => path.join(checkpointDir(streams.indexOf(actor)), 'stream.json'),
+    waiting: () => standing(directories.incoming) + standing(directories.processing),
+  };
+}
