@@ -43,7 +43,7 @@ async function invoke({ command, args, flags }: Invocation, stop: AbortSignal): 
   const log = createLogger({ level: settings.quiet ? 'warn' : settings.logLevel, format: settings.logFormat, color }, (line) => process.stderr.write(line));
   const interactive = process.stderr.isTTY && !settings.quiet && settings.logFormat === 'text' && process.env['TERM'] !== 'dumb';
   try {
-    const result = await command.run(settings, { log, stop, interactive, color, quiet: settings.quiet, args });
+    const result = await command.run(settings, { log, stop, interactive, color, quiet: settings.quiet, json: settings.json, args });
     print(result, settings.json);
     return result.exitCode ?? EXIT.done;
   } catch (error) {
@@ -61,6 +61,7 @@ function wantsJsonLog(raw: RawSettings): boolean {
 }
 
 function print(result: CommandResult, json: boolean): void {
+  if (json && result.json === undefined) return;
   if (json) process.stdout.write(`${JSON.stringify(result.json, (_key, value: unknown) => (typeof value === 'bigint' ? Number(value) : value))}\n`);
   else if (result.text !== undefined) process.stdout.write(result.text.endsWith('\n') ? result.text : `${result.text}\n`);
 }

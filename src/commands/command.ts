@@ -11,11 +11,13 @@ export interface CommandContext {
   readonly interactive: boolean;
   readonly color: boolean;
   readonly quiet: boolean;
+  /** The result is wanted as JSON. */
+  readonly json: boolean;
   /** Positional arguments. */
   readonly args: readonly string[];
 }
 
-/** What a command has to say on stdout: `text` for people, or `json` with `--json`. */
+/** What a command has to say on stdout: `text` for people, or `json` with `--json`; undefined: nothing. */
 export interface CommandResult {
   readonly text?: string;
   readonly json: unknown;

@@ -5,8 +5,9 @@ import { generate } from './generate.js';
 import { migrate } from './migrate.js';
 import { move } from './move.js';
 import { runAll } from './runAll.js';
+import { status } from './status.js';
 import { stream } from './stream.js';
 import { verify } from './verify.js';
 
 /** All commands, in the order of `--help`. */
-export const commands: readonly AnyCommand[] = [generate, move, stream, migrate, runAll, verify, db, failpoints];
+export const commands: readonly AnyCommand[] = [generate, move, stream, migrate, runAll, status, verify, db, failpoints];

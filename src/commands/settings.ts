@@ -20,7 +20,7 @@ export const globalSettings = {
 } satisfies SettingTable;
 
 /** Where PostgreSQL is. Never flags: a process list shows flags. Empty: the embedded server. */
-export const databaseSettings = {
+export const connectionSettings = {
   databaseUrl: setting<string | undefined>({ env: 'DATABASE_URL', default: undefined, parse: parse.text, help: 'postgresql://user:password@host:port/database?sslmode=…; wins over POSTGRES_*' }),
   host: setting<string | undefined>({ env: 'POSTGRES_HOST', default: undefined, parse: parse.text, help: 'host name, address, or directory of the Unix socket' }),
   port: setting<number | undefined>({ env: 'POSTGRES_PORT', default: undefined, defaultText: '5432', parse: parse.optional(parse.integer(1, 65_535)), help: 'TCP port' }),
@@ -30,6 +30,10 @@ export const databaseSettings = {
   sslMode: setting<string | undefined>({ env: 'POSTGRES_SSLMODE', default: undefined, defaultText: 'prefer', parse: parse.optional(parse.oneOf('disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full')), help: 'disable, allow, prefer, require, verify-ca or verify-full' }),
   sslRootCert: setting<string | undefined>({ env: 'POSTGRES_SSLROOTCERT', default: undefined, parse: parse.directory, help: 'file with the root certificates for verify-ca and verify-full' }),
   embeddedDir: setting({ env: 'ECOMPIPE_EMBEDDED_DIR', default: '.ecompipe', parse: parse.directory, help: 'home of the embedded server, used when no database is configured' }),
+} satisfies SettingTable;
+
+export const databaseSettings = {
+  ...connectionSettings,
   retryForMs: setting({ flag: '--retry-for', placeholder: '<seconds>', env: 'ECOMPIPE_RETRY_FOR', default: 60_000, defaultText: '60', parse: parse.seconds, help: 'give up (exit 69) when the database has been away so long' }),
 } satisfies SettingTable;
 

@@ -90,3 +90,10 @@ export function rejectLimit(raw: string): RejectLimit {
   if (/^\d+$/.test(raw)) return { rows: Number(raw) };
   throw new Problem('expected a number of rows or a percentage such as 0.5%');
 }
+
+/** `1%` or `0.5 %` → a share from 0 to 1. */
+export function share(raw: string): number {
+  const percent = /^(\d+(?:\.\d+)?)\s*%$/.exec(raw);
+  if (percent === null || Number(percent[1]) > 100) throw new Problem('expected a percentage such as 0.5%');
+  return Number(percent[1]) / 100;
+}

@@ -5,7 +5,13 @@ import type { Connection } from '../../core/db/client.js';
 import { OwnedError } from '../../core/runtime/errors.js';
 
 /** First half of the two-key advisory locks that streams take ("strm" in ASCII), apart from everybody else's. */
-const LOCK_SPACE = 0x7374726d;
+export const LOCK_SPACE = 0x7374726d;
+
+/** Second half: which checkpoint directory on which machine. @throws ENOENT when there is no such directory. */
+export async function ownershipKey(checkpointDir: string): Promise<number> {
+  const place = `${hostname()}:${await realpath(checkpointDir)}`;
+  return createHash('sha256').update(place).digest().readInt32BE(0);
+}
 
 /**
  * Makes this process the only stream with this checkpoint directory, for as long as the connection lives: the lock goes
@@ -14,8 +20,7 @@ const LOCK_SPACE = 0x7374726d;
  * @throws OwnedError (exit 5) when another live process is the owner.
  */
 export async function takeOwnership({ client }: Connection, checkpointDir: string): Promise<void> {
-  const place = `${hostname()}:${await realpath(checkpointDir)}`;
-  const key = createHash('sha256').update(place).digest().readInt32BE(0);
+  const key = await ownershipKey(checkpointDir);
   const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1, $2) as taken', [LOCK_SPACE, key]);
   if (rows[0]?.taken === true) return;
   throw new OwnedError({

@@ -1,0 +1,121 @@
+import type { Ask } from '../../core/db/observer.js';
+
+/** Latest batches that the figures of "now" come from; that many are read from the end of the primary key in milliseconds. */
+const BATCHES_LOOKED_AT = 5000;
+const FILES_LOOKED_AT = 1000;
+const WINDOW_SECONDS = 60;
+
+/** What the ledger says of one batch. */
+export interface BatchStatus {
+  readonly batchId: number;
+  readonly engine: string;
+  readonly loadPath: string;
+  readonly read: number;
+  readonly inserted: number;
+  readonly duplicate: number;
+  readonly rejected: number;
+  readonly bytes: number;
+  readonly durationMs: number;
+  /** By the server's clock, as all ages are. */
+  readonly ageMs: number;
+}
+
+/** Speed over the last minute, or over the time that the latest 5,000 batches took when that is shorter. */
+export interface Throughput {
+  readonly windowMs: number;
+  readonly rowsPerSecond: number;
+  readonly bytesPerSecond: number;
+  readonly batches: number;
+}
+
+/** From the last write of a file to its last commit, over the latest thousand files. */
+export interface Latency {
+  readonly files: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+export async function readThroughput(ask: Ask): Promise<Throughput & { readonly freshnessMs: number | null }> {
+  const [row] = await ask<Throughput & { freshnessMs: number | null }>(
+    `with latest as (
+       select rows_inserted, bytes, committed_at from ecompipe.batches order by batch_id desc limit ${BATCHES_LOOKED_AT}
+     ), seen as (
+       select clock_timestamp() as now, max(committed_at) as last, count(*) = ${BATCHES_LOOKED_AT} as is_cut, min(committed_at) as first from latest
+     ), span as (
+       select now, last, case when is_cut then least(${WINDOW_SECONDS}, greatest(0.001, extract(epoch from now - first))) else ${WINDOW_SECONDS} end as seconds from seen
+     )
+     select (seconds * 1000)::float8 as "windowMs", coalesce(sum(l.rows_inserted), 0)::float8 / seconds::float8 as "rowsPerSecond", coalesce(sum(l.bytes), 0)::float8 / seconds::float8 as "bytesPerSecond",
+            count(l.*) as batches, case when last is not null then greatest(0, extract(epoch from now - last) * 1000) end::float8 as "freshnessMs"
+     from span left join latest l on l.committed_at > now - make_interval(secs => seconds::float8)
+     group by now, last, seconds`,
+  );
+  return row ?? { windowMs: WINDOW_SECONDS * 1000, rowsPerSecond: 0, bytesPerSecond: 0, batches: 0, freshnessMs: null };
+}
+
+export async function readLatestBatches(ask: Ask, count: number): Promise<BatchStatus[]> {
+  return await ask<BatchStatus>(
+    `select batch_id as "batchId", engine, load_path as "loadPath", rows_read as read, rows_inserted as inserted, rows_duplicate as duplicate, rows_rejected as rejected, bytes,
+            greatest(0, extract(epoch from committed_at - started_at) * 1000)::float8 as "durationMs", greatest(0, extract(epoch from clock_timestamp() - committed_at) * 1000)::float8 as "ageMs"
+     from ecompipe.batches order by batch_id desc limit $1`,
+    [count],
+  );
+}
+
+/** The fourth part of `source` is the modification time in nanoseconds; Spark's entries may have none. */
+export const WRITTEN_AT = `case when source ~ '^\\d+:\\d+:\\d+:\\d+$' then to_timestamp(split_part(source, ':', 4)::float8 / 1e9) end`;
+
+export async function readLatency(ask: Ask): Promise<Latency | undefined> {
+  const [row] = await ask<Latency>(
+    `select count(ms) as files, percentile_cont(0.5) within group (order by ms) as "p50Ms", percentile_cont(0.99) within group (order by ms) as "p99Ms"
+     from (
+       select greatest(0, extract(epoch from finished_at - ${WRITTEN_AT}) * 1000)::float8 as ms
+       from (select * from ecompipe.files order by file_id desc limit ${FILES_LOOKED_AT}) as latest
+       where state = 'loaded' and ${WRITTEN_AT} is not null
+     ) as finished`,
+  );
+  return row === undefined || row.files === 0 ? undefined : row;
+}
+
+/** Everything that the ledger has seen. Reads all of `ecompipe.files`: 0.2 s a million files. */
+export interface Totals {
+  readonly loadedFiles: number;
+  readonly loadingFiles: number;
+  readonly quarantinedFiles: number;
+  readonly redeliveries: number;
+  readonly inserted: number;
+  readonly duplicate: number;
+  readonly rejected: number;
+}
+
+export async function readTotals(ask: Ask): Promise<Totals> {
+  const [row] = await ask<Totals>(
+    `select count(*) filter (where state = 'loaded') as "loadedFiles", count(*) filter (where state = 'loading') as "loadingFiles", count(*) filter (where state = 'quarantined') as "quarantinedFiles",
+            (select count(*) from ecompipe.redeliveries) as redeliveries,
+            coalesce(sum(rows_inserted), 0)::bigint as inserted, coalesce(sum(rows_duplicate), 0)::bigint as duplicate, coalesce(sum(rows_rejected), 0)::bigint as rejected
+     from ecompipe.files`,
+  );
+  if (row === undefined) throw new TypeError('an aggregate without a row');
+  return row;
+}
+
+/** A stream, or run-all, that holds the lock of a checkpoint directory. */
+export interface Owner {
+  /** Address of its machine, as the server sees it; null over a Unix socket or without the right to know. */
+  readonly client: string | null;
+  readonly forMs: number | null;
+  /** It is about the checkpoint directory that was asked for. */
+  readonly isOurs: boolean;
+}
+
+/** @param key see `ownershipKey`; undefined when the directory does not exist here. */
+export async function readOwners(ask: Ask, lockSpace: number, key: number | undefined): Promise<Owner[]> {
+  return await ask<Owner>(
+    `select host(a.client_addr) as client, (extract(epoch from clock_timestamp() - a.backend_start) * 1000)::float8 as "forMs", coalesce(l.objid::bigint = $2::bigint, false) as "isOurs"
+     from pg_locks l left join pg_stat_activity a using (pid)
+     where l.locktype = 'advisory' and l.classid::bigint = $1 and l.objsubid = 2 and l.granted
+       and l.database = (select oid from pg_database where datname = current_database())
+     order by 3 desc, 2 desc`,
+    // The catalogue shows the signed halves of the key as unsigned.
+    [lockSpace, key === undefined ? null : key >>> 0],
+  );
+}

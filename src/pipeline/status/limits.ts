@@ -1,0 +1,47 @@
+import { formatCount, formatSpan } from '../../core/runtime/format.js';
+import type { Status } from './status.js';
+
+/** What must hold for all to be well; undefined: not looked at. */
+export interface Limits {
+  /** Files that wait in incoming/ and processing/ together. */
+  readonly maxPending: number | undefined;
+  /** How long a file may have waited. */
+  readonly maxPendingMs: number | undefined;
+  /** Age of the last commit. */
+  readonly maxFreshnessMs: number | undefined;
+  /** Of the rows that the last hour's batches read, from 0 to 1. */
+  readonly maxRejectShare: number | undefined;
+  /** Files that went to quarantine within the last hour. */
+  readonly maxQuarantined: number | undefined;
+}
+
+export interface Violation {
+  readonly limit: keyof Limits | 'directory';
+  readonly message: string;
+}
+
+/** Which limits do not hold. Those on the ledger are left out while the database is away, which is worse. */
+export function findViolations({ incoming, processing, ledger }: Status, limits: Limits, nowMs = Date.now()): Violation[] {
+  const found: Violation[] = [];
+  const check = (limit: keyof Limits, value: number | undefined, message: (value: number, allowed: number) => string): void => {
+    const allowed = limits[limit];
+    if (allowed !== undefined && value !== undefined && value > allowed) found.push({ limit, message: message(value, allowed) });
+  };
+  for (const { directory, errno } of [incoming, processing]) {
+    // Whoever never used the default directories has none.
+    if (errno !== undefined && errno !== 'ENOENT') found.push({ limit: 'directory', message: `${directory} cannot be read (${errno})` });
+  }
+  const oldestSinceMs = Math.min(incoming.oldestSinceMs ?? Infinity, processing.oldestSinceMs ?? Infinity);
+  check('maxPending', incoming.files + processing.files, (value, allowed) => `${formatCount(value)} files wait (limit ${formatCount(allowed)})`);
+  check('maxPendingMs', oldestSinceMs === Infinity ? undefined : nowMs - oldestSinceMs, (value, allowed) => `a file has waited for ${formatSpan(value)} (limit ${formatSpan(allowed)})`);
+  if (ledger === undefined) return found;
+  const { recentRead, recentRejected, recentQuarantined } = ledger.problems;
+  check('maxFreshnessMs', ledger.freshnessMs ?? Infinity, (value, allowed) => `${value === Infinity ? 'nothing was ever loaded' : `the last commit is ${formatSpan(value)} old`} (limit ${formatSpan(allowed)})`);
+  check('maxRejectShare', recentRead === 0 ? 0 : recentRejected / recentRead, (value, allowed) => `${percent(value)} of the last hour's rows were rejected (limit ${percent(allowed)})`);
+  check('maxQuarantined', recentQuarantined, (value, allowed) => `${formatCount(value)} files went to quarantine within the last hour (limit ${formatCount(allowed)})`);
+  return found;
+}
+
+function percent(share: number): string {
+  return `${Number((share * 100).toPrecision(3))} %`;
+}

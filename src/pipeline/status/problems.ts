@@ -1,0 +1,31 @@
+import type { Ask } from '../../core/db/observer.js';
+
+/** What went wrong of late; all ages by the server's clock. */
+export interface Problems {
+  /** Rows of the last hour's batches (at most the latest 5,000): how many were read, and rejected. */
+  readonly recentRead: number;
+  readonly recentRejected: number;
+  readonly recentQuarantined: number;
+  readonly lastReject: { readonly file: string; readonly line: number; readonly kind: string; readonly message: string; readonly ageMs: number } | undefined;
+  readonly lastQuarantine: { readonly file: string; readonly reason: string; readonly ageMs: number } | undefined;
+}
+
+const HOUR = `interval '1 hour'`;
+
+export async function readProblems(ask: Ask): Promise<Problems> {
+  const [sums] = await ask<Pick<Problems, 'recentRead' | 'recentRejected' | 'recentQuarantined'>>(
+    `select coalesce(sum(rows_read), 0)::bigint as "recentRead", coalesce(sum(rows_rejected), 0)::bigint as "recentRejected",
+            (select count(*) from ecompipe.files where state = 'quarantined' and finished_at > clock_timestamp() - ${HOUR}) as "recentQuarantined"
+     from (select * from ecompipe.batches order by batch_id desc limit 5000) as latest
+     where committed_at > clock_timestamp() - ${HOUR}`,
+  );
+  const [lastReject] = await ask<NonNullable<Problems['lastReject']>>(
+    `select f.name as file, r.line, r.kind, r.message, (extract(epoch from clock_timestamp() - r.rejected_at) * 1000)::float8 as "ageMs"
+     from ecompipe.rejected_rows r join ecompipe.files f using (file_id) order by r.reject_id desc limit 1`,
+  );
+  const [lastQuarantine] = await ask<NonNullable<Problems['lastQuarantine']>>(
+    `select name as file, reason, (extract(epoch from clock_timestamp() - finished_at) * 1000)::float8 as "ageMs"
+     from ecompipe.files where state = 'quarantined' order by finished_at desc nulls last limit 1`,
+  );
+  return { ...(sums ?? { recentRead: 0, recentRejected: 0, recentQuarantined: 0 }), lastReject, lastQuarantine };
+}
