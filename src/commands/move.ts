@@ -1,5 +1,7 @@
 import { EXIT } from '../core/runtime/errors.js';
+import type { MoveEvent } from '../pipeline/move/events.js';
 import { defineCommand } from './command.js';
+import { metricsSettings, withMetrics } from './metrics.js';
 import { moveSettings } from './settings.js';
 
 /** Only matters where the system doesn't tell about new files (network file systems). */
@@ -8,27 +10,35 @@ const POLL_INTERVAL_MS = 1000;
 export const move = defineCommand({
   name: 'move',
   summary: 'publish finished files from incoming/ to processing/',
-  settings: moveSettings,
+  settings: { ...moveSettings, ...metricsSettings },
   examples: [
     ['ecompipe move', 'move files from data/incoming to data/processing until stopped'],
     ['ecompipe move --once --from /srv/ftp/shop', 'move what is there and exit'],
     ['ecompipe move --max-backlog 1000', 'wait while 1000 files are not loaded yet'],
   ],
-  run: async ({ once, ...settings }, { log, stop }) => {
+  run: async ({ once, ...settings }, context) => {
     const [{ ensureDirectory }, { runMove }, { createMoveEventLogger }] = await Promise.all([
       import('../core/files/ensureDirectory.js'),
       import('../pipeline/move/runMove.js'),
       import('../pipeline/move/logEvents.js'),
     ]);
+    const { log, stop } = context;
     // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake.
     if (settings.from === moveSettings.from.default) await ensureDirectory(settings.from);
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
-    const result = await runMove({ ...settings, pollIntervalMs: POLL_INTERVAL_MS }, { stop, drain, log, emit: createMoveEventLogger(log) });
-    const left = result.filesStillWritten.length;
-    return {
-      json: result,
-      exitCode: once && stop.aborted ? EXIT.interrupted : EXIT.done,
-      text: `moved ${result.filesMoved} files (${result.bytesMoved} bytes)${left === 0 ? '' : `; left ${left} that are still being written: ${result.filesStillWritten.join(', ')}`}`,
-    };
+    const logEvent = createMoveEventLogger(log);
+    return await withMetrics(settings, context, { command: 'move', stages: ['move'], directories: { incoming: settings.from, processing: settings.to } }, async (meter) => {
+      const emit = (event: MoveEvent): void => {
+        logEvent(event);
+        meter.observe({ stage: 'move', event });
+      };
+      const result = await runMove({ ...settings, pollIntervalMs: POLL_INTERVAL_MS }, { stop, drain, log, emit });
+      const left = result.filesStillWritten.length;
+      return {
+        json: result,
+        exitCode: once && stop.aborted ? EXIT.interrupted : EXIT.done,
+        text: `moved ${result.filesMoved} files (${result.bytesMoved} bytes)${left === 0 ? '' : `; left ${left} that are still being written: ${result.filesStillWritten.join(', ')}`}`,
+      };
+    });
   },
 });

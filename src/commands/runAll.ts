@@ -1,6 +1,10 @@
 import * as parse from '../core/runtime/parsers.js';
+import type { Database } from '../core/db/target.js';
 import { EXIT, UsageError } from '../core/runtime/errors.js';
+import type { SettingsOf } from '../core/runtime/settings.js';
+import type { PipelineEvent } from '../pipeline/runAll.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
+import { metricsSettings, withMetrics, type Meter } from './metrics.js';
 import { databaseSettings, generateSettings, loadSettings, moveSettings, streamSettings } from './settings.js';
 
 /** Only matters where the system doesn't tell about new files (network file systems). */
@@ -13,6 +17,7 @@ const settings = {
   settleMs: moveSettings.settleMs,
   maxBacklog: moveSettings.maxBacklog,
   ...loadSettings,
+  ...metricsSettings,
   durationMs: { flag: '--duration', placeholder: '<time>', env: 'ECOMPIPE_DURATION', default: undefined, defaultText: 'until stopped', parse: parse.optional(parse.duration), help: 'stop generating after so long, such as 90s or 10m' },
   untilDrained: { flag: '--until-drained', env: 'ECOMPIPE_UNTIL_DRAINED', default: false, parse: parse.boolean, help: 'end when all that was generated is loaded, and prove it; without it, moving and loading go on until Ctrl-C' },
 } as const;
@@ -27,58 +32,59 @@ export const runAll = defineCommand({
     ['ecompipe run-all --events 2000 --batch-size 200 --interval 0 --seed 1 --until-drained --json', 'a smoke test with a known answer'],
   ],
   run: async (values, context): Promise<CommandResult> => {
-    const { strict, untilDrained, durationMs, processingDir, outputDir, ...rest } = values;
-    if (rest.maxBacklog !== undefined && rest.afterLoad === 'keep') {
-      throw new UsageError([`--max-backlog ${rest.maxBacklog}: with --after-load keep loaded files stay in ${processingDir}, so the backlog never shrinks; leave one of the two out`]);
+    const { maxBacklog, afterLoad, outputDir, processingDir } = values;
+    if (maxBacklog !== undefined && afterLoad === 'keep') {
+      throw new UsageError([`--max-backlog ${maxBacklog}: with --after-load keep loaded files stay in ${processingDir}, so the backlog never shrinks; leave one of the two out`]);
     }
-    const [{ planRun }, { withDatabase }, { runAll: run }, { createPipelineState, applyEvent }, { createPipelineLogger }, { showProgress }, { summarize, describeSummary }] = await Promise.all([
-      import('../pipeline/generate/settings.js'),
-      import('../core/db/target.js'),
-      import('../pipeline/runAll.js'),
-      import('../pipeline/pipelineState.js'),
-      import('../pipeline/logEvents.js'),
-      import('./panel.js'),
-      import('../pipeline/summary.js'),
-    ]);
+    const [{ planRun }, { withDatabase }] = await Promise.all([import('../pipeline/generate/settings.js'), import('../core/db/target.js')]);
     // What can't be generated is told before a database is created for it.
-    planRun({ ...rest, outputDir }, Date.now());
-    const hasEnd = untilDrained && [rest.events, rest.batches, durationMs].some((limit) => limit !== undefined);
-    return await withDatabase(values, context, async (database) => {
-      const state = createPipelineState(performance.now());
-      const progress = showProgress(state, context);
-      const log = quietUnderPanel(context);
-      const logEvent = createPipelineLogger(log);
-      try {
-        const result = await run(
-          {
-            generate: { ...rest, outputDir },
-            move: { from: outputDir, to: processingDir, settleMs: rest.settleMs, maxBacklog: rest.maxBacklog, pollIntervalMs: POLL_INTERVAL_MS },
-            stream: { ...rest, inputDir: processingDir, pollIntervalMs: POLL_INTERVAL_MS },
-            durationMs,
-            untilDrained,
-          },
-          database,
-          {
-            stop: context.stop,
-            log,
-            emit: (event) => {
-              applyEvent(state, event);
-              logEvent(event);
-            },
-          },
-        );
-        progress.stop();
-        const places = { waitingDirs: [outputDir, processingDir], loadedDirs: [rest.archiveDir, processingDir, rest.quarantineDir] };
-        // A first signal ends the generating; the summary is what it was sent for.
-        const summary = await summarize(result, database, { prove: untilDrained, elapsedMs: performance.now() - state.startedAtMs, places }, { log, stop: new AbortController().signal });
-        const hasRejects = result.loaded.rows.rejected + result.loaded.filesQuarantined > 0;
-        return { json: summary, text: describeSummary(summary), exitCode: summary.proof?.ok === false ? EXIT.checkFailed : hasEnd && context.stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done };
-      } finally {
-        progress.stop();
-      }
-    });
+    planRun(values, Date.now());
+    const metered = { command: 'run-all', stages: ['generate', 'move', 'stream'], directories: { incoming: outputDir, processing: processingDir } } as const;
+    return await withMetrics(values, context, metered, (meter) =>
+      withDatabase(values, { ...context, onDatabaseEvent: meter.observeDatabase }, (database) => runPipeline(values, database, context, meter)),
+    );
   },
 });
+
+/** Runs the stages under a display, then reads and tells what it came to. */
+async function runPipeline(values: SettingsOf<typeof settings>, database: Database, context: CommandContext, meter: Meter): Promise<CommandResult> {
+  const { strict, untilDrained, durationMs, processingDir, outputDir, ...rest } = values;
+  const [{ runAll: run }, { createPipelineState, applyEvent }, { createPipelineLogger }, { showProgress }, { summarize, describeSummary }] = await Promise.all([
+    import('../pipeline/runAll.js'),
+    import('../pipeline/pipelineState.js'),
+    import('../pipeline/logEvents.js'),
+    import('./panel.js'),
+    import('../pipeline/summary.js'),
+  ]);
+  const hasEnd = untilDrained && [rest.events, rest.batches, durationMs].some((limit) => limit !== undefined);
+  const state = createPipelineState(performance.now());
+  const progress = showProgress(state, context);
+  const log = quietUnderPanel(context);
+  const logEvent = createPipelineLogger(log);
+  const emit = (event: PipelineEvent): void => {
+    applyEvent(state, event);
+    logEvent(event);
+    meter.observe(event);
+  };
+  try {
+    const stages = {
+      generate: { ...rest, outputDir },
+      move: { from: outputDir, to: processingDir, settleMs: rest.settleMs, maxBacklog: rest.maxBacklog, pollIntervalMs: POLL_INTERVAL_MS },
+      stream: { ...rest, inputDir: processingDir, pollIntervalMs: POLL_INTERVAL_MS },
+      durationMs,
+      untilDrained,
+    };
+    const result = await run(stages, database, { stop: context.stop, log, emit });
+    progress.stop();
+    const places = { waitingDirs: [outputDir, processingDir], loadedDirs: [rest.archiveDir, processingDir, rest.quarantineDir] };
+    // A first signal ends the generating; the summary is what it was sent for.
+    const summary = await summarize(result, database, { prove: untilDrained, elapsedMs: performance.now() - state.startedAtMs, places }, { log, stop: new AbortController().signal });
+    const hasRejects = result.loaded.rows.rejected + result.loaded.filesQuarantined > 0;
+    return { json: summary, text: describeSummary(summary), exitCode: summary.proof?.ok === false ? EXIT.checkFailed : hasEnd && context.stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done };
+  } finally {
+    progress.stop();
+  }
+}
 
 /** The panel shows what goes on; below it only what needs attention is worth a line. */
 function quietUnderPanel({ log, interactive }: CommandContext): CommandContext['log'] {

@@ -1,5 +1,7 @@
 import { EXIT } from '../core/runtime/errors.js';
+import type { StreamEvent } from '../pipeline/stream/events.js';
 import { defineCommand } from './command.js';
+import { metricsSettings, withMetrics } from './metrics.js';
 import { databaseSettings, streamSettings } from './settings.js';
 
 /** Only matters where the system doesn't tell about new files (network file systems). */
@@ -8,7 +10,7 @@ const POLL_INTERVAL_MS = 1000;
 export const stream = defineCommand({
   name: 'stream',
   summary: 'load processing/ into PostgreSQL, exactly once',
-  settings: { ...databaseSettings, ...streamSettings },
+  settings: { ...databaseSettings, ...streamSettings, ...metricsSettings },
   examples: [
     ['ecompipe stream', 'load files as they come until stopped'],
     ['ecompipe stream --once', 'load what is there and exit (for cron)'],
@@ -25,17 +27,24 @@ export const stream = defineCommand({
       import('../pipeline/stream/describe.js'),
     ]);
     const { log, stop } = context;
-    // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake,
-    // and better told before a database is created for it.
-    if (settings.inputDir === streamSettings.inputDir.default) await ensureDirectory(settings.inputDir);
-    await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
-    const result = await withDatabase(settings, context, async (database) => {
-      await ensureSchema(database, context);
-      return await runStream({ ...settings, pollIntervalMs: POLL_INTERVAL_MS }, database, { stop, drain, log, emit: createStreamEventLogger(log) });
+    const logEvent = createStreamEventLogger(log);
+    return await withMetrics(settings, context, { command: 'stream', stages: ['stream'], directories: { processing: settings.inputDir } }, async (meter) => {
+      // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake,
+      // and better told before a database is created for it.
+      if (settings.inputDir === streamSettings.inputDir.default) await ensureDirectory(settings.inputDir);
+      await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
+      const emit = (event: StreamEvent): void => {
+        logEvent(event);
+        meter.observe({ stage: 'stream', event });
+      };
+      const result = await withDatabase(settings, { ...context, onDatabaseEvent: meter.observeDatabase }, async (database) => {
+        await ensureSchema(database, context);
+        return await runStream({ ...settings, pollIntervalMs: POLL_INTERVAL_MS }, database, { stop, drain, log, emit });
+      });
+      const hasRejects = result.rows.rejected + result.filesQuarantined > 0;
+      const exitCode = once && stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done;
+      return { json: result, text: describeStream(result), exitCode };
     });
-    const hasRejects = result.rows.rejected + result.filesQuarantined > 0;
-    const exitCode = once && stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done;
-    return { json: result, text: describeStream(result), exitCode };
   },
 });

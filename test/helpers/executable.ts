@@ -22,6 +22,8 @@ export interface Running {
   readonly end: Promise<Ended>;
   /** Resolves once stderr holds the text; rejects when the process ends without it. */
   readonly said: (text: string) => Promise<void>;
+  /** What stderr holds so far. */
+  readonly output: () => string;
 }
 
 export interface StartOptions {
@@ -56,7 +58,7 @@ export function start(t: TestContext, { cwd, env = {}, executable = EXECUTABLE, 
       child.stderr?.on('data', look);
       void end.then(() => reject(new Error(`ended without saying ${JSON.stringify(text)}:\n${output.stderr}`)));
     });
-  return { child, end, said };
+  return { child, end, said, output: () => output.stderr };
 }
 
 /** Runs the executable to its end. */

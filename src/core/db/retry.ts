@@ -4,12 +4,19 @@ import { pause } from '../runtime/wait.js';
 import { fatalDatabaseError, unavailableError } from './errors.js';
 import { classifyError, hintFor, serverWords, sqlStateOf } from './sqlState.js';
 
+/** What those who watch over a process want to know of its database. */
+export type DatabaseEvent =
+  /** A failure that is tried again; without a SQLSTATE it is the network's. */
+  | { readonly type: 'databaseRetry'; readonly sqlState: string | undefined; readonly delayMs: number }
+  | { readonly type: 'databaseBack'; readonly awayMs: number };
+
 export interface RetrySettings {
   /** How long failures in a row are borne, in milliseconds, before the error goes up (exit 69). */
   readonly retryForMs: number;
   readonly log: Logger;
   /** Ends the waiting. */
   readonly stop: AbortSignal;
+  readonly onEvent?: ((event: DatabaseEvent) => void) | undefined;
 }
 
 const FIRST_DELAY_MS = 50;
@@ -26,7 +33,11 @@ export async function withRetry<T>(what: string, settings: RetrySettings, attemp
   for (let failures = 0; ; failures++) {
     try {
       const result = await attempt();
-      if (failingSince !== undefined) settings.log.info('database_back', `the database is back after ${((performance.now() - failingSince) / 1000).toFixed(1)} s: ${what.replace(/^cannot /, 'can ')} again`);
+      if (failingSince !== undefined) {
+        const awayMs = performance.now() - failingSince;
+        settings.log.info('database_back', `the database is back after ${(awayMs / 1000).toFixed(1)} s: ${what.replace(/^cannot /, 'can ')} again`);
+        settings.onEvent?.({ type: 'databaseBack', awayMs });
+      }
       return result;
     } catch (error) {
       const kind = classifyError(error);
@@ -42,6 +53,7 @@ export async function withRetry<T>(what: string, settings: RetrySettings, attemp
       const message = `${what}: ${serverWords(error)}; trying again ${failures === 0 ? explainRetries(error, settings) : `in ${Math.ceil(delayMs)} ms`}`;
       // Once is enough to know; what follows is for who looks for it.
       settings.log[failures === 0 ? 'warn' : 'debug']('database_retry', message, { sqlState: sqlStateOf(error), delayMs: Math.round(delayMs) });
+      settings.onEvent?.({ type: 'databaseRetry', sqlState: sqlStateOf(error), delayMs });
       await pause(delayMs, settings.stop);
     }
   }

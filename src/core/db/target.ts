@@ -1,7 +1,7 @@
 import type { Logger } from '../runtime/log.js';
 import { openConnection, type Connection } from './client.js';
 import { describeConnection, resolveConnection, type ConnectionSettings, type RawDatabaseSettings } from './connectionSettings.js';
-import { withRetry } from './retry.js';
+import { withRetry, type DatabaseEvent } from './retry.js';
 
 /** The database a command works on. */
 export interface Database {
@@ -24,6 +24,8 @@ export interface TargetSettings extends RawDatabaseSettings {
 export interface TargetContext {
   readonly log: Logger;
   readonly stop: AbortSignal;
+  /** Hears of failures that are tried again, and of their end. */
+  readonly onDatabaseEvent?: ((event: DatabaseEvent) => void) | undefined;
 }
 
 /** Runs `action` on the configured database, or on the embedded server, which is started if need be and shared. */
@@ -36,8 +38,8 @@ export async function withDatabase<T>(settings: TargetSettings, context: TargetC
   );
 }
 
-function createDatabase(connection: ConnectionSettings, embedded: boolean, retryForMs: number, { log, stop }: TargetContext): Database {
-  const retry = <T>(what: string, attempt: () => Promise<T>): Promise<T> => withRetry(what, { retryForMs, log, stop }, attempt);
+function createDatabase(connection: ConnectionSettings, embedded: boolean, retryForMs: number, { log, stop, onDatabaseEvent }: TargetContext): Database {
+  const retry = <T>(what: string, attempt: () => Promise<T>): Promise<T> => withRetry(what, { retryForMs, log, stop, onEvent: onDatabaseEvent }, attempt);
   const label = describeConnection(connection);
   return {
     settings: connection,

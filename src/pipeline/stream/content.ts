@@ -128,6 +128,11 @@ export function signatureOf(stats: BigIntStats): string {
   return `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeNs}`;
 }
 
+/** The modification time in a signature, in milliseconds since 1970. */
+export function writtenAtMs(signature: string): number {
+  return Number(signature.slice(signature.lastIndexOf(':') + 1)) / 1e6;
+}
+
 async function hashPlain(file: FileHandle): Promise<{ sha256: Buffer; size: number }> {
   const hash = createHash('sha256');
   const buffer = Buffer.allocUnsafe(HASH_CHUNK_BYTES);

@@ -36,7 +36,8 @@ export type StreamEvent =
   | { readonly type: 'streamStarted'; readonly inputDir: string; readonly database: string }
   | { readonly type: 'batchCommitted'; readonly batchId: number; readonly loadPath: 'fast' | 'slow'; readonly files: number; readonly bytes: number; readonly rows: RowCounts; readonly durationMs: number }
   | { readonly type: 'rowsRejected'; readonly file: string; readonly batchId: number; readonly rejected: number }
-  | { readonly type: 'fileLoaded'; readonly file: string; readonly bytes: number }
+  /** `writtenAtMs`: its modification time, in milliseconds since 1970. */
+  | { readonly type: 'fileLoaded'; readonly file: string; readonly bytes: number; readonly writtenAtMs: number }
   | { readonly type: 'fileRedelivered'; readonly file: string; readonly firstName: string }
   | { readonly type: 'fileQuarantined'; readonly file: string; readonly reason: string }
   /** The file is where it was and nothing of it was loaded that isn't in the ledger. Tried again after `retryInMs`, or not at all when draining. */

@@ -3,7 +3,7 @@ import { EcompipeError, EXIT, firstReasons } from '../../core/runtime/errors.js'
 import { addCounts, NO_ROWS } from './batch.js';
 import type { CheckpointWriter } from './checkpoint.js';
 import type { ConnectionPool } from './connectionPool.js';
-import type { Content } from './content.js';
+import { writtenAtMs, type Content } from './content.js';
 import type { StreamEvent, StreamResult } from './events.js';
 import type { Finisher, ReadFile } from './finish.js';
 import { noteQuarantine, noteRedelivery, type LedgerFile } from './ledger.js';
@@ -54,7 +54,7 @@ export class Outcomes {
 
   async fileLoaded(file: ReadFile, bytes: number): Promise<void> {
     this.totals = { ...this.totals, filesLoaded: this.totals.filesLoaded + 1 };
-    this.emit({ type: 'fileLoaded', file: file.name, bytes });
+    this.emit({ type: 'fileLoaded', file: file.name, bytes, writtenAtMs: writtenAtMs(file.signature) });
     await this.finisher.loaded(file);
   }
 

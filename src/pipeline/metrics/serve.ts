@@ -1,0 +1,53 @@
+import { constants } from 'node:fs';
+import { access, rename, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { temporaryPath } from '../../core/files/publish.js';
+import { withFileErrors } from '../../core/runtime/errors.js';
+import { listen, type Listening } from '../../core/runtime/httpServer.js';
+import type { PipelineMetrics } from './metrics.js';
+
+/**
+ * Serves `/metrics`, `/healthz` (200 while the process lives) and `/readyz` (503 until it works, and while the database
+ * is away) over HTTP.
+ * @throws EcompipeError when the port can't be had.
+ */
+export async function serveMetrics(metrics: PipelineMetrics, host: string, port: number): Promise<Listening> {
+  return await listen(host, port, 'metrics', (request, response) => {
+    const answer = (status: number, body: string, type = 'text/plain; charset=utf-8'): void => {
+      response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }).end(request.method === 'HEAD' ? undefined : body);
+    };
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      answer(405, 'only GET\n');
+      return;
+    }
+    switch (request.url?.split('?')[0]) {
+      case '/metrics':
+        metrics.registry.metrics().then((text) => answer(200, text, metrics.registry.contentType), (error: unknown) => answer(500, `${String(error)}\n`));
+        break;
+      case '/healthz':
+        answer(200, 'ok\n');
+        break;
+      case '/readyz':
+        if (metrics.isReady()) answer(200, 'ready\n');
+        else answer(503, 'not ready: starting, or the database is away\n');
+        break;
+      default:
+        answer(404, 'here are /metrics, /healthz and /readyz\n');
+    }
+  });
+}
+
+/** @throws FileError when the textfile's directory can't be written: better known before a long load than after it. */
+export async function assertTextfile(file: string): Promise<void> {
+  const directory = path.dirname(file);
+  await withFileErrors('write metrics into', directory, () => access(directory, constants.W_OK | constants.X_OK));
+}
+
+/** Writes all metrics to a file for the node exporter's textfile collector, which reads `*.prom`; it sees the old or the new one, whole. */
+export async function writeTextfile({ registry }: PipelineMetrics, file: string): Promise<void> {
+  const temporary = temporaryPath(file);
+  await withFileErrors('write', file, async () => {
+    await writeFile(temporary, await registry.metrics(), { mode: 0o644 });
+    await rename(temporary, file);
+  });
+}

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import { createMetrics, type MetricsOptions } from '../../../src/pipeline/metrics/metrics.js';
+import { serveMetrics, writeTextfile } from '../../../src/pipeline/metrics/serve.js';
+import { temporaryDirectory } from '../../core/files/directories.js';
+
+const ALL: MetricsOptions = { command: 'run-all', stages: ['generate', 'move', 'stream'], directories: {}, ofProcess: true };
+const rows = { read: 10, inserted: 7, duplicate: 2, rejected: 1 };
+const batch = { type: 'batchCommitted', batchId: 1, loadPath: 'fast', files: 1, bytes: 100, rows, durationMs: 40 } as const;
+
+test('events become counters, gauges and histograms', async () => {
+  const { registry, observe, observeDatabase } = createMetrics(ALL);
+  observe({ stage: 'generate', event: { type: 'filePublished', file: 'a', path: 'a', rows: 10, bytes: 100, firstEventTime: null, lastEventTime: null } });
+  observe({ stage: 'move', event: { type: 'fileMoved', name: 'a', target: 'a', bytes: 100 } });
+  observe({ stage: 'stream', event: batch });
+  observe({ stage: 'stream', event: { ...batch, loadPath: 'slow', durationMs: 4000 } });
+  observe({ stage: 'stream', event: { type: 'fileLoaded', file: 'a', bytes: 100, writtenAtMs: Date.now() - 700 } });
+  observe({ stage: 'stream', event: { type: 'fileQuarantined', file: 'b', reason: '' } });
+  observeDatabase({ type: 'databaseRetry', sqlState: '57P01', delayMs: 1 });
+  observeDatabase({ type: 'databaseRetry', sqlState: undefined, delayMs: 1 });
+  const lines = (await registry.metrics()).split('\n');
+  for (const line of [
+    'ecompipe_generated_rows_total{command="run-all"} 10',
+    'ecompipe_moved_files_total{outcome="moved",command="run-all"} 1',
+    'ecompipe_rows_total{outcome="inserted",command="run-all"} 14',
+    'ecompipe_rows_total{outcome="duplicate",command="run-all"} 4',
+    'ecompipe_rows_total{outcome="rejected",command="run-all"} 2',
+    'ecompipe_files_total{outcome="loaded",command="run-all"} 1',
+    'ecompipe_files_total{outcome="quarantined",command="run-all"} 1',
+    'ecompipe_files_total{outcome="redelivered",command="run-all"} 0',
+    'ecompipe_batches_total{load_path="slow",command="run-all"} 1',
+    'ecompipe_batch_duration_seconds_bucket{le="0.05",command="run-all"} 1',
+    'ecompipe_batch_duration_seconds_count{command="run-all"} 2',
+    'ecompipe_file_to_visible_seconds_bucket{le="0.5",command="run-all"} 0',
+    'ecompipe_file_to_visible_seconds_count{command="run-all"} 1',
+    'ecompipe_database_retries_total{sqlstate_class="57",command="run-all"} 1',
+    'ecompipe_database_retries_total{sqlstate_class="network",command="run-all"} 1',
+    'ecompipe_database_up{command="run-all"} 0',
+  ]) assert.ok(lines.includes(line), `${line}\n${lines.filter((text) => text.startsWith('ecompipe_')).join('\n')}`);
+});
+
+test('the backlog is what waits at the moment of the scrape, and nothing is oldest when nothing waits', async (t) => {
+  const incoming = temporaryDirectory(t);
+  const { registry } = createMetrics({ ...ALL, directories: { incoming, processing: '/nonexistent' } });
+  assert.doesNotMatch(await registry.metrics(), /^ecompipe_oldest_pending_file_timestamp_seconds\{/m);
+  writeFileSync(path.join(incoming, 'a.csv'), 'abc');
+  writeFileSync(path.join(incoming, '.hidden.csv'), 'abc');
+  const text = await registry.metrics();
+  assert.match(text, /^ecompipe_backlog_files\{directory="incoming",command="run-all"\} 1$/m);
+  assert.match(text, /^ecompipe_backlog_bytes\{directory="incoming",command="run-all"\} 3$/m);
+  assert.match(text, /^ecompipe_backlog_files\{directory="processing",command="run-all"\} 0$/m);
+  const since = Number(/^ecompipe_oldest_pending_file_timestamp_seconds\{.*\} (.*)$/m.exec(text)?.[1]);
+  assert.ok(Math.abs(Date.now() / 1000 - since) < 60);
+});
+
+test('names and labels follow the conventions of Prometheus', async () => {
+  for (const { name, help, type } of await createMetrics(ALL).registry.getMetricsAsJSON()) {
+    assert.equal(name.endsWith('_total'), String(type) === 'counter', name);
+    if (/^(nodejs|process)_/.test(name)) continue;
+    assert.match(name, /^ecompipe_[a-z_]+$/);
+    assert.match(help, /^[A-Z].*[.1]$/);
+    assert.doesNotMatch(name, /_(ms|milliseconds|kb|mb|minutes|hours)(_|$)/);
+  }
+});
+
+test('the Grafana dashboard asks only for metrics and labels that exist', async () => {
+  const metrics = createMetrics({ ...ALL, directories: { incoming: '/nonexistent' } });
+  metrics.ended(0);
+  const known = new Set(await metrics.registry.getMetricsAsJSON().then((list) => list.map(({ name }) => name)));
+  const text = readFileSync(new URL('../../../docs/grafana-dashboard.json', import.meta.url), 'utf8');
+  const expressions = [...text.matchAll(/"(?:expr|query)": "((?:[^"\\]|\\.)*)"/g)].map(([, expression]) => JSON.parse(`"${expression!}"`) as string);
+  const asked = new Set(expressions.flatMap((expression) => expression.match(/\b(?:ecompipe|process|nodejs)_\w+/g) ?? []));
+  for (const name of asked) assert.ok(known.has(name) || known.has(name.replace(/_(bucket|sum|count)$/, '')), name);
+  // And for everything of ours.
+  for (const name of known) if (name.startsWith('ecompipe_')) assert.ok(asked.has(name) || asked.has(`${name}_bucket`), `no panel shows ${name}`);
+  const exposed = await metrics.registry.metrics();
+  for (const [, label, value] of expressions.join(' ').matchAll(/(outcome|load_path|sqlstate_class|directory)="(\w+)"/g)) assert.ok(exposed.includes(`${label!}="${value!}"`), `${label}="${value}"`);
+});
+
+test('healthz is about the process, readyz about its work: not before the start, not while the database is away', async (t) => {
+  const metrics = createMetrics(ALL);
+  const server = await serveMetrics(metrics, '127.0.0.1', 0);
+  t.after(() => server.close());
+  const status = async (place: string, method = 'GET'): Promise<number> => (await fetch(`http://127.0.0.1:${server.port}${place}`, { method })).status;
+  assert.deepEqual([await status('/healthz'), await status('/readyz')], [200, 503]);
+  metrics.observe({ stage: 'stream', event: { type: 'streamStarted', inputDir: '', database: '' } });
+  assert.equal(await status('/readyz'), 200);
+  metrics.observeDatabase({ type: 'databaseRetry', sqlState: undefined, delayMs: 1 });
+  assert.deepEqual([await status('/healthz'), await status('/readyz')], [200, 503]);
+  metrics.observeDatabase({ type: 'databaseBack', awayMs: 1 });
+  assert.deepEqual([await status('/readyz'), await status('/metrics'), await status('/'), await status('/metrics', 'POST')], [200, 200, 404, 405]);
+  await assert.rejects(serveMetrics(metrics, '127.0.0.1', server.port), /cannot serve metrics on 127\.0\.0\.1:\d+: .*EADDRINUSE[^]*hint: /);
+});
+
+test('a textfile is replaced whole and has none of the process metrics that the node exporter has itself', async (t) => {
+  const directory = temporaryDirectory(t);
+  const file = path.join(directory, 'ecompipe.prom');
+  writeFileSync(file, 'before');
+  const metrics = createMetrics({ ...ALL, command: 'stream', stages: ['stream'], ofProcess: false });
+  metrics.ended(3);
+  await writeTextfile(metrics, file);
+  const text = readFileSync(file, 'utf8');
+  assert.match(text, /^ecompipe_last_run_exit_code\{command="stream"\} 3$/m);
+  assert.doesNotMatch(text, /^(process|nodejs)_/m);
+  assert.deepEqual((await import('node:fs')).readdirSync(directory), ['ecompipe.prom']);
+});
