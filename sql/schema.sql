@@ -579,8 +579,10 @@ CREATE TABLE ecompipe.batches (
     bytes bigint NOT NULL,
     started_at timestamp with time zone NOT NULL,
     committed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    columns text[],
+    undone_at timestamp with time zone,
     CONSTRAINT batches_engine_check CHECK ((engine = ANY (ARRAY['native'::text, 'spark'::text]))),
-    CONSTRAINT batches_load_path_check CHECK ((load_path = ANY (ARRAY['fast'::text, 'slow'::text]))),
+    CONSTRAINT batches_load_path_check CHECK ((load_path = ANY (ARRAY['fast'::text, 'slow'::text, 'replay'::text]))),
     CONSTRAINT batches_rows_add_up CHECK ((rows_read = ((rows_inserted + rows_duplicate) + rows_rejected)))
 );
 COMMENT ON TABLE ecompipe.batches IS 'Ledger: one row per committed load transaction.';
@@ -671,11 +673,38 @@ CREATE TABLE ecompipe.rejected_rows (
     message text NOT NULL,
     rejected_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     resolved_at timestamp with time zone,
-    CONSTRAINT rejected_rows_kind_check CHECK ((kind = ANY (ARRAY['malformed'::text, 'invalid'::text, 'conflict'::text])))
+    resolution text,
+    resolved_by text,
+    resolved_batch_id bigint,
+    resolved_event_id uuid,
+    CONSTRAINT rejected_rows_kind_check CHECK ((kind = ANY (ARRAY['malformed'::text, 'invalid'::text, 'conflict'::text]))),
+    CONSTRAINT rejected_rows_resolution_check CHECK ((resolution = ANY (ARRAY['inserted'::text, 'duplicate'::text]))),
+    CONSTRAINT rejected_rows_resolved_whole CHECK ((num_nulls(resolved_at, resolution, resolved_by, resolved_batch_id, resolved_event_id) = ANY (ARRAY[0, 5])))
 );
 COMMENT ON TABLE ecompipe.rejected_rows IS 'Every source row that public.events does not accept: its bytes, its place and the reason.';
+COMMENT ON COLUMN ecompipe.rejected_rows.resolution IS 'What became of the corrected row: inserted, or a duplicate of an equal event that was there already.';
 ALTER TABLE ecompipe.rejected_rows ALTER COLUMN reject_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ecompipe.rejected_rows_reject_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE ecompipe.undone_files (
+    undone_id bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    name text NOT NULL,
+    rows_inserted bigint NOT NULL,
+    rows_duplicate bigint NOT NULL,
+    rows_rejected bigint NOT NULL,
+    undone_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    undone_by text DEFAULT SESSION_USER NOT NULL,
+    CONSTRAINT undone_files_sha256_check CHECK ((octet_length(sha256) = 32))
+);
+COMMENT ON TABLE ecompipe.undone_files IS 'Files that ecompipe undo took out again, with what the ledger had counted of them.';
+ALTER TABLE ecompipe.undone_files ALTER COLUMN undone_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ecompipe.undone_files_undone_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -718,6 +747,8 @@ ALTER TABLE ONLY ecompipe.rejected_rows
     ADD CONSTRAINT rejected_rows_once UNIQUE (file_id, byte_offset);
 ALTER TABLE ONLY ecompipe.rejected_rows
     ADD CONSTRAINT rejected_rows_pkey PRIMARY KEY (reject_id);
+ALTER TABLE ONLY ecompipe.undone_files
+    ADD CONSTRAINT undone_files_pkey PRIMARY KEY (undone_id);
 ALTER TABLE ONLY public.ecompipe_migrations
     ADD CONSTRAINT ecompipe_migrations_pkey PRIMARY KEY (version);
 ALTER TABLE ONLY public.events
@@ -726,6 +757,9 @@ CREATE INDEX batch_ranges_batch_id ON ecompipe.batch_ranges USING btree (batch_i
 CREATE INDEX duplicate_rows_event_id ON ecompipe.duplicate_rows USING btree (event_id);
 CREATE INDEX files_unfinished ON ecompipe.files USING btree (file_id) WHERE (state = 'loading'::text);
 CREATE INDEX redeliveries_file_id ON ecompipe.redeliveries USING btree (file_id);
+CREATE INDEX rejected_rows_resolved_batch_id ON ecompipe.rejected_rows USING btree (resolved_batch_id) WHERE (resolved_batch_id IS NOT NULL);
+CREATE INDEX rejected_rows_resolved_event_id ON ecompipe.rejected_rows USING btree (resolved_event_id) WHERE (resolved_event_id IS NOT NULL);
+CREATE INDEX undone_files_sha256 ON ecompipe.undone_files USING btree (sha256);
 CREATE INDEX events_event_time_batch_id_brin ON public.events USING brin (event_time, batch_id) WITH (pages_per_range='32');
 CREATE TRIGGER batches_are_rolled_up AFTER INSERT ON ecompipe.batches FOR EACH ROW WHEN ((new.rows_inserted > 0)) EXECUTE FUNCTION analytics.note_batch();
 CREATE TRIGGER event_types_are_constraints AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON ecompipe.event_types FOR EACH STATEMENT EXECUTE FUNCTION ecompipe.apply_event_types();
@@ -743,3 +777,5 @@ ALTER TABLE ONLY ecompipe.rejected_rows
     ADD CONSTRAINT rejected_rows_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES ecompipe.batches(batch_id) DEFERRABLE INITIALLY DEFERRED;
 ALTER TABLE ONLY ecompipe.rejected_rows
     ADD CONSTRAINT rejected_rows_file_id_fkey FOREIGN KEY (file_id) REFERENCES ecompipe.files(file_id);
+ALTER TABLE ONLY ecompipe.rejected_rows
+    ADD CONSTRAINT rejected_rows_resolved_batch_id_fkey FOREIGN KEY (resolved_batch_id) REFERENCES ecompipe.batches(batch_id) DEFERRABLE INITIALLY DEFERRED;

@@ -39,7 +39,7 @@ async function loadInOneTransaction(connection: Connection, context: LoaderConte
   }
   if (whole === undefined) throw new RangeError(`${source.name} has no range left`);
   const entry = { part: whole, fileId: source.fileId, counts };
-  const [totals] = await writeLedger(connection, { batchId, loadPath, startedAt, parts: [entry], enteredLoaded: new Set() });
+  const [totals] = await writeLedger(connection, { batchId, loadPath, startedAt, columns: source.header.columns, parts: [entry], enteredLoaded: new Set() });
   if (totals !== undefined) context.assertLimit(whole, totals);
   await commit(connection);
   return { batchId, loadPath, parts: [entry], counts, durationMs: Date.now() - startedAt.getTime(), isDurable: true };

@@ -130,7 +130,9 @@ export async function assertCheckpoint({ client }: Connection, directory: string
             (select array_agg(w.name)
              from unnest ($2::text[], $3::text[], $4::bigint[]) as w (sha256, name, committed_offset)
              left join ecompipe.files f on f.sha256 = decode(w.sha256, 'hex')
-             where f.file_id is null or f.committed_offset < w.committed_offset) as lost`,
+             where (f.file_id is null or f.committed_offset < w.committed_offset)
+               -- What a person took out again is not lost.
+               and not exists (select from ecompipe.undone_files u where u.sha256 = decode(w.sha256, 'hex'))) as lost`,
     [checkpoint.lastBatchId, Object.keys(checkpoint.files), Object.values(checkpoint.files).map(({ name }) => name), Object.values(checkpoint.files).map(({ committedOffset }) => committedOffset)],
   );
   if (rows[0]?.hasBatch === true && rows[0].lost === null) return;

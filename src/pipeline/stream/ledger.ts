@@ -29,8 +29,18 @@ export class CompareAndSetLost extends EcompipeError {
   }
 }
 
-/** Keys of the ledger that only a second commit of the same range can violate. */
-const RANGE_KEYS: ReadonlySet<string> = new Set(['batch_ranges_pkey', 'rejected_rows_once', 'duplicate_rows_pkey']);
+/**
+ * Keys of the ledger that only a second commit of the same range can violate, or one of a file that was taken out of the
+ * ledger meanwhile (`ecompipe undo`).
+ */
+const RANGE_KEYS: ReadonlySet<string> = new Set([
+  'batch_ranges_pkey',
+  'rejected_rows_once',
+  'duplicate_rows_pkey',
+  'batch_ranges_file_id_fkey',
+  'rejected_rows_file_id_fkey',
+  'duplicate_rows_file_id_fkey',
+]);
 
 /** What a failed transaction's error means: a violated key of the ledger is a lost compare-and-set. */
 export function explainLedgerError(error: unknown): unknown {
@@ -95,9 +105,13 @@ export async function registerFiles({ client }: Connection, files: readonly File
   return new Map(rows.map((row) => [row.sha256.toString('hex'), row.fileId]));
 }
 
-/** Notes that a content which is in the ledger came once more. */
-export async function noteRedelivery({ client }: Connection, fileId: number, name: string): Promise<void> {
-  await client.query('insert into ecompipe.redeliveries (file_id, name) values ($1, $2)', [fileId, storableName(name)]);
+/** Notes that a content which is in the ledger came once more. @returns false when it is no longer there (`ecompipe undo`). */
+export async function noteRedelivery({ client }: Connection, fileId: number, name: string): Promise<boolean> {
+  const { rowCount } = await client.query(
+    'insert into ecompipe.redeliveries (file_id, name) select file_id, $2 from ecompipe.files where file_id = $1 for key share',
+    [fileId, storableName(name)],
+  );
+  return rowCount === 1;
 }
 
 /** Notes that a content can't be read at all. */
@@ -120,6 +134,7 @@ export interface BatchEntry {
   readonly batchId: number;
   readonly loadPath: 'fast' | 'slow';
   readonly startedAt: Date;
+  readonly columns: readonly string[];
   readonly parts: readonly CommittedPart[];
   /** Files that were entered as loaded (see registerFiles) in this transaction: there is nothing to advance. */
   readonly enteredLoaded: ReadonlySet<number>;
@@ -147,6 +162,7 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
     column(({ counts }) => counts.rejected),
     parts.map(({ part }) => part.isLast),
     parts.map(({ fileId }) => !entry.enteredLoaded.has(fileId)),
+    entry.columns,
   ];
   const { rows } = await client.query<FileTotals>({ name: 'write_ledger', text: LEDGER_SQL, values });
   const expected = parts.length - entry.enteredLoaded.size;
@@ -179,8 +195,8 @@ const LEDGER_SQL = `
     from unnest ($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[], $14::boolean[])
       as p (file_id, start_offset, end_offset, first_line, lines, rows_read, rows_inserted, rows_duplicate, rows_rejected, is_last, advances)
   ), batch as (
-    insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes)
-    select $1, 'native', $2, $3, sum(rows_read), sum(rows_inserted), sum(rows_duplicate), sum(rows_rejected), sum(end_offset - start_offset)
+    insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, columns)
+    select $1, 'native', $2, $3, sum(rows_read), sum(rows_inserted), sum(rows_duplicate), sum(rows_rejected), sum(end_offset - start_offset), $15::text[]
     from part
   ), range as (
     insert into ecompipe.batch_ranges (batch_id, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected)

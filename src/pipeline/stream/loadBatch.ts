@@ -78,7 +78,7 @@ async function loadInTransaction(connection: Connection, batch: Batch, context: 
     failpoint('copied');
     await context.turn();
     const entries = parts.map((part, index) => ({ part, fileId: fileIds[index] ?? 0, counts: counts[index] ?? NO_ROWS }));
-    const totals = await writeLedger(connection, { batchId, loadPath, startedAt, parts: entries, enteredLoaded });
+    const totals = await writeLedger(connection, { batchId, loadPath, startedAt, columns: batch.columns, parts: entries, enteredLoaded });
     for (const total of totals) {
       const entry = entries.find(({ fileId }) => total.rejected > 0 && fileId === total.fileId);
       if (entry !== undefined) context.assertLimit(entry.part, total);

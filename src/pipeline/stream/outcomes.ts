@@ -63,7 +63,9 @@ export class Outcomes {
     if (entry.state !== 'loaded') return;
     // The very file it was loaded from was only not put away: whoever loaded it was killed, or could not.
     if (entry.source !== file.signature) {
-      await this.pool.use('urgent', `cannot note that ${file.name} came again`, (connection) => noteRedelivery(connection, entry.fileId, file.name));
+      const isKnown = await this.pool.use('urgent', `cannot note that ${file.name} came again`, (connection) => noteRedelivery(connection, entry.fileId, file.name));
+      // Taken out of the ledger since we looked: the next listing finds a file that is to be loaded.
+      if (!isKnown) return;
       this.totals = { ...this.totals, filesRedelivered: this.totals.filesRedelivered + 1 };
       this.emit({ type: 'fileRedelivered', file: file.name, firstName: entry.name });
     }

@@ -43,12 +43,21 @@ const CONTRADICTIONS: Readonly<Record<string, string>> = {
   'a batch with other rows than it says': `
     select b.batch_id from ecompipe.batches b
     where rows_inserted <> (select count(*) from public.events e where e.batch_id = b.batch_id)
-       or rows_rejected <> (select count(*) from ecompipe.rejected_rows r where r.batch_id = b.batch_id)
-       or rows_duplicate <> (select count(*) from ecompipe.duplicate_rows d where d.batch_id = b.batch_id)`,
+       or load_path <> 'replay' and rows_rejected <> (select count(*) from ecompipe.rejected_rows r where r.batch_id = b.batch_id)
+       or load_path <> 'replay' and rows_duplicate <> (select count(*) from ecompipe.duplicate_rows d where d.batch_id = b.batch_id)`,
+  'a replay with other rows than the rejects it resolved': `
+    select b.batch_id from ecompipe.batches b
+    where rows_inserted * (load_path = 'replay')::int <> (select count(*) from ecompipe.rejected_rows r where r.resolved_batch_id = b.batch_id and r.resolution = 'inserted')
+       or rows_duplicate * (load_path = 'replay')::int <> (select count(*) from ecompipe.rejected_rows r where r.resolved_batch_id = b.batch_id and r.resolution = 'duplicate')`,
+  'a resolved reject whose event is not in the table': `
+    select reject_id from ecompipe.rejected_rows r
+    where resolution is not null and not exists (select from public.events e where e.event_id = r.resolved_event_id and (r.resolution = 'duplicate' or e.batch_id = r.resolved_batch_id))`,
+  'a duplicate whose event is not in the table': `
+    select d.event_id from ecompipe.duplicate_rows d where not exists (select from public.events e where e.event_id = d.event_id)`,
   'a batch that is not the sum of its ranges': `
     select batch_id from ecompipe.batches b
-    where (rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes) is distinct from
-      (select (sum(rows_read)::bigint, sum(rows_inserted)::bigint, sum(rows_duplicate)::bigint, sum(rows_rejected)::bigint, sum(end_offset - start_offset)::bigint) from ecompipe.batch_ranges r where r.batch_id = b.batch_id)`,
+    where load_path <> 'replay' and (rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes) is distinct from
+      (select (coalesce(sum(rows_read), 0)::bigint, coalesce(sum(rows_inserted), 0)::bigint, coalesce(sum(rows_duplicate), 0)::bigint, coalesce(sum(rows_rejected), 0)::bigint, coalesce(sum(end_offset - start_offset), 0)::bigint) from ecompipe.batch_ranges r where r.batch_id = b.batch_id)`,
   'a file that is not the sum of its ranges': `
     select file_id from ecompipe.files f
     where state <> 'quarantined' and (rows_read, rows_inserted, rows_duplicate, rows_rejected) is distinct from

@@ -25,6 +25,16 @@ type FileIds = readonly number[];
  */
 export async function loadSlow(connection: Connection, batch: Batch, { fileIds, batchId, rules, turn }: SlowContext): Promise<RowCounts[]> {
   const records = splitRecords(batch);
+  const { reasons, duplicates } = await insertAccepted(connection, batch, records, rules, turn);
+  await writeVerdicts(connection, batchId, records, fileIds, reasons, duplicates);
+  return countByPart(batch, records, reasons, duplicates);
+}
+
+/**
+ * Inserts the rows that the server accepts. Part of the caller's transaction.
+ * @returns by ordinal why rows were rejected, and which events were in the table already; all others are inserted.
+ */
+export async function insertAccepted(connection: Connection, batch: Batch, records: Records, rules: EventRules, turn: () => Promise<void>): Promise<{ reasons: Map<number, Reason>; duplicates: Map<number, string> }> {
   await prepareStage(connection, rules);
   await stageRecords(connection, batch, records);
   const badTypes = await judgeTypes(connection, rules);
@@ -35,13 +45,11 @@ export async function loadSlow(connection: Connection, batch: Batch, { fileIds, 
   const { known, refused, inserted } = await insertJudged(connection, rules, records.length);
   const { rejected: conflicts, duplicates } = await compareKnown(connection, rules, known);
   const reasons = new Map([...records.malformed, ...badTypes, ...badRows, ...refused, ...conflicts]);
-  await writeVerdicts(connection, batchId, records, fileIds, reasons, duplicates);
-  const counts = countByPart(batch, records, reasons, duplicates);
-  const expected = counts.reduce((sum, count) => sum + count.inserted, 0);
+  const expected = records.length - reasons.size - duplicates.size;
   // Each row has its verdict by now; the server must have inserted just the others. If not, somebody changed the table
   // between our statements, and the batch has to look again.
   if (expected !== inserted) throw new Error(`the server inserted ${inserted} rows where ${expected} were left to insert`);
-  return counts;
+  return { reasons, duplicates };
 }
 
 /** One statement inserts all; only where the server still refuses (a constraint of the user's own), halves are tried. */
