@@ -1,6 +1,6 @@
 import tseslint from 'typescript-eslint';
 
-const stages = ['generate', 'move', 'stream', 'migrate', 'verify'];
+const stages = ['generate', 'move', 'stream', 'migrate', 'verify', 'rejects', 'trace', 'undo'];
 
 /** Forbids imports whose specifier matches; `message` tells the direction that holds instead. */
 const forbid = (files, regex, message) => ({

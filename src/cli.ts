@@ -60,10 +60,11 @@ function wantsJsonLog(raw: RawSettings): boolean {
   }
 }
 
+/** What a result holds of files and tables may come from anybody: nothing of it moves the cursor of a terminal. */
 function print(result: CommandResult, json: boolean): void {
   if (json && result.json === undefined) return;
-  if (json) process.stdout.write(`${JSON.stringify(result.json, (_key, value: unknown) => (typeof value === 'bigint' ? Number(value) : value))}\n`);
-  else if (result.text !== undefined) process.stdout.write(result.text.endsWith('\n') ? result.text : `${result.text}\n`);
+  if (json) process.stdout.write(`${printable(JSON.stringify(result.json, (_key, value: unknown) => (typeof value === 'bigint' ? Number(value) : value)))}\n`);
+  else if (result.text !== undefined) process.stdout.write(`${printable(result.text).trimEnd()}\n`);
 }
 
 function report(error: unknown, command: AnyCommand, log: Logger): ExitCode {

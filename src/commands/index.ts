@@ -4,10 +4,11 @@ import { failpoints } from './failpoints.js';
 import { generate } from './generate.js';
 import { migrate } from './migrate.js';
 import { move } from './move.js';
+import { rejects } from './rejects.js';
 import { runAll } from './runAll.js';
 import { status } from './status.js';
 import { stream } from './stream.js';
 import { verify } from './verify.js';
 
 /** All commands, in the order of `--help`. */
-export const commands: readonly AnyCommand[] = [generate, move, stream, migrate, runAll, status, verify, db, failpoints];
+export const commands: readonly AnyCommand[] = [generate, move, stream, migrate, runAll, status, verify, rejects, db, failpoints];

@@ -31,7 +31,8 @@ export function createLogger(settings: LogSettings, write: (line: string) => voi
       const time = new Date().toISOString();
       write(
         settings.format === 'json'
-          ? `${JSON.stringify({ time, level, event, message, ...fields }, jsonValue)}\n`
+          ? // JSON escapes the controls of ASCII by itself; these escapes for the others are JSON too.
+            `${printable(JSON.stringify({ time, level, event, message, ...fields }, jsonValue))}\n`
           : `${paint.dim(time.slice(11, 19))} ${paint[level](level.padEnd(5))} ${printable(message)}\n`,
       );
     };

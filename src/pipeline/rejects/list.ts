@@ -1,0 +1,68 @@
+import type { Connection } from '../../core/db/client.js';
+import { rejectCondition, type RejectFilter } from './filter.js';
+
+/** A rejected row without its bytes. */
+export interface Reject {
+  readonly rejectId: number;
+  readonly file: string;
+  /** Physical line, from 1. */
+  readonly line: number;
+  readonly byteOffset: number;
+  readonly kind: 'malformed' | 'invalid' | 'conflict';
+  readonly sqlState: string;
+  readonly column: string | null;
+  readonly constraint: string | null;
+  readonly message: string;
+  readonly batchId: number;
+  readonly rejectedAt: Date;
+  readonly resolution: 'inserted' | 'duplicate' | null;
+  readonly resolvedAt: Date | null;
+  readonly resolvedBy: string | null;
+  readonly resolvedBatchId: number | null;
+  readonly eventId: string | null;
+}
+
+/** Columns of a {@link Reject} over `rejected_rows r` and `files f`. */
+export const REJECT_COLUMNS_SQL = `r.reject_id as "rejectId", f.name as file, r.line, r.byte_offset as "byteOffset", r.kind, r.sql_state as "sqlState",
+  r.column_name as "column", r.constraint_name as "constraint", r.message, r.batch_id as "batchId", r.rejected_at as "rejectedAt", r.resolution,
+  r.resolved_at as "resolvedAt", r.resolved_by as "resolvedBy", r.resolved_batch_id as "resolvedBatchId", r.resolved_event_id as "eventId"`;
+
+export interface RejectGroup {
+  readonly rows: number;
+  readonly files: number;
+  readonly sqlState: string;
+  /** The constraint, else the column, else the kind. */
+  readonly rule: string;
+  /** One of the messages. */
+  readonly example: string;
+}
+
+export interface RejectList {
+  /** All rows that the filter finds, by reason, most frequent first. */
+  readonly groups: readonly RejectGroup[];
+  readonly total: number;
+  /** The newest of them. */
+  readonly rejects: readonly Reject[];
+}
+
+export async function listRejects({ client }: Connection, filter: RejectFilter, limit: number): Promise<RejectList> {
+  const { sql, values } = rejectCondition(filter);
+  const { rows: groups } = await client.query<RejectGroup>(
+    `select count(*) as rows, count(distinct r.file_id) as files, r.sql_state as "sqlState",
+            coalesce(r.constraint_name, r.column_name, r.kind) as rule, min(r.message) as example
+     from ecompipe.rejected_rows r join ecompipe.files f using (file_id)
+     where ${sql}
+     group by 3, 4
+     order by 1 desc, 3, 4`,
+    values,
+  );
+  const { rows: rejects } = await client.query<Reject>(
+    `select ${REJECT_COLUMNS_SQL}
+     from ecompipe.rejected_rows r join ecompipe.files f using (file_id)
+     where ${sql}
+     order by r.reject_id desc
+     limit $5`,
+    [...values, limit],
+  );
+  return { groups, total: groups.reduce((sum, group) => sum + group.rows, 0), rejects };
+}
