@@ -94,6 +94,7 @@ export class Actor {
   }
 
   private lastWords(): string {
-    return readFileSync(this.logFile, 'utf8').trimEnd().split('\n').slice(-8).join('\n');
+    const lines = readFileSync(this.logFile, 'utf8').trimEnd().split('\n');
+    return lines.slice(lines.findLastIndex((line) => line.includes(' error ')) - lines.length).slice(0, 5).join('\n');
   }
 }

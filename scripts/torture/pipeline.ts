@@ -37,7 +37,7 @@ export function createPipeline(home: string, executable: string, databaseEnv: Re
     });
   });
   const actors = [
-    generator(0, '--interval', '0.1', '--batch-size', '40'),
+    generator(0, '--interval', '0.05', '--batch-size', '40'),
     generator(1, '--interval', '2', '--batch-size', '4000'),
     ...[0, 1].map((index) => create('mover', index, { args: () => ['--settle', '300'] })),
     ...streams,

@@ -24,6 +24,8 @@ const FEWEST_ROWS_PER_SECOND = 50;
 /** What makes the run a failure; nothing when all is well. */
 export function problemsOf({ planned, made, growth, proof, troubles, forSeconds, drainedInSeconds }: Outcome): string[] {
   const problems = [...troubles];
+  // It was broken off, and the rest says nothing.
+  if (problems.length > 0) return problems;
   for (const kind of FAULT_KINDS) {
     if (made[kind] === 0 || made[kind] < planned[kind] / 2) problems.push(`too few faults to mean anything: ${FAULTS[kind]}: ${made[kind]} of ${planned[kind]}`);
   }

@@ -1,7 +1,7 @@
 import { withDatabase, type Database } from '../../src/core/db/target.js';
 import { silentLogger, type Logger } from '../../src/core/runtime/log.js';
 import { runMigrate } from '../../src/pipeline/migrate/migrate.js';
-import { startTestServer, type TestConnection, type TestDatabase } from './postgres.js';
+import { startTestServer, type TestConnection, type TestDatabase, type TestServer } from './postgres.js';
 
 /** How a test reaches its database: `via` goes there through another port, such as a proxy's. */
 export interface Access {
@@ -19,9 +19,9 @@ export async function onDatabase<T>(test: TestConnection, { retryForMs = 10_000,
   return await withDatabase({ ...NO_URL, host, port: via?.port ?? test.port, database, user, password, retryForMs }, { log, stop }, action);
 }
 
-/** A database of its own with the newest schema. */
-export async function migratedDatabase(): Promise<TestDatabase> {
-  const server = await startTestServer();
+/** A database of its own with the newest schema, on the server of this test process or on another one. */
+export async function migratedDatabase(on?: Pick<TestServer, 'createTemplate' | 'createDatabase'>): Promise<TestDatabase> {
+  const server = on ?? (await startTestServer());
   const template = await server.createTemplate('migrated', (database) => onDatabase(database, {}, (target) => runMigrate(target, 'apply', { log: silentLogger })).then(() => undefined));
   return await server.createDatabase({ template });
 }

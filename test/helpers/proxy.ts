@@ -1,10 +1,10 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
 /**
- * What a proxy does with a chunk on its way: passes it on, cuts both connections before it, or after it, or passes it on
- * and takes no more from its sender until `go` is called.
+ * What a proxy does with a chunk on its way: passes it on, cuts both connections before it, or after it, passes it on
+ * and takes no more from its sender until `go` is called, or passes it on later and takes no more until then.
  */
-export type Verdict = 'pass' | 'cut-before' | 'cut-after' | { readonly stall: (go: () => void) => void };
+export type Verdict = 'pass' | 'cut-before' | 'cut-after' | { readonly stall: (go: () => void) => void } | { readonly delayMs: number };
 
 /** Sees each chunk that passes; `fromClient` bytes are requests, the others replies. Counts are per proxy, over all connections. */
 export type Judge = (chunk: Buffer, fromClient: boolean) => Verdict;
@@ -41,6 +41,14 @@ export async function startProxy(targetPort: number, judge: Judge): Promise<Prox
         }
         if (verdict === 'cut-after') {
           to.end(chunk, () => client.resetAndDestroy());
+          return;
+        }
+        if (typeof verdict === 'object' && 'delayMs' in verdict) {
+          from.pause();
+          setTimeout(() => {
+            if (to.writable) to.write(chunk);
+            from.resume();
+          }, verdict.delayMs);
           return;
         }
         to.write(chunk);

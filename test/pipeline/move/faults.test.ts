@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, watch, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, chownSync, readdirSync, watch, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import path from 'node:path';
 import test, { type TestContext } from 'node:test';
@@ -9,6 +7,7 @@ import { TEMPORARY_SUFFIX } from '../../../src/core/files/temporary.js';
 import { createRunId, generatedFileName } from '../../../src/core/files/names.js';
 import { FilesNotMovedError } from '../../../src/pipeline/move/runMove.js';
 import { contents, directoryElsewhere, noSecondFileSystem } from '../../core/files/directories.js';
+import { mount, noMount, withFileSystem } from '../../helpers/fileSystems.js';
 import { spawnMove } from './executable.js';
 import { moveOnce, moveSettings, put, startMover } from './harness.js';
 
@@ -21,30 +20,6 @@ function withoutPrivileges(t: TestContext, ...owned: readonly string[]): void {
   process.seteuid!(UNPRIVILEGED);
   t.after(() => process.seteuid!(0));
 }
-
-function mount(directory: string, options: string): boolean {
-  return spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', directory]).status === 0;
-}
-
-/** Runs with a tmpfs mounted on `directory`. Not by t.after: its directory is removed by an earlier hook. */
-async function withFileSystem(directory: string, options: string, action: () => Promise<void>): Promise<void> {
-  mkdirSync(directory, { recursive: true });
-  assert.ok(mount(directory, options));
-  try {
-    await action();
-  } finally {
-    spawnSync('umount', ['--lazy', directory]);
-  }
-}
-
-/** Value for `skip`: false when this user may mount. */
-const noMount = ((): false | string => {
-  const directory = mkdtempSync(path.join(tmpdir(), 'ecompipe-test-'));
-  const isAllowed = mount(directory, 'size=1m');
-  if (isAllowed) spawnSync('umount', [directory]);
-  rmdirSync(directory);
-  return isAllowed ? false : 'may not mount a tmpfs here';
-})();
 
 test('a file whose name is not UTF-8 is named in the error and does not hold up the others', async (t) => {
   const settings = moveSettings(t);
