@@ -3,6 +3,7 @@ import { constants, linkSync, lstatSync, renameSync, unlinkSync, type BigIntStat
 import { open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { errnoOf } from '../runtime/errors.js';
+import { failpoint } from '../runtime/failpoint.js';
 import { compareContent, copyDurably, isRewritten, isUnchanged } from './copy.js';
 import { temporaryPath } from './temporary.js';
 
@@ -66,6 +67,7 @@ export async function moveWithoutOverwrite(source: string, target: string, signa
           throw error;
       }
     }
+    failpoint('move-linked');
     unlinkIfSame(source, moving);
     return true;
   }
@@ -86,9 +88,13 @@ async function moveAcross(source: string, target: string, signal: AbortSignal | 
     const temporary = temporaryPath(target);
     try {
       const copied = await copyDurably(source, temporary, signal);
+      failpoint('move-copied');
       // Another mover may have finished while we copied: throws ENOENT instead of delivering it twice.
       lstatSync(source);
-      if (await moveWithoutOverwrite(temporary, target) && await finishAcross(source, copied, target)) return true;
+      if (await moveWithoutOverwrite(temporary, target)) {
+        failpoint('move-published');
+        if (await finishAcross(source, copied, target)) return true;
+      }
     } finally {
       await rm(temporary, { force: true });
     }

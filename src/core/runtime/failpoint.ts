@@ -1,7 +1,23 @@
 import { UsageError } from './errors.js';
 
-/** Moments at which a crash test can end the process, in the order a file meets them; and what each comes before or after. */
-export const FAILPOINTS = {
+/** Moments of the generator. */
+export const GENERATE_FAILPOINTS = {
+  'file-sealed': 'a file is written whole under its hidden name, the manifest has not heard of it',
+  'before-publish': 'the manifest has the file, nobody can see it',
+  'after-publish': 'the file can be seen',
+} as const;
+
+/** Moments of the mover; those between are passed by a loaded file on its way to the archive too. */
+export const MOVE_FAILPOINTS = {
+  'before-move': 'a finished file was found, nothing is changed',
+  'move-copied': 'on another file system: a copy is on disk under a hidden name',
+  'move-linked': 'the file, or its copy, has its new name and still the one before',
+  'move-published': 'on another file system: the copy has its name, the source is still there',
+  'after-move': 'the file is moved',
+} as const;
+
+/** Moments of the loader. */
+export const STREAM_FAILPOINTS = {
   'file-opened': 'a file is open, nothing of it is read',
   'file-hashed': 'its SHA-256 is known, the database has not heard of it',
   'batch-begun': 'the transaction of a batch is open',
@@ -15,6 +31,9 @@ export const FAILPOINTS = {
   'before-archive': 'a file is loaded and still in its place',
   'after-archive': 'a file is put away',
 } as const;
+
+/** Moments at which a crash test can end the process, in the order a file meets them; and what each comes before or after. */
+export const FAILPOINTS = { ...GENERATE_FAILPOINTS, ...MOVE_FAILPOINTS, ...STREAM_FAILPOINTS } as const;
 
 export type FailpointName = keyof typeof FAILPOINTS;
 

@@ -4,6 +4,7 @@ import { generatedFileName } from '../../core/files/names.js';
 import { syncDirectory } from '../../core/files/publish.js';
 import { MANIFEST_VERSION, type FileLine, type RunLine } from '../../core/manifest/format.js';
 import { Breather } from '../../core/runtime/breather.js';
+import { failpoint } from '../../core/runtime/failpoint.js';
 import type { StageContext } from '../../core/runtime/stage.js';
 import { version } from '../../core/runtime/version.js';
 import { DirtPass } from './dirt/dirtPass.js';
@@ -103,15 +104,18 @@ class Run {
   /** The manifest first, then the file: killed in between, the manifest says more than there is, and can be told so. */
   private async publish(file: StagedFile, line: FileLine): Promise<void> {
     const { journal, context } = this;
+    failpoint('file-sealed');
     journal.append(line);
     if (this.isDurable) journal.sync();
     context.emit({ type: 'fileSealed', file: file.name });
+    failpoint('before-publish');
     try {
       file.publish();
     } catch (error) {
       journal.append({ line: 'withdrawn', file: file.name });
       throw error;
     }
+    failpoint('after-publish');
     if (this.isDurable) await syncDirectory(this.plan.outputDir);
     this.files++;
     this.rows += line.rows;

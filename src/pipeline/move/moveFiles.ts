@@ -4,6 +4,7 @@ import path from 'node:path';
 import { moveIntoDirectory } from '../../core/files/publish.js';
 import { Breather } from '../../core/runtime/breather.js';
 import { asFileError, EcompipeError, errnoOf, FileError } from '../../core/runtime/errors.js';
+import { failpoint } from '../../core/runtime/failpoint.js';
 import type { StageContext } from '../../core/runtime/stage.js';
 import type { MoveEvent, MoveSettings } from './events.js';
 import type { Failures } from '../../core/files/failures.js';
@@ -60,7 +61,10 @@ async function moveFile(name: string, settings: MoveSettings, stop: AbortSignal)
     // Something else took its place since the listing; the next listing shows what it is.
     if (!stats.isFile()) return undefined;
     try {
-      return { target: await moveIntoDirectory(source, settings.to, name, stop), bytes: stats.size };
+      failpoint('before-move');
+      const target = await moveIntoDirectory(source, settings.to, name, stop);
+      failpoint('after-move');
+      return { target, bytes: stats.size };
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT' || isRepeated) throw error;
       // ENOENT speaks of the source (then the next round says so) or of a target directory that was removed.
