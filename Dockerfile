@@ -1,0 +1,39 @@
+# syntax=docker/dockerfile:1
+# ecompipe with a database of your own: the embedded server is left out, so it must be told where PostgreSQL is.
+
+FROM node:22-alpine AS build
+WORKDIR /build
+COPY package.json package-lock.json ./
+# No install scripts: none is needed, and none is then trusted.
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY tsconfig.json tsconfig.build.json ./
+COPY bin bin
+COPY sql sql
+COPY src src
+RUN npm run build
+# The embedded server is an optional dependency.
+RUN npm prune --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
+
+FROM node:22-alpine
+LABEL org.opencontainers.image.title="ecompipe" \
+      org.opencontainers.image.licenses="MIT"
+ENV NODE_ENV=production \
+    INCOMING_PATH=/data/incoming \
+    PROCESSING_PATH=/data/processing \
+    ARCHIVE_PATH=/data/archive \
+    QUARANTINE_PATH=/data/quarantine \
+    CHECKPOINT_PATH=/data/checkpoints
+# A new volume takes over the owner of the directory that it is mounted on.
+RUN mkdir -p /data/incoming /data/processing /data/archive /data/quarantine /data/checkpoints && chown -R node:node /data
+WORKDIR /app
+COPY --from=build /build/package.json ./
+COPY --from=build /build/node_modules node_modules
+COPY --from=build /build/dist dist
+COPY --from=build /build/sql sql
+COPY --from=build /build/bin bin
+USER node
+VOLUME /data
+WORKDIR /data
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["node", "/app/bin/ecompipe.js"]
+CMD ["--help"]

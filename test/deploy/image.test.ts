@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { ROOT } from '../docs/guide.js';
+import { run } from '../helpers/executable.js';
+import { startTestServer } from '../helpers/postgres.js';
+import { dockerfile, type Instruction } from './composeFile.js';
+
+/** Without an engine for containers: the same steps, in directories. */
+test('the steps of the Dockerfile make an executable that needs no more than what they copy', async (t) => {
+  const stages = [imageRoot(t), imageRoot(t)] as const;
+  for (const instruction of dockerfile()) apply(instruction, stages);
+  const app = path.join(stages[1], 'app');
+  const image = { cwd: path.join(stages[1], 'data'), executable: path.join(app, 'bin/ecompipe.js') };
+
+  const { version } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { version: string };
+  assert.equal((await run(t, image, '--version')).stdout.trim(), version);
+
+  const database = await (await startTestServer()).createDatabase();
+  const migrated = await run(t, { ...image, env: database.env }, 'migrate');
+  assert.equal(migrated.exitCode, 0, migrated.stderr);
+  const loaded = await run(t, { ...image, env: database.env }, 'run-all', '--events', '100', '--interval', '0', '--seed', '1', '--until-drained');
+  assert.equal(loaded.exitCode, 0, loaded.stderr);
+
+  const alone = await run(t, image, 'stream', '--once');
+  assert.notEqual(alone.exitCode, 1, 'that the embedded server is left out is told, not a bug');
+  assert.match(alone.stderr, /DATABASE_URL|POSTGRES_HOST/);
+});
+
+test('the image runs without root and keeps its data where compose mounts it', () => {
+  const last = dockerfile().filter(({ stage }) => stage === 1);
+  const valueOf = (name: string): string | undefined => last.findLast((instruction) => instruction.name === name)?.text;
+  assert.deepEqual([valueOf('USER'), valueOf('VOLUME'), valueOf('WORKDIR')], ['node', '/data', '/data']);
+  assert.deepEqual(JSON.parse(valueOf('ENTRYPOINT') ?? ''), ['node', '/app/bin/ecompipe.js']);
+  const users = last.findIndex(({ name }) => name === 'USER');
+  assert.ok(last.slice(users).every(({ name }) => name !== 'RUN' && name !== 'COPY'), 'nothing is installed after root is left');
+});
+
+function imageRoot(t: TestContext): string {
+  const directory = mkdtempSync(path.join(tmpdir(), 'ecompipe-image-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  for (const name of ['build', 'app', 'data']) mkdirSync(path.join(directory, name));
+  return directory;
+}
+
+/** COPY and the RUN lines of the build stage; the WORKDIR of each stage is the one that its COPY targets are relative to. */
+function apply({ stage, name, text }: Instruction, stages: readonly [string, string]): void {
+  const root = stages[stage]!;
+  const workdir = path.join(root, stage === 0 ? 'build' : 'app');
+  if (name === 'COPY') {
+    const [, from, names = ''] = /^(?:--from=(\w+) )?(.*)$/.exec(text) ?? [];
+    const sources = names.split(' ');
+    const target = sources.pop()!;
+    for (const source of sources) {
+      const origin = from === undefined ? path.join(ROOT, source) : path.join(stages[0], source);
+      cpSync(origin, target === './' ? path.join(workdir, path.basename(source)) : path.join(workdir, target), { recursive: true });
+    }
+  }
+  if (name === 'RUN' && stage === 0) {
+    const { status, stderr } = spawnSync('sh', ['-c', text], { cwd: workdir, encoding: 'utf8' });
+    assert.equal(status, 0, `${text}: ${stderr}`);
+  }
+}
