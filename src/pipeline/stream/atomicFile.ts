@@ -30,7 +30,7 @@ async function loadInOneTransaction(connection: Connection, context: LoaderConte
   let counts: RowCounts = NO_ROWS;
   let whole: BatchPart | undefined;
   let loadPath: 'fast' | 'slow' = 'fast';
-  for await (const { part, release } of readRanges(source, { offset: file.committedOffset, lines: file.committedLines }, batchBytes)) {
+  for await (const { part, release } of readRanges(source, { offset: file.committedOffset, lines: file.committedLines }, batchBytes, 1)) {
     const range = await loadRange(connection, context, source, part, batchId);
     counts = addCounts(counts, range.counts);
     if (range.loadPath === 'slow') loadPath = 'slow';

@@ -133,15 +133,22 @@ export function writtenAtMs(signature: string): number {
   return Number(signature.slice(signature.lastIndexOf(':') + 1)) / 1e6;
 }
 
+/** The next bytes are read while the last ones are hashed: a large file waits for this before its first row is sent. */
 async function hashPlain(file: FileHandle): Promise<{ sha256: Buffer; size: number }> {
   const hash = createHash('sha256');
-  const buffer = Buffer.allocUnsafe(HASH_CHUNK_BYTES);
+  const buffers = [Buffer.allocUnsafe(HASH_CHUNK_BYTES), Buffer.allocUnsafe(HASH_CHUNK_BYTES)] as const;
+  const read = (chunk: number, position: number): Promise<Buffer> => {
+    const buffer = buffers[chunk % 2 === 0 ? 0 : 1];
+    return file.read(buffer, 0, buffer.length, position).then(({ bytesRead }) => buffer.subarray(0, bytesRead));
+  };
   let size = 0;
-  for (;;) {
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, size);
-    if (bytesRead === 0) return { sha256: hash.digest(), size };
-    hash.update(buffer.subarray(0, bytesRead));
-    size += bytesRead;
+  let next = read(0, 0);
+  for (let chunk = 1; ; chunk++) {
+    const bytes = await next;
+    if (bytes.length === 0) return { sha256: hash.digest(), size };
+    size += bytes.length;
+    next = read(chunk, size);
+    hash.update(bytes);
   }
 }
 

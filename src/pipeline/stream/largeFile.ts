@@ -73,7 +73,7 @@ async function loadRanges(context: LoaderContext, source: RangeSource, file: Led
     }
   };
   let index = 0;
-  for await (const range of readRanges(source, { offset: file.committedOffset, lines: file.committedLines }, settings.batchBytes)) {
+  for await (const range of readRanges(source, { offset: file.committedOffset, lines: file.committedLines }, settings.batchBytes, settings.parallel)) {
     const task = load(range, index++).finally(() => running.delete(task));
     running.add(task);
     // One range more than load at once is read and counted ahead, so that no connection waits for bytes.

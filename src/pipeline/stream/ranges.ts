@@ -38,8 +38,9 @@ export interface ReadRange {
 class BufferPool {
   private readonly free: Buffer[] = [];
 
+  /** At least so many bytes. */
   take(size: number): Buffer {
-    const index = this.free.findIndex((buffer) => buffer.length === size);
+    const index = this.free.findIndex((buffer) => buffer.length >= size);
     return (index === -1 ? undefined : this.free.splice(index, 1)[0]) ?? Buffer.allocUnsafeSlow(size);
   }
 
@@ -48,8 +49,20 @@ class BufferPool {
   }
 }
 
-/** Cuts a large file into ranges of about `batchBytes` that end where rows end, from the resume point on. */
-export async function* readRanges({ name, signature, fileId, content, header }: RangeSource, from: ResumePoint, batchBytes: number): AsyncGenerator<ReadRange> {
+/** Smaller ranges than this cost more for their transaction than they bring. */
+const SMALLEST_TAIL_BYTES = 2 ** 20;
+
+/** What is left is shared among the connections: with whole batches to the end, the last one would load while the others idle. */
+function rangeBytes(batchBytes: number, remaining: number, parallel: number): number {
+  if (parallel === 1) return batchBytes;
+  return Math.min(batchBytes, Math.max(SMALLEST_TAIL_BYTES, Math.ceil(remaining / (2 * parallel))));
+}
+
+/**
+ * Cuts a large file into ranges of about `batchBytes` that end where rows end, from the resume point on.
+ * @param parallel how many ranges load at the same time.
+ */
+export async function* readRanges({ name, signature, fileId, content, header }: RangeSource, from: ResumePoint, batchBytes: number, parallel: number): AsyncGenerator<ReadRange> {
   let startOffset = from.offset;
   let lineCount = from.lines;
   let bodyOffset = Math.max(startOffset, header.length);
@@ -59,7 +72,7 @@ export async function* readRanges({ name, signature, fileId, content, header }: 
   let carry: Buffer = Buffer.alloc(0);
   try {
     for (;;) {
-      const { memory, body, atEof, cut } = await nextBody(reader, pool, carry, batchBytes, header.columns.length);
+      const { memory, body, atEof, cut } = await nextBody(reader, pool, carry, rangeBytes(batchBytes, content.size - bodyOffset, parallel), header.columns.length);
       const endOffset = bodyOffset + cut.end;
       const isLast = endOffset === content.size;
       if (atEof && !isLast) throw new FileChanged(name);
@@ -95,8 +108,9 @@ async function nextBody(reader: ContentReader, pool: BufferPool, carry: Buffer, 
 }
 
 async function readMore(reader: ContentReader, pool: BufferPool, carry: Buffer, size: number): Promise<ReadBytes> {
-  const memory = pool.take(Math.max(size, carry.length + 1));
+  const wanted = Math.max(size, carry.length + 1);
+  const memory = pool.take(wanted);
   carry.copy(memory);
-  const length = carry.length + (await reader.read(memory.subarray(carry.length)));
-  return { memory, body: memory.subarray(0, length), atEof: length < memory.length };
+  const length = carry.length + (await reader.read(memory.subarray(carry.length, wanted)));
+  return { memory, body: memory.subarray(0, length), atEof: length < wanted };
 }

@@ -35,7 +35,7 @@ const header: Header = { columns: ['event_id', 'event_type', 'user_id'], length:
 
 async function partsOf(content: Content, from: ResumePoint, batchBytes: number): Promise<BatchPart[]> {
   const parts: BatchPart[] = [];
-  for await (const { part } of readRanges({ name: 'a.csv', signature: '', fileId: 1, content, header }, from, batchBytes)) parts.push(part);
+  for await (const { part } of readRanges({ name: 'a.csv', signature: '', fileId: 1, content, header }, from, batchBytes, 2)) parts.push(part);
   return parts;
 }
 
