@@ -34,7 +34,7 @@ export const connectionSettings = {
 
 export const databaseSettings = {
   ...connectionSettings,
-  retryForMs: setting({ flag: '--retry-for', placeholder: '<seconds>', env: 'ECOMPIPE_RETRY_FOR', default: 60_000, defaultText: '60', parse: parse.seconds, help: 'give up (exit 69) when the database has been away so long' }),
+  retryForMs: setting({ flag: '--retry-for', placeholder: '<time>', env: 'ECOMPIPE_RETRY_FOR', default: 60_000, defaultText: '60s', parse: parse.duration, help: 'give up (exit 69) when the database has been away so long, such as 90s or 1h' }),
 } satisfies SettingTable;
 
 export const incomingDir = { env: 'INCOMING_PATH', default: 'data/incoming', parse: parse.directory } as const;

@@ -47,11 +47,6 @@ export function oneOf<const T extends string>(...choices: readonly T[]): (raw: s
   };
 }
 
-/** Seconds, fractions allowed, into milliseconds. */
-export function seconds(raw: string): number {
-  return decimal(0, 1e9)(raw) * 1000;
-}
-
 /** A duration such as `90`, `90s`, `10m`, `2h` or `500ms` into milliseconds; a bare number is seconds. */
 export function duration(raw: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(raw);
