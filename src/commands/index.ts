@@ -8,7 +8,9 @@ import { rejects } from './rejects.js';
 import { runAll } from './runAll.js';
 import { status } from './status.js';
 import { stream } from './stream.js';
+import { trace } from './trace.js';
+import { undo } from './undo.js';
 import { verify } from './verify.js';
 
 /** All commands, in the order of `--help`. */
-export const commands: readonly AnyCommand[] = [generate, move, stream, migrate, runAll, status, verify, rejects, db, failpoints];
+export const commands: readonly AnyCommand[] = [generate, move, stream, migrate, runAll, status, verify, rejects, trace, undo, db, failpoints];

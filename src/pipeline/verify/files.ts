@@ -1,7 +1,7 @@
 import type { Connection } from '../../core/db/client.js';
 import type { VerifySettings } from './events.js';
 import type { Findings } from './findings.js';
-import { locate } from './locate.js';
+import { locate } from '../../core/files/locate.js';
 
 export interface FileTotals {
   readonly pendingFiles: number;

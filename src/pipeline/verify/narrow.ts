@@ -5,7 +5,7 @@ import type { Deviation } from './components.js';
 import type { VerifyEvent, VerifySettings } from './events.js';
 import type { UnknownFile } from './files.js';
 import type { Findings } from './findings.js';
-import { locate } from './locate.js';
+import { locate } from '../../core/files/locate.js';
 import { compareRows } from './rows.js';
 import { createFileRows, rereadFile } from './rereadFile.js';
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, lstatSync } from 'node:fs';
 import path from 'node:path';
-import { numberedName } from '../../core/files/publish.js';
+import { numberedName } from './publish.js';
 
 /** A stage that finds a name taken puts a number into it. */
 const MOST_NUMBERED = 16;

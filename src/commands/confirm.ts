@@ -1,0 +1,21 @@
+import { createInterface } from 'node:readline/promises';
+import { InterruptedError } from '../core/runtime/errors.js';
+import { printable } from '../core/runtime/log.js';
+
+/** Somebody sits there who can be asked. */
+export function canAsk(): boolean {
+  return process.stdin.isTTY && process.stderr.isTTY;
+}
+
+/** Asks on the terminal; only the whole word is a yes. @throws InterruptedError when a signal comes instead of an answer. */
+export async function confirm(question: string, stop: AbortSignal): Promise<boolean> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return (await terminal.question(`${printable(question)} Type yes: `, { signal: stop })).trim() === 'yes';
+  } catch (error) {
+    if (stop.aborted || (error as Error).name === 'AbortError') throw new InterruptedError({ what: 'interrupted', done: 'nothing was changed', cause: error });
+    throw error;
+  } finally {
+    terminal.close();
+  }
+}

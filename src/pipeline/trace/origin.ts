@@ -1,0 +1,57 @@
+import type { Connection } from '../../core/db/client.js';
+import { eventIdsOf, type PlacedEvent } from '../../core/csv/eventIds.js';
+import { readContentRange } from '../../core/files/contentRange.js';
+import { locate } from '../../core/files/locate.js';
+import { errnoOf } from '../../core/runtime/errors.js';
+import type { Origin } from './events.js';
+
+interface Range extends Omit<Origin, 'line' | 'sha256'> {
+  /** Offsets of rows that are not in the table: rejects and duplicates. */
+  readonly elsewhere: readonly number[];
+  readonly sha256: Buffer;
+  readonly columns: readonly string[] | null;
+}
+
+/**
+ * Finds the row of an event in the files of its batch. A row knows its batch and not its file or line, so the bytes of the
+ * batch's ranges are read again where they still are; a batch is some megabytes.
+ * @returns the one place; or all ranges that it can be from.
+ */
+export async function findOrigins({ client }: Connection, eventId: string, batchId: number, directories: readonly string[]): Promise<Origin[]> {
+  const { rows: ranges } = await client.query<Range>(
+    `select f.name as file, f.sha256, r.start_offset as "startOffset", r.end_offset as "endOffset", r.first_line as "firstLine", r.rows_inserted as rows, b.columns,
+            array(select byte_offset from ecompipe.rejected_rows x where x.file_id = r.file_id union all select byte_offset from ecompipe.duplicate_rows x where x.file_id = r.file_id) as elsewhere
+     from ecompipe.batch_ranges r join ecompipe.files f using (file_id) join ecompipe.batches b on b.batch_id = r.batch_id
+     where r.batch_id = $1 and r.rows_inserted > 0
+     order by f.name`,
+    [batchId],
+  );
+  const unread: Origin[] = [];
+  for (const { columns, sha256, elsewhere, ...range } of ranges) {
+    const origin = { ...range, sha256: sha256.toString('hex') };
+    const path = await locate(range.file, { sha256 }, directories);
+    const lines = path === undefined ? undefined : (await placesOf(path, range, columns, eventId))?.filter(({ byteOffset }) => !elsewhere.map(Number).includes(byteOffset)).map(({ line }) => line);
+    if (lines?.[0] !== undefined) return [{ ...origin, line: lines[0] }];
+    if (lines === undefined) unread.push({ ...origin, line: undefined });
+  }
+  return unread;
+}
+
+/** @returns undefined when the file went away while we looked. */
+async function placesOf(path: string, { startOffset, endOffset, firstLine }: Pick<Range, 'startOffset' | 'endOffset' | 'firstLine'>, columns: readonly string[] | null, eventId: string): Promise<PlacedEvent[] | undefined> {
+  if (columns === null && startOffset > 0) return undefined;
+  try {
+    const bytes = await readContentRange(path, startOffset, endOffset);
+    const wanted = plainId(eventId);
+    const rows = eventIdsOf({ bytes, startOffset, firstLine }, columns ?? undefined, (row) => plainId(row.toString('latin1')).includes(wanted));
+    return [...rows].filter((row) => plainId(row.eventId) === wanted);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
+  }
+}
+
+/** PostgreSQL reads a UUID in any case, with or without hyphens and braces. */
+export function plainId(text: string): string {
+  return text.replace(/[-{}]/g, '').toLowerCase();
+}

@@ -1,0 +1,40 @@
+/** What is to be taken out, and how. */
+export interface UndoSettings {
+  /** Name of a file, or its SHA-256 in hexadecimal. Either this or `batchId`. */
+  readonly file: string | undefined;
+  readonly batchId: number | undefined;
+  /** Do everything, then roll back. */
+  readonly dryRun: boolean;
+  /** Where files may lie: loaded ones first, then those that wait. */
+  readonly loadedDirs: readonly string[];
+  readonly waitingDirs: readonly string[];
+}
+
+export interface UndoneFile {
+  readonly name: string;
+  readonly sha256: string;
+  /** Where its bytes are now, if they were found. */
+  readonly path: string | undefined;
+  /** It lies where a stream would take it. */
+  readonly isWaiting: boolean;
+}
+
+export interface UndoResult {
+  /** `before`: it had been taken out already, nothing was left to do. */
+  readonly outcome: 'undone' | 'would-undo' | 'before';
+  readonly target: string;
+  readonly files: readonly UndoneFile[];
+  readonly batchIds: readonly number[];
+  readonly eventsRemoved: number;
+  /** Events that the ledger counted and the table no longer had. */
+  readonly eventsMissing: number;
+  readonly rejectsRemoved: number;
+  readonly duplicatesRemoved: number;
+  readonly redeliveriesRemoved: number;
+  /** Rows of other files that were not loaded because their event was there already: it is not any more. */
+  readonly orphans: readonly { readonly file: string; readonly rows: number }[];
+  /** Rejects that are open again. */
+  readonly rejectsReopened: number;
+  /** The rollups begin anew: views are exact at once, and slow until they are refreshed. */
+  readonly rollupsRebuilt: boolean;
+}

@@ -1,0 +1,91 @@
+import type { Connection } from '../../core/db/client.js';
+import { eventIdsOf } from '../../core/csv/eventIds.js';
+import { readContentRange } from '../../core/files/contentRange.js';
+import { EcompipeError, EXIT } from '../../core/runtime/errors.js';
+import type { TargetFile } from './target.js';
+
+/** Ids of the events that this transaction takes out. */
+export const REMOVED = 'pg_temp.ecompipe_removed';
+
+interface Range {
+  readonly batchId: number;
+  readonly fileId: number;
+  readonly startOffset: number;
+  readonly endOffset: number;
+  readonly firstLine: number;
+  readonly columns: readonly string[] | null;
+  /** Files in the same batch that stay. */
+  readonly others: number;
+}
+
+export async function prepareRemoval({ client }: Connection): Promise<void> {
+  await client.query(`
+    set local client_min_messages = warning;
+    create temporary table if not exists ecompipe_removed (event_id uuid primary key) on commit delete rows;
+    truncate ${REMOVED}`);
+}
+
+/**
+ * Takes the events of these files out of the table.
+ *
+ * A row knows its batch and not its file. A batch that holds nothing else goes as a whole; in one that other files share
+ * (hundreds of small files load in one transaction), only the file's bytes tell which rows are its own: all but those
+ * that the ledger has as rejects and duplicates.
+ * @throws EcompipeError (74) when the bytes are needed and not there.
+ */
+export async function removeEventsOf(connection: Connection, files: readonly TargetFile[], paths: ReadonlyMap<number, string>): Promise<void> {
+  const { client } = connection;
+  const fileIds = files.map(({ fileId }) => fileId);
+  const { rows: ranges } = await client.query<Range>(
+    `select r.batch_id as "batchId", r.file_id as "fileId", r.start_offset as "startOffset", r.end_offset as "endOffset", r.first_line as "firstLine", b.columns,
+            (select count(*) from ecompipe.batch_ranges o where o.batch_id = r.batch_id and o.file_id <> all ($1)) as others
+     from ecompipe.batch_ranges r join ecompipe.batches b using (batch_id)
+     where r.file_id = any ($1)
+     order by r.file_id, r.start_offset`,
+    [fileIds],
+  );
+  await removeBatches(connection, [...new Set(ranges.filter(({ others }) => others === 0).map(({ batchId }) => batchId))]);
+  for (const range of ranges.filter(({ others }) => others > 0)) {
+    const name = files.find(({ fileId }) => fileId === range.fileId)?.name ?? '?';
+    const path = paths.get(range.fileId);
+    if (path === undefined) {
+      throw new EcompipeError(EXIT.io, {
+        what: `cannot take out ${name} alone`,
+        why: `it shares batch ${range.batchId} with ${range.others} other files, only its bytes tell which rows are its own, and it is neither in archive/ nor in processing/`,
+        done: 'nothing was changed',
+        hint: `put the file back, or take out all of them: ecompipe undo --batch ${range.batchId}`,
+      });
+    }
+    await removeRange(connection, range, path);
+  }
+  await removeReplayed(connection, fileIds);
+}
+
+export async function removeBatches({ client }: Connection, batchIds: readonly number[]): Promise<void> {
+  await client.query(`with gone as (delete from public.events where batch_id = any ($1) returning event_id) insert into ${REMOVED} select event_id from gone`, [batchIds]);
+}
+
+async function removeRange({ client }: Connection, { batchId, fileId, startOffset, endOffset, firstLine, columns }: Range, path: string): Promise<void> {
+  const { rows } = await client.query<{ byteOffset: number }>('select byte_offset as "byteOffset" from ecompipe.rejected_rows where file_id = $1 union all select byte_offset from ecompipe.duplicate_rows where file_id = $1', [fileId]);
+  const elsewhere = new Set(rows.map(({ byteOffset }) => byteOffset));
+  const bytes = await readContentRange(path, startOffset, endOffset);
+  const eventIds = [...eventIdsOf({ bytes, startOffset, firstLine }, columns ?? undefined)].filter(({ byteOffset }) => !elsewhere.has(byteOffset)).map(({ eventId }) => eventId);
+  await client.query(
+    `with gone as (delete from public.events where event_id = any ($1::text[]::uuid[]) and batch_id = $2 returning event_id) insert into ${REMOVED} select event_id from gone`,
+    [eventIds, batchId],
+  );
+}
+
+/** What came into the table by replays of the files' rejects came from these files too. */
+async function removeReplayed({ client }: Connection, fileIds: readonly number[]): Promise<void> {
+  await client.query(
+    `with gone as (
+       delete from public.events e
+       using ecompipe.rejected_rows r
+       where r.file_id = any ($1) and r.resolution = 'inserted' and e.event_id = r.resolved_event_id and e.batch_id = r.resolved_batch_id
+       returning e.event_id
+     )
+     insert into ${REMOVED} select event_id from gone`,
+    [fileIds],
+  );
+}
