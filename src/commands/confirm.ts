@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import { InterruptedError } from '../core/runtime/errors.js';
 import { printable } from '../core/runtime/log.js';
@@ -9,9 +10,12 @@ export function canAsk(): boolean {
 
 /** Asks on the terminal; only the whole word is a yes. @throws InterruptedError when a signal comes instead of an answer. */
 export async function confirm(question: string, stop: AbortSignal): Promise<boolean> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  // As a terminal it would take Ctrl-C for itself, and no signal would come.
+  const terminal = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
+  // The end of input is an answer too.
+  const closed = once(terminal, 'close').then(() => '');
   try {
-    return (await terminal.question(`${printable(question)} Type yes: `, { signal: stop })).trim() === 'yes';
+    return (await Promise.race([terminal.question(`${printable(question)} Type yes: `, { signal: stop }), closed])).trim() === 'yes';
   } catch (error) {
     if (stop.aborted || (error as Error).name === 'AbortError') throw new InterruptedError({ what: 'interrupted', done: 'nothing was changed', cause: error });
     throw error;

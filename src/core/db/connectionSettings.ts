@@ -69,11 +69,13 @@ function fromUrl(url: string, raw: RawDatabaseSettings): ConnectionSettings {
   if (!/^postgres(ql)?:\/\//.test(url)) throw new UsageError(['DATABASE_URL: expected postgresql://user:password@host:port/database']);
   let parsed: ReturnType<typeof parseUrl>;
   let sslMode: string | null;
+  let sslRootCert: string | null;
   try {
     const query = new URL(url).searchParams;
     sslMode = query.get('sslmode');
-    // pg-connection-string gives its own meaning to sslmode; ours is libpq's.
-    parsed = parseUrl(url.replace(/([?&])sslmode=[^&]*/, '$1'));
+    sslRootCert = query.get('sslrootcert');
+    // pg-connection-string gives its own meaning to these; ours is libpq's.
+    parsed = parseUrl(url.replace(/([?&])(sslmode|sslrootcert)=[^&]*/g, '$1'));
   } catch {
     throw new UsageError(['DATABASE_URL: not a valid URL (special characters in the password must be percent-encoded)']);
   }
@@ -85,9 +87,10 @@ function fromUrl(url: string, raw: RawDatabaseSettings): ConnectionSettings {
       database: parsed.database ?? user,
       user,
       password: parsed.password,
-      sslMode: sslMode ?? raw.sslMode,
+      // Whoever asks for verification in whatever way gets it.
+      sslMode: sslMode ?? raw.sslMode ?? process.env['PGSSLMODE'],
     },
-    raw,
+    { ...raw, sslRootCert: sslRootCert ?? raw.sslRootCert },
     process.env,
   );
 }
