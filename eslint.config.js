@@ -47,5 +47,5 @@ export default tseslint.config(
       '@typescript-eslint/no-non-null-assertion': 'off',
     },
   },
-  { files: ['*.js', 'bin/*.js', 'scripts/*.js'], ...tseslint.configs.disableTypeChecked },
+  { files: ['*.js', 'bin/*.js', 'scripts/*.js', 'page/*.js'], ...tseslint.configs.disableTypeChecked },
 );

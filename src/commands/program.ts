@@ -55,7 +55,7 @@ function addOptions(target: Commander, table: SettingTable): void {
     const short = setting.flag === '--quiet' ? '-q, ' : '';
     const flags = [`${short}${setting.flag}`, setting.placeholder].filter(Boolean).join(' ');
     const option = new Option(flags, setting.help + defaultNote(setting));
-    if (setting.placeholder !== undefined) option.argParser(once(setting.flag));
+    if (setting.placeholder?.startsWith('<') === true) option.argParser(once(setting.flag));
     target.addOption(option);
   }
 }

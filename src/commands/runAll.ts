@@ -2,8 +2,10 @@ import * as parse from '../core/runtime/parsers.js';
 import type { Database } from '../core/db/target.js';
 import { EXIT, UsageError } from '../core/runtime/errors.js';
 import type { SettingsOf } from '../core/runtime/settings.js';
+import type { PipelineState } from '../pipeline/pipelineState.js';
 import type { PipelineEvent } from '../pipeline/runAll.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
+import { dashboardSettings } from './dashboard.js';
 import { metricsSettings, withMetrics, type Meter } from './metrics.js';
 import { databaseSettings, generateSettings, loadSettings, moveSettings, streamSettings } from './settings.js';
 
@@ -18,6 +20,7 @@ const settings = {
   maxBacklog: moveSettings.maxBacklog,
   ...loadSettings,
   ...metricsSettings,
+  ...dashboardSettings,
   durationMs: { flag: '--duration', placeholder: '<time>', env: 'ECOMPIPE_DURATION', default: undefined, defaultText: 'until stopped', parse: parse.optional(parse.duration), help: 'stop generating after so long, such as 90s or 10m' },
   untilDrained: { flag: '--until-drained', env: 'ECOMPIPE_UNTIL_DRAINED', default: false, parse: parse.boolean, help: 'end when all that was generated is loaded, and prove it; without it, moving and loading go on until Ctrl-C' },
 } as const;
@@ -74,7 +77,7 @@ async function runPipeline(values: SettingsOf<typeof settings>, database: Databa
       durationMs,
       untilDrained,
     };
-    const result = await run(stages, database, { stop: context.stop, log, emit });
+    const result = await withPage(values, database, { log: context.log }, () => state, () => run(stages, database, { stop: context.stop, log, emit }));
     progress.stop();
     const places = { waitingDirs: [outputDir, processingDir], loadedDirs: [rest.archiveDir, processingDir, rest.quarantineDir] };
     // A first signal ends the generating; the summary is what it was sent for.
@@ -84,6 +87,18 @@ async function runPipeline(values: SettingsOf<typeof settings>, database: Databa
   } finally {
     progress.stop();
   }
+}
+
+/** Serves the dashboard meanwhile, if it is wanted. */
+async function withPage<T>({ dashboardPort, dashboardHost, outputDir, processingDir }: SettingsOf<typeof settings>, database: Database, context: Pick<CommandContext, 'log'>, stageCounts: () => PipelineState, action: () => Promise<T>): Promise<T> {
+  if (dashboardPort === undefined) return await action();
+  const { dashboardUrl, withDashboard } = await import('../pipeline/dashboard/run.js');
+  return await withDashboard({ host: dashboardHost, port: dashboardPort, incomingDir: outputDir, processingDir, stageCounts }, database, context, (server) => {
+    const url = dashboardUrl(server);
+    context.log.info('dashboard_served', `the dashboard is on ${url}`, { url });
+    stageCounts().dashboardUrl = url;
+    return action();
+  });
 }
 
 /** The panel shows what goes on; below it only what needs attention is worth a line. */

@@ -5,6 +5,7 @@ export interface PipelineState {
   readonly startedAtMs: number;
   seed: number | undefined;
   manifest: string | undefined;
+  dashboardUrl: string | undefined;
   generatedFiles: number;
   generatedRows: number;
   movedFiles: number;
@@ -23,6 +24,7 @@ export function createPipelineState(nowMs: number): PipelineState {
     startedAtMs: nowMs,
     seed: undefined,
     manifest: undefined,
+    dashboardUrl: undefined,
     generatedFiles: 0,
     generatedRows: 0,
     movedFiles: 0,

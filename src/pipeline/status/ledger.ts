@@ -3,7 +3,6 @@ import type { Ask } from '../../core/db/observer.js';
 /** Latest batches that the figures of "now" come from; that many are read from the end of the primary key in milliseconds. */
 const BATCHES_LOOKED_AT = 5000;
 const FILES_LOOKED_AT = 1000;
-const WINDOW_SECONDS = 60;
 
 /** What the ledger says of one batch. */
 export interface BatchStatus {
@@ -18,9 +17,11 @@ export interface BatchStatus {
   readonly durationMs: number;
   /** By the server's clock, as all ages are. */
   readonly ageMs: number;
+  /** Milliseconds since 1970. */
+  readonly committedAtMs: number;
 }
 
-/** Speed over the last minute, or over the time that the latest 5,000 batches took when that is shorter. */
+/** Speed over the last seconds, or over the time that the latest 5,000 batches took when that is shorter. */
 export interface Throughput {
   readonly windowMs: number;
   readonly rowsPerSecond: number;
@@ -35,27 +36,29 @@ export interface Latency {
   readonly p99Ms: number;
 }
 
-export async function readThroughput(ask: Ask): Promise<Throughput & { readonly freshnessMs: number | null }> {
+export async function readThroughput(ask: Ask, windowSeconds: number): Promise<Throughput & { readonly freshnessMs: number | null }> {
   const [row] = await ask<Throughput & { freshnessMs: number | null }>(
     `with latest as (
        select rows_inserted, bytes, committed_at from ecompipe.batches order by batch_id desc limit ${BATCHES_LOOKED_AT}
      ), seen as (
        select clock_timestamp() as now, max(committed_at) as last, count(*) = ${BATCHES_LOOKED_AT} as is_cut, min(committed_at) as first from latest
      ), span as (
-       select now, last, case when is_cut then least(${WINDOW_SECONDS}, greatest(0.001, extract(epoch from now - first))) else ${WINDOW_SECONDS} end as seconds from seen
+       select now, last, case when is_cut then least($1::float8, greatest(0.001, extract(epoch from now - first))::float8) else $1::float8 end as seconds from seen
      )
      select (seconds * 1000)::float8 as "windowMs", coalesce(sum(l.rows_inserted), 0)::float8 / seconds::float8 as "rowsPerSecond", coalesce(sum(l.bytes), 0)::float8 / seconds::float8 as "bytesPerSecond",
             count(l.*) as batches, case when last is not null then greatest(0, extract(epoch from now - last) * 1000) end::float8 as "freshnessMs"
      from span left join latest l on l.committed_at > now - make_interval(secs => seconds::float8)
      group by now, last, seconds`,
+    [windowSeconds],
   );
-  return row ?? { windowMs: WINDOW_SECONDS * 1000, rowsPerSecond: 0, bytesPerSecond: 0, batches: 0, freshnessMs: null };
+  return row ?? { windowMs: windowSeconds * 1000, rowsPerSecond: 0, bytesPerSecond: 0, batches: 0, freshnessMs: null };
 }
 
 export async function readLatestBatches(ask: Ask, count: number): Promise<BatchStatus[]> {
   return await ask<BatchStatus>(
     `select batch_id as "batchId", engine, load_path as "loadPath", rows_read as read, rows_inserted as inserted, rows_duplicate as duplicate, rows_rejected as rejected, bytes,
-            greatest(0, extract(epoch from committed_at - started_at) * 1000)::float8 as "durationMs", greatest(0, extract(epoch from clock_timestamp() - committed_at) * 1000)::float8 as "ageMs"
+            greatest(0, extract(epoch from committed_at - started_at) * 1000)::float8 as "durationMs", greatest(0, extract(epoch from clock_timestamp() - committed_at) * 1000)::float8 as "ageMs",
+            (extract(epoch from committed_at) * 1000)::float8 as "committedAtMs"
      from ecompipe.batches order by batch_id desc limit $1`,
     [count],
   );

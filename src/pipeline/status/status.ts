@@ -36,6 +36,7 @@ export interface Status {
 }
 
 const BATCHES_SHOWN = 5;
+const WINDOW_SECONDS = 60;
 
 /**
  * Looks at the directories and the ledger. A database that is away takes nothing from what the directories say.
@@ -56,7 +57,7 @@ export async function readStatus(places: StatusPlaces, label: string, database: 
 }
 
 async function readLedgerStatus(ask: Ask, key: number | undefined): Promise<LedgerStatus> {
-  const { freshnessMs, ...throughput } = await readThroughput(ask);
+  const { freshnessMs, ...throughput } = await readThroughput(ask, WINDOW_SECONDS);
   return {
     totals: await readTotals(ask),
     throughput,
