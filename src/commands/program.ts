@@ -1,5 +1,6 @@
 import { Command as Commander, InvalidArgumentError, Option } from 'commander';
 import { databaseSettings, globalSettings } from './settings.js';
+import { printable } from '../core/runtime/log.js';
 import type { AnyCommand } from './command.js';
 import type { Setting, SettingTable } from '../core/runtime/settings.js';
 
@@ -19,6 +20,8 @@ export function createProgram(version: string, commands: readonly AnyCommand[], 
     .helpCommand(false)
     .showSuggestionAfterError(true)
     .showHelpAfterError('(ecompipe --help shows all commands)')
+    // Wrong words are repeated in its messages, and may come from a script's variables.
+    .configureOutput({ writeErr: (text) => process.stderr.write(printable(text)) })
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .option('--env-file <path>', 'file with settings (default: .env, if there is one)')
     .option('--no-color', 'no colours (also: NO_COLOR)');

@@ -71,7 +71,7 @@ const HINTS: readonly (readonly [prefix: string, string])[] = [
   ['3D', 'check POSTGRES_DB, or create the database: createdb NAME'],
   ['42P01', 'run `ecompipe migrate` first'],
   ['3F', 'run `ecompipe migrate` first'],
-  ['42501', 'grant the role what docs/guarantees.md lists, or use another role'],
+  ['42501', 'grant the role what docs/user_guide.md lists (A role that can only load), or use another role'],
   ['08', 'check POSTGRES_HOST and POSTGRES_PORT, and that the server accepts connections'],
   ['53', 'the server is out of a resource (connections, memory or disk); see its log'],
   ['25006', 'the server is read-only (a standby?); name the primary'],
