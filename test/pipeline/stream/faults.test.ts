@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { eventId, eventRow, HEADER } from '../../helpers/events.js';
+import { eventFile, eventId, eventRow, HEADER } from '../../helpers/events.js';
 import { migratedDatabase, type Access } from '../../helpers/migrated.js';
 import type { TestDatabase } from '../../helpers/postgres.js';
 import { startProxy, type Judge } from '../../helpers/proxy.js';
@@ -67,6 +67,21 @@ for (const atomicFile of [false, true]) {
       });
     }
   }
+}
+
+// Bad rows have a key of their own in the ledger, which would stop a second load too: here nothing but the look at the ledger does.
+for (const [what, batchBytes, n] of [['a whole file', 8 * 2 ** 20, 1], ['a range', 1024, 3]] as const) {
+  test(`when the reply to the COMMIT of ${what} without bad rows is lost, it is not loaded again`, async (t) => {
+    const database = await migratedDatabase();
+    const shop = openShop(t, { batchBytes, connections: 1 });
+    shop.put('a.csv', eventFile(0, 40));
+    const judge = cutAt('COMMIT\0', false, n, 'cut-before');
+    await loadThrough(t, { database, shop }, judge);
+    assert.equal(judge.cuts(), 1, 'the connection was cut');
+    assert.deepEqual(await eventIds(database), Array.from({ length: 40 }, (_, index) => eventId(index)));
+    assert.deepEqual(await database.query('select sum(rows_read)::int4 as read, sum(rows_duplicate)::int4 as duplicates from ecompipe.files'), [{ read: 40, duplicates: 0 }]);
+    await assertLedger(database);
+  });
 }
 
 test('a connection that breaks after any number of bytes costs nothing but time', async (t) => {
