@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
-import { asFileError } from '../../core/runtime/errors.js';
+import { asFileError, errnoOf } from '../../core/runtime/errors.js';
 
 /**
  * Hidden directory beside the published files, and so in their file system: what is written here can be renamed there.
@@ -29,13 +29,25 @@ export class StagedFile {
   ) {}
 
   static create(outputDir: string, name: string): StagedFile {
-    const staged = path.join(STAGING_DIRECTORY, name);
-    const file = new StagedFile(name, staged, path.join(outputDir, staged), path.join(outputDir, name));
-    file.attempt('create', () => {
-      mkdirSync(path.dirname(file.stagedPath), { recursive: true });
-      file.descriptor = openSync(file.stagedPath, 'w');
+    for (let attempt = 0; ; attempt++) {
+      const staged = path.join(STAGING_DIRECTORY, attempt === 0 ? name : `${name}.${attempt}`);
+      const file = new StagedFile(name, staged, path.join(outputDir, staged), path.join(outputDir, name));
+      if (file.open()) return file;
+    }
+  }
+
+  /** @returns false when another run of the same seed is writing there, or was killed while it did. */
+  private open(): boolean {
+    return this.attempt('create', () => {
+      mkdirSync(path.dirname(this.stagedPath), { recursive: true });
+      try {
+        this.descriptor = openSync(this.stagedPath, 'wx');
+        return true;
+      } catch (error) {
+        if (errnoOf(error) === 'EEXIST') return false;
+        throw error;
+      }
     });
-    return file;
   }
 
   write(bytes: Uint8Array): void {
@@ -79,9 +91,9 @@ export class StagedFile {
     this.descriptor = undefined;
   }
 
-  private attempt(what: string, action: () => void): void {
+  private attempt<T>(what: string, action: () => T): T {
     try {
-      action();
+      return action();
     } catch (error) {
       throw asFileError(error, what, this.publishedPath);
     }

@@ -72,7 +72,9 @@ test('the same run again after a kill publishes the same names with the same byt
   assert.equal(after.names.length, 30);
   assert.deepEqual(after.contents.slice(0, 4), before.contents);
   assert.equal(readdirSync(path.join(directory, '.manifest')).length, 2);
-  assert.deepEqual(readManifest(result.manifest).slice(1, 6), manifest.slice(1, 6));
+  // All but where it was written: what the killed run left there keeps its place.
+  const facts = (lines: readonly ManifestLine[]): unknown[] => lines.slice(1, 6).map((line) => ({ ...line, staged: undefined }));
+  assert.deepEqual(facts(readManifest(result.manifest)), facts(manifest));
 });
 
 test('a file whose name can not be published is withdrawn, and the error says which', async (t) => {

@@ -29,3 +29,16 @@ describe('a generator killed with SIGKILL', { concurrency: 2 }, () => {
     }
   }
 });
+
+for (const [what, seeds] of [['with the same seed', [7, 7]], ['with seeds of their own', [7, 8]]] as const) {
+  test(`two generators at once on one directory, ${what}, end well, and verify can prove all they made`, async (t) => {
+    const pipeline = await createPipeline(t);
+    const generate = ['generate', '--interval', '0', '--batches', '40', '--batch-size', '200', '--dirt', 'dirty', '--start', '2026-03-01', '--output-dir', pipeline.incoming];
+    const ends = await Promise.all(seeds.map((seed) => spawnEcompipe(t, [...generate, '--seed', String(seed)], {}, pipeline.home).end));
+    assert.deepEqual(ends.map(({ exitCode, stderr }) => (exitCode === 0 ? 0 : stderr)), [0, 0]);
+    await pipeline.move();
+    await pipeline.stream();
+    const proof = await pipeline.verify();
+    assert.deepEqual([proof.ok, proof.findings, proof.runs], [true, [], 2]);
+  });
+}
