@@ -77,7 +77,7 @@ const RESTARTS: readonly (readonly [Shutdown, `${FailpointName}:${number}`])[] =
 ];
 
 for (const [how, moment] of RESTARTS) {
-  test(`when the server is ${how === 'killed' ? 'killed (SIGKILL of the postmaster)' : `shut down (${how})`} at ${moment} and started again, the stream goes on by itself`, async (t) => {
+  test(`when the server ends (${how}) at ${moment} and is started again, the stream goes on by itself`, async (t) => {
     const scene = await setScene(t);
     const stream = await startStream(t, scene, moment);
     await server.stop(how);
