@@ -2,7 +2,7 @@ import { EXIT } from '../core/runtime/errors.js';
 import type { StreamEvent } from '../pipeline/stream/events.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
-import { databaseSettings, streamSettings } from './settings.js';
+import { databaseSettings, sparkSettings, streamSettings } from './settings.js';
 
 /** Only matters where the system doesn't tell about new files (network file systems). */
 const POLL_INTERVAL_MS = 1000;
@@ -10,19 +10,20 @@ const POLL_INTERVAL_MS = 1000;
 export const stream = defineCommand({
   name: 'stream',
   summary: 'load processing/ into PostgreSQL, exactly once',
-  settings: { ...databaseSettings, ...streamSettings, ...metricsSettings },
+  settings: { ...databaseSettings, ...streamSettings, ...sparkSettings, ...metricsSettings },
   examples: [
     ['ecompipe stream', 'load files as they come until stopped'],
     ['ecompipe stream --once', 'load what is there and exit (for cron)'],
     ['ecompipe stream --once --strict --max-rejected 1%', 'and fail when rows are rejected'],
+    ['ecompipe stream --engine spark --master local[2]', 'the same on Apache Spark (docs/scaling.md)'],
   ],
   run: async ({ once, strict, ...settings }, context) => {
-    const [{ ensureDirectory }, { withDatabase }, { ensureSchema }, { assertUsable }, { runStream }, { createStreamEventLogger }, { describeStream }] = await Promise.all([
+    const [{ ensureDirectory }, { withDatabase }, { ensureSchema }, { assertUsable }, runEngine, { createStreamEventLogger }, { describeStream }] = await Promise.all([
       import('../core/files/ensureDirectory.js'),
       import('../core/db/target.js'),
       import('../pipeline/migrate/schema.js'),
       import('../pipeline/stream/discover.js'),
-      import('../pipeline/stream/stream.js'),
+      settings.engine === 'spark' ? import('../pipeline/stream/spark/runSpark.js').then(({ runSparkStream }) => runSparkStream) : import('../pipeline/stream/stream.js').then(({ runStream }) => runStream),
       import('../pipeline/stream/logEvents.js'),
       import('../pipeline/stream/describe.js'),
     ]);
@@ -40,7 +41,7 @@ export const stream = defineCommand({
       };
       const result = await withDatabase(settings, { ...context, onDatabaseEvent: meter.observeDatabase }, async (database) => {
         await ensureSchema(database, context);
-        return await runStream({ ...settings, pollIntervalMs: POLL_INTERVAL_MS }, database, { stop, drain, log, emit });
+        return await runEngine({ ...settings, pollIntervalMs: POLL_INTERVAL_MS }, database, { stop, drain, log, emit });
       });
       const hasRejects = result.rows.rejected + result.filesQuarantined > 0;
       const exitCode = once && stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done;

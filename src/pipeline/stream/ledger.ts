@@ -132,6 +132,8 @@ export interface CommittedPart {
 
 export interface BatchEntry {
   readonly batchId: number;
+  /** Default native. */
+  readonly engine?: 'spark';
   readonly loadPath: 'fast' | 'slow';
   readonly startedAt: Date;
   readonly columns: readonly string[];
@@ -163,6 +165,7 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
     parts.map(({ part }) => part.isLast),
     parts.map(({ fileId }) => !entry.enteredLoaded.has(fileId)),
     entry.columns,
+    entry.engine ?? 'native',
   ];
   const { rows } = await client.query<FileTotals>({ name: 'write_ledger', text: LEDGER_SQL, values });
   const expected = parts.length - entry.enteredLoaded.size;
@@ -196,7 +199,7 @@ const LEDGER_SQL = `
       as p (file_id, start_offset, end_offset, first_line, lines, rows_read, rows_inserted, rows_duplicate, rows_rejected, is_last, advances)
   ), batch as (
     insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, columns)
-    select $1, 'native', $2, $3, sum(rows_read), sum(rows_inserted), sum(rows_duplicate), sum(rows_rejected), sum(end_offset - start_offset), $15::text[]
+    select $1, $16, $2, $3, sum(rows_read), sum(rows_inserted), sum(rows_duplicate), sum(rows_rejected), sum(end_offset - start_offset), $15::text[]
     from part
   ), range as (
     insert into ecompipe.batch_ranges (batch_id, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected)

@@ -72,7 +72,7 @@ export class Outcomes {
     await this.finisher.loaded(file);
   }
 
-  async fileUnreadable(file: ReadFile, content: Content, { message }: UnreadableFile): Promise<void> {
+  async fileUnreadable(file: ReadFile, content: Pick<Content, 'sha256' | 'size'>, { message }: UnreadableFile): Promise<void> {
     const identity = { ...file, sha256: content.sha256, size: content.size };
     await this.pool.use('urgent', `cannot note ${file.name}`, (connection) => noteQuarantine(connection, identity, message));
     this.totals = { ...this.totals, filesQuarantined: this.totals.filesQuarantined + 1 };

@@ -50,7 +50,7 @@ type OwnedAction = (checkpoint: CheckpointWriter, rules: Awaited<ReturnType<type
  * The owner's lock lives as long as its connection. If that breaks, the loading goes on: ownership is a courtesy, the
  * ledger is what makes it safe.
  */
-async function withOwnership(settings: StreamSettings, database: Database, context: StageContext<StreamEvent>, action: OwnedAction): Promise<StreamResult> {
+export async function withOwnership(settings: Pick<StreamSettings, 'checkpointDir'>, database: Database, context: StageContext<StreamEvent>, action: OwnedAction): Promise<StreamResult> {
   const { connection, checkpoint, rules } = await database.retry('cannot start', async () => {
     const connection = await database.connect();
     try {

@@ -53,7 +53,7 @@ export async function insertAccepted(connection: Connection, batch: Batch, recor
 }
 
 /** One statement inserts all; only where the server still refuses (a constraint of the user's own), halves are tried. */
-async function insertJudged(connection: Connection, rules: EventRules, count: number): Promise<{ known: number[]; refused: Map<number, Reason>; inserted: number }> {
+export async function insertJudged(connection: Connection, rules: EventRules, count: number): Promise<{ known: number[]; refused: Map<number, Reason>; inserted: number }> {
   let inserted = 0;
   const known: number[] = [];
   const refused = new Map<number, Reason>();

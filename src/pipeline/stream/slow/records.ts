@@ -79,7 +79,8 @@ export function recordBytes({ part, frame }: SourceRecord): Buffer {
   return part.body.subarray(frame.start, frame.end);
 }
 
-function explainDefect(body: Buffer, frame: RecordFrame, fieldCount: number, clean: boolean): Reason | undefined {
+/** What is wrong with a record by structure or encoding, if anything is. `clean`: the body is known to be text. */
+export function explainDefect(body: Buffer, frame: Pick<RecordFrame, 'start' | 'end' | 'defect'>, fieldCount: number, clean: boolean): Reason | undefined {
   if (frame.defect !== undefined) {
     const message = describeDefect(body.subarray(frame.start, frame.end), frame.defect, fieldCount);
     return { kind: 'malformed', sqlState: BAD_COPY_FILE_FORMAT, message };

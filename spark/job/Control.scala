@@ -1,0 +1,77 @@
+package ecompipe
+
+import java.io.{BufferedReader, InputStream, InputStreamReader, PrintStream}
+import java.nio.charset.StandardCharsets
+import java.util.concurrent.LinkedBlockingQueue
+import com.fasterxml.jackson.databind.JsonNode
+import com.fasterxml.jackson.databind.node.ObjectNode
+
+/**
+ * Messages between this process and the one that started it: one line of JSON each. When the other side is gone, this one
+ * ends at once, without a word to Spark: whatever it was doing is a crash for it, and that is safe.
+ */
+final class Control(in: InputStream, out: PrintStream) {
+  private val commands = new LinkedBlockingQueue[JsonNode]
+  @volatile private var stop: () => Unit = () => Runtime.getRuntime.halt(0)
+
+  private val reader = new Thread(() => {
+    val lines = new BufferedReader(new InputStreamReader(in, StandardCharsets.UTF_8))
+    var line = lines.readLine()
+    while (line != null) {
+      val command = Json.mapper.readTree(line)
+      if (command.get("type").asText == "stop") new Thread(() => stop(), "stop").start()
+      else commands.put(command)
+      line = lines.readLine()
+    }
+    Runtime.getRuntime.halt(1)
+  }, "control")
+  reader.setDaemon(true)
+  reader.start()
+
+  /** What `stop` does from now on; until then there is nothing to stop, and the process ends. */
+  def onStop(action: () => Unit): Unit = stop = action
+
+  /** Waits for a command of one of these types. */
+  def next(types: String*): JsonNode = {
+    val command = commands.take()
+    if (!types.contains(command.get("type").asText)) throw new IllegalStateException(s"unexpected command ${command.get("type").asText}")
+    command
+  }
+
+  def send(kind: String, fill: ObjectNode => ObjectNode): Unit = {
+    val message = fill(Json.mapper.createObjectNode().put("type", kind))
+    out.synchronized {
+      out.write((message.toString + "\n").getBytes(StandardCharsets.UTF_8))
+      out.flush()
+    }
+  }
+}
+
+object Failures {
+  /** The innermost message, without the stack trace that Spark puts into it. */
+  def rootMessage(error: Throwable): String = {
+    var root = error
+    while (root.getCause != null && root.getCause != root) root = root.getCause
+    String.valueOf(root.getMessage).split("\n\\s*at ")(0).split("\nDriver stacktrace:")(0).trim
+  }
+}
+
+/** As `failpoint` in `src/core/runtime/failpoint.ts`, for the moments of the driver: `ECOMPIPE_TEST_SPARK_FAILPOINT=NAME:N=kill`. */
+object Failpoint {
+  private val Armed = "([a-z-]+)(?::(\\d+))?=kill".r
+  private var left = 0
+  private val armed: String = sys.env.getOrElse("ECOMPIPE_TEST_SPARK_FAILPOINT", "") match {
+    case Armed(name, count) =>
+      left = if (count == null) 1 else count.toInt
+      name
+    case _ => ""
+  }
+
+  def pass(name: String): Unit = synchronized {
+    if (name == armed) {
+      left -= 1
+      // SIGKILL, as a crash: nothing is cleaned up.
+      if (left == 0) new ProcessBuilder("kill", "-9", ProcessHandle.current.pid.toString).start().waitFor()
+    }
+  }
+}

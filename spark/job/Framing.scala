@@ -1,0 +1,142 @@
+package ecompipe
+
+/**
+ * Splits bytes into records exactly as `src/core/csv/frameRecords.ts` does: strictly by RFC 4180; a record with a structural
+ * defect is its first physical line and no more; empty lines are none. `test/spark/framing.test.ts` holds the two against
+ * each other.
+ *
+ * After `next()` returned true, `start`, `end` (without line break), `line` (0-based, within the buffer) and `defect`
+ * (null when there is none) describe the record. An unfinished last one is left over, unless `atEof`.
+ *
+ * @param fieldCount fields that a record must have; 0 when they do not matter
+ */
+final class Framing(buffer: Array[Byte], length: Int, atEof: Boolean, fieldCount: Int) {
+  import Framing._
+
+  var start = 0
+  var end = 0
+  var line = 0
+  var defect: String = _
+  /** Whole records and empty lines end here. */
+  var consumed = 0
+  /** Physical lines within `consumed`. */
+  var lines = 0
+  var emptyLines = 0
+  private var following = 0
+
+  /** Goes to the next record. */
+  def next(): Boolean = {
+    while (consumed < length) {
+      start = consumed
+      line = lines
+      if (!step()) return false
+      lines += lineFeeds(start, following)
+      if (atEof && following == length && buffer(following - 1) != LF) lines += 1
+      consumed = following
+      if (end > start) return true
+      emptyLines += 1
+    }
+    false
+  }
+
+  /** The record holds `\.` at the start of a line, within quotes: COPY before PostgreSQL 18 would end there. */
+  def holdsEndMarker: Boolean = {
+    var at = start
+    while (at + 1 < end) {
+      if (buffer(at) == BACKSLASH && buffer(at + 1) == DOT && (at == 0 || buffer(at - 1) == LF || buffer(at - 1) == CR)) return true
+      at += 1
+    }
+    false
+  }
+
+  private def step(): Boolean = {
+    var fields = 1
+    var at = start
+    var fieldStart = true
+    while (true) {
+      if (at - start >= MaxRecordBytes) return firstLine("too-long")
+      if (at >= length) {
+        if (!atEof) return false
+        return found(at, at, if (fieldCount == 0 || fields == fieldCount) null else "field-count")
+      }
+      var byte: Int = buffer(at)
+      if (byte == QUOTE) {
+        if (!fieldStart) return firstLine("stray-quote")
+        val close = closeOf(at)
+        if (close == -1) return firstLine("unclosed-quote")
+        at = close + 1
+        if (at >= length && !atEof) return false
+        byte = if (at < length) buffer(at) else COMMA
+        if (byte != COMMA && byte != LF && byte != CR) return firstLine("stray-quote")
+        fieldStart = false
+      } else if (byte == LF || (byte == CR && at + 1 < length && buffer(at + 1) == LF)) {
+        val following = if (byte == LF) at + 1 else at + 2
+        return found(at, following, if (at == start || fieldCount == 0 || fields == fieldCount) null else "field-count")
+      } else if (byte == CR) {
+        if (at + 1 == length && !atEof) return false
+        return firstLine("bare-carriage-return")
+      } else {
+        fieldStart = byte == COMMA
+        if (fieldStart) fields += 1
+        at += 1
+      }
+    }
+    false
+  }
+
+  private def found(recordEnd: Int, next: Int, fault: String): Boolean = {
+    end = recordEnd
+    following = next
+    defect = fault
+    true
+  }
+
+  /** The closing quote of a field opened at `open`, if it comes within the longest record; else -1. */
+  private def closeOf(open: Int): Int = {
+    val limit = math.min(length.toLong, start.toLong + MaxRecordBytes).toInt
+    var at = open + 1
+    while (at < limit) {
+      if (buffer(at) == QUOTE) {
+        if (at + 1 >= length || buffer(at + 1) != QUOTE) return at
+        at += 2
+      } else at += 1
+    }
+    -1
+  }
+
+  /** A broken record is its first line; what looks broken may only be unfinished, and then more bytes are waited for. */
+  private def firstLine(fault: String): Boolean = {
+    val couldGrow = !atEof && length - start < MaxRecordBytes
+    if (couldGrow && fault == "unclosed-quote") return false
+    val limit = math.min(length.toLong, start.toLong + MaxRecordBytes).toInt
+    var lineFeed = start
+    while (lineFeed < limit && buffer(lineFeed) != LF) lineFeed += 1
+    if (lineFeed < limit) {
+      val recordEnd = if (lineFeed > start && buffer(lineFeed - 1) == CR) lineFeed - 1 else lineFeed
+      return found(recordEnd, lineFeed + 1, fault)
+    }
+    if (couldGrow) return false
+    found(limit, limit, if (limit == length && limit - start < MaxRecordBytes) fault else "too-long")
+  }
+
+  private def lineFeeds(from: Int, until: Int): Int = {
+    var count = 0
+    var at = from
+    while (at < until) {
+      if (buffer(at) == LF) count += 1
+      at += 1
+    }
+    count
+  }
+}
+
+object Framing {
+  val LF: Byte = '\n'
+  val CR: Byte = '\r'
+  val QUOTE: Byte = '"'
+  val COMMA: Byte = ','
+  val BACKSLASH: Byte = '\\'
+  val DOT: Byte = '.'
+  /** As MAX_RECORD_BYTES in `src/core/csv/bytes.ts`. */
+  val MaxRecordBytes: Int = 1 << 20
+}

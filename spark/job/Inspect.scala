@@ -1,0 +1,127 @@
+package ecompipe
+
+import java.io.{EOFException, IOException, InputStream}
+import java.security.{DigestInputStream, MessageDigest}
+import java.util.zip.ZipException
+import org.apache.hadoop.conf.Configuration
+
+/** Part of a file that ends where rows end, to be staged on its own. Lines are physical, the first one of the file is 1. */
+final case class Piece(start: Long, end: Long, firstLine: Long, lines: Long, rows: Long, plain: Boolean, crlf: Boolean) extends Serializable
+
+/**
+ * What one look at a file says.
+ *
+ * @param head its first line (or the first MiB, when none ends there)
+ * @param fault null, or `gone`, `changed`, `gzip` (damaged), or else what the file system said
+ */
+final case class Inspection(file: SourceFile, sha256: Array[Byte], size: Long, head: Array[Byte], pieces: Array[Piece], fault: String) extends Serializable
+
+/**
+ * Reads a file once, from start to end: its SHA-256, and where it can be cut so that every piece can be staged by another
+ * executor. Where a record ends depends on where it starts, so this pass is sequential; the staging, which costs many times
+ * more, is not.
+ */
+object Inspect {
+  /** @param from offset and physical lines that are done already; without, everything after the header */
+  def apply(file: SourceFile, conf: Configuration, pieceBytes: Int, from: Option[(Long, Long)]): Inspection =
+    try {
+      Sources.assertUnchanged(file, conf)
+      // A compressed file is known by its own bytes and cut by its content: two passes.
+      val known = if (from.isEmpty && Sources.isGzip(file.path)) hash(file, conf) else Array.emptyByteArray
+      val digest = MessageDigest.getInstance("SHA-256")
+      val content = new DigestInputStream(Sources.openContent(file, conf, from.fold(0L)(_._1)), digest)
+      try {
+        val inspection = cut(file, content, pieceBytes, from)
+        Sources.assertUnchanged(file, conf)
+        inspection.copy(sha256 = if (known.nonEmpty) known else digest.digest())
+      } finally content.close()
+    } catch {
+      case changed: FileChanged => failed(file, if (changed.isGone) "gone" else "changed")
+      case _ @ (_: ZipException | _: EOFException) if Sources.isGzip(file.path) => failed(file, "gzip", hash(file, conf))
+      case error: IOException => failed(file, s"${error.getClass.getSimpleName}: ${error.getMessage}")
+    }
+
+  private def failed(file: SourceFile, fault: String, sha256: Array[Byte] = Array.emptyByteArray): Inspection =
+    Inspection(file, sha256, 0, Array.emptyByteArray, Array.empty, fault)
+
+  private def hash(file: SourceFile, conf: Configuration): Array[Byte] = {
+    val digest = MessageDigest.getInstance("SHA-256")
+    val raw = Sources.openRaw(file, conf)
+    try {
+      val buffer = new Array[Byte](1 << 20)
+      var count = raw.read(buffer)
+      while (count != -1) {
+        digest.update(buffer, 0, count)
+        count = raw.read(buffer)
+      }
+      digest.digest()
+    } finally raw.close()
+  }
+
+  private def cut(file: SourceFile, content: InputStream, pieceBytes: Int, from: Option[(Long, Long)]): Inspection = {
+    var buffer = content.readNBytes(pieceBytes)
+    var atEof = buffer.length < pieceBytes
+    if (!atEof && pieceBytes < LongestHead) {
+      buffer = concat(buffer, 0, content.readNBytes(LongestHead - pieceBytes))
+      atEof = buffer.length < LongestHead
+    }
+    val header = if (from.isDefined) 0 else headerEnd(buffer)
+    val head = java.util.Arrays.copyOf(buffer, math.min(buffer.length, math.max(header, 64)))
+    var offset = from.fold(header.toLong)(_._1)
+    var lines = from.fold(if (header > 0) 1L else 0L)(_._2)
+    var rest = java.util.Arrays.copyOfRange(buffer, header, buffer.length)
+    val pieces = Array.newBuilder[Piece]
+    while (rest.nonEmpty || !atEof) {
+      val (piece, consumed) = measure(rest, atEof, offset, lines)
+      if (consumed > 0) {
+        pieces += piece
+        offset = piece.end
+        lines += piece.lines
+      }
+      // Where no record ended, as many more bytes as the longest may need.
+      val more = if (atEof) Array.emptyByteArray else content.readNBytes(if (consumed == 0) rest.length + Framing.MaxRecordBytes + 1 else pieceBytes)
+      atEof = atEof || more.length == 0
+      rest = concat(rest, consumed, more)
+    }
+    Inspection(file, Array.emptyByteArray, offset, head, pieces.result(), null)
+  }
+
+  private def concat(first: Array[Byte], from: Int, second: Array[Byte]): Array[Byte] = {
+    val joined = java.util.Arrays.copyOfRange(first, from, first.length + second.length)
+    System.arraycopy(second, 0, joined, first.length - from, second.length)
+    joined
+  }
+
+  private def measure(bytes: Array[Byte], atEof: Boolean, offset: Long, lines: Long): (Piece, Int) = {
+    val framing = new Framing(bytes, bytes.length, atEof, 0)
+    var rows = 0L
+    var plain = true
+    while (framing.next()) {
+      rows += 1
+      if (framing.defect != null) plain = false
+    }
+    plain = plain && framing.emptyLines == 0 && !holdsEndMarker(bytes, framing.consumed)
+    val crlf = bytes.indexOf(Framing.LF) match {
+      case at if at > 0 => bytes(at - 1) == Framing.CR
+      case _ => false
+    }
+    (Piece(offset, offset + framing.consumed, lines + 1, framing.lines, rows, plain, crlf), framing.consumed)
+  }
+
+  private def holdsEndMarker(bytes: Array[Byte], length: Int): Boolean = {
+    var at = 0
+    while (at + 1 < length) {
+      if (bytes(at) == Framing.BACKSLASH && bytes(at + 1) == Framing.DOT && (at == 0 || bytes(at - 1) == Framing.LF || bytes(at - 1) == Framing.CR)) return true
+      at += 1
+    }
+    false
+  }
+
+  /** End of the byte order mark and the first line; `parseHeader` of `src/core/csv/header.ts` judges what is in it. */
+  private def headerEnd(bytes: Array[Byte]): Int = bytes.indexOf(Framing.LF) match {
+    case -1 => bytes.length
+    case at => at + 1
+  }
+
+  private val LongestHead = Framing.MaxRecordBytes + 4
+}

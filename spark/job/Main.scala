@@ -1,0 +1,141 @@
+package ecompipe
+
+import com.fasterxml.jackson.databind.JsonNode
+import org.apache.hadoop.conf.Configuration
+import org.apache.spark.TaskContext
+import org.apache.spark.sql.streaming.{StreamingQuery, Trigger}
+import org.apache.spark.sql.{DataFrame, SparkSession}
+import org.apache.spark.util.SerializableConfiguration
+
+/**
+ * The Spark job of `ecompipe stream --engine spark`. Structured Streaming finds the files and cuts the backlog into
+ * micro-batches; the executors read, hash and cut them, and stage their rows in PostgreSQL. What becomes of the rows is
+ * decided by the process that started this one, in a transaction of its own, with the code of the native engine
+ * (`src/pipeline/stream/spark/`): this side only does what it is told, over standard input and output.
+ */
+object Main {
+  def main(arguments: Array[String]): Unit = {
+    val control = new Control(System.in, System.out)
+    // Whatever else prints must not get between the messages.
+    System.setOut(System.err)
+    val session = SparkSession.builder().getOrCreate()
+    session.sparkContext.setLogLevel("WARN")
+    control.send("ready", _.put("spark", session.version).put("master", session.sparkContext.master))
+    try {
+      val settings = control.next("start")
+      val query = new Job(session, control, settings).start()
+      control.onStop(() => query.stop())
+      query.awaitTermination()
+      session.stop()
+      control.send("finished", identity)
+      System.exit(0)
+    } catch {
+      case error: Throwable =>
+        control.send("died", _.put("message", Failures.rootMessage(error)))
+        error.printStackTrace()
+        Runtime.getRuntime.halt(1)
+    }
+  }
+}
+
+/** One streaming query, and what a micro-batch consists of. */
+final class Job(session: SparkSession, control: Control, settings: JsonNode) {
+  private val pieceBytes = settings.get("pieceBytes").asInt
+  private val database = {
+    val properties = Json.mapper.convertValue(settings.get("database").get("properties"), classOf[java.util.Map[String, String]])
+    val entries = Array.newBuilder[(String, String)]
+    properties.forEach((name, value) => entries += name -> value)
+    DatabaseOptions(settings.get("database").get("url").asText, entries.result().toMap)
+  }
+  private val hadoop = new SerializableConfiguration(session.sparkContext.hadoopConfiguration)
+
+  def start(): StreamingQuery = {
+    val load: (DataFrame, Long) => Unit = loadBatch
+    session.readStream
+      .format(classOf[FileSource].getName)
+      .option("directory", settings.get("inputDir").asText)
+      .option("maxFiles", settings.get("maxFiles").asInt)
+      .load()
+      .writeStream
+      .queryName("ecompipe")
+      .option("checkpointLocation", settings.get("checkpointDir").asText)
+      .trigger(if (settings.get("once").asBoolean) Trigger.AvailableNow() else Trigger.ProcessingTime(settings.get("triggerMs").asLong))
+      .foreachBatch(load)
+      .start()
+  }
+
+  /** Inspects the files, and then does what it is told until the batch is done. Running it again is harmless. */
+  private def loadBatch(files: DataFrame, batch: Long): Unit = {
+    val (pieceBytes, hadoop) = (this.pieceBytes, this.hadoop)
+    val inspections = files.rdd.map(row => Inspect(SourceFile(row.getString(0), row.getString(1), row.getLong(2)), hadoop.value, pieceBytes, None)).collect()
+    sendInspections("batch", batch, inspections)
+    Failpoint.pass("inspected")
+    var done = false
+    while (!done) {
+      val command = control.next("stage", "cut", "done")
+      command.get("type").asText match {
+        case "stage" => answer(command)(stage(command))
+        case "cut" => answer(command)(cutAgain(command))
+        case "done" =>
+          Json.list(command.get("leave")).foreach(file => LeftFiles.leave(file.get("path").asText, file.get("signature").asText, file.get("forMs").asLong))
+          done = true
+      }
+    }
+    Failpoint.pass("batch-done")
+  }
+
+  /** A job that failed for good is told, not thrown: whether and when to try again is not decided here. */
+  private def answer(command: JsonNode)(action: => Unit): Unit =
+    try action
+    catch {
+      case error: org.apache.spark.SparkException if !session.sparkContext.isStopped =>
+        control.send("failed", _.put("id", command.get("id").asLong).put("message", Failures.rootMessage(error)))
+    }
+
+  private def stage(command: JsonNode): Unit = {
+    val pieces = Json.list(command.get("pieces")).map { node =>
+      StagePiece(node.get("index").asInt, Json.sourceFile(node.get("file")), node.get("start").asLong, node.get("end").asLong, node.get("firstLine").asLong,
+        node.get("firstOrdinal").asLong, Json.list(node.get("columns")).map(_.asText), node.get("crlf").asBoolean)
+    }
+    val request = StageRequest(command.get("table").asText, command.get("asText").asBoolean, Seq.empty)
+    val slices = Slices.bySize(pieces, session.sparkContext.defaultParallelism * TasksPerCore)(piece => piece.end - piece.start)
+    val (database, hadoop) = (this.database, this.hadoop)
+    val tasks = session.sparkContext.parallelize(slices, slices.size).map(slice => Stage(request, slice, TaskContext.get().taskAttemptId(), database, hadoop.value)).collect()
+    control.send("staged", { message =>
+      message.put("id", command.get("id").asLong)
+      val list = message.putArray("tasks")
+      tasks.foreach { task =>
+        val node = list.addObject().put("attempt", task.attempt).put("rows", task.rows)
+        val missing = node.putArray("missing")
+        task.missing.foreach(missing.add)
+        if (task.refusal != null) node.putObject("refusal").put("sqlState", task.refusal._1).put("message", task.refusal._2)
+      }
+      message
+    })
+  }
+
+  /** For a file that another engine has loaded a part of: pieces from there on. */
+  private def cutAgain(command: JsonNode): Unit = {
+    val (pieceBytes, hadoop) = (this.pieceBytes, this.hadoop)
+    val from = Some((command.get("offset").asLong, command.get("lines").asLong))
+    val inspections = session.sparkContext.parallelize(Seq(Json.sourceFile(command.get("file"))), 1).map(Inspect(_, hadoop.value, pieceBytes, from)).collect()
+    sendInspections("cut", command.get("id").asLong, inspections)
+  }
+
+  private def sendInspections(kind: String, id: Long, inspections: Array[Inspection]): Unit =
+    control.send(kind, { message =>
+      message.put("id", id)
+      val list = message.putArray("files")
+      inspections.foreach { inspection =>
+        val node = list.addObject()
+        Json.write(node.putObject("file"), inspection.file)
+        node.put("sha256", inspection.sha256.map(byte => f"$byte%02x").mkString).put("size", inspection.size).put("head", inspection.head).put("fault", inspection.fault)
+        val pieces = node.putArray("pieces")
+        inspection.pieces.foreach(piece => pieces.addObject().put("start", piece.start).put("end", piece.end).put("firstLine", piece.firstLine).put("lines", piece.lines).put("rows", piece.rows).put("plain", piece.plain).put("crlf", piece.crlf))
+      }
+      message
+    })
+
+  /** More tasks than cores, so that one slow executor holds up less. */
+  private def TasksPerCore = 2
+}

@@ -1,0 +1,104 @@
+package ecompipe
+
+import java.io.InputStream
+import java.nio.channels.Channels
+import java.nio.file.attribute.FileTime
+import java.nio.file.{Files, LinkOption, NoSuchFileException, Paths, StandardOpenOption}
+import java.util.concurrent.TimeUnit
+import java.util.zip.GZIPInputStream
+import org.apache.hadoop.conf.Configuration
+import org.apache.hadoop.fs.{FSDataInputStream, Path}
+
+/** A file as it was listed: where it is, and what tells it from another one that takes its name later. */
+final case class SourceFile(path: String, signature: String, size: Long) extends Serializable
+
+/** The file is not what was listed any more. */
+final class FileChanged(val path: String, val isGone: Boolean) extends Exception(path)
+
+/**
+ * Reads plain paths through the JVM, never following a link, and URIs (`s3a://…`, `hdfs://…`, `file:///…`) through
+ * Hadoop's file systems.
+ */
+object Sources {
+  def isUri(path: String): Boolean = path.matches("^[a-zA-Z][a-zA-Z0-9+.-]*:/.*")
+
+  def isGzip(path: String): Boolean = path.toLowerCase.endsWith(".gz")
+
+  /** As `isLoadableName` in `src/core/files/names.ts`. */
+  def isLoadable(name: String): Boolean = !name.startsWith(".") && name.toLowerCase.matches("(?s).+\\.csv(\\.gz)?")
+
+  /** Regular files with a name for us, in the order of names. */
+  def list(directory: String, conf: Configuration): Seq[SourceFile] = {
+    val found = Seq.newBuilder[SourceFile]
+    if (isUri(directory)) {
+      val path = new Path(directory)
+      path.getFileSystem(conf).listStatus(path).foreach { status =>
+        if (status.isFile && isLoadable(status.getPath.getName)) {
+          found += SourceFile(status.getPath.toString, signature(status.getPath.toString, conf), status.getLen)
+        }
+      }
+    } else {
+      val entries = Files.newDirectoryStream(Paths.get(directory))
+      try {
+        entries.forEach { entry =>
+          if (isLoadable(entry.getFileName.toString) && Files.isRegularFile(entry, LinkOption.NOFOLLOW_LINKS)) {
+            try found += SourceFile(entry.toString, signature(entry.toString, conf), Files.size(entry))
+            catch { case _: FileChanged => }
+          }
+        }
+      } finally entries.close()
+    }
+    found.result().sortBy(_.path)
+  }
+
+  /** For local files as `signatureOf` in `src/pipeline/stream/content.ts`. */
+  def signature(path: String, conf: Configuration): String =
+    try {
+      if (isUri(path)) {
+        val status = new Path(path).getFileSystem(conf).getFileStatus(new Path(path))
+        s"${status.getLen}:${status.getModificationTime}"
+      } else {
+        val stats = Files.readAttributes(Paths.get(path), "unix:dev,ino,size,lastModifiedTime", LinkOption.NOFOLLOW_LINKS)
+        val modified = stats.get("lastModifiedTime").asInstanceOf[FileTime].toInstant
+        val nanos = TimeUnit.SECONDS.toNanos(modified.getEpochSecond) + modified.getNano
+        s"${stats.get("dev")}:${stats.get("ino")}:${stats.get("size")}:$nanos"
+      }
+    } catch {
+      case _: NoSuchFileException | _: java.io.FileNotFoundException => throw new FileChanged(path, isGone = true)
+    }
+
+  /** The file's own bytes from `offset` on. */
+  def openRaw(file: SourceFile, conf: Configuration, offset: Long = 0): InputStream =
+    try {
+      if (isUri(file.path)) {
+        val stream: FSDataInputStream = new Path(file.path).getFileSystem(conf).open(new Path(file.path))
+        if (offset > 0) stream.seek(offset)
+        stream
+      } else {
+        val channel = Files.newByteChannel(Paths.get(file.path), StandardOpenOption.READ, LinkOption.NOFOLLOW_LINKS)
+        channel.position(offset)
+        Channels.newInputStream(channel)
+      }
+    } catch {
+      case _: NoSuchFileException | _: java.io.FileNotFoundException if isGone(file, conf) => throw new FileChanged(file.path, isGone = true)
+    }
+
+  /** The (decompressed) content from `offset` on. */
+  def openContent(file: SourceFile, conf: Configuration, offset: Long): InputStream = {
+    if (!isGzip(file.path)) return openRaw(file, conf, offset)
+    if (file.size == 0) return InputStream.nullInputStream()
+    val stream = new GZIPInputStream(openRaw(file, conf), 1 << 16)
+    stream.skipNBytes(offset)
+    stream
+  }
+
+  /** @throws FileChanged when the file is not the one that was listed, or was rewritten meanwhile. */
+  def assertUnchanged(file: SourceFile, conf: Configuration): Unit =
+    if (signature(file.path, conf) != file.signature) throw new FileChanged(file.path, isGone = false)
+
+  private def isGone(file: SourceFile, conf: Configuration): Boolean =
+    try {
+      signature(file.path, conf)
+      false
+    } catch { case changed: FileChanged => changed.isGone }
+}

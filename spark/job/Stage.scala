@@ -1,0 +1,217 @@
+package ecompipe
+
+import java.io.{ByteArrayOutputStream, InputStream}
+import java.nio.ByteBuffer
+import java.nio.charset.{CharacterCodingException, StandardCharsets}
+import java.sql.{Connection, SQLException}
+import org.apache.hadoop.conf.Configuration
+
+/** A piece of a file that is to be staged. `index` names it among those of one request. */
+final case class StagePiece(index: Int, file: SourceFile, start: Long, end: Long, firstLine: Long, firstOrdinal: Long, columns: Seq[String], crlf: Boolean) extends Serializable
+
+/** @param asText false: the file's own bytes into typed columns; true: each record as text, with its place and its bytes */
+final case class StageRequest(table: String, asText: Boolean, pieces: Seq[StagePiece]) extends Serializable
+
+/**
+ * What one task staged, under its own mark; rows of attempts that are not reported here are nobody's.
+ *
+ * @param missing indices of pieces whose file is not there any more
+ * @param refusal SQLSTATE and message, where PostgreSQL refused for a reason that no other attempt would change; else null
+ */
+final case class StagedTask(attempt: Long, rows: Long, missing: Seq[Int], refusal: (String, String) = null) extends Serializable
+
+/**
+ * Stages pieces of files into a table of PostgreSQL, in one transaction a task.
+ *
+ * A task can run twice, at the same time (speculation) or one after the other (a lost executor, a commit whose reply was
+ * lost). Each attempt marks its rows with its own id, and only the attempt whose result the driver received is merged.
+ */
+object Stage {
+  /** @throws SQLException for passing reasons only (a lost connection, a server that starts): Spark tries such a task again */
+  def apply(request: StageRequest, pieces: Seq[StagePiece], attempt: Long, database: DatabaseOptions, conf: Configuration): StagedTask =
+    try stage(request, pieces, attempt, database, conf)
+    catch {
+      case error: SQLException if error.getSQLState != null && Lasting.exists(prefix => error.getSQLState.startsWith(prefix)) =>
+        StagedTask(attempt, 0, Seq.empty, (error.getSQLState, error.getMessage))
+    }
+
+  private def stage(request: StageRequest, pieces: Seq[StagePiece], attempt: Long, database: DatabaseOptions, conf: Configuration): StagedTask =
+    Connections.use(database) { connection =>
+      Connections.execute(connection, s"set local ecompipe.stage_attempt = '$attempt'")
+      val missing = Seq.newBuilder[Int]
+      val present = pieces.filter { piece =>
+        try {
+          Sources.assertUnchanged(piece.file, conf)
+          true
+        } catch {
+          case _: FileChanged =>
+            missing += piece.index
+            false
+        }
+      }
+      val rows = groups(present).map { group =>
+        if (request.asText) copyRecords(connection, request.table, group, conf) else copyBytes(connection, request.table, group, conf)
+      }.sum
+      StagedTask(attempt, rows, missing.result())
+    }
+
+  /** Neighbours that can share a COPY: the same columns and line ends. */
+  private def groups(pieces: Seq[StagePiece]): Seq[Seq[StagePiece]] =
+    pieces.foldLeft(List.empty[List[StagePiece]]) {
+      case (current :: done, piece) if current.head.columns == piece.columns && current.head.crlf == piece.crlf => (piece :: current) :: done
+      case (done, piece) => List(piece) :: done
+    }.map(_.reverse).reverse
+
+  private def copyBytes(connection: Connection, table: String, pieces: Seq[StagePiece], conf: Configuration): Long = {
+    val copy = new Copy(connection, s"copy $table (${pieces.head.columns.mkString(", ")}) from stdin (format csv)")
+    copy.run {
+      for (piece <- pieces) {
+        val bytes = read(piece, conf)
+        copy.write(bytes)
+        if (bytes.nonEmpty && bytes.last != Framing.LF) copy.write(if (piece.crlf) CrLf else Lf)
+      }
+    }
+  }
+
+  private def copyRecords(connection: Connection, table: String, pieces: Seq[StagePiece], conf: Configuration): Long = {
+    val columns = pieces.head.columns
+    val names = s"piece, ordinal, line, byte_offset, defect, broken, raw, ${columns.mkString(", ")}"
+    val copy = new Copy(connection, s"copy $table ($names) from stdin (format csv)")
+    val endMarkers = Seq.newBuilder[Seq[AnyRef]]
+    val copied = copy.run {
+      for (piece <- pieces) {
+        val records = new TextRecords(piece, read(piece, conf))
+        while (records.next()) {
+          if (records.holdsEndMarker) endMarkers += records.values
+          else records.writeTo(copy)
+        }
+      }
+    }
+    // `\.` alone on a line, even within quotes, ends COPY's data before PostgreSQL 18.
+    val rows = endMarkers.result()
+    if (rows.nonEmpty) {
+      val insert = connection.prepareStatement(s"insert into $table ($names) values (${names.split(", ").map(_ => "?").mkString(", ")})")
+      rows.foreach { values =>
+        values.zipWithIndex.foreach { case (value, index) => insert.setObject(index + 1, value) }
+        insert.addBatch()
+      }
+      insert.executeBatch()
+      insert.close()
+    }
+    copied + rows.size
+  }
+
+  private def read(piece: StagePiece, conf: Configuration): Array[Byte] = {
+    val content: InputStream = Sources.openContent(piece.file, conf, piece.start)
+    try {
+      val length = Math.toIntExact(piece.end - piece.start)
+      val bytes = content.readNBytes(length)
+      if (bytes.length != length) throw new FileChanged(piece.file.path, isGone = false)
+      bytes
+    } finally content.close()
+  }
+
+  /** Classes of SQLSTATE that `src/core/db/sqlState.ts` calls `row` or `fatal`. */
+  private val Lasting = Seq("22", "23", "28", "3D", "3F", "42", "0A")
+
+  private val Lf = Array[Byte]('\n')
+  private val CrLf = Array[Byte]('\r', '\n')
+}
+
+/** The records of a piece as lines for COPY: place, defect or bytes, and then the record itself. */
+final class TextRecords(piece: StagePiece, bytes: Array[Byte]) {
+  private val framing = new Framing(bytes, bytes.length, true, piece.columns.size)
+  private val isClean = isText(0, bytes.length)
+  private val hasEndMarkers = new String(bytes, StandardCharsets.ISO_8859_1).contains("\\.")
+  private val line = new ByteArrayOutputStream(1024)
+  private var ordinal = piece.firstOrdinal - 1
+  private var defect: String = _
+
+  def next(): Boolean = {
+    ordinal += 1
+    val found = framing.next()
+    if (found) defect = if (framing.defect != null) framing.defect else if (isClean || isText(framing.start, framing.end)) null else "encoding"
+    found
+  }
+
+  def holdsEndMarker: Boolean = hasEndMarkers && defect == null && framing.holdsEndMarker
+
+  def writeTo(copy: Copy): Unit = {
+    line.reset()
+    ascii(s"${piece.index},$ordinal,${piece.firstLine + framing.line},${piece.start + framing.start},")
+    if (defect == null) {
+      ascii(",,\"")
+      var at = framing.start
+      while (at < framing.end) {
+        if (bytes(at) == Framing.QUOTE) line.write('"')
+        line.write(bytes(at))
+        at += 1
+      }
+      ascii("\",")
+      line.write(bytes, framing.start, framing.end - framing.start)
+    } else {
+      ascii(defect)
+      ascii(",\\x")
+      var at = framing.start
+      while (at < framing.end) {
+        line.write(Hex((bytes(at) >> 4) & 15))
+        line.write(Hex(bytes(at) & 15))
+        at += 1
+      }
+      ascii("," + "," * piece.columns.size)
+    }
+    line.write('\n')
+    copy.write(line)
+  }
+
+  /** The same as values of a prepared statement. */
+  def values: Seq[AnyRef] = {
+    val raw = new String(bytes, framing.start, framing.end - framing.start, StandardCharsets.UTF_8)
+    Seq(Int.box(piece.index), Long.box(ordinal), Long.box(piece.firstLine + framing.line), Long.box(piece.start + framing.start), null, null, raw) ++ fields(raw)
+  }
+
+  /** The fields of a record without defects; empty without quotes is NULL, as in COPY. */
+  private def fields(record: String): Seq[String] = {
+    val found = Seq.newBuilder[String]
+    var at = 0
+    while (at <= record.length) {
+      if (at < record.length && record.charAt(at) == '"') {
+        val field = new StringBuilder
+        at += 1
+        while (record.charAt(at) != '"' || (at + 1 < record.length && record.charAt(at + 1) == '"')) {
+          if (record.charAt(at) == '"') at += 1
+          field += record.charAt(at)
+          at += 1
+        }
+        found += field.toString
+        at += 2
+      } else {
+        val comma = record.indexOf(',', at)
+        val end = if (comma == -1) record.length else comma
+        found += (if (end == at) null else record.substring(at, end))
+        at = end + 1
+      }
+    }
+    found.result()
+  }
+
+  private def ascii(text: String): Unit = {
+    var at = 0
+    while (at < text.length) {
+      line.write(text.charAt(at))
+      at += 1
+    }
+  }
+
+  /** UTF-8 without NUL: what PostgreSQL's text can hold. */
+  private def isText(from: Int, until: Int): Boolean = {
+    var at = from
+    while (at < until && bytes(at) != 0) at += 1
+    at == until && (try {
+      StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes, from, until - from))
+      true
+    } catch { case _: CharacterCodingException => false })
+  }
+
+  private val Hex: Array[Byte] = "0123456789abcdef".getBytes(StandardCharsets.US_ASCII)
+}

@@ -1,0 +1,35 @@
+import { existsSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import type { Connection } from '../../../core/db/client.js';
+import type { ConnectionSettings } from '../../../core/db/connectionSettings.js';
+import { UsageError } from '../../../core/runtime/errors.js';
+import type { SparkInstallation } from './installation.js';
+import type { ToJob } from './messages.js';
+
+/**
+ * Our connection in the words of PostgreSQL's JDBC driver, for the executors. The password is the one that worked here,
+ * wherever it came from (~/.pgpass is not on the executors); it travels in Spark's own messages, never on a command line.
+ * @throws UsageError for a Unix socket, which the JVM can't use.
+ */
+export function jdbcOptions(settings: ConnectionSettings, connection: Connection): Extract<ToJob, { type: 'start' }>['database'] {
+  const { host, port, database, user, sslMode, sslRootCert } = settings;
+  if (host.startsWith('/')) throw new UsageError([`POSTGRES_HOST ${JSON.stringify(host)}: --engine spark needs TCP, as the JVM knows no Unix sockets`]);
+  const verifies = sslMode === 'verify-ca' || sslMode === 'verify-full';
+  // Without a certificate of ours the JVM's own authorities count, as the system's do in Node.
+  const trust = sslRootCert !== undefined ? { sslrootcert: path.resolve(sslRootCert) } : verifies ? { sslfactory: 'org.postgresql.ssl.DefaultJavaSSLFactory' } : {};
+  const password = (connection.client as { password?: string | null }).password;
+  return {
+    url: `jdbc:postgresql://${host.includes(':') ? `[${host}]` : host}:${port}/${encodeURIComponent(database)}`,
+    properties: { user, ...(password ? { password } : {}), sslmode: sslMode, ...trust, ApplicationName: 'ecompipe executor', tcpKeepAlive: 'true', connectTimeout: '10' },
+  };
+}
+
+/** The driver's jar: the one that was named, else the one that Spark has; undefined when Spark shall fetch it. */
+export function findJdbcDriver(named: string | undefined, { home }: SparkInstallation): string | undefined {
+  if (named !== undefined) {
+    if (!existsSync(named)) throw new UsageError([`--jdbc-driver ${JSON.stringify(named)}: there is no such file`]);
+    return path.resolve(named);
+  }
+  const own = readdirSync(path.join(home, 'jars')).find((name) => /^postgresql-\d.*\.jar$/.test(name));
+  return own === undefined ? undefined : path.join(home, 'jars', own);
+}

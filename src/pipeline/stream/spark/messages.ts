@@ -1,0 +1,82 @@
+/** What the job and we say to each other: one JSON document a line, over its standard input and output (spark/job/Main.scala). */
+
+/** A file as the job listed it. */
+export interface SparkFile {
+  /** Absolute path, or URI. */
+  readonly path: string;
+  /** Tells it from another one that takes its name later; of local files as `signatureOf` has it. */
+  readonly signature: string;
+  /** Bytes as delivered. */
+  readonly size: number;
+}
+
+/** Part of a file that ends where rows end: what one executor stages at a time. */
+export interface Piece {
+  readonly start: number;
+  readonly end: number;
+  /** 1-based physical line. */
+  readonly firstLine: number;
+  readonly lines: number;
+  readonly rows: number;
+  /** COPY can be trusted to see the same rows. */
+  readonly plain: boolean;
+  readonly crlf: boolean;
+}
+
+/** What an executor says of a file. */
+export interface Inspection {
+  readonly file: SparkFile;
+  /** Hexadecimal. */
+  readonly sha256: string;
+  /** Bytes of the (decompressed) content. */
+  readonly size: number;
+  /** The first line with its line end, or the first MiB; base64. */
+  readonly head: string;
+  readonly pieces: readonly Piece[];
+  /** null, `gone`, `changed`, `gzip` (damaged), or what the file system said. */
+  readonly fault: string | null;
+}
+
+/** What a task staged. Rows of attempts that are in no such message are nobody's. */
+export interface StagedTask {
+  readonly attempt: number;
+  readonly rows: number;
+  /** Indices of pieces whose file is not there any more. */
+  readonly missing: readonly number[];
+  /** Why PostgreSQL refused, where another attempt would change nothing. */
+  readonly refusal?: { readonly sqlState: string; readonly message: string };
+}
+
+export type FromJob =
+  | { readonly type: 'ready'; readonly spark: string; readonly master: string }
+  /** A micro-batch: it waits for commands until `done`. */
+  | { readonly type: 'batch'; readonly id: number; readonly files: readonly Inspection[] }
+  | { readonly type: 'cut'; readonly id: number; readonly files: readonly Inspection[] }
+  | { readonly type: 'staged'; readonly id: number; readonly tasks: readonly StagedTask[] }
+  /** The Spark job of a command failed for good: so many attempts of a task did. */
+  | { readonly type: 'failed'; readonly id: number; readonly message: string }
+  | { readonly type: 'finished' }
+  | { readonly type: 'died'; readonly message: string };
+
+export interface StageCommand {
+  readonly type: 'stage';
+  readonly table: string;
+  /** Each record as text with its place and bytes; else the file's own bytes into typed columns. */
+  readonly asText: boolean;
+  readonly pieces: readonly (Pick<Piece, 'start' | 'end' | 'firstLine' | 'crlf'> & { readonly index: number; readonly file: SparkFile; readonly firstOrdinal: number; readonly columns: readonly string[] })[];
+}
+
+/** A file that stays where it is. */
+export interface LeftFile {
+  readonly path: string;
+  readonly signature: string;
+  /** When it may be looked at again; -1: never, unless it changes. */
+  readonly forMs: number;
+}
+
+export type ToJob =
+  | { readonly type: 'start'; readonly inputDir: string; readonly checkpointDir: string; readonly once: boolean; readonly maxFiles: number; readonly triggerMs: number; readonly pieceBytes: number; readonly database: { readonly url: string; readonly properties: Readonly<Record<string, string>> } }
+  | StageCommand
+  | { readonly type: 'cut'; readonly file: SparkFile; readonly offset: number; readonly lines: number }
+  | { readonly type: 'done'; readonly leave: readonly LeftFile[] }
+  | { readonly type: 'stop' };

@@ -1,0 +1,166 @@
+import { parseHeader, UnreadableFile } from '../../../core/csv/header.js';
+import { withTransaction } from '../../../core/db/transaction.js';
+import type { Failures } from '../../../core/files/failures.js';
+import { EcompipeError, FileError } from '../../../core/runtime/errors.js';
+import { FileChanged } from '../content.js';
+import type { StreamEvent, StreamSettings } from '../events.js';
+import type { ReadFile } from '../finish.js';
+import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from '../ledger.js';
+import type { CommittedBatch } from '../loadBatch.js';
+import type { Outcomes } from '../outcomes.js';
+import { loadUnits, type UnitContext } from './loadUnits.js';
+import type { Inspection, LeftFile, SparkFile } from './messages.js';
+import { SourceGone } from './stage.js';
+import { canResumeAt, planUnits, type InspectedFile, type Unit } from './units.js';
+
+export interface MicroBatchSettings extends Pick<StreamSettings, 'maxRejected' | 'atomicFile'> {
+  /** Bytes of CSV that one transaction merges. */
+  readonly stageBytes: number;
+}
+
+/** Files in one transaction: beyond some hundreds the commit is no longer what costs. */
+const MOST_FILES = 500;
+
+/** When a file is looked at again that another process is loading at this moment, in milliseconds. */
+const LOOK_AGAIN_MS = 1000;
+
+/** Sees the files of a micro-batch to their end, as Intake does for the native engine. */
+export class MicroBatch {
+  private readonly leave: LeftFile[] = [];
+
+  constructor(
+    private readonly context: UnitContext,
+    private readonly outcomes: Outcomes,
+    private readonly failures: Failures,
+    private readonly settings: MicroBatchSettings,
+    private readonly emit: (event: StreamEvent) => void,
+    private readonly isDraining: boolean,
+  ) {}
+
+  /** @returns the files that stay where they are. */
+  async load(inspections: readonly Inspection[]): Promise<readonly LeftFile[]> {
+    let pending: InspectedFile[] = [];
+    for (const inspection of inspections) {
+      const file = await this.admit(inspection);
+      if (file !== undefined) pending.push(file);
+    }
+    while (pending.length > 0 && !this.context.stop.aborted) pending = await this.loadOnce(pending);
+    return this.leave;
+  }
+
+  /** A readable file, or undefined for one that has found its end here. */
+  private async admit(inspection: Inspection): Promise<InspectedFile | undefined> {
+    const { file, fault } = inspection;
+    const read: ReadFile = { name: nameOf(file), signature: file.signature };
+    const sha256 = Buffer.from(inspection.sha256, 'hex');
+    try {
+      switch (fault) {
+        case null:
+          return { ...read, inspection, sha256, header: parseHeader(Buffer.from(inspection.head, 'base64')) };
+        case 'gone':
+          return undefined;
+        case 'changed':
+          throw new FileChanged(file.path);
+        case 'gzip':
+          throw new UnreadableFile('the gzip data is cut short or damaged');
+        default:
+          throw new FileError(file.path, undefined, { what: `cannot read ${file.path}`, why: fault });
+      }
+    } catch (error) {
+      await this.settle(file, () => {
+        if (error instanceof UnreadableFile) return this.outcomes.fileUnreadable(read, { sha256, size: inspection.size }, error);
+        throw error;
+      });
+      return undefined;
+    }
+  }
+
+  /** One round: what the ledger does not have is loaded as far as nobody comes in between. @returns what is left. */
+  private async loadOnce(pending: readonly InspectedFile[]): Promise<InspectedFile[]> {
+    const ledger = await this.enter(pending);
+    const rest = new Set<InspectedFile>();
+    const toLoad = new Map<string, { file: InspectedFile; entry: LedgerFile }>();
+    for (const file of pending) {
+      const key = file.inspection.sha256;
+      const entry = ledger.get(key);
+      if (entry === undefined) throw new Error(`the ledger entry of ${file.name} went away`);
+      if (entry.state !== 'loading') await this.settle(file.inspection.file, () => this.outcomes.fileKnown(file, entry));
+      // The same content twice: the second is a redelivery when the first is loaded.
+      else if (toLoad.has(key)) rest.add(file);
+      else toLoad.set(key, { file: await this.resumable(file, entry), entry });
+    }
+    for (const { file } of toLoad.values()) rest.add(file);
+    const { maxRejected, stageBytes, atomicFile } = this.settings;
+    // A limit of rejects rolls back the file that exceeds it, and not its neighbours.
+    const units = planUnits([...toLoad.values()], { bytes: stageBytes, files: maxRejected === undefined ? MOST_FILES : 1, wholeFiles: atomicFile });
+    const committed = async (unit: Unit, batch: CommittedBatch): Promise<void> => {
+      this.outcomes.batchCommitted(batch);
+      for (const { file, part } of unit.parts) {
+        if (!part.isLast) continue;
+        rest.delete(file);
+        await this.settle(file.inspection.file, () => this.outcomes.fileLoaded(file, part.fileSize));
+      }
+    };
+    let running: Unit | undefined;
+    try {
+      await loadUnits(this.context, units, async (unit, batch) => committed((running = unit), batch));
+    } catch (error) {
+      if (error instanceof SourceGone) {
+        const unit = units[running === undefined ? 0 : units.indexOf(running) + 1];
+        for (const index of error.parts) this.dropFile(unit, index, rest);
+      } else if (!(error instanceof CompareAndSetLost)) throw error;
+    }
+    return [...rest];
+  }
+
+  /** Taken by another process, or exchanged: if there is one of that name, the next look finds it. */
+  private dropFile(unit: Unit | undefined, index: number, rest: Set<InspectedFile>): void {
+    const file = unit?.parts[index]?.file;
+    if (file === undefined) return;
+    rest.delete(file);
+    this.leave.push({ ...file.inspection.file, forMs: LOOK_AGAIN_MS });
+  }
+
+  private async enter(files: readonly InspectedFile[]): Promise<Map<string, LedgerFile>> {
+    const firsts = new Map<string, InspectedFile>();
+    for (const file of files) if (!firsts.has(file.inspection.sha256)) firsts.set(file.inspection.sha256, file);
+    // In one order in all processes, so that two that enter the same files do not wait for each other.
+    const sorted = [...firsts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, file]) => file);
+    const identities = sorted.map(({ name, signature, sha256, inspection: { size } }) => ({ name, signature, sha256, size, loaded: undefined }));
+    return await this.context.loader.pool.use('bulk', `cannot enter ${files.length} files into the ledger`, (connection) =>
+      withTransaction(connection, async () => {
+        await registerFiles(connection, identities);
+        return await readLedger(connection, identities.map(({ sha256 }) => sha256));
+      }),
+    );
+  }
+
+  /** The file with cuts from where the ledger stands, also when another engine cut it elsewhere. */
+  private async resumable(file: InspectedFile, { committedOffset, committedLines }: LedgerFile): Promise<InspectedFile> {
+    if (canResumeAt(file, committedOffset)) return file;
+    const answer = await this.context.driver.ask({ type: 'cut', file: file.inspection.file, offset: committedOffset, lines: committedLines });
+    const cut = answer.type === 'cut' ? answer.files[0] : undefined;
+    if (cut === undefined || cut.fault !== null) throw new SourceGone(new Set());
+    return { ...file, inspection: { ...file.inspection, pieces: cut.pieces } };
+  }
+
+  /** The end of one file: its failure is its own, and it is tried again later. */
+  private async settle(file: SparkFile, end: () => Promise<void>): Promise<void> {
+    const name = nameOf(file);
+    try {
+      await end();
+      this.failures.forget(name);
+      if (this.outcomes.isKept(name)) this.leave.push({ ...file, forMs: -1 });
+    } catch (error) {
+      if (!(error instanceof EcompipeError) || !('path' in error)) throw error;
+      if ('errno' in error && error.errno === 'ENOENT') return;
+      const { retryInMs } = this.failures.record(name, error, performance.now());
+      this.leave.push({ ...file, forMs: retryInMs });
+      this.emit({ type: 'fileFailed', file: name, error, retryInMs: this.isDraining ? undefined : retryInMs });
+    }
+  }
+}
+
+function nameOf({ path }: SparkFile): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}

@@ -1,0 +1,135 @@
+import path from 'node:path';
+import type { Database } from '../../../core/db/target.js';
+import { Failures } from '../../../core/files/failures.js';
+import type { StageContext } from '../../../core/runtime/stage.js';
+import { ConnectionPool } from '../connectionPool.js';
+import type { StreamEvent, StreamResult, StreamSettings } from '../events.js';
+import { Finisher } from '../finish.js';
+import { IdleRefresh } from '../idleRefresh.js';
+import { LoadPathChoice } from '../loadPath.js';
+import { FilesNotLoadedError, Outcomes } from '../outcomes.js';
+import { assertRejectLimit } from '../rejectLimit.js';
+import { withOwnership } from '../stream.js';
+import { DriverProcess } from './driverProcess.js';
+import { findSpark } from './installation.js';
+import { findJdbcDriver, jdbcOptions } from './jdbc.js';
+import { jobJar } from './jobJar.js';
+import { MicroBatch } from './microBatch.js';
+import { StageTables } from './stageTables.js';
+
+/** What the Spark engine needs to know besides what both do. */
+export interface SparkSettings extends StreamSettings {
+  /** Spark's master: `local[2]`, `spark://host:7077`, `yarn`, `k8s://…` (client mode). */
+  readonly master: string;
+  /** Files that one micro-batch takes. */
+  readonly maxFilesPerTrigger: number;
+  /** Time between two looks at the directory, in milliseconds. */
+  readonly triggerIntervalMs: number;
+  /** Bytes of CSV that the executors stage for one transaction. */
+  readonly stageBytes: number;
+  readonly jdbcDriver: string | undefined;
+}
+
+/** What an executor reads, frames and copies at a time, in bytes. */
+const PIECE_BYTES = 4 * 2 ** 20;
+
+/**
+ * The same as runStream, on Apache Spark. Structured Streaming finds the files and makes micro-batches of them; executors
+ * read, hash and cut the files and stage their rows in unlogged tables; here, in the process that started the driver, one
+ * transaction a unit brings the rows into the table and writes the ledger, with the code of the native engine. Spark's
+ * checkpoint only says which files it was about: a micro-batch that comes again finds them in the ledger.
+ *
+ * @throws SparkError (69) and what runStream throws.
+ */
+export async function runSparkStream(settings: SparkSettings, database: Database, context: StageContext<StreamEvent>): Promise<StreamResult> {
+  const spark = await findSpark(process.env);
+  const driverSettings = { spark, master: settings.master, jdbcDriver: findJdbcDriver(settings.jdbcDriver, spark), jar: await jobJar(spark, process.env, context.log) };
+  const finisher = new Finisher(settings);
+  await finisher.prepare();
+  return await withOwnership(settings, database, context, async (checkpoint, rules) => {
+    const pool = new ConnectionPool(database, 2);
+    const alive = await database.connect();
+    const driver = new DriverProcess(driverSettings, process.env, context.log);
+    const refresh = new IdleRefresh(database, context.log);
+    const emit = (event: StreamEvent): void => {
+      if (event.type === 'batchCommitted') refresh.committed();
+      context.emit(event);
+    };
+    try {
+      const tables = new StageTables(pool, rules, context.log);
+      await tables.open(alive);
+      const loader = { pool, rules, choice: new LoadPathChoice(), assertLimit: assertRejectLimit(settings) };
+      const outcomes = new Outcomes(pool, finisher, checkpoint, emit);
+      const start = { inputDir: isUri(settings.inputDir) ? settings.inputDir : path.resolve(settings.inputDir), checkpointDir: path.resolve(settings.checkpointDir, 'spark'), database: jdbcOptions(database.settings, alive) };
+      return await new SparkRun(settings, { driver, database, tables, loader, stop: context.stop }, outcomes, { ...context, emit }).run(start);
+    } finally {
+      await driver.close();
+      await checkpoint.flush();
+      await refresh.close();
+      await alive.close();
+      await pool.close();
+    }
+  });
+}
+
+/** `s3a://…`, `hdfs://…`: for Hadoop's file systems, not for ours. */
+export function isUri(directory: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\//i.test(directory);
+}
+
+type Unit = ConstructorParameters<typeof MicroBatch>[0];
+
+/** A run of the driver, from its first message to its end. */
+class SparkRun {
+  private readonly failures = new Failures();
+  private isInBatch = false;
+
+  constructor(
+    private readonly settings: SparkSettings,
+    private readonly unit: Unit,
+    private readonly outcomes: Outcomes,
+    private readonly context: StageContext<StreamEvent>,
+  ) {}
+
+  async run(start: { readonly inputDir: string; readonly checkpointDir: string; readonly database: { readonly url: string; readonly properties: Readonly<Record<string, string>> } }): Promise<StreamResult> {
+    const { driver } = this.unit;
+    const { stop, drain, emit } = this.context;
+    // An idle driver is told at once; a busy one when its batch is done.
+    const onStop = (): void => {
+      if (!this.isInBatch) driver.stop();
+    };
+    stop.addEventListener('abort', onStop, { once: true });
+    if (stop.aborted) onStop();
+    try {
+      for (;;) {
+        const message = await driver.next();
+        if (message.type === 'ready') {
+          driver.send({ type: 'start', ...start, once: drain.aborted, maxFiles: this.settings.maxFilesPerTrigger, triggerMs: this.settings.triggerIntervalMs, pieceBytes: PIECE_BYTES });
+          emit({ type: 'streamStarted', inputDir: this.settings.inputDir, database: this.unit.database.label });
+        } else if (message.type === 'batch') await this.batch(message.files);
+        else if (message.type === 'finished') return this.finish();
+      }
+    } catch (error) {
+      if (stop.aborted && this.unit.driver.isGone) return this.outcomes.result;
+      throw error;
+    } finally {
+      stop.removeEventListener('abort', onStop);
+    }
+  }
+
+  private async batch(files: Parameters<MicroBatch['load']>[0]): Promise<void> {
+    this.isInBatch = true;
+    const batch = new MicroBatch(this.unit, this.outcomes, this.failures, this.settings, this.context.emit, this.context.drain.aborted);
+    const leave = await batch.load(files);
+    this.unit.driver.send({ type: 'done', leave });
+    this.isInBatch = false;
+    if (this.context.stop.aborted) this.unit.driver.stop();
+  }
+
+  private finish(): StreamResult {
+    const { result } = this.outcomes;
+    const failed = this.failures.all();
+    if (this.context.drain.aborted && !this.context.stop.aborted && failed.length > 0) throw new FilesNotLoadedError(failed, result);
+    return result;
+  }
+}

@@ -1,0 +1,78 @@
+import pg from 'pg';
+import type { Database } from '../../../core/db/target.js';
+import type { DriverProcess } from './driverProcess.js';
+import type { FromJob, Piece, StageCommand } from './messages.js';
+import type { StageTables } from './stageTables.js';
+import type { Unit } from './units.js';
+
+/** The rows of a unit, in a table of PostgreSQL but not yet in `events`. */
+export interface Staged {
+  readonly table: string;
+  readonly asText: boolean;
+  /** The attempts whose rows count. */
+  readonly attempts: readonly number[];
+  /** Which part of the unit a piece belongs to. */
+  readonly partOfPiece: readonly number[];
+}
+
+/** What was staged is not there any more (a crash of the server empties unlogged tables): stage it again. */
+export class StageLost extends RangeError {}
+
+/** The typed stage or the table does not take these rows as they are: stage them as text, so that each gets its verdict. */
+export class NotTyped extends RangeError {}
+
+/** A file of the unit was taken away or exchanged meanwhile: plan again. */
+export class SourceGone extends RangeError {
+  constructor(readonly parts: ReadonlySet<number>) {
+    super('a file is not there any more');
+  }
+}
+
+/**
+ * Has the executors stage a unit, again and again while Spark or the database can't.
+ * @throws NotTyped, SourceGone; SparkError, DatabaseError when it is final.
+ */
+export async function stageUnit(driver: DriverProcess, database: Database, tables: StageTables, unit: Unit, asText: boolean): Promise<Staged> {
+  const table = await tables.create(asText);
+  try {
+    const { command, partOfPiece } = commandOf(unit, table, asText);
+    const answer = await database.retry('the executors can not stage rows', async () => assertStaged(await driver.ask(command)));
+    const missing = new Set(answer.tasks.flatMap((task) => task.missing).map((index) => partOfPiece[index] ?? -1));
+    if (missing.size > 0) throw new SourceGone(missing);
+    const rows = answer.tasks.reduce((sum, task) => sum + task.rows, 0);
+    if (rows !== unit.rows) throw asText ? new StageLost(`${rows} rows were staged where ${unit.rows} were counted`) : new NotTyped();
+    return { table, asText, attempts: answer.tasks.map(({ attempt }) => attempt), partOfPiece };
+  } catch (error) {
+    await tables.drop(table);
+    throw error;
+  }
+}
+
+/** @throws NotTyped when the data is at fault; an error for database.retry for everything else that went wrong. */
+function assertStaged(answer: FromJob): Extract<FromJob, { type: 'staged' }> {
+  if (answer.type === 'failed') throw new Error(answer.message);
+  if (answer.type !== 'staged') throw new TypeError(`unexpected answer ${answer.type}`);
+  const refusal = answer.tasks.map((task) => task.refusal).find((found) => found !== undefined);
+  if (refusal === undefined) return answer;
+  if (refusal.sqlState.startsWith('22') || refusal.sqlState.startsWith('23')) throw new NotTyped(refusal.message);
+  throw Object.assign(new pg.DatabaseError(refusal.message, 0, 'error'), { code: refusal.sqlState });
+}
+
+/** Every row's ordinal is known before it is staged: the rows of the pieces before it were counted. */
+function commandOf(unit: Unit, table: string, asText: boolean): { command: StageCommand; partOfPiece: number[] } {
+  const partOfPiece: number[] = [];
+  const pieces: StageCommand['pieces'][number][] = [];
+  let firstOrdinal = 0;
+  for (const [partIndex, { file, pieces: ofPart }] of unit.parts.entries()) {
+    for (const piece of ofPart) {
+      pieces.push({ index: pieces.length, file: file.inspection.file, firstOrdinal, columns: file.header?.columns ?? [], ...placeOf(piece) });
+      partOfPiece.push(partIndex);
+      firstOrdinal += piece.rows;
+    }
+  }
+  return { command: { type: 'stage', table, asText, pieces }, partOfPiece };
+}
+
+function placeOf({ start, end, firstLine, crlf }: Piece): Pick<Piece, 'start' | 'end' | 'firstLine' | 'crlf'> {
+  return { start, end, firstLine, crlf };
+}

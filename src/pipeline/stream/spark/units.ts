@@ -1,0 +1,121 @@
+import type { Header } from '../../../core/csv/header.js';
+import type { EventColumn } from '../../../core/events/columns.js';
+import type { BatchPart } from '../batch.js';
+import type { LedgerFile } from '../ledger.js';
+import type { ReadFile } from '../finish.js';
+import type { Inspection, Piece } from './messages.js';
+
+/** A file that can be loaded: by name, content, and where it can be cut. */
+export interface InspectedFile extends ReadFile {
+  readonly inspection: Inspection;
+  readonly sha256: Buffer;
+  /** Undefined for an empty file. */
+  readonly header: Header | undefined;
+}
+
+/** Rows of one file that one transaction loads. */
+export interface UnitPart {
+  readonly file: InspectedFile;
+  readonly part: BatchPart & { readonly fileId: number };
+  readonly pieces: readonly Piece[];
+}
+
+/** What one transaction loads: parts with the same columns, of about so many bytes together. */
+export interface Unit {
+  readonly columns: readonly EventColumn[];
+  readonly parts: readonly UnitPart[];
+  readonly rows: number;
+  readonly plain: boolean;
+}
+
+export interface UnitLimits {
+  readonly bytes: number;
+  readonly files: number;
+  /** Each file in one unit, whatever its size. */
+  readonly wholeFiles: boolean;
+}
+
+/** Groups what is left of these files into units, in order: a file's ranges are committed one after the other. */
+export function planUnits(files: readonly { readonly file: InspectedFile; readonly entry: LedgerFile }[], limits: UnitLimits): Unit[] {
+  const units: Unit[] = [];
+  let parts: UnitPart[] = [];
+  let bytes = 0;
+  const close = (): void => {
+    if (parts.length > 0) units.push(unitOf(parts));
+    parts = [];
+    bytes = 0;
+  };
+  for (const { file, entry } of files) {
+    for (const part of cutFile(file, entry, limits)) {
+      const size = part.part.endOffset - part.part.startOffset;
+      if (bytes + size > limits.bytes || parts.length >= limits.files || parts.some((other) => other.file === file || !haveSameColumns(other.file, file))) close();
+      parts.push(part);
+      bytes += size;
+    }
+  }
+  close();
+  return units;
+}
+
+function unitOf(parts: readonly UnitPart[]): Unit {
+  return {
+    columns: parts[0]?.file.header?.columns ?? [],
+    parts,
+    rows: parts.reduce((sum, { part }) => sum + part.rows, 0),
+    plain: parts.every(({ part }) => part.plain),
+  };
+}
+
+function haveSameColumns({ header: one }: InspectedFile, { header: other }: InspectedFile): boolean {
+  return one?.columns.join() === other?.columns.join();
+}
+
+/** The rest of a file in parts of at most so many bytes; one without pieces when there are no rows left. */
+function cutFile(file: InspectedFile, entry: LedgerFile, limits: UnitLimits): UnitPart[] {
+  const rest = file.inspection.pieces.filter(({ start }) => start >= entry.committedOffset);
+  const groups: Piece[][] = [[]];
+  let bytes = 0;
+  for (const piece of rest) {
+    const size = piece.end - piece.start;
+    if (bytes > 0 && bytes + size > limits.bytes && !limits.wholeFiles) {
+      groups.push([]);
+      bytes = 0;
+    }
+    groups.at(-1)?.push(piece);
+    bytes += size;
+  }
+  let from = { offset: entry.committedOffset, lines: entry.committedLines };
+  return groups.map((pieces, index) => {
+    const part = partOf(file, entry, pieces, from, index === groups.length - 1);
+    from = { offset: part.endOffset, lines: from.lines + part.lines };
+    return { file, part, pieces };
+  });
+}
+
+function partOf(file: InspectedFile, entry: LedgerFile, pieces: readonly Piece[], from: { readonly offset: number; readonly lines: number }, isLast: boolean): UnitPart['part'] {
+  const { inspection, header, name, signature, sha256 } = file;
+  const headerLines = header !== undefined && from.offset < header.length ? header.lines : 0;
+  const firstLine = from.lines + headerLines + 1;
+  return {
+    name,
+    signature,
+    sha256,
+    fileId: entry.fileId,
+    fileSize: inspection.size,
+    startOffset: from.offset,
+    endOffset: isLast ? inspection.size : (pieces.at(-1)?.end ?? inspection.size),
+    firstLine,
+    lines: pieces.reduce((sum, { lines }) => sum + lines, 0) + headerLines,
+    // The bytes stay where the executors are.
+    body: Buffer.alloc(0),
+    bodyOffset: pieces[0]?.start ?? inspection.size,
+    isLast,
+    rows: pieces.reduce((sum, { rows }) => sum + rows, 0),
+    plain: pieces.every(({ plain }) => plain),
+  };
+}
+
+/** Whether the ledger's offset is one at which the file was cut; if not, it has to be cut anew from there. */
+export function canResumeAt({ inspection, header }: InspectedFile, offset: number): boolean {
+  return offset === 0 || offset === (header?.length ?? 0) || offset === inspection.size || inspection.pieces.some(({ start }) => start === offset);
+}
