@@ -15,7 +15,7 @@ import { questions } from './questions/index.js';
 
 const USAGE = `npm run bench [-- [question …] [options]]
 
-questions: ${questions.map(({ name }) => name).join(' ')} (default: all)
+questions: ${questions.map(({ name }) => name).join(' ')} (default: all but spark, which installs Spark into .spark/ first)
   --scale N          multiply all sizes (default 1, which the goals are about)
   --runs N           rounds that medians are taken over (default 5)
   --database URL     a server to measure instead of the embedded one; a database ecompipe_bench is made there and dropped
@@ -83,7 +83,7 @@ function warnWhenBusy(): void {
 function choose(names: readonly string[]): readonly Question[] {
   const unknown = names.filter((name) => !questions.some((question) => question.name === name));
   if (unknown.length > 0) throw new TypeError(`unknown question ${unknown.join(', ')}\n\n${USAGE}`);
-  return names.length === 0 ? questions : questions.filter(({ name }) => names.includes(name));
+  return names.length === 0 ? questions.filter(({ onlyByName }) => onlyByName !== true) : questions.filter(({ name }) => names.includes(name));
 }
 
 function positive(name: string, text: string): number {

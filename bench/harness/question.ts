@@ -19,6 +19,8 @@ export interface Bench {
 export interface Question {
   readonly name: string;
   readonly title: string;
+  /** Asked only when it is named: it installs hundreds of megabytes first. Default false. */
+  readonly onlyByName?: boolean;
   readonly run: (bench: Bench) => Promise<Answer>;
 }
 

@@ -7,7 +7,8 @@ import { latency } from './latency.js';
 import { memory } from './memory.js';
 import { rivals } from './rivals.js';
 import { small } from './small.js';
+import { spark } from './spark.js';
 import { start } from './start.js';
 
 /** In the order of the document. */
-export const questions: readonly Question[] = [bulk, files, small, dirty, latency, growth, memory, start, backlog, rivals];
+export const questions: readonly Question[] = [bulk, files, small, dirty, latency, growth, memory, start, backlog, rivals, spark];
