@@ -1,31 +1,12 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { documentBlocks, type Block } from './markdown.js';
 
-export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+export { ROOT, type Block } from './markdown.js';
 
-/** A fenced block of docs/user_guide.md. */
-export interface Block {
-  readonly language: string;
-  /** Behind `file=`: the source file that the block makes or changes. */
-  readonly file: string | undefined;
-  /** Not for running: it does not end by itself, or needs what a test has not. */
-  readonly norun: boolean;
-  readonly text: string;
-  /** Where it begins, for messages. */
-  readonly place: string;
-}
-
-/** All blocks of the guide, in their order. */
+/** All blocks of the user guide, in their order. */
 export function guideBlocks(): Block[] {
-  const guide = readFileSync(path.join(ROOT, 'docs/user_guide.md'), 'utf8');
-  return [...guide.matchAll(/^```(\w+)(.*)\n([\s\S]*?)^```$/gm)].map(({ index, 1: language = '', 2: info = '', 3: text = '' }) => ({
-    language,
-    file: /file=(\S+)/.exec(info)?.[1],
-    norun: info.split(' ').includes('norun'),
-    text,
-    place: `docs/user_guide.md:${guide.slice(0, index).split('\n').length}`,
-  }));
+  return documentBlocks('docs/user_guide.md');
 }
 
 /** Does to the sources in `directory` what a recipe's block says. @throws when the guide does not fit the sources. */

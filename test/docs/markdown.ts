@@ -1,0 +1,39 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+/** All documents, by their path in the repository. */
+export const DOCUMENTS: readonly string[] = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...readdirSync(path.join(ROOT, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)];
+
+/** A fenced block of a document. */
+export interface Block {
+  readonly language: string;
+  /** Behind `file=`: the source file that the block makes or changes. */
+  readonly file: string | undefined;
+  /** Behind `norun`: why no test runs it, such as that it does not end by itself. */
+  readonly norun: string | undefined;
+  /** Behind `exit=`: the exit code that the last command ends with. */
+  readonly exitCode: number;
+  readonly text: string;
+  /** Where it begins, for messages. */
+  readonly place: string;
+}
+
+export function readDocument(document: string): string {
+  return readFileSync(path.join(ROOT, document), 'utf8');
+}
+
+/** All blocks of a document, in their order. */
+export function documentBlocks(document: string): Block[] {
+  const text = readDocument(document);
+  return [...text.matchAll(/^```(\w+)(.*)\n([\s\S]*?)^```$/gm)].map(({ index, 1: language = '', 2: info = '', 3: content = '' }) => ({
+    language,
+    file: /file=(\S+)/.exec(info)?.[1],
+    norun: / norun(?::(.*))?$/.exec(info)?.[1]?.trim() ?? (/ norun$/.test(info) ? '' : undefined),
+    exitCode: Number(/exit=(\d+)/.exec(info)?.[1] ?? 0),
+    text: content,
+    place: `${document}:${text.slice(0, index).split('\n').length}`,
+  }));
+}
