@@ -25,6 +25,7 @@ export interface Packed {
 /** Packs what is built (`npm test` builds first). The project has the dependencies that the package names, and no others. */
 export function packAndUnpack(): Packed {
   const project = mkdtempSync(path.join(tmpdir(), 'ecompipe-package-'));
+  execute('npm', ['run', '--silent', 'prepack'], ROOT);
   const packed = JSON.parse(execute('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', project], ROOT)) as { filename: string }[];
   const directory = path.join(project, 'node_modules/ecompipe');
   mkdirSync(directory, { recursive: true });
