@@ -92,7 +92,7 @@ export const sparkSettings = {
   engine: setting<'native' | 'spark'>({ flag: '--engine', placeholder: '<engine>', env: 'ECOMPIPE_ENGINE', default: 'native', parse: parse.oneOf('native', 'spark'), help: 'native, or spark: Apache Spark, for more than one machine' }),
   master: setting({ flag: '--master', placeholder: '<url>', env: 'ECOMPIPE_SPARK_MASTER', default: 'local[*]', parse: parse.text, help: 'spark: where it runs, such as local[2] or spark://host:7077' }),
   maxFilesPerTrigger: setting({ flag: '--max-files-per-trigger', placeholder: '<n>', env: 'ECOMPIPE_MAX_FILES_PER_TRIGGER', default: 1000, parse: parse.integer(1, 100_000), help: 'spark: files in a micro-batch' }),
-  triggerIntervalMs: setting({ flag: '--trigger-interval', placeholder: '<seconds>', env: 'ECOMPIPE_TRIGGER_INTERVAL', default: 1000, defaultText: '1', parse: parse.seconds, help: 'spark: time between two looks at the directory' }),
+  triggerIntervalMs: setting({ flag: '--trigger-interval', placeholder: '<time>', env: 'ECOMPIPE_TRIGGER_INTERVAL', default: 1000, defaultText: '1s', parse: parse.duration, help: 'spark: time between two looks at the directory' }),
   stageBytes: setting({ flag: '--stage-bytes', placeholder: '<size>', env: 'ECOMPIPE_STAGE_BYTES', default: 64 * mebibytes, defaultText: '64MiB', parse: parse.bytes(mebibytes, 1024 * mebibytes), help: 'spark: bytes of CSV that executors stage for one transaction' }),
   jdbcDriver: setting<string | undefined>({ flag: '--jdbc-driver', placeholder: '<jar>', env: 'ECOMPIPE_JDBC_DRIVER', default: undefined, defaultText: 'the one in jars/ of Spark, else fetched by Spark', parse: parse.optional(parse.directory), help: "spark: PostgreSQL's JDBC driver" }),
 } satisfies SettingTable;
