@@ -1,6 +1,7 @@
 import { constants, type BigIntStats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { errnoOf, FileError } from '../runtime/errors.js';
+import { failpoint } from '../runtime/failpoint.js';
 
 const BUFFER_BYTES = 1024 * 1024;
 /** O_NONBLOCK: opening a FIFO that took the file's place must not wait for its writer. */
@@ -43,6 +44,7 @@ async function copyBytes(input: FileHandle, output: FileHandle, signal: AbortSig
     // write(2) may take less than it is given, as when the disk gets full; the rest then fails with the reason.
     for (let written = 0; written < length; ) written += (await output.write(buffer, written, length - written, position + written)).bytesWritten;
     position += length;
+    failpoint('move-copying');
   }
 }
 

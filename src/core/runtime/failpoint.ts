@@ -10,7 +10,8 @@ export const GENERATE_FAILPOINTS = {
 /** Moments of the mover; those between are passed by a loaded file on its way to the archive too. */
 export const MOVE_FAILPOINTS = {
   'before-move': 'a finished file was found, nothing is changed',
-  'move-copied': 'on another file system: a copy is on disk under a hidden name',
+  'move-copying': 'on another file system: a part of the copy is written under a hidden name',
+  'move-copied': 'on another file system: the copy is on disk under its hidden name',
   'move-linked': 'the file, or its copy, has its new name and still the one before',
   'move-published': 'on another file system: the copy has its name, the source is still there',
   'after-move': 'the file is moved',

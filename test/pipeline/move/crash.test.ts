@@ -9,7 +9,7 @@ import { moveOnce, moveSettings, put } from './harness.js';
 
 type Moment = keyof typeof MOVE_FAILPOINTS;
 
-const ACROSS_ONLY: ReadonlySet<Moment> = new Set<Moment>(['move-copied', 'move-published']);
+const ACROSS_ONLY: ReadonlySet<Moment> = new Set<Moment>(['move-copying', 'move-copied', 'move-published']);
 const generated = generatedFileName(createRunId(new Date()), 0);
 const FILES = { 'a.csv': 'one', [generated]: 'two', 'z.csv': 'three' };
 /** What stands in the target before, under a name that one of them has. */

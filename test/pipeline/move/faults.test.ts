@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { chmodSync, chownSync, readdirSync, watch, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, readdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import path from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { TEMPORARY_SUFFIX } from '../../../src/core/files/temporary.js';
 import { createRunId, generatedFileName } from '../../../src/core/files/names.js';
 import { FilesNotMovedError } from '../../../src/pipeline/move/runMove.js';
 import { contents, directoryElsewhere, noSecondFileSystem } from '../../core/files/directories.js';
+import { spawnEcompipe } from '../../helpers/executable.js';
 import { mount, noMount, withFileSystem } from '../../helpers/fileSystems.js';
 import { spawnMove } from './executable.js';
 import { moveOnce, moveSettings, put, startMover } from './harness.js';
@@ -82,18 +82,14 @@ test('a full target keeps the source, leaves no temporary, and is tried again', 
 
 test('a mover killed in the middle of a copy leaves the source, and the next one cleans up', { skip: noSecondFileSystem }, async (t) => {
   const settings = moveSettings(t, { to: directoryElsewhere(t) });
-  put(settings.from, { 'big.csv': 'x'.repeat(200_000_000) });
-  const { child, end } = spawnMove(t, '--once', '--settle', '0', '--from', settings.from, '--to', settings.to);
-  const watcher = watch(settings.to, (_event, name) => {
-    if (name?.endsWith(TEMPORARY_SUFFIX) === true) child.kill('SIGKILL');
-  });
-  assert.equal((await end).signal, 'SIGKILL');
-  watcher.close();
+  put(settings.from, { 'big.csv': 'x'.repeat(5_000_000) });
+  const { signal, stderr } = await spawnEcompipe(t, ['move', '--once', '--settle', '0', '--from', settings.from, '--to', settings.to], { ECOMPIPE_FAILPOINT: 'move-copying:3=kill' }, settings.from).end;
+  assert.equal(signal, 'SIGKILL', stderr);
   assert.deepEqual(readdirSync(settings.from), ['big.csv']);
   assert.match(readdirSync(settings.to).join(), /^\.big\.csv\..*ecompipe-tmp$/);
 
   const mover = startMover(t, settings, undefined, true);
-  assert.equal((await mover.end).bytesMoved, 200_000_000);
+  assert.equal((await mover.end).bytesMoved, 5_000_000);
   assert.ok(mover.events.some(({ type }) => type === 'temporaryRemoved'));
   assert.deepEqual([readdirSync(settings.from), readdirSync(settings.to)], [[], ['big.csv']]);
 });

@@ -43,7 +43,8 @@ test('a file that is being written is moved only when it is whole', async (t) =>
 });
 
 test('a drain leaves a file that does not stop changing to the next run', async (t) => {
-  const settings = moveSettings(t, { settleMs: 20 });
+  // It waits ten times as long: enough for a busy machine to look twice.
+  const settings = moveSettings(t, { settleMs: 60 });
   const file = path.join(settings.from, 'a.csv');
   put(settings.from, { 'a.csv': 'x', 'b.csv': 'y' });
   const result = await moveOnce(t, settings, (event) => {
