@@ -25,6 +25,8 @@ type State = 'down' | 'running' | 'frozen';
 export class Actor {
   state: State = 'down';
   starts = 0;
+  /** Monotonic time of the last start. */
+  startedMs = 0;
   private child: ChildProcess | undefined;
   private isExpected = false;
 
@@ -41,6 +43,7 @@ export class Actor {
     const { role, name, home, executable, env, args } = this.options;
     const log = openSync(this.logFile, 'a');
     this.starts++;
+    this.startedMs = performance.now();
     this.isExpected = false;
     const child = spawn(process.execPath, [executable, role === 'generator' ? 'generate' : role === 'mover' ? 'move' : 'stream', ...args()], {
       cwd: home,

@@ -39,6 +39,9 @@ const DOCUMENT = fileURLToPath(new URL('../../docs/guarantees.md', import.meta.u
 /** Loading what is left may take as long as the faults did, and on a busy machine some more. */
 const DRAIN_MINIMUM_MS = 120_000;
 
+/** Before Node has started a program, a signal ends it without asking. */
+const EARS_MS = 5000;
+
 const forMs = parseDuration(options.for);
 const seed = Number(options.seed);
 const random = createRandom(seed);
@@ -98,8 +101,10 @@ async function drain({ actors, waiting }: Pipeline): Promise<number | undefined>
   const end = async (isWanted: (role: string) => boolean): Promise<void> => {
     await Promise.all(
       actors.filter(({ options: { role }, state }) => isWanted(role) && state === 'running').map(async (actor) => {
+        await delay(Math.max(0, actor.startedMs + EARS_MS - performance.now()));
         const code = await actor.terminate();
-        if (code !== EXIT.done) onTrouble(`${actor.options.name} was asked to end and ended with ${code ?? 'a signal'}`);
+        // It would have been started again: its predecessor's connection lives a moment longer than itself.
+        if (code !== EXIT.done && code !== EXIT.owned) onTrouble(`${actor.options.name} was asked to end and ended with ${code ?? 'a signal'}`);
       }),
     );
   };
