@@ -6,6 +6,9 @@ import type { Actor, Role } from './actor.js';
 import type { Pipeline } from './pipeline.js';
 import { FAULT_KINDS, type FaultKind, type PlannedFault } from './schedule.js';
 
+/** How long a fault waits for somebody to fall on. */
+const PATIENCE_MS = 15_000;
+
 /** Makes faults and counts those that it could make. */
 export class FaultMaker {
   readonly made = Object.fromEntries(FAULT_KINDS.map((kind) => [kind, 0])) as Record<FaultKind, number>;
@@ -70,21 +73,31 @@ export class FaultMaker {
   }
 
   /** One that runs and may be hit. */
-  private choose(role: Role, { target }: PlannedFault, maySpared: boolean): Actor | undefined {
-    const running = this.pipeline.actors.filter(({ state, options }) => options.role === role && state === 'running' && (maySpared || !options.isSpared));
+  private choose(role: Role, { target }: PlannedFault, maySpared: boolean, fits: (actor: Actor) => boolean = () => true): Actor | undefined {
+    const running = this.pipeline.actors.filter((actor) => actor.options.role === role && actor.state === 'running' && (maySpared || !actor.options.isSpared) && fits(actor));
     return running[Math.floor(target * running.length)];
   }
 
+  /** As `choose`, but waits for one: on a busy machine all may be starting, or have no checkpoint yet. */
+  private async find(role: Role, fault: PlannedFault, fits?: (actor: Actor) => boolean): Promise<Actor | undefined> {
+    const deadlineMs = performance.now() + PATIENCE_MS;
+    for (;;) {
+      const actor = this.choose(role, fault, false, fits);
+      if (actor !== undefined || performance.now() > deadlineMs) return actor;
+      await delay(50);
+      this.keepOlderCheckpoints();
+    }
+  }
+
   private async kill(role: Role, fault: PlannedFault, damage?: (checkpoint: string) => void): Promise<boolean> {
-    const actor = this.choose(role, fault, false);
+    const hasCheckpoint = (actor: Actor): boolean => [this.pipeline.checkpointOf(actor), olderOf(this.pipeline.checkpointOf(actor))].every((file) => existsSync(file));
+    const actor = await this.find(role, fault, damage === undefined ? undefined : hasCheckpoint);
     if (actor === undefined) return false;
     await actor.kill();
-    const checkpoint = this.pipeline.checkpointOf(actor);
-    const canDamage = damage !== undefined && existsSync(checkpoint) && existsSync(olderOf(checkpoint));
-    if (canDamage) damage(checkpoint);
+    damage?.(this.pipeline.checkpointOf(actor));
     await delay(fault.holdMs);
     actor.start();
-    return damage === undefined || canDamage;
+    return true;
   }
 
   private async freeze(role: Role, fault: PlannedFault): Promise<boolean> {
@@ -97,7 +110,7 @@ export class FaultMaker {
   }
 
   private async endStream(fault: PlannedFault): Promise<boolean> {
-    const actor = this.choose('stream', fault, false);
+    const actor = await this.find('stream', fault);
     if (actor === undefined) return false;
     await actor.terminate();
     await delay(fault.holdMs);
