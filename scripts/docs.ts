@@ -1,6 +1,6 @@
 // Writes what the program says of itself into the documents: `npm run docs`. With --check it only compares, and fails
 // when a document is out of date: the lint step of CI runs that.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { commands } from '../src/commands/index.js';
 import { databaseSettings, globalSettings } from '../src/commands/settings.js';
@@ -14,6 +14,7 @@ const stale: string[] = [];
 publish('README.md', filledIn('README.md', 'help', helpTexts()));
 publish('docs/user_guide.md', filledIn('docs/user_guide.md', 'tables', guideTables()));
 publish('.env.example', environmentExample());
+publish('docs/log_events.md', logEvents());
 
 if (stale.length > 0) {
   console.error(`out of date: ${stale.join(', ')}; run \`npm run docs\` and commit`);
@@ -40,6 +41,33 @@ function filledIn(file: string, mark: string, content: string): string {
   const [before, , after] = readFileSync(file, 'utf8').split(new RegExp(`(?<=<!-- ${mark} -->\\n)([\\s\\S]*?)(?=<!-- /${mark} -->)`));
   if (before === undefined || after === undefined) throw new Error(`${file} has no place for ${mark}`);
   return `${before}${content}\n${after}`;
+}
+
+/** Every event that the sources log, by name: the names are what scripts may rely on. */
+function logEvents(): string {
+  const found = new Map<string, { levels: Set<string>; says: Set<string> }>();
+  for (const file of readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))) {
+    // A level may also be chosen: (isFirst ? log.warn : log.debug)('name', …) or log[…]('name', …).
+    for (const [, chosen, name, quote, message] of readFileSync(`src/${file}`, 'utf8').matchAll(/\b(log\.(?:debug|info|warn|error)|log\.\w+ : (?:settings\.)?log\.\w+\)|log\[[^\]]+\])\(\s*'([a-z][a-z_]+)',\s*(?:([`'])((?:\\.|(?!\3).)*)\3)?/g)) {
+      const entry = found.get(name ?? '') ?? { levels: new Set(), says: new Set() };
+      for (const [level] of (chosen ?? '').matchAll(/debug|info|warn|error/g)) entry.levels.add(level);
+      if (quote !== undefined) entry.says.add(outline(message ?? ''));
+      found.set(name ?? '', entry);
+    }
+  }
+  const rows = [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, { levels, says }]) => `| \`${name}\` | ${[...levels].join(', ')} | ${[...says].join('; ')} |`);
+  return `# Log events\n\nWith \`--log-format json\` each line on stderr is an object with \`time\`, \`level\`, \`event\`, \`message\` and the facts of the event. The names below are\nstable; messages are for people and may change. Written from the sources by \`npm run docs\`.\n\n| event | level | says |\n|---|---|---|\n${rows.join('\n')}\n`;
+}
+
+/** A message without what differs from one time to the next, and without what would end a cell of the table. */
+function outline(template: string): string {
+  let text = template;
+  for (let before = ''; before !== text; ) {
+    before = text;
+    text = text.replaceAll(/\$\{[^{}]*\}/g, '…');
+  }
+  const [first = ''] = text.split('\\n');
+  return first.replaceAll('|', '\\|').replaceAll('\\', '').trim();
 }
 
 function guideTables(): string {

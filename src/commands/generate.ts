@@ -2,6 +2,7 @@ import { EXIT } from '../core/runtime/errors.js';
 import type { GenerateEvent } from '../pipeline/generate/index.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
+import { showBar, withoutProgress } from './progress.js';
 import { generateSettings } from './settings.js';
 
 export const generate = defineCommand({
@@ -17,16 +18,24 @@ export const generate = defineCommand({
   run: async (settings, context) => {
     const { log, stop } = context;
     const [{ runGenerate }, { createGenerateEventLogger }] = await Promise.all([import('../pipeline/generate/index.js'), import('../pipeline/generate/logEvents.js')]);
-    const logEvent = createGenerateEventLogger(log);
+    const isOneShot = settings.events !== undefined || settings.batches !== undefined;
+    const hasBar = isOneShot && context.interactive;
+    const logEvent = createGenerateEventLogger(hasBar ? withoutProgress(log) : log);
+    const done = { events: 0, files: 0 };
+    const [unit, total] = settings.events === undefined ? (['files', settings.batches ?? 0] as const) : (['events', settings.events] as const);
     return await withMetrics(settings, context, { command: 'generate', stages: ['generate'], directories: { incoming: settings.outputDir } }, async (meter) => {
+      const bar = showBar('generating', unit, () => ({ done: done[unit], total, rows: done.events }), { ...context, interactive: hasBar });
       const emit = (event: GenerateEvent): void => {
         logEvent(event);
+        if (event.type === 'filePublished') {
+          done.files += 1;
+          done.events += event.rows;
+        }
         meter.observe({ stage: 'generate', event });
       };
-      const result = await runGenerate(settings, { log, stop, drain: stop, emit });
+      const result = await runGenerate(settings, { log, stop, drain: stop, emit }).finally(bar.stop);
       const { files, events, rows, seed, durationMs, manifest } = result;
       const text = `${events} events (${rows} rows) in ${files} files, ${(durationMs / 1000).toFixed(1)} s; seed ${seed}; manifest ${manifest}`;
-      const isOneShot = settings.events !== undefined || settings.batches !== undefined;
       return { json: result, text, exitCode: isOneShot && stop.aborted ? EXIT.interrupted : EXIT.done };
     });
   },

@@ -1,4 +1,5 @@
 import type { AnyCommand } from './command.js';
+import { completion } from './completion.js';
 import { dashboard } from './dashboard.js';
 import { db } from './db.js';
 import { failpoints } from './failpoints.js';
@@ -14,4 +15,4 @@ import { undo } from './undo.js';
 import { verify } from './verify.js';
 
 /** All commands, in the order of `--help`. */
-export const commands: readonly AnyCommand[] = [generate, move, stream, migrate, runAll, dashboard, status, verify, rejects, trace, undo, db, failpoints];
+export const commands: readonly AnyCommand[] = [generate, move, stream, migrate, runAll, dashboard, status, verify, rejects, trace, undo, db, completion, failpoints];

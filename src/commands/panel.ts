@@ -2,6 +2,7 @@ import { Chalk, type ChalkInstance } from 'chalk';
 import ora from 'ora';
 import { printable, type Logger } from '../core/runtime/log.js';
 import type { PipelineState } from '../pipeline/pipelineState.js';
+import { redrawOnResize } from './progress.js';
 
 const REFRESH_MS = 250;
 const PLAIN_INTERVAL_MS = 10_000;
@@ -26,10 +27,12 @@ function showPanel(state: PipelineState, chalk: ChalkInstance): ProgressDisplay 
   };
   update();
   spinner.start();
+  const endRedrawing = redrawOnResize(spinner);
   const timer = setInterval(update, REFRESH_MS);
   return {
     stop: () => {
       clearInterval(timer);
+      endRedrawing();
       spinner.stop();
     },
   };
@@ -76,6 +79,7 @@ export function panelText(state: PipelineState, rate: Rate, columns: number, cha
     line('loaded', state.insertedRows, state.loadedFiles, `${format(Math.round(rate.loaded))}/s`),
     `${'waiting'.padEnd(9)} ${format(waiting[0] ?? 0)} files in incoming, ${format(waiting[1] ?? 0)} in processing`,
     `${'rejected'.padEnd(9)} ${format(state.rejectedRows).padStart(13)} rows ${format(state.quarantinedFiles).padStart(9)} files  ${format(state.duplicateRows)} duplicates`,
+    state.dashboardUrl === undefined ? '' : `${'dashboard'.padEnd(9)} ${state.dashboardUrl}`,
     state.lastBatch === undefined ? '' : `${'batch'.padEnd(9)} ${state.lastBatch.id}: ${format(state.lastBatch.rows)} rows in ${state.lastBatch.durationMs} ms`,
     state.lastProblem === undefined ? '' : `${'attention'.padEnd(9)} ${printable(state.lastProblem).replaceAll('\n', ' ')}`,
   ].map((text) => text.slice(0, Math.max(20, columns - 4)));

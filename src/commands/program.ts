@@ -76,10 +76,25 @@ function defaultNote(setting: Setting<unknown>): string {
   return ['string', 'number'].includes(typeof setting.default) ? ` (default: ${String(setting.default)})` : '';
 }
 
-function examplesText(command: AnyCommand): string {
-  const width = Math.max(...command.examples.map(([line]) => line.length));
-  const lines = command.examples.map(([line, does]) => `  $ ${line.padEnd(width)}   ${does}`);
-  return `\nExamples:\n${lines.join('\n')}\n`;
+const HELP_COLUMNS = 80;
+
+/** In two columns where all fits, else each command line with what it does above it, as a comment of the shell. */
+function examplesText({ examples }: AnyCommand): string {
+  const width = Math.max(...examples.map(([line]) => line.length));
+  const fits = examples.every(([, does]) => '  $ '.length + width + 3 + does.length <= HELP_COLUMNS);
+  const lines = examples.map(([line, does]) => (fits ? `  $ ${line.padEnd(width)}   ${does}` : `  # ${does}\n  $ ${foldCommand(line)}`));
+  return `\nExamples:\n${lines.join(fits ? '\n' : '\n\n')}\n`;
+}
+
+/** Breaks a long command line before a flag, so that it can still be copied. */
+function foldCommand(line: string): string {
+  const rows: string[] = [];
+  for (const word of line.split(/ (?=--)/)) {
+    const last = rows.at(-1);
+    if (last !== undefined && last.length + word.length + 7 <= HELP_COLUMNS) rows[rows.length - 1] = `${last} ${word}`;
+    else rows.push(word);
+  }
+  return rows.join(' \\\n      ');
 }
 
 /** Every environment variable that means something, in the order of `.env.example`. */

@@ -77,7 +77,7 @@ async function runPipeline(values: SettingsOf<typeof settings>, database: Databa
       durationMs,
       untilDrained,
     };
-    const result = await withPage(values, database, { log: context.log }, () => state, () => run(stages, database, { stop: context.stop, log, emit }));
+    const result = await withPage(values, database, { log }, () => state, () => run(stages, database, { stop: context.stop, log, emit }));
     progress.stop();
     const places = { waitingDirs: [outputDir, processingDir], loadedDirs: [rest.archiveDir, processingDir, rest.quarantineDir] };
     // A first signal ends the generating; the summary is what it was sent for.

@@ -2,6 +2,7 @@ import { EXIT } from '../core/runtime/errors.js';
 import type { StreamEvent } from '../pipeline/stream/events.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
+import { withoutProgress } from './progress.js';
 import { databaseSettings, sparkSettings, streamSettings } from './settings.js';
 
 /** Only matters where the system doesn't tell about new files (network file systems). */
@@ -18,7 +19,7 @@ export const stream = defineCommand({
     ['ecompipe stream --engine spark --master local[2]', 'the same on Apache Spark (docs/scaling.md)'],
   ],
   run: async ({ once, strict, ...settings }, context) => {
-    const [{ ensureDirectory }, { withDatabase }, { ensureSchema }, { assertUsable }, runEngine, { createStreamEventLogger }, { describeStream }] = await Promise.all([
+    const [{ ensureDirectory }, { withDatabase }, { ensureSchema }, { assertUsable }, runEngine, { createStreamEventLogger }, { describeStream }, { showLoading }] = await Promise.all([
       import('../core/files/ensureDirectory.js'),
       import('../core/db/target.js'),
       import('../pipeline/migrate/schema.js'),
@@ -26,23 +27,27 @@ export const stream = defineCommand({
       settings.engine === 'spark' ? import('../pipeline/stream/spark/runSpark.js').then(({ runSparkStream }) => runSparkStream) : import('../pipeline/stream/stream.js').then(({ runStream }) => runStream),
       import('../pipeline/stream/logEvents.js'),
       import('../pipeline/stream/describe.js'),
+      import('./loading.js'),
     ]);
     const { log, stop } = context;
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
-    const logEvent = createStreamEventLogger(log);
+    const hasBar = once && context.interactive;
+    const logEvent = createStreamEventLogger(hasBar ? withoutProgress(log) : log);
     return await withMetrics(settings, context, { command: 'stream', stages: ['stream'], directories: { processing: settings.inputDir } }, async (meter) => {
       // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake,
       // and better told before a database is created for it.
       if (settings.inputDir === streamSettings.inputDir.default) await ensureDirectory(settings.inputDir);
       await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
+      const bar = hasBar ? await showLoading(settings.inputDir, context) : undefined;
       const emit = (event: StreamEvent): void => {
         logEvent(event);
+        bar?.observe(event);
         meter.observe({ stage: 'stream', event });
       };
       const result = await withDatabase(settings, { ...context, onDatabaseEvent: meter.observeDatabase }, async (database) => {
         await ensureSchema(database, context);
         return await runEngine({ ...settings, pollIntervalMs: POLL_INTERVAL_MS }, database, { stop, drain, log, emit });
-      });
+      }).finally(() => bar?.stop());
       const hasRejects = result.rows.rejected + result.filesQuarantined > 0;
       const exitCode = once && stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done;
       return { json: result, text: describeStream(result), exitCode };

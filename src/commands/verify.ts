@@ -21,7 +21,7 @@ export const verify = defineCommand({
     allowPending,
   },
   examples: [
-    ['ecompipe verify', 'everything generated is in the table exactly once, or exit 7 and say what is not'],
+    ['ecompipe verify', 'all that was generated is in the table once, or exit 7 and what is not'],
     ['ecompipe verify --manifest /srv/manifests --json', 'as JSON, with up to a hundred examples'],
     ['ecompipe verify --allow-pending', 'while the pipeline is running'],
   ],

@@ -68,7 +68,7 @@ test('the help of every command shows what it is for, its flags and examples', a
     assert.equal(exitCode, 0);
     // Help is wrapped to the width of a terminal.
     assert.ok(stdout.replace(/\s+/g, ' ').includes(summary), name);
-    assert.match(stdout, /--json[\s\S]*\nExamples:\n {2}\$ /);
+    assert.match(stdout, /--json[\s\S]*\nExamples:\n {2}[$#] /);
   });
 });
 

@@ -6,6 +6,7 @@ const PROGRESS_INTERVAL_MS = 10_000;
 /** Writes the loader's events to a log: what needs attention at once, progress as totals every 10 s (each batch at debug level). */
 export function createStreamEventLogger(log: Logger): (event: StreamEvent) => void {
   let [files, rows, rejected, lastProgressMs] = [0, 0, 0, performance.now()];
+  const told = new RejectNews();
   return (event) => {
     const { type, ...fields } = event;
     switch (type) {
@@ -21,10 +22,13 @@ export function createStreamEventLogger(log: Logger): (event: StreamEvent) => vo
         log.info('stream_progress', `${rows} rows from ${files} files so far${rejected > 0 ? `, ${rejected} rejected` : ''}`, { files, rows, rejected });
         break;
       }
-      case 'rowsRejected':
+      case 'rowsRejected': {
         rejected += event.rejected;
-        log.warn('rows_rejected', `${event.file}: ${event.rejected} row${event.rejected === 1 ? '' : 's'} rejected, kept in ecompipe.rejected_rows (batch ${event.batchId})`, fields);
+        const tell = told.next(performance.now(), event.rejected);
+        if (tell.before !== undefined) log.warn('more_rows_rejected', `${tell.before.rows} more rows of ${tell.before.files} more files rejected meanwhile; each is told at debug level`, tell.before);
+        (tell.isTold ? log.warn : log.debug)('rows_rejected', `${event.file}: ${event.rejected} row${event.rejected === 1 ? '' : 's'} rejected, kept in ecompipe.rejected_rows (batch ${event.batchId})`, fields);
         break;
+      }
       case 'fileLoaded':
         files += 1;
         log.debug('file_loaded', `loaded ${event.file}`, fields);
@@ -46,4 +50,27 @@ export function createStreamEventLogger(log: Logger): (event: StreamEvent) => vo
         break;
     }
   };
+}
+
+/** In dirty data every file has its rejects: so many files within an interval are told one by one, the others as a sum after it. */
+const FILES_TOLD = 5;
+const NEWS_INTERVAL_MS = 10_000;
+
+class RejectNews {
+  private sinceMs = -Infinity;
+  private files = 0;
+  private untold = { files: 0, rows: 0 };
+
+  next(nowMs: number, rows: number): { readonly isTold: boolean; readonly before: { readonly files: number; readonly rows: number } | undefined } {
+    let before: { files: number; rows: number } | undefined;
+    if (nowMs - this.sinceMs >= NEWS_INTERVAL_MS) {
+      if (this.untold.files > 0) before = this.untold;
+      this.untold = { files: 0, rows: 0 };
+      this.files = 0;
+      this.sinceMs = nowMs;
+    }
+    const isTold = ++this.files <= FILES_TOLD;
+    if (!isTold) this.untold = { files: this.untold.files + 1, rows: this.untold.rows + rows };
+    return { isTold, before };
+  }
 }

@@ -1,0 +1,107 @@
+import ora, { type Ora } from 'ora';
+import { Chalk } from 'chalk';
+import { formatBytes, formatCount, formatSpan } from '../core/runtime/format.js';
+import type { Logger } from '../core/runtime/log.js';
+import type { CommandContext } from './command.js';
+
+const REFRESH_MS = 200;
+/** What ends sooner needs no bar. */
+const SHOW_AFTER_MS = 500;
+const BAR_WIDTH = 24;
+/** Speed over the last seconds: that of an hour ago says little about the time left. */
+const WINDOW_MS = 10_000;
+
+/** How far a job has come. */
+export interface Progress {
+  readonly done: number;
+  readonly total: number;
+  readonly rows: number;
+}
+
+export interface ProgressBar {
+  /** Takes the bar away, so that something else can be printed. */
+  readonly stop: () => void;
+}
+
+/**
+ * Draws anew when the terminal changes its size. It has wrapped the old lines anew by then, at places that nobody can
+ * know: clearing the visible screen is the only way not to leave parts of them behind. What has scrolled away stays.
+ * @returns ends it.
+ */
+export function redrawOnResize(spinner: Ora): () => void {
+  const redraw = (): void => {
+    if (!spinner.isSpinning) return;
+    process.stderr.write(CLEAR_SCREEN);
+    spinner.render();
+  };
+  process.stderr.on('resize', redraw);
+  return () => process.stderr.off('resize', redraw);
+}
+
+const CLEAR_SCREEN = '\u001b[2J\u001b[H';
+
+/** A log beside a bar, which tells the progress by itself. */
+export function withoutProgress(log: Logger): Logger {
+  return { ...log, info: (event, message, fields) => (event.endsWith('_progress') ? log.debug : log.info)(event, message, fields) };
+}
+
+/** Shows a bar with rate and time left on a terminal, and nothing elsewhere: there the stage's own lines tell it. */
+export function showBar(what: string, unit: 'bytes' | 'files' | 'events', read: () => Progress, { interactive, color }: Pick<CommandContext, 'interactive' | 'color'>): ProgressBar {
+  if (!interactive) return { stop: () => undefined };
+  const chalk = new Chalk({ level: color ? 1 : 0 });
+  const spinner = ora({ stream: process.stderr, discardStdin: false, color: 'cyan' });
+  const endRedrawing = redrawOnResize(spinner);
+  const speed = new Speed();
+  const startMs = performance.now();
+  const timer = setInterval(() => {
+    const nowMs = performance.now();
+    const progress = read();
+    speed.add(nowMs, progress);
+    if (nowMs - startMs < SHOW_AFTER_MS) return;
+    spinner.text = barText(what, unit, progress, speed, process.stderr.columns || 80).replace(/█+/, (bar) => chalk.cyan(bar));
+    if (!spinner.isSpinning) spinner.start();
+  }, REFRESH_MS);
+  return {
+    stop: () => {
+      clearInterval(timer);
+      endRedrawing();
+      spinner.stop();
+    },
+  };
+}
+
+/** One line that fits into so many columns, the spinner included; what matters least goes first. */
+export function barText(what: string, unit: 'bytes' | 'files' | 'events', { done, total }: Omit<Progress, 'rows'>, speed: Pick<Speed, 'perSecond'>, columns: number): string {
+  const share = total === 0 ? 0 : Math.min(1, done / total);
+  const { done: donePerSecond, rows: rowsPerSecond } = speed.perSecond();
+  const leftMs = donePerSecond > 0 ? ((total - done) / donePerSecond) * 1000 : undefined;
+  const amount = (value: number): string => (unit === 'bytes' ? formatBytes(value) : formatCount(value));
+  const filled = Math.round(share * BAR_WIDTH);
+  const parts = [
+    what,
+    `${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)}`,
+    `${Math.floor(share * 100)} %`.padStart(5),
+    ...(leftMs === undefined || leftMs <= 0 ? [] : [`${formatSpan(Math.max(1000, leftMs))} left`]),
+    `${formatCount(rowsPerSecond)} rows/s`,
+    `${amount(done)} of ${amount(total)}${unit === 'bytes' ? '' : ` ${unit}`}`,
+  ];
+  while (parts.length > 3 && parts.join('  ').length > columns - 3) parts.pop();
+  return parts.join('  ').slice(0, Math.max(10, columns - 3));
+}
+
+/** Speed over the last seconds. */
+export class Speed {
+  private readonly window: { readonly atMs: number; readonly done: number; readonly rows: number }[] = [];
+
+  add(atMs: number, { done, rows }: Progress): void {
+    this.window.push({ atMs, done, rows });
+    while ((this.window[0]?.atMs ?? atMs) < atMs - WINDOW_MS && this.window.length > 2) this.window.shift();
+  }
+
+  perSecond(): { readonly done: number; readonly rows: number } {
+    const [first, last] = [this.window[0], this.window.at(-1)];
+    if (first === undefined || last === undefined || last.atMs === first.atMs) return { done: 0, rows: 0 };
+    const seconds = (last.atMs - first.atMs) / 1000;
+    return { done: (last.done - first.done) / seconds, rows: (last.rows - first.rows) / seconds };
+  }
+}
