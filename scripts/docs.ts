@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { commands } from '../src/commands/index.js';
 import { databaseSettings, globalSettings } from '../src/commands/settings.js';
+import { comparison } from './figures.js';
 import { DIRT_KINDS } from '../src/pipeline/generate/dirt/kinds.js';
 import { PROFILES } from '../src/pipeline/generate/profile.js';
 import type { Setting, SettingTable } from '../src/core/runtime/settings.js';
@@ -11,7 +12,7 @@ import type { Setting, SettingTable } from '../src/core/runtime/settings.js';
 const check = process.argv.includes('--check');
 const stale: string[] = [];
 
-publish('README.md', filledIn('README.md', 'help', helpTexts()));
+publish('README.md', withMark(filledIn('README.md', 'help', helpTexts()), 'figures', comparison(readFileSync('docs/performance_metrics.md', 'utf8'))));
 publish('docs/user_guide.md', filledIn('docs/user_guide.md', 'tables', guideTables()));
 publish('.env.example', environmentExample());
 publish('docs/log_events.md', logEvents());
@@ -38,8 +39,12 @@ function readIfThere(file: string): string | undefined {
 
 /** The text of `file` with `content` between `<!-- mark -->` and `<!-- /mark -->`. */
 function filledIn(file: string, mark: string, content: string): string {
-  const [before, , after] = readFileSync(file, 'utf8').split(new RegExp(`(?<=<!-- ${mark} -->\\n)([\\s\\S]*?)(?=<!-- /${mark} -->)`));
-  if (before === undefined || after === undefined) throw new Error(`${file} has no place for ${mark}`);
+  return withMark(readFileSync(file, 'utf8'), mark, content);
+}
+
+function withMark(text: string, mark: string, content: string): string {
+  const [before, , after] = text.split(new RegExp(`(?<=<!-- ${mark} -->\\n)([\\s\\S]*?)(?=<!-- /${mark} -->)`));
+  if (before === undefined || after === undefined) throw new Error(`a document has no place for ${mark}`);
   return `${before}${content}\n${after}`;
 }
 
