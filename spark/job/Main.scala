@@ -25,6 +25,7 @@ object Main {
       val settings = control.next("start")
       val query = new Job(session, control, settings).start()
       control.onStop(() => query.stop())
+      control.send("started", identity)
       query.awaitTermination()
       session.stop()
       control.send("finished", identity)
@@ -72,10 +73,15 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
     Failpoint.pass("inspected")
     var done = false
     while (!done) {
-      val command = control.next("stage", "cut", "done")
+      val command = control.next("stage", "cut", "putAway", "done")
       command.get("type").asText match {
         case "stage" => answer(command)(stage(command))
         case "cut" => answer(command)(cutAgain(command))
+        case "putAway" =>
+          answer(command) {
+            Sources.putAway(Json.sourceFile(command.get("file")), Option(command.get("directory")).map(_.asText), Option(command.get("reason")).map(_.asText), hadoop.value)
+            control.send("put", _.put("id", command.get("id").asLong))
+          }
         case "done" =>
           Json.list(command.get("leave")).foreach(file => LeftFiles.leave(file.get("path").asText, file.get("signature").asText, file.get("forMs").asLong))
           done = true
@@ -88,7 +94,7 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
   private def answer(command: JsonNode)(action: => Unit): Unit =
     try action
     catch {
-      case error: org.apache.spark.SparkException if !session.sparkContext.isStopped =>
+      case error @ (_: org.apache.spark.SparkException | _: java.io.IOException) if !session.sparkContext.isStopped =>
         control.send("failed", _.put("id", command.get("id").asLong).put("message", Failures.rootMessage(error)))
     }
 

@@ -7,7 +7,7 @@ import java.nio.file.{Files, LinkOption, NoSuchFileException, Paths, StandardOpe
 import java.util.concurrent.TimeUnit
 import java.util.zip.GZIPInputStream
 import org.apache.hadoop.conf.Configuration
-import org.apache.hadoop.fs.{FSDataInputStream, Path}
+import org.apache.hadoop.fs.{FSDataInputStream, FileSystem, Path}
 
 /** A file as it was listed: where it is, and what tells it from another one that takes its name later. */
 final case class SourceFile(path: String, signature: String, size: Long) extends Serializable
@@ -95,6 +95,34 @@ object Sources {
   /** @throws FileChanged when the file is not the one that was listed, or was rewritten meanwhile. */
   def assertUnchanged(file: SourceFile, conf: Configuration): Unit =
     if (signature(file.path, conf) != file.signature) throw new FileChanged(file.path, isGone = false)
+
+  /**
+   * Moves a file of Hadoop's into a directory, never over another one, or deletes it; `reason` goes into a file beside it.
+   * What is not the file that was listed any more stays where it is. (Local files are put away by the other side.)
+   */
+  def putAway(file: SourceFile, directory: Option[String], reason: Option[String], conf: Configuration): Unit = {
+    val source = new Path(file.path)
+    val fileSystem = source.getFileSystem(conf)
+    val isStill = try signature(file.path, conf) == file.signature catch { case _: FileChanged => false }
+    if (isStill) directory match {
+      case None => fileSystem.delete(source, false)
+      case Some(name) =>
+        val target = freePlace(fileSystem, new Path(name), source.getName)
+        fileSystem.mkdirs(target.getParent)
+        if (!fileSystem.rename(source, target)) throw new java.io.IOException(s"cannot move $source to $target")
+        reason.foreach { text =>
+          val note = Json.mapper.createObjectNode().put("file", target.getName).put("deliveredAs", source.getName).put("reason", text).put("quarantinedAt", java.time.Instant.now.toString)
+          val out = fileSystem.create(new Path(s"$target.reason.json"), true)
+          try out.write(Json.mapper.writerWithDefaultPrettyPrinter.writeValueAsBytes(note)) finally out.close()
+        }
+    }
+  }
+
+  private def freePlace(fileSystem: FileSystem, directory: Path, name: String): Path = {
+    val dot = name.toLowerCase.lastIndexOf(".csv")
+    val names = Iterator.single(name) ++ Iterator.from(1).map(number => s"${name.substring(0, dot)}-$number${name.substring(dot)}")
+    names.map(new Path(directory, _)).find(!fileSystem.exists(_)).get
+  }
 
   private def isGone(file: SourceFile, conf: Configuration): Boolean =
     try {

@@ -24,6 +24,7 @@ export const stream = defineCommand({
       import('../core/db/target.js'),
       import('../pipeline/migrate/schema.js'),
       import('../pipeline/stream/discover.js'),
+      import('../pipeline/stream/spark/remoteFinisher.js'),
       settings.engine === 'spark' ? import('../pipeline/stream/spark/runSpark.js').then(({ runSparkStream }) => runSparkStream) : import('../pipeline/stream/stream.js').then(({ runStream }) => runStream),
       import('../pipeline/stream/logEvents.js'),
       import('../pipeline/stream/describe.js'),

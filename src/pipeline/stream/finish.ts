@@ -13,6 +13,9 @@ export interface ReadFile {
   readonly signature: string;
 }
 
+/** What becomes of files, wherever they are. */
+export type FilesFinisher = Pick<Finisher, 'loaded' | 'quarantined' | 'isKept'>;
+
 /** Takes files out of the way whose content is in the ledger. Until that is done, they only look like redeliveries. */
 export class Finisher {
   /** Files that stay where they are (`--after-load keep`), so that a pass does not hash them again. */

@@ -5,7 +5,7 @@ import type { CheckpointWriter } from './checkpoint.js';
 import type { ConnectionPool } from './connectionPool.js';
 import { writtenAtMs, type Content } from './content.js';
 import type { StreamEvent, StreamResult } from './events.js';
-import type { Finisher, ReadFile } from './finish.js';
+import type { FilesFinisher, ReadFile } from './finish.js';
 import { noteQuarantine, noteRedelivery, type LedgerFile } from './ledger.js';
 import type { CommittedBatch } from './loadBatch.js';
 
@@ -28,7 +28,7 @@ export class Outcomes {
 
   constructor(
     private readonly pool: ConnectionPool,
-    private readonly finisher: Finisher,
+    private readonly finisher: FilesFinisher,
     private readonly checkpoint: CheckpointWriter,
     private readonly emit: (event: StreamEvent) => void,
   ) {}

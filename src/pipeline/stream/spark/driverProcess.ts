@@ -67,7 +67,7 @@ export class DriverProcess {
   }
 
   /** Sends a command and waits for its answer. @throws SparkError when the driver is gone. */
-  async ask(command: StageCommand | Extract<ToJob, { type: 'cut' }>): Promise<FromJob> {
+  async ask(command: StageCommand | Extract<ToJob, { type: 'cut' | 'putAway' }>): Promise<FromJob> {
     const id = ++this.nextId;
     const answer = new Promise<FromJob>((resolve) => this.answers.set(id, resolve));
     this.child.stdin.write(`${JSON.stringify({ ...command, id })}\n`);

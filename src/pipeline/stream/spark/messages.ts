@@ -49,10 +49,13 @@ export interface StagedTask {
 
 export type FromJob =
   | { readonly type: 'ready'; readonly spark: string; readonly master: string }
+  /** The query looks for files from now on. */
+  | { readonly type: 'started' }
   /** A micro-batch: it waits for commands until `done`. */
   | { readonly type: 'batch'; readonly id: number; readonly files: readonly Inspection[] }
   | { readonly type: 'cut'; readonly id: number; readonly files: readonly Inspection[] }
   | { readonly type: 'staged'; readonly id: number; readonly tasks: readonly StagedTask[] }
+  | { readonly type: 'put'; readonly id: number }
   /** The Spark job of a command failed for good: so many attempts of a task did. */
   | { readonly type: 'failed'; readonly id: number; readonly message: string }
   | { readonly type: 'finished' }
@@ -78,5 +81,7 @@ export type ToJob =
   | { readonly type: 'start'; readonly inputDir: string; readonly checkpointDir: string; readonly once: boolean; readonly maxFiles: number; readonly triggerMs: number; readonly pieceBytes: number; readonly database: { readonly url: string; readonly properties: Readonly<Record<string, string>> } }
   | StageCommand
   | { readonly type: 'cut'; readonly file: SparkFile; readonly offset: number; readonly lines: number }
+  /** For files that only the job reaches: into a directory, with a reason beside it, or without one deleted. */
+  | { readonly type: 'putAway'; readonly file: SparkFile; readonly directory?: string; readonly reason?: string }
   | { readonly type: 'done'; readonly leave: readonly LeftFile[] }
   | { readonly type: 'stop' };

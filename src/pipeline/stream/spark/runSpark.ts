@@ -1,6 +1,7 @@
 import path from 'node:path';
 import type { Database } from '../../../core/db/target.js';
 import { Failures } from '../../../core/files/failures.js';
+import { UsageError } from '../../../core/runtime/errors.js';
 import type { StageContext } from '../../../core/runtime/stage.js';
 import { ConnectionPool } from '../connectionPool.js';
 import type { StreamEvent, StreamResult, StreamSettings } from '../events.js';
@@ -15,6 +16,7 @@ import { findSpark } from './installation.js';
 import { findJdbcDriver, jdbcOptions } from './jdbc.js';
 import { jobJar } from './jobJar.js';
 import { MicroBatch } from './microBatch.js';
+import { isUri, RemoteFinisher } from './remoteFinisher.js';
 import { StageTables } from './stageTables.js';
 
 /** What the Spark engine needs to know besides what both do. */
@@ -44,8 +46,9 @@ const PIECE_BYTES = 4 * 2 ** 20;
 export async function runSparkStream(settings: SparkSettings, database: Database, context: StageContext<StreamEvent>): Promise<StreamResult> {
   const spark = await findSpark(process.env);
   const driverSettings = { spark, master: settings.master, jdbcDriver: findJdbcDriver(settings.jdbcDriver, spark), jar: await jobJar(spark, process.env, context.log) };
-  const finisher = new Finisher(settings);
-  await finisher.prepare();
+  assertOneFileSystem(settings);
+  const local = isUri(settings.inputDir) ? undefined : new Finisher(settings);
+  await local?.prepare();
   return await withOwnership(settings, database, context, async (checkpoint, rules) => {
     const pool = new ConnectionPool(database, 2);
     const alive = await database.connect();
@@ -59,7 +62,7 @@ export async function runSparkStream(settings: SparkSettings, database: Database
       const tables = new StageTables(pool, rules, context.log);
       await tables.open(alive);
       const loader = { pool, rules, choice: new LoadPathChoice(), assertLimit: assertRejectLimit(settings) };
-      const outcomes = new Outcomes(pool, finisher, checkpoint, emit);
+      const outcomes = new Outcomes(pool, local ?? new RemoteFinisher(settings, driver), checkpoint, emit);
       const start = { inputDir: isUri(settings.inputDir) ? settings.inputDir : path.resolve(settings.inputDir), checkpointDir: path.resolve(settings.checkpointDir, 'spark'), database: jdbcOptions(database.settings, alive) };
       return await new SparkRun(settings, { driver, database, tables, loader, stop: context.stop }, outcomes, { ...context, emit }).run(start);
     } finally {
@@ -72,9 +75,13 @@ export async function runSparkStream(settings: SparkSettings, database: Database
   });
 }
 
-/** `s3a://…`, `hdfs://…`: for Hadoop's file systems, not for ours. */
-export function isUri(directory: string): boolean {
-  return /^[a-z][a-z0-9+.-]*:\//i.test(directory);
+/** Files leave a URI for another one: neither side could move them from one file system to the other. */
+function assertOneFileSystem({ inputDir, afterLoad, archiveDir, quarantineDir }: StreamSettings): void {
+  const needed = { '--quarantine-dir': quarantineDir, ...(afterLoad === 'archive' ? { '--archive-dir': archiveDir } : {}) };
+  const problems = Object.entries(needed).filter(([, directory]) => isUri(directory) !== isUri(inputDir));
+  if (problems.length === 0) return;
+  const kind = isUri(inputDir) ? `a URI, as --input-dir ${inputDir} is` : `a path, as --input-dir ${inputDir} is`;
+  throw new UsageError(problems.map(([flag, directory]) => `${flag} ${JSON.stringify(directory)}: expected ${kind}`));
 }
 
 type Unit = ConstructorParameters<typeof MicroBatch>[0];
@@ -105,8 +112,8 @@ class SparkRun {
         const message = await driver.next();
         if (message.type === 'ready') {
           driver.send({ type: 'start', ...start, once: drain.aborted, maxFiles: this.settings.maxFilesPerTrigger, triggerMs: this.settings.triggerIntervalMs, pieceBytes: PIECE_BYTES });
-          emit({ type: 'streamStarted', inputDir: this.settings.inputDir, database: this.unit.database.label });
-        } else if (message.type === 'batch') await this.batch(message.files);
+        } else if (message.type === 'started') emit({ type: 'streamStarted', inputDir: this.settings.inputDir, database: this.unit.database.label });
+        else if (message.type === 'batch') await this.batch(message.files);
         else if (message.type === 'finished') return this.finish();
       }
     } catch (error) {
