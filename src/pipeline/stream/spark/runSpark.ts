@@ -15,6 +15,8 @@ import { DriverProcess } from './driverProcess.js';
 import { findSpark } from './installation.js';
 import { findJdbcDriver, jdbcOptions } from './jdbc.js';
 import { jobJar } from './jobJar.js';
+import type { UnitContext } from './loadUnits.js';
+import type { Inspection, ToJob } from './messages.js';
 import { MicroBatch } from './microBatch.js';
 import { isUri, RemoteFinisher } from './remoteFinisher.js';
 import { StageTables } from './stageTables.js';
@@ -84,8 +86,6 @@ function assertOneFileSystem({ inputDir, afterLoad, archiveDir, quarantineDir }:
   throw new UsageError(problems.map(([flag, directory]) => `${flag} ${JSON.stringify(directory)}: expected ${kind}`));
 }
 
-type Unit = ConstructorParameters<typeof MicroBatch>[0];
-
 /** A run of the driver, from its first message to its end. */
 class SparkRun {
   private readonly failures = new Failures();
@@ -93,13 +93,13 @@ class SparkRun {
 
   constructor(
     private readonly settings: SparkSettings,
-    private readonly unit: Unit,
+    private readonly engine: UnitContext,
     private readonly outcomes: Outcomes,
     private readonly context: StageContext<StreamEvent>,
   ) {}
 
-  async run(start: { readonly inputDir: string; readonly checkpointDir: string; readonly database: { readonly url: string; readonly properties: Readonly<Record<string, string>> } }): Promise<StreamResult> {
-    const { driver } = this.unit;
+  async run(start: Pick<Extract<ToJob, { type: 'start' }>, 'inputDir' | 'checkpointDir' | 'database'>): Promise<StreamResult> {
+    const { driver } = this.engine;
     const { stop, drain, emit } = this.context;
     // An idle driver is told at once; a busy one when its batch is done.
     const onStop = (): void => {
@@ -112,25 +112,25 @@ class SparkRun {
         const message = await driver.next();
         if (message.type === 'ready') {
           driver.send({ type: 'start', ...start, once: drain.aborted, maxFiles: this.settings.maxFilesPerTrigger, triggerMs: this.settings.triggerIntervalMs, pieceBytes: PIECE_BYTES });
-        } else if (message.type === 'started') emit({ type: 'streamStarted', inputDir: this.settings.inputDir, database: this.unit.database.label });
+        } else if (message.type === 'started') emit({ type: 'streamStarted', inputDir: this.settings.inputDir, database: this.engine.database.label });
         else if (message.type === 'batch') await this.batch(message.files);
         else if (message.type === 'finished') return this.finish();
       }
     } catch (error) {
-      if (stop.aborted && this.unit.driver.isGone) return this.outcomes.result;
+      if (stop.aborted && this.engine.driver.isGone) return this.outcomes.result;
       throw error;
     } finally {
       stop.removeEventListener('abort', onStop);
     }
   }
 
-  private async batch(files: Parameters<MicroBatch['load']>[0]): Promise<void> {
+  private async batch(files: readonly Inspection[]): Promise<void> {
     this.isInBatch = true;
-    const batch = new MicroBatch(this.unit, this.outcomes, this.failures, this.settings, this.context.emit, this.context.drain.aborted);
+    const batch = new MicroBatch(this.engine, this.outcomes, this.failures, this.settings, this.context.emit, this.context.drain.aborted);
     const leave = await batch.load(files);
-    this.unit.driver.send({ type: 'done', leave });
+    this.engine.driver.send({ type: 'done', leave });
     this.isInBatch = false;
-    if (this.context.stop.aborted) this.unit.driver.stop();
+    if (this.context.stop.aborted) this.engine.driver.stop();
   }
 
   private finish(): StreamResult {
