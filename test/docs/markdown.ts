@@ -14,8 +14,10 @@ export interface Block {
   readonly file: string | undefined;
   /** Behind `norun`: why no test runs it, such as that it does not end by itself. */
   readonly norun: string | undefined;
-  /** Behind `exit=`: the exit code that the last command ends with. */
-  readonly exitCode: number;
+  /** Behind `provoked=`: what brings the program to say this. */
+  readonly provokedBy: string | undefined;
+  /** Behind `source=`: the file that has this message, where nothing provokes it. */
+  readonly source: string | undefined;
   readonly text: string;
   /** Where it begins, for messages. */
   readonly place: string;
@@ -32,7 +34,8 @@ export function documentBlocks(document: string): Block[] {
     language,
     file: /file=(\S+)/.exec(info)?.[1],
     norun: / norun(?::(.*))?$/.exec(info)?.[1]?.trim() ?? (/ norun$/.test(info) ? '' : undefined),
-    exitCode: Number(/exit=(\d+)/.exec(info)?.[1] ?? 0),
+    provokedBy: /provoked=(\S+)/.exec(info)?.[1],
+    source: /source=(\S+)/.exec(info)?.[1],
     text: content,
     place: `${document}:${text.slice(0, index).split('\n').length}`,
   }));

@@ -1,48 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { test, type TestContext } from 'node:test';
-import { promisify } from 'node:util';
+import { test } from 'node:test';
 import { eventRow, HEADER } from '../helpers/events.js';
 import { migratedDatabase } from '../helpers/migrated.js';
-import { startTestServer, type TestDatabase } from '../helpers/postgres.js';
+import type { TestDatabase } from '../helpers/postgres.js';
 import { applyBlock, guideBlocks, ROOT, type Block } from './guide.js';
-
-const execute = promisify(execFile);
-const FROM_SOURCES = [process.execPath, '--import', import.meta.resolve('tsx'), path.join(ROOT, 'src/cli.ts')];
-
-function scratch(t: TestContext): string {
-  const directory = mkdtempSync(path.join(tmpdir(), 'ecompipe-guide-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
-}
-
-/** Runs a program to its end. @throws with its exit code and all it wrote, when that is not 0. */
-async function end(file: string, args: readonly string[], options: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv }): Promise<void> {
-  await execute(file, args, options).catch((error: unknown) => {
-    const { code, stdout, stderr } = error as { code: unknown; stdout: string; stderr: string };
-    throw Object.assign(new Error(`exit code ${String(code)}\n${stdout}${stderr}`), { code });
-  });
-}
-
-/** A shell in `directory`, in which `ecompipe` is `command`, with a database. */
-function shell(directory: string, command: readonly string[], database: TestDatabase): (script: string) => Promise<void> {
-  const bin = path.join(directory, '.bin');
-  mkdirSync(bin, { recursive: true });
-  writeFileSync(path.join(bin, 'ecompipe'), `#!/bin/sh\nexec ${command.map((word) => `'${word}'`).join(' ')} "$@"\n`);
-  chmodSync(path.join(bin, 'ecompipe'), 0o755);
-  const env = { PATH: `${bin}:${process.env['PATH'] ?? ''}`, ...database.env };
-  return (script) => end('bash', ['--norc', '-euo', 'pipefail', '-c', script], { cwd: directory, env });
-}
-
-async function emptyDatabase(t: TestContext): Promise<TestDatabase> {
-  const server = await startTestServer();
-  const database = await server.createDatabase();
-  t.after(() => database.drop());
-  return database;
-}
+import { emptyDatabase, end, FROM_SOURCES, scratch, shell } from './shell.js';
 
 async function one<Row extends Record<string, unknown>>(database: TestDatabase, sql: string): Promise<Row> {
   const [row] = await database.query<Row>(sql);

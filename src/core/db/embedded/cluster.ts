@@ -75,7 +75,8 @@ async function createCluster(options: ClusterOptions): Promise<void> {
   } catch (error) {
     // A killed initdb may still be writing; what can't be removed now is when it is old.
     await rm(home, { recursive: true, force: true, maxRetries: 5 }).catch(() => undefined);
-    if (!['EEXIST', 'ENOTEMPTY'].includes(errnoOf(error) ?? '')) throw error;
+    // ENOTDIR: there is a link, and it leads nowhere; our caller tells that.
+    if (!['EEXIST', 'ENOTEMPTY', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error;
   }
 }
 
