@@ -19,7 +19,7 @@ export const stream = defineCommand({
     ['ecompipe stream --engine spark --master local[2]', 'the same on Apache Spark (docs/scaling.md)'],
   ],
   run: async ({ once, strict, ...settings }, context) => {
-    const [{ ensureDirectory }, { withDatabase }, { ensureSchema }, { assertUsable }, runEngine, { createStreamEventLogger }, { describeStream }, { showLoading }] = await Promise.all([
+    const [{ ensureDirectory }, { withDatabase }, { ensureSchema }, { assertUsable }, { isUri }, runEngine, { createStreamEventLogger }, { describeStream }, { showLoading }] = await Promise.all([
       import('../core/files/ensureDirectory.js'),
       import('../core/db/target.js'),
       import('../pipeline/migrate/schema.js'),
@@ -38,8 +38,9 @@ export const stream = defineCommand({
       // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake,
       // and better told before a database is created for it.
       if (settings.inputDir === streamSettings.inputDir.default) await ensureDirectory(settings.inputDir);
-      await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
-      const bar = hasBar ? await showLoading(settings.inputDir, context) : undefined;
+      const isRemote = settings.engine === 'spark' && isUri(settings.inputDir);
+      if (!isRemote) await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
+      const bar = hasBar && !isRemote ? await showLoading(settings.inputDir, context) : undefined;
       const emit = (event: StreamEvent): void => {
         logEvent(event);
         bar?.observe(event);
