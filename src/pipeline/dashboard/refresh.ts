@@ -31,8 +31,9 @@ export class RollupRefresher {
         const batches = isWanted() ? await this.refreshOnce() : 0;
         if (batches === undefined) return;
         const workMs = performance.now() - startMs;
-        const pauseMs = isLoading() ? Math.max(SHORTEST_PAUSE_MS, PAUSE_PER_WORK * workMs) : batches > 0 ? 0 : SHORTEST_PAUSE_MS;
-        await pause(pauseMs, stop);
+        // More may be pending than one refresh takes. While rows are loaded it is the loader's turn first, and not longer than that.
+        if (batches === 0) await pause(SHORTEST_PAUSE_MS, stop);
+        for (let restedMs = 0; isLoading() && restedMs < PAUSE_PER_WORK * workMs; restedMs += SHORTEST_PAUSE_MS) await pause(SHORTEST_PAUSE_MS, stop);
       }
     } finally {
       await this.connection?.close();
