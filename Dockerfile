@@ -8,6 +8,7 @@ COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
 COPY bin bin
+COPY page page
 COPY sql sql
 COPY src src
 RUN npm run build
@@ -29,6 +30,7 @@ WORKDIR /app
 COPY --from=build /build/package.json ./
 COPY --from=build /build/node_modules node_modules
 COPY --from=build /build/dist dist
+COPY --from=build /build/page page
 COPY --from=build /build/sql sql
 COPY --from=build /build/bin bin
 USER node

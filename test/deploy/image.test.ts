@@ -39,6 +39,13 @@ test('the image runs without root and keeps its data where compose mounts it', (
   assert.ok(last.slice(users).every(({ name }) => name !== 'RUN' && name !== 'COPY'), 'nothing is installed after root is left');
 });
 
+test('the image has what the package has, but for documents and the job that Spark runs', () => {
+  const { files } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { files: string[] };
+  const packaged = new Set(files.map((file) => file.split('/')[0]!).filter((name) => !name.includes('.') && name !== 'docs' && name !== 'spark'));
+  const copied = dockerfile().filter(({ stage, name }) => stage === 1 && name === 'COPY').map(({ text }) => text.split(' ').at(-1)!);
+  assert.deepEqual([...packaged].filter((name) => !copied.includes(name)), []);
+});
+
 function imageRoot(t: TestContext): string {
   const directory = mkdtempSync(path.join(tmpdir(), 'ecompipe-image-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));

@@ -53,7 +53,8 @@ export const PROVOCATIONS: Readonly<Record<string, Provocation>> = {
     mkdirSync(path.dirname(file), { recursive: true });
     const writer = setInterval(() => appendFileSync(file, 'x'), 5);
     try {
-      return await say(t, ['move', '--once', '--settle', '100'], { cwd });
+      // Longer than this process could be kept from writing on a busy machine.
+      return await say(t, ['move', '--once', '--settle', '500'], { cwd });
     } finally {
       clearInterval(writer);
     }

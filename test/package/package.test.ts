@@ -12,7 +12,7 @@ after(packed.remove);
 test('the package holds what is needed and nothing else', () => {
   const files = packed.files.filter((file) => !file.includes('/'));
   assert.deepEqual(files.sort(), ['.env.example', 'CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'README.md', 'package.json']);
-  const directories = ['bin', 'dist', 'docs', 'sql', ...(existsSync(path.join(ROOT, 'spark')) ? ['spark'] : [])];
+  const directories = ['bin', 'dist', 'docs', 'page', 'sql', ...(existsSync(path.join(ROOT, 'spark')) ? ['spark'] : [])];
   assert.deepEqual([...new Set(packed.files.filter((file) => file.includes('/')).map((file) => file.split('/')[0]))].sort(), directories.sort());
   const useless = /\.map$|(?<!\.d)\.ts$|\.tsbuildinfo$|\.test\.|(^|\/)(test|bench|scripts|node_modules|target)\/|(^|\/)\.env$/;
   assert.deepEqual(packed.files.filter((file) => useless.test(file)), []);
