@@ -224,19 +224,15 @@ test('whatever producers do to their files, in any order, each row that was ther
 
 test('a file that gets the inode of a loaded one is loaded', async (t) => {
   const database = await migratedDatabase();
-  const shop = openShop(t, { afterLoad: 'delete' });
-  const first = shop.put('a.csv', eventFile(0, 5));
-  const { ino } = statSync(first);
+  const shop = openShop(t);
+  const { ino } = statSync(shop.put('a.csv', eventFile(0, 5)));
   await load(shop, database);
-  // Most file systems give a free inode to the next file; where this one doesn't within reason, the name must do.
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const file = shop.put(`${attempt}.csv`, eventFile(5, 10));
-    if (statSync(file).ino === ino || attempt === 199) {
-      renameSync(file, first);
-      break;
-    }
-    unlinkSync(file);
-  }
+  // Whether a free inode is given to the next file is the file system's affair: this one is used again for sure.
+  const archived = path.join(shop.settings.archiveDir, 'a.csv');
+  writeFileSync(archived, eventFile(5, 10));
+  const again = path.join(shop.settings.inputDir, 'b.csv');
+  renameSync(archived, again);
+  assert.equal(statSync(again).ino, ino);
   await load(shop, database);
   assert.equal((await eventIds(database)).length, 10);
   await assertLedger(database);
