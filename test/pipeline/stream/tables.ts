@@ -45,7 +45,20 @@ const CONTRADICTIONS: Readonly<Record<string, string>> = {
     left join (select batch_id, count(*) as rows from public.events group by batch_id) e using (batch_id)
     left join (select batch_id, count(*) as rows from ecompipe.rejected_rows group by batch_id) r using (batch_id)
     left join (select batch_id, count(*) as rows from ecompipe.duplicate_rows group by batch_id) d using (batch_id)
-    where (rows_inserted, rows_rejected, rows_duplicate) <> (coalesce(e.rows, 0), coalesce(r.rows, 0), coalesce(d.rows, 0))`,
+    where rows_inserted <> coalesce(e.rows, 0)
+       or load_path <> 'replay' and (rows_rejected, rows_duplicate) <> (coalesce(r.rows, 0), coalesce(d.rows, 0))`,
+  'a replay with other rows than the rejects it resolved': `
+    select b.batch_id from ecompipe.batches b
+    left join (
+      select resolved_batch_id as batch_id, count(*) filter (where resolution = 'inserted') as inserted, count(*) filter (where resolution = 'duplicate') as duplicate
+      from ecompipe.rejected_rows where resolved_batch_id is not null group by 1) r using (batch_id)
+    where (case when load_path = 'replay' then rows_inserted else 0 end, case when load_path = 'replay' then rows_duplicate else 0 end)
+       <> (coalesce(r.inserted, 0), coalesce(r.duplicate, 0))`,
+  'a resolved reject whose event is not in the table': `
+    select reject_id from ecompipe.rejected_rows r left join public.events e on e.event_id = r.resolved_event_id
+    where resolution is not null and (e.event_id is null or resolution = 'inserted' and e.batch_id <> r.resolved_batch_id)`,
+  'a duplicate whose event is not in the table': `
+    select event_id from ecompipe.duplicate_rows left join public.events e using (event_id) where e.event_type is null`,
   'a batch that is not the sum of its ranges': `
     select batch_id from ecompipe.batches b
     where load_path <> 'replay' and (rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes) is distinct from
