@@ -2,8 +2,8 @@ import { EXIT } from '../core/runtime/errors.js';
 import type { GenerateEvent } from '../pipeline/generate/index.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
-import { showBar, withoutProgress } from './progress.js';
 import { generateSettings } from './settings.js';
+import { withoutProgress } from './withoutProgress.js';
 
 export const generate = defineCommand({
   name: 'generate',
@@ -24,7 +24,7 @@ export const generate = defineCommand({
     const done = { events: 0, files: 0 };
     const [unit, total] = settings.events === undefined ? (['files', settings.batches ?? 0] as const) : (['events', settings.events] as const);
     return await withMetrics(settings, context, { command: 'generate', stages: ['generate'], directories: { incoming: settings.outputDir } }, async (meter) => {
-      const bar = showBar('generating', unit, () => ({ done: done[unit], total, rows: done.events }), { ...context, interactive: hasBar });
+      const bar = hasBar ? (await import('./progress.js')).showBar('generating', unit, () => ({ done: done[unit], total, rows: done.events }), context) : undefined;
       const emit = (event: GenerateEvent): void => {
         logEvent(event);
         if (event.type === 'filePublished') {
@@ -33,7 +33,7 @@ export const generate = defineCommand({
         }
         meter.observe({ stage: 'generate', event });
       };
-      const result = await runGenerate(settings, { log, stop, drain: stop, emit }).finally(bar.stop);
+      const result = await runGenerate(settings, { log, stop, drain: stop, emit }).finally(() => bar?.stop());
       const { files, events, rows, seed, durationMs, manifest } = result;
       const text = `${events} events (${rows} rows) in ${files} files, ${(durationMs / 1000).toFixed(1)} s; seed ${seed}; manifest ${manifest}`;
       return { json: result, text, exitCode: isOneShot && stop.aborted ? EXIT.interrupted : EXIT.done };

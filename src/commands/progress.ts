@@ -1,7 +1,6 @@
 import ora, { type Ora } from 'ora';
 import { Chalk } from 'chalk';
 import { formatBytes, formatCount, formatSpan } from '../core/runtime/format.js';
-import type { Logger } from '../core/runtime/log.js';
 import type { CommandContext } from './command.js';
 
 const REFRESH_MS = 200;
@@ -39,11 +38,6 @@ export function redrawOnResize(spinner: Ora): () => void {
 }
 
 const CLEAR_SCREEN = '\u001b[2J\u001b[H';
-
-/** A log beside a bar, which tells the progress by itself. */
-export function withoutProgress(log: Logger): Logger {
-  return { ...log, info: (event, message, fields) => (event.endsWith('_progress') ? log.debug : log.info)(event, message, fields) };
-}
 
 /** Shows a bar with rate and time left on a terminal, and nothing elsewhere: there the stage's own lines tell it. */
 export function showBar(what: string, unit: 'bytes' | 'files' | 'events', read: () => Progress, { interactive, color }: Pick<CommandContext, 'interactive' | 'color'>): ProgressBar {

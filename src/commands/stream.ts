@@ -2,7 +2,7 @@ import { EXIT } from '../core/runtime/errors.js';
 import type { StreamEvent } from '../pipeline/stream/events.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
-import { withoutProgress } from './progress.js';
+import { withoutProgress } from './withoutProgress.js';
 import { databaseSettings, sparkSettings, streamSettings } from './settings.js';
 
 /** Only matters where the system doesn't tell about new files (network file systems). */
