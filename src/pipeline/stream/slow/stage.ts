@@ -12,19 +12,27 @@ export const STAGE = 'pg_temp.ecompipe_stage';
 export const TYPED = 'pg_temp.ecompipe_typed';
 
 /**
- * Makes the session's two temporary tables (once; every commit empties them) and settings for statements that touch few
- * rows of a large table: the planner knows nothing of a fresh temporary table and might read all of `events` for it.
- * What is sorted here are ids and ordinals of one batch, which fit into this work_mem.
+ * Settings of a transaction whose statements touch few rows of a large table: the planner knows nothing of a fresh
+ * temporary table and might read all of `events` for it. What is sorted are ids and ordinals of one batch, which fit into
+ * this work_mem.
  */
-export async function prepareStage({ client }: Connection, rules: EventRules): Promise<void> {
-  await client.query(`
+export const PLANNER_SETTINGS = `
     set local client_min_messages = warning;
     set local enable_hashjoin = off;
     set local enable_mergejoin = off;
     set local jit = off;
-    set local work_mem = '32MB';
+    set local work_mem = '32MB';`;
+
+/** The statement that makes the typed table, once a session; every commit empties it. */
+export function createTyped(rules: EventRules): string {
+  return `create temporary table if not exists ecompipe_typed (ordinal integer, ${rules.columns.map(({ name, type }) => `${name} ${type}`).join(', ')}) on commit delete rows`;
+}
+
+/** Prepares the transaction, and makes the session's two temporary tables. */
+export async function prepareStage({ client }: Connection, rules: EventRules): Promise<void> {
+  await client.query(`${PLANNER_SETTINGS}
     create temporary table if not exists ecompipe_stage (ordinal integer, ${EVENT_COLUMNS.map((name) => `${name} text`).join(', ')}) on commit delete rows;
-    create temporary table if not exists ecompipe_typed (ordinal integer, ${rules.columns.map(({ name, type }) => `${name} ${type}`).join(', ')}) on commit delete rows;
+    ${createTyped(rules)};
     truncate ${STAGE}, ${TYPED}`);
 }
 

@@ -6,6 +6,7 @@ import { insertJudged } from '../slow/loadSlow.js';
 import { explainDefect } from '../slow/records.js';
 import { writeDuplicates, writeRejects, type Reason } from '../slow/reject.js';
 import type { EventRules } from '../slow/rules.js';
+import { createTyped, PLANNER_SETTINGS, TYPED } from '../slow/stage.js';
 import { EVENT_COLUMNS } from '../../../core/events/columns.js';
 import { StageLost, type Staged } from './stage.js';
 import type { Unit } from './units.js';
@@ -48,19 +49,14 @@ export async function mergeSlow(connection: Connection, unit: Unit, staged: Stag
   return counts;
 }
 
-/** Session settings as in the native slow path's prepareStage, and its two tables: one of them a view. */
+/** As the native slow path's prepareStage, but the stage is a view of what the executors brought. */
 async function prepare({ client }: Connection, { table, attempts }: Staged, rules: EventRules): Promise<void> {
   const columns = EVENT_COLUMNS.join(', ');
-  await client.query(`
-    set local client_min_messages = warning;
-    set local enable_hashjoin = off;
-    set local enable_mergejoin = off;
-    set local jit = off;
-    set local work_mem = '32MB';
+  await client.query(`${PLANNER_SETTINGS}
     create temporary view ecompipe_stage as
       select ordinal, ${columns} from ${table} where defect is null and attempt in (${attempts.join(', ')});
-    create temporary table if not exists ecompipe_typed (ordinal integer, ${rules.columns.map(({ name, type }) => `${name} ${type}`).join(', ')}) on commit delete rows;
-    truncate pg_temp.ecompipe_typed`);
+    ${createTyped(rules)};
+    truncate ${TYPED}`);
 }
 
 async function readMalformed({ client }: Connection, unit: Unit, { table, attempts, partOfPiece }: Staged): Promise<Map<number, { place: Place; reason: Reason }>> {
