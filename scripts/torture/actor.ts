@@ -19,7 +19,8 @@ export interface ActorOptions {
   readonly isSpared: boolean;
 }
 
-type State = 'down' | 'running' | 'frozen';
+/** `ending`: told to end and not yet gone. Nobody else may end or start it meanwhile: two would start it again. */
+type State = 'down' | 'running' | 'frozen' | 'ending';
 
 /** One process of the pipeline, started again and again. */
 export class Actor {
@@ -28,7 +29,7 @@ export class Actor {
   /** Monotonic time of the last start. */
   startedMs = 0;
   private child: ChildProcess | undefined;
-  private isExpected = false;
+  private nextStart: NodeJS.Timeout | undefined;
 
   constructor(
     readonly options: ActorOptions,
@@ -44,7 +45,6 @@ export class Actor {
     const log = openSync(this.logFile, 'a');
     this.starts++;
     this.startedMs = performance.now();
-    this.isExpected = false;
     const child = spawn(process.execPath, [executable, role === 'generator' ? 'generate' : role === 'mover' ? 'move' : 'stream', ...args()], {
       cwd: home,
       env: { PATH: process.env['PATH'], HOME: home, ...env },
@@ -54,10 +54,11 @@ export class Actor {
     this.child = child;
     this.state = 'running';
     child.once('exit', (code, signal) => {
+      const isExpected = this.state === 'ending';
       this.state = 'down';
-      if (this.isExpected) return;
+      if (isExpected) return;
       // Its predecessor's connection may live a moment longer than itself.
-      if (code === EXIT.owned) setTimeout(() => this.state === 'down' && this.start(), 200);
+      if (code === EXIT.owned) this.nextStart = setTimeout(() => this.start(), 200);
       else this.onFailure(`${name} ended by itself with ${code ?? signal ?? '?'}: ${this.lastWords()}`);
     });
   }
@@ -66,8 +67,8 @@ export class Actor {
     await this.end('SIGKILL');
   }
 
-  /** Ends it in good order, which takes it as long as its database is away. @returns its exit code. */
-  async terminate(): Promise<number | null> {
+  /** Ends it in good order, which takes it as long as its database is away. @returns its exit code, undefined when it does not run. */
+  async terminate(): Promise<number | null | undefined> {
     return await this.end('SIGTERM');
   }
 
@@ -82,10 +83,11 @@ export class Actor {
     this.child?.kill('SIGCONT');
   }
 
-  private async end(signal: NodeJS.Signals): Promise<number | null> {
+  private async end(signal: NodeJS.Signals): Promise<number | null | undefined> {
     const { child } = this;
-    if (child === undefined || this.state === 'down') return null;
-    this.isExpected = true;
+    clearTimeout(this.nextStart);
+    if (child === undefined || this.state === 'down' || this.state === 'ending') return undefined;
+    this.state = 'ending';
     const exited = once(child, 'exit') as Promise<[number | null]>;
     child.kill(signal);
     const [code] = await exited;

@@ -104,7 +104,7 @@ async function drain({ actors, waiting }: Pipeline): Promise<number | undefined>
         await delay(Math.max(0, actor.startedMs + EARS_MS - performance.now()));
         const code = await actor.terminate();
         // It would have been started again: its predecessor's connection lives a moment longer than itself.
-        if (code !== EXIT.done && code !== EXIT.owned) onTrouble(`${actor.options.name} was asked to end and ended with ${code ?? 'a signal'}`);
+        if (code !== undefined && code !== EXIT.done && code !== EXIT.owned) onTrouble(`${actor.options.name} was asked to end and ended with ${code ?? 'a signal'}`);
       }),
     );
   };

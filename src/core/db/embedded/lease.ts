@@ -14,6 +14,8 @@ export interface EmbeddedOptions {
   readonly log?: Logger;
   /** Ends the waiting for the server. */
   readonly signal?: AbortSignal;
+  /** How long the server may take to be there: starting, crash recovery and waiting for others, in milliseconds. Default 120,000. */
+  readonly deadlineMs?: number;
 }
 
 /** The right to use the embedded server: it isn't stopped as long as one lease is held. */
@@ -30,8 +32,8 @@ export interface EmbeddedLease {
   readonly release: () => Promise<void>;
 }
 
-/** Creating, starting and crash recovery together; recovery after a killed bulk load is what takes long. */
-const ATTACH_DEADLINE_MS = 120_000;
+/** Recovery after a killed bulk load is what takes long. */
+const DEADLINE_MS = 120_000;
 const RETRY_INTERVAL_MS = 20;
 /**
  * A start fails for a moment when the port was taken in between, or when processes of a killed server still live: they end
@@ -48,10 +50,10 @@ const DEAD_LEASE_GRACE_MS = 2000;
  * @throws EcompipeError 69 when the server can't be run or does not start, 77 when rights are missing, 130 on `signal`.
  */
 export async function attachEmbeddedServer(options: EmbeddedOptions = {}): Promise<EmbeddedLease> {
-  const { directory = '.ecompipe', log = silentLogger, signal = new AbortController().signal } = options;
+  const { directory = '.ecompipe', log = silentLogger, signal = new AbortController().signal, deadlineMs = DEADLINE_MS } = options;
   try {
     const cluster = await ensureCluster({ directory, log, signal });
-    return new Lease(cluster, await enter(cluster, log, signal), log);
+    return new Lease(cluster, await enter(cluster, log, signal, deadlineMs), log);
   } catch (error) {
     if (!signal.aborted || error instanceof EcompipeError) throw error;
     throw new EcompipeError(EXIT.interrupted, { what: 'stopped while waiting for the embedded PostgreSQL', cause: error });
@@ -69,17 +71,33 @@ export async function withEmbeddedServer<T>(options: EmbeddedOptions, use: (conn
 }
 
 /** Opens a session that holds the shared lock, starting the server when it isn't running. */
-async function enter(cluster: Cluster, log: Logger, signal: AbortSignal): Promise<Entry> {
-  let why: unknown = 'it does not answer';
+async function enter(cluster: Cluster, log: Logger, signal: AbortSignal, deadlineMs: number): Promise<Entry> {
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), deadlineMs);
+  let why = 'it does not answer';
+  try {
+    return await tryToEnter(cluster, log, AbortSignal.any([signal, deadline.signal]), (failure) => (why = failure));
+  } catch (error) {
+    // A recovery goes on without us: nothing is stopped here.
+    if (deadline.signal.aborted && !signal.aborted) throw notEntered(cluster, `it is not ready after ${deadlineMs / 1000} s: ${why}`);
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** As `enter`, for as long as it takes; throws when `signal` aborts. */
+async function tryToEnter(cluster: Cluster, log: Logger, signal: AbortSignal, onFailure: (why: string) => void): Promise<Entry> {
   let failedStarts = 0;
-  for (const deadline = Date.now() + ATTACH_DEADLINE_MS; Date.now() < deadline && failedStarts < MAX_FAILED_STARTS; ) {
+  for (;;) {
     const server = await findRunningServer(cluster.data);
     if (server === undefined) {
       const failure = await startServer(cluster, log, signal);
       // The loser of two starts finds the winner running.
       if (failure === undefined || (await findRunningServer(cluster.data)) !== undefined) continue;
-      why = failure;
+      onFailure(failure);
       failedStarts += 1;
+      if (failedStarts === MAX_FAILED_STARTS) throw notEntered(cluster, failure);
       await pause(failedStarts === 1 ? RETRY_INTERVAL_MS : FAILED_START_PAUSE_MS, signal);
       signal.throwIfAborted();
       continue;
@@ -89,14 +107,17 @@ async function enter(cluster: Cluster, log: Logger, signal: AbortSignal): Promis
     } catch (error) {
       if (error instanceof EcompipeError) throw error;
       // Starting up, shutting down, or ended while we waited for the lock: look again.
-      why = error;
+      onFailure(String(error));
     }
     await pause(RETRY_INTERVAL_MS, signal);
     signal.throwIfAborted();
   }
-  throw new EcompipeError(EXIT.unavailable, {
+}
+
+function notEntered(cluster: Cluster, why: string): EcompipeError {
+  return new EcompipeError(EXIT.unavailable, {
     what: `cannot start the embedded PostgreSQL in ${cluster.home}`,
-    why: why instanceof Error ? why.message : String(why),
+    why,
     hint: `see ${cluster.home}/server.log; or ${OWN_SERVER_HINT}`,
   });
 }
@@ -150,7 +171,7 @@ class Lease implements EmbeddedLease {
         return;
       }
       this.log.warn('database_lost', 'the embedded PostgreSQL has gone away: starting it again', { port: lost.port });
-      this.entry = await enter(this.cluster, this.log, this.released.signal);
+      this.entry = await enter(this.cluster, this.log, this.released.signal, DEADLINE_MS);
       this.watch(this.entry);
       this.log.info('database_recovered', `the embedded PostgreSQL runs again on port ${this.server.port}`, { port: this.server.port });
     } catch (error) {

@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import pg from 'pg';
 import { EcompipeError, EXIT } from '../../runtime/errors.js';
 import type { Cluster } from './cluster.js';
@@ -29,7 +30,9 @@ export function connectionTo(cluster: Cluster, server: RunningServer): EmbeddedC
 /** Opens a session on the database `postgres`; when `signal` aborts, so does everything that waits on it. */
 export async function openSession<T>(cluster: Cluster, server: RunningServer, signal: AbortSignal, use: (session: pg.Client) => Promise<T>): Promise<T> {
   signal.throwIfAborted();
+  const socket = new Socket();
   const session = new pg.Client({
+    stream: () => socket,
     ...connectionTo(cluster, server),
     database: 'postgres',
     application_name: `${LEASE_NAME} ${process.pid}`,
@@ -37,7 +40,8 @@ export async function openSession<T>(cluster: Cluster, server: RunningServer, si
   });
   // A lost session shows in its queries and in its `end`; without a listener its `error` would end the process.
   session.on('error', () => undefined);
-  const close = (): void => void session.end().catch(() => undefined);
+  // Not a farewell: a server that doesn't answer wouldn't answer that either.
+  const close = (): void => void socket.destroy();
   signal.addEventListener('abort', close, { once: true });
   try {
     await session.connect();
