@@ -31,24 +31,32 @@ test('what package.json points to is in it', () => {
   assert.deepEqual(targets.filter((target) => !existsSync(path.join(packed.directory, target))), []);
 });
 
-test('its own dependencies are enough: the example of docs/library.md compiles in strict mode and runs', async (t) => {
-  const example = documentBlocks('docs/library.md').find(({ file }) => file === 'pipeline.ts');
-  assert.ok(example);
-  writeFileSync(path.join(packed.project, 'pipeline.ts'), example.text);
+test('its own dependencies are enough: the examples of docs/library.md compile in strict mode and run', async (t) => {
+  const examples = documentBlocks('docs/library.md').filter(({ file }) => file !== undefined);
+  assert.deepEqual(examples.map(({ file }) => file), ['pipeline.ts', 'operate.ts']);
+  for (const { file = '', text } of examples) writeFileSync(path.join(packed.project, file), text);
   // The types of Node itself are the project's own affair.
   mkdirSync(path.join(packed.project, 'node_modules/@types'), { recursive: true });
   symlinkSync(path.join(ROOT, 'node_modules/@types/node'), path.join(packed.project, 'node_modules/@types/node'));
   const strict = ['--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--module', 'nodenext', '--target', 'es2023', '--types', 'node'];
-  execute(process.execPath, [path.join(ROOT, 'node_modules/typescript/bin/tsc'), ...strict, 'pipeline.ts'], packed.project);
+  execute(process.execPath, [path.join(ROOT, 'node_modules/typescript/bin/tsc'), ...strict, 'pipeline.ts', 'operate.ts'], packed.project);
 
   const database = await (await startTestServer()).createDatabase();
   t.after(() => database.drop());
-  const printed = execute(process.execPath, ['pipeline.js'], packed.project, { PATH: process.env['PATH'], ...database.env });
+  const runExample = (program: string): string => execute(process.execPath, [program], packed.project, { PATH: process.env['PATH'], ...database.env });
+  const printed = runExample('pipeline.js');
   const { made, moved, loaded, rejectedIn, ok } = JSON.parse(printed) as { made: number; moved: number; loaded: { read: number; inserted: number; duplicate: number; rejected: number }; rejectedIn: number; ok: boolean };
   assert.equal(ok, true, printed);
   assert.ok(moved >= 10 && loaded.rejected > 0 && rejectedIn > 0, printed);
   assert.ok(loaded.inserted <= made, printed);
   assert.deepEqual(await database.query('select count(*)::int as rows from events'), [{ rows: loaded.inserted }]);
+
+  const operated = runExample('operate.js');
+  const seen = JSON.parse(operated) as Record<string, unknown>;
+  assert.equal(seen['exported'], loaded.rejected, operated);
+  assert.deepEqual([seen['replayed'], seen['inserted'], seen['duplicate']], [loaded.rejected, 0, 0], operated);
+  assert.deepEqual([seen['violations'], seen['kind'], seen['plan']], [[], 'invalid', 'would-undo'], operated);
+  assert.ok((seen['loaded'] as number) > 0 && (seen['total'] as number) > 0 && (seen['page'] as number) > 500, operated);
 });
 
 test('an error of the library tells its exit code and its hint, and does not end the process', () => {

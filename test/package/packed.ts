@@ -42,7 +42,7 @@ export function packAndUnpack(): Packed {
 
 /** Runs a program and gives what it printed. @throws with all that it said, unless it ended with 0. */
 export function execute(file: string, args: readonly string[], cwd: string, env: NodeJS.ProcessEnv = process.env): string {
-  const { status, stdout, stderr } = spawnSync(file, args, { cwd, env, encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(file, args, { cwd, env, encoding: 'utf8', timeout: 120_000 });
   if (status !== 0) throw new Error(`${file} ${args.join(' ')} ended with ${String(status)}\n${stdout}${stderr}`);
   return stdout;
 }

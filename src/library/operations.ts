@@ -1,0 +1,92 @@
+/** What operates the pipeline, as functions. */
+import { DEFAULT_PORT } from '../commands/dashboard.js';
+import { incomingDir, loadSettings, processingDir } from '../commands/settings.js';
+import { Observer } from '../core/db/observer.js';
+import { withConnection, type Database } from '../core/db/target.js';
+import { untilAborted } from '../core/runtime/wait.js';
+import { dashboardUrl, withDashboard, type DashboardSettings } from '../pipeline/dashboard/run.js';
+import { ensureSchema } from '../pipeline/migrate/schema.js';
+import { exportRejects as rejectsAsCsv } from '../pipeline/rejects/export.js';
+import type { RejectFilter } from '../pipeline/rejects/filter.js';
+import { listRejects as list, type RejectList } from '../pipeline/rejects/list.js';
+import { runReplay, type ReplayResult } from '../pipeline/rejects/replay.js';
+import { showReject as show, type RejectedRow } from '../pipeline/rejects/show.js';
+import { writeNewFile } from '../pipeline/rejects/writeExport.js';
+import { findViolations, type Limits, type Violation } from '../pipeline/status/limits.js';
+import { readStatus, type Status, type StatusPlaces } from '../pipeline/status/status.js';
+import { replayRows } from '../pipeline/stream/replay.js';
+import type { Trace } from '../pipeline/trace/events.js';
+import { traceEvent as trace } from '../pipeline/trace/trace.js';
+import type { UndoResult, UndoSettings } from '../pipeline/undo/events.js';
+import { runUndo as undo } from '../pipeline/undo/undo.js';
+import { contextOf, type RunOptions } from './options.js';
+
+const LISTED_REJECTS = 20;
+
+/** Looks at directories and ledger. That the database is away is no error but a result: see `unavailable`. */
+export async function runStatus(places: Partial<StatusPlaces>, database: Database): Promise<Status> {
+  const observer = new Observer(database);
+  try {
+    return await readStatus({ incomingDir: incomingDir.default, processingDir: processingDir.default, checkpointDir: loadSettings.checkpointDir.default, ...places }, database.label, observer);
+  } finally {
+    await observer.close();
+  }
+}
+
+/** What of a status exceeds these limits; those that are left out do not hold. */
+export function checkStatus(status: Status, limits: Partial<Limits>): readonly Violation[] {
+  return findViolations(status, { maxPending: undefined, maxPendingMs: undefined, maxFreshnessMs: undefined, maxRejectShare: undefined, maxQuarantined: undefined, ...limits });
+}
+
+/** Rejected rows: all that the filter finds by reason, and the newest `limit` (default 20) of them. */
+export async function listRejects(filter: Partial<RejectFilter>, database: Database, limit = LISTED_REJECTS, options: RunOptions = {}): Promise<RejectList> {
+  return await onConnection(database, options, 'cannot read the rejects', (connection) => list(connection, wholeFilter(filter), limit));
+}
+
+/** One rejected row. @throws UsageError when there is none with this number. */
+export async function showReject(rejectId: number, database: Database, options: RunOptions = {}): Promise<RejectedRow> {
+  return await onConnection(database, options, 'cannot read the reject', (connection) => show(connection, rejectId));
+}
+
+/** Writes rejected rows into a new CSV file, whole or not at all. @returns how many. @throws UsageError when there is such a file. */
+export async function exportRejects(file: string, filter: Partial<RejectFilter>, database: Database, options: RunOptions = {}): Promise<number> {
+  const { stop } = contextOf(options);
+  return await onConnection(database, options, 'cannot export the rejects', (connection) => writeNewFile(file, rejectsAsCsv(connection, wholeFilter(filter)), stop));
+}
+
+/** Loads a file of corrected rejects, exactly once however often. @throws UsageError when the file as such is wrong: nothing is loaded then. */
+export async function replayRejects(file: string, database: Database, options: RunOptions = {}): Promise<ReplayResult> {
+  const context = contextOf(options);
+  await ensureSchema(database, context);
+  return await runReplay(file, database, replayRows, context.stop);
+}
+
+/** Where an event came from. @param directories where files may lie; they are read for the line. */
+export async function traceEvent(eventId: string, database: Database, directories: readonly string[] = [loadSettings.archiveDir.default, processingDir.default], options: RunOptions = {}): Promise<Trace> {
+  return await onConnection(database, options, 'cannot trace the event', (connection) => trace(connection, eventId, directories));
+}
+
+/** Takes a loaded file or batch out again, in one transaction. Nobody is asked. @throws UsageError when it can't be taken out. */
+export async function runUndo(settings: Partial<UndoSettings>, database: Database, options: RunOptions = {}): Promise<UndoResult> {
+  await ensureSchema(database, contextOf(options));
+  return await undo({ file: undefined, batchId: undefined, dryRun: false, loadedDirs: [loadSettings.archiveDir.default], waitingDirs: [processingDir.default], ...settings }, database);
+}
+
+/** Serves the live page until `stop`. @param onServed hears its address. @throws EcompipeError when the port can't be had. */
+export async function runDashboard(settings: Partial<DashboardSettings>, database: Database, onServed: (url: string) => void, options: RunOptions = {}): Promise<void> {
+  const context = contextOf(options);
+  const wanted = { host: '127.0.0.1', port: DEFAULT_PORT, incomingDir: incomingDir.default, processingDir: processingDir.default, ...settings };
+  await withDashboard(wanted, database, context, async (server) => {
+    onServed(dashboardUrl(server));
+    await untilAborted(context.stop);
+  });
+}
+
+function wholeFilter(filter: Partial<RejectFilter>): RejectFilter {
+  return { file: undefined, sqlState: undefined, reason: undefined, all: false, ...filter };
+}
+
+async function onConnection<T>(database: Database, options: RunOptions, what: string, action: Parameters<typeof withConnection<T>>[2]): Promise<T> {
+  await ensureSchema(database, contextOf(options));
+  return await withConnection(database, what, action);
+}

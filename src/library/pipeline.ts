@@ -1,0 +1,81 @@
+/** The stages of the pipeline, as functions. */
+import path from 'node:path';
+import { loadSettings, moveSettings, streamSettings } from '../commands/settings.js';
+import type { Database } from '../core/db/target.js';
+import { ensureDirectory } from '../core/files/ensureDirectory.js';
+import { runGenerate as generate, type GenerateEvent, type GenerateResult, type GenerateSettings } from '../pipeline/generate/index.js';
+import { runMigrate as migrate, type MigrateMode, type MigrateResult } from '../pipeline/migrate/migrate.js';
+import { ensureSchema } from '../pipeline/migrate/schema.js';
+import type { MoveEvent, MoveResult, MoveSettings } from '../pipeline/move/events.js';
+import { runMove as move } from '../pipeline/move/runMove.js';
+import { runAll as all, type PipelineEvent, type RunAllResult } from '../pipeline/runAll.js';
+import type { StreamEvent, StreamResult, StreamSettings } from '../pipeline/stream/events.js';
+import { runStream as stream } from '../pipeline/stream/stream.js';
+import { runVerify as verify, type VerifyEvent, type VerifyResult, type VerifySettings } from '../pipeline/verify/index.js';
+import { contextOf, defaults, type RunOptions } from './options.js';
+
+/** The settings of a command that moves or loads: those of its stage, and whether it ends when all is done. */
+export type Once<Settings> = Partial<Settings> & { readonly once?: boolean };
+
+/** What `run-all` is made of. `generate.outputDir` and `stream.inputDir` are also where the mover works. */
+export interface RunAllSettings {
+  readonly generate?: Partial<GenerateSettings>;
+  readonly move?: Partial<Pick<MoveSettings, 'settleMs' | 'maxBacklog' | 'pollIntervalMs'>>;
+  readonly stream?: Partial<StreamSettings>;
+  /** Stop generating after so many milliseconds. */
+  readonly durationMs?: number;
+  /** End when all that was generated is loaded. Default: go on until `stop`. */
+  readonly untilDrained?: boolean;
+}
+
+const POLL_INTERVAL_MS = 1000;
+
+/** Creates or upgrades the schema. Several at once are fine. @throws IntegrityError when the schema is newer. */
+export async function runMigrate(database: Database, mode: MigrateMode = 'apply', options: RunOptions = {}): Promise<MigrateResult> {
+  return await migrate(database, mode, contextOf(options));
+}
+
+/** Writes CSV files until the wanted number is reached, or `stop`. @throws UsageError, FileError. */
+export async function runGenerate(settings: Partial<GenerateSettings> = {}, options: RunOptions<GenerateEvent> = {}): Promise<GenerateResult> {
+  return await generate({ outputDir: moveSettings.from.default, ...settings }, contextOf(options));
+}
+
+/** Publishes finished files from one directory to another. @throws FileError, FilesNotMovedError. */
+export async function runMove({ once = false, ...settings }: Once<MoveSettings> = {}, options: RunOptions<MoveEvent> = {}): Promise<MoveResult> {
+  const wanted = { pollIntervalMs: POLL_INTERVAL_MS, ...defaults(moveSettings), ...settings };
+  if (wanted.from === moveSettings.from.default) await ensureDirectory(wanted.from);
+  return await move(wanted, contextOf(options, once));
+}
+
+/** Loads a directory into PostgreSQL, exactly once. @throws FileError, OwnedError, IntegrityError, EcompipeError. */
+export async function runStream({ once = false, ...settings }: Once<StreamSettings>, database: Database, options: RunOptions<StreamEvent> = {}): Promise<StreamResult> {
+  const context = contextOf(options, once);
+  const wanted = { ...streamDefaults(), ...settings };
+  if (wanted.inputDir === streamSettings.inputDir.default) await ensureDirectory(wanted.inputDir);
+  await ensureSchema(database, context);
+  return await stream(wanted, database, context);
+}
+
+/** Migrates, then generates, moves and loads side by side. @throws what made the first of them fail; the others are stopped then. */
+export async function runAll({ generate: made = {}, move: moved = {}, stream: loaded = {}, durationMs, untilDrained = false }: RunAllSettings, database: Database, options: RunOptions<PipelineEvent> = {}): Promise<RunAllResult> {
+  const from = made.outputDir ?? moveSettings.from.default;
+  const to = loaded.inputDir ?? streamSettings.inputDir.default;
+  const stages = {
+    generate: { ...made, outputDir: from },
+    move: { settleMs: moveSettings.settleMs.default, pollIntervalMs: POLL_INTERVAL_MS, ...moved, from, to },
+    stream: { ...streamDefaults(), ...loaded },
+  };
+  return await all({ ...stages, durationMs, untilDrained }, database, contextOf(options));
+}
+
+/** Proves the tables against the generator's manifests. That something is off is no error but a result: see `ok`. */
+export async function runVerify(settings: Partial<VerifySettings>, database: Database, options: RunOptions<VerifyEvent> = {}): Promise<VerifyResult> {
+  const [incoming, processing] = [moveSettings.from.default, streamSettings.inputDir.default];
+  const { archiveDir, quarantineDir } = defaults(loadSettings);
+  const places = { waitingDirs: [incoming, processing], loadedDirs: [archiveDir, processing, quarantineDir] };
+  return await verify({ manifestDir: path.join(incoming, '.manifest'), ...places, ...settings }, database, contextOf(options));
+}
+
+function streamDefaults(): StreamSettings {
+  return { inputDir: streamSettings.inputDir.default, pollIntervalMs: POLL_INTERVAL_MS, ...defaults(loadSettings) };
+}
