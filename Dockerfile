@@ -15,6 +15,37 @@ RUN npm run build
 # The embedded server is an optional dependency.
 RUN npm prune --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 
+# For `stream --engine spark`, and for the master and the workers of a cluster: docker build --target spark
+FROM node:22-bookworm-slim AS spark
+ENV NODE_ENV=production \
+    SPARK_HOME=/opt/spark \
+    PROCESSING_PATH=/data/processing \
+    ARCHIVE_PATH=/data/archive \
+    QUARANTINE_PATH=/data/quarantine \
+    CHECKPOINT_PATH=/data/checkpoints
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends openjdk-17-jre-headless procps python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+# py4j is for Python programs only.
+RUN python3 -m venv /opt/pyspark \
+    && /opt/pyspark/bin/pip install --no-cache-dir --no-deps "pyspark==4.1.4" \
+    && ln -s /opt/pyspark/lib/python3*/site-packages/pyspark /opt/spark
+RUN mkdir -p /data/incoming /data/processing /data/archive /data/quarantine /data/checkpoints && chown -R node:node /data
+WORKDIR /app
+COPY --from=build /build/package.json ./
+COPY --from=build /build/node_modules node_modules
+COPY --from=build /build/dist dist
+COPY --from=build /build/page page
+COPY --from=build /build/sql sql
+COPY --from=build /build/bin bin
+COPY spark spark
+USER node
+VOLUME /data
+WORKDIR /data
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["node", "/app/bin/ecompipe.js"]
+CMD ["--help"]
+
 FROM node:22-alpine
 LABEL org.opencontainers.image.title="ecompipe" \
       org.opencontainers.image.licenses="MIT"

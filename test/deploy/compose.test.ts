@@ -13,7 +13,7 @@ import { composeServices, imageEnvironment, type Service } from './composeFile.j
 const client = ['docker-compose', '/usr/bin/docker-compose'].find((name) => spawnSync(name, ['version']).status === 0);
 
 test('the compose client accepts the file, with every profile', { skip: client === undefined && 'docker-compose is not installed' }, () => {
-  const { status, stderr, stdout } = spawnSync(client!, ['--profile', 'observability', 'config', '--services'], { cwd: ROOT, encoding: 'utf8' });
+  const { status, stderr, stdout } = spawnSync(client!, ['--profile', 'observability', '--profile', 'spark', 'config', '--services'], { cwd: ROOT, encoding: 'utf8' });
   assert.equal(status, 0, stderr);
   assert.deepEqual(stdout.trim().split('\n').sort(), Object.keys(composeServices()).sort());
 });

@@ -5,6 +5,7 @@ import { ROOT } from '../docs/guide.js';
 
 /** A service of docker-compose.yml, as far as running it on the host goes. */
 export interface Service {
+  readonly entrypoint?: readonly string[];
   readonly command: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
   readonly image: string;
@@ -36,8 +37,9 @@ export function dockerfile(): Instruction[] {
   });
 }
 
-/** The environment that the image sets. */
+/** The environment that the image sets which is built without asking for another. */
 export function imageEnvironment(): Record<string, string> {
-  const pairs = dockerfile().filter(({ name }) => name === 'ENV').flatMap(({ text }) => [...text.matchAll(/(\w+)=(\S+)/g)]);
+  const instructions = dockerfile();
+  const pairs = instructions.filter(({ name, stage }) => name === 'ENV' && stage === instructions.at(-1)?.stage).flatMap(({ text }) => [...text.matchAll(/(\w+)=(\S+)/g)]);
   return Object.fromEntries(pairs.map(([, key = '', value = '']) => [key, value]));
 }

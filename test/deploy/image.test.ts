@@ -9,10 +9,13 @@ import { run } from '../helpers/executable.js';
 import { startTestServer } from '../helpers/postgres.js';
 import { dockerfile, type Instruction } from './composeFile.js';
 
+/** The stages: the build, the image with Spark, and, as it is last, the image that one gets without asking for another. */
+const [SPARK, LAST] = [1, 2];
+
 /** Without an engine for containers: the same steps, in directories. */
 test('the steps of the Dockerfile make an executable that needs no more than what they copy', async (t) => {
   const stages = [imageRoot(t), imageRoot(t)] as const;
-  for (const instruction of dockerfile()) apply(instruction, stages);
+  for (const instruction of dockerfile().filter(({ stage }) => stage === 0 || stage === LAST)) apply(instruction, stages);
   const app = path.join(stages[1], 'app');
   const image = { cwd: path.join(stages[1], 'data'), executable: path.join(app, 'bin/ecompipe.js') };
 
@@ -30,20 +33,25 @@ test('the steps of the Dockerfile make an executable that needs no more than wha
   assert.match(alone.stderr, /DATABASE_URL|POSTGRES_HOST/);
 });
 
-test('the image runs without root and keeps its data where compose mounts it', () => {
-  const last = dockerfile().filter(({ stage }) => stage === 1);
-  const valueOf = (name: string): string | undefined => last.findLast((instruction) => instruction.name === name)?.text;
-  assert.deepEqual([valueOf('USER'), valueOf('VOLUME'), valueOf('WORKDIR')], ['node', '/data', '/data']);
-  assert.deepEqual(JSON.parse(valueOf('ENTRYPOINT') ?? ''), ['node', '/app/bin/ecompipe.js']);
-  const users = last.findIndex(({ name }) => name === 'USER');
-  assert.ok(last.slice(users).every(({ name }) => name !== 'RUN' && name !== 'COPY'), 'nothing is installed after root is left');
-});
+for (const [stage, name] of [[LAST, 'the image'], [SPARK, 'the image with Spark']] as const) {
+  test(`${name} runs without root and keeps its data where compose mounts it`, () => {
+    const instructions = dockerfile().filter((instruction) => instruction.stage === stage);
+    const valueOf = (keyword: string): string | undefined => instructions.findLast((instruction) => instruction.name === keyword)?.text;
+    assert.deepEqual([valueOf('USER'), valueOf('VOLUME'), valueOf('WORKDIR')], ['node', '/data', '/data']);
+    assert.deepEqual(JSON.parse(valueOf('ENTRYPOINT') ?? ''), ['node', '/app/bin/ecompipe.js']);
+    const users = instructions.findIndex((instruction) => instruction.name === 'USER');
+    assert.ok(instructions.slice(users).every((instruction) => instruction.name !== 'RUN' && instruction.name !== 'COPY'), 'nothing is installed after root is left');
+  });
+}
 
-test('the image has what the package has, but for documents and the job that Spark runs', () => {
+test('the images have what the package has, but for documents; the job that Spark runs is in one of them', () => {
   const { files } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { files: string[] };
-  const packaged = new Set(files.map((file) => file.split('/')[0]!).filter((name) => !name.includes('.') && name !== 'docs' && name !== 'spark'));
-  const copied = dockerfile().filter(({ stage, name }) => stage === 1 && name === 'COPY').map(({ text }) => text.split(' ').at(-1)!);
-  assert.deepEqual([...packaged].filter((name) => !copied.includes(name)), []);
+  const packaged = [...new Set(files.map((file) => file.split('/')[0]!).filter((name) => !name.includes('.') && name !== 'docs'))];
+  const missing = (stage: number): string[] => {
+    const copied = dockerfile().filter((instruction) => instruction.stage === stage && instruction.name === 'COPY').map(({ text }) => text.split(' ').at(-1)!);
+    return packaged.filter((name) => !copied.includes(name));
+  };
+  assert.deepEqual([missing(LAST), missing(SPARK)], [['spark'], []]);
 });
 
 function imageRoot(t: TestContext): string {
@@ -55,7 +63,7 @@ function imageRoot(t: TestContext): string {
 
 /** COPY and the RUN lines of the build stage; the WORKDIR of each stage is the one that its COPY targets are relative to. */
 function apply({ stage, name, text }: Instruction, stages: readonly [string, string]): void {
-  const root = stages[stage]!;
+  const root = stages[stage === 0 ? 0 : 1];
   const workdir = path.join(root, stage === 0 ? 'build' : 'app');
   if (name === 'COPY') {
     const [, from, names = ''] = /^(?:--from=(\w+) )?(.*)$/.exec(text) ?? [];

@@ -27,7 +27,7 @@ export async function startCluster(t: TestContext, home: string): Promise<Cluste
 }
 
 /** Starts a daemon of Spark in the foreground, killed at the end of the test; returns what reads its log so far. */
-function launch(t: TestContext, home: string, command: readonly string[], more: Readonly<Record<string, string>> = {}): () => string {
+export function launch(t: TestContext, home: string, command: readonly string[], more: Readonly<Record<string, string>> = {}): () => string {
   const env = { ...sparkEnv(home), ...more };
   const child = spawn(path.join(env['SPARK_HOME'] ?? '', 'bin/spark-class'), command, { cwd: home, env: { PATH: process.env['PATH'], ...env, SPARK_DAEMON_MEMORY: '256m' }, stdio: ['ignore', 'ignore', 'pipe'] });
   let log = '';
@@ -40,7 +40,7 @@ function launch(t: TestContext, home: string, command: readonly string[], more: 
   return () => log;
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const probe = createServer();
   await new Promise<void>((resolve, reject) => probe.once('error', reject).listen(0, '127.0.0.1', resolve));
   const { port } = probe.address() as AddressInfo;
