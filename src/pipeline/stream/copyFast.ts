@@ -49,7 +49,13 @@ function* chunksOf(pieces: readonly Buffer[]): Generator<Buffer> {
   let bytes = 0;
   for (const piece of pieces) {
     let at = 0;
-    for (; piece.length - at >= CHUNK_BYTES && joined.length === 0; at += CHUNK_BYTES) yield piece.subarray(at, at + CHUNK_BYTES);
+    // What is left of the one before is not worth a copy of this one.
+    if (piece.length >= CHUNK_BYTES && joined.length > 0) {
+      yield Buffer.concat(joined);
+      joined = [];
+      bytes = 0;
+    }
+    for (; piece.length - at >= CHUNK_BYTES; at += CHUNK_BYTES) yield piece.subarray(at, at + CHUNK_BYTES);
     joined.push(piece.subarray(at));
     if (piece.length > 0 && piece.at(-1) !== LF) joined.push(lineEnd);
     bytes += piece.length - at;

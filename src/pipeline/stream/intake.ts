@@ -97,9 +97,11 @@ export class Intake {
       taken++;
       this.inFlight.add(name);
       this.take(name);
-      if (this.group.isFull) await this.startGroup();
+      if (this.group.isFull) this.launchGroup();
+      await this.untilFewGroups();
     }
-    await this.startGroup();
+    this.launchGroup();
+    await this.untilFewGroups();
     return taken;
   }
 
@@ -144,9 +146,11 @@ export class Intake {
     }
   }
 
-  private async startGroup(): Promise<void> {
-    this.launchGroup();
-    // One more than there are connections, so that it is ready when another commits; no more is read ahead.
+  /**
+   * Waits while one more is loading than there are connections, so that it is ready when another commits. Asked after each
+   * file: one that does not fit into the group any more starts it, too.
+   */
+  private async untilFewGroups(): Promise<void> {
     while (this.groups.size > this.settings.connections) await Promise.race(this.groups);
   }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -174,4 +174,22 @@ test('a load that was stopped goes on with other batch sizes and connections whe
   assert.deepEqual(await eventIds(database), ids(0, 300).filter((_, n) => n !== 5 && n !== 295));
   assert.deepEqual(await database.query('select line::int4, byte_offset::int4 as offset from ecompipe.rejected_rows order by line'), [7, 297].map((line) => ({ line, offset: content.split('\n').slice(0, line - 1).join('\n').length + 1 })));
   assert.deepEqual(archived(shop), ['a.csv']);
+});
+
+test('files that fill more than half a batch are not read ahead either, while others load', async (t) => {
+  const database = await migratedDatabase();
+  const files = 40;
+  const content = (file: number): string => eventFile(file * 20, file * 20 + 20);
+  const shop = openShop(t, { connections: 2, batchBytes: Math.ceil(Buffer.byteLength(content(files - 1)) * 1.5) });
+  for (let file = 0; file < files; file++) shop.put(`${String(file).padStart(2, '0')}.csv`, content(file));
+  let isFirst = true;
+  await load(shop, database, {}, {
+    onEvent: ({ type }) => {
+      // What is in memory by now is still loaded; what was not read yet is gone.
+      if (type === 'batchCommitted' && isFirst) for (const name of readdirSync(shop.settings.inputDir)) unlinkSync(path.join(shop.settings.inputDir, name));
+      if (type === 'batchCommitted') isFirst = false;
+    },
+  });
+  const loaded = (await eventIds(database)).length / 20;
+  assert.ok(loaded >= 1 && loaded <= 4, `${loaded} files: one a connection, one more that is ready, and one that did not fit`);
 });
