@@ -7,7 +7,7 @@ const SMALL_FILES = 100_000;
 const MEGABYTE = 1e6;
 const LIMIT_MEGABYTES = 150;
 /** The file, the table, its index, WAL. */
-const DISK_BYTES_PER_ROW = 550;
+const DISK_BYTES_PER_ROW = 450;
 /** A larger file does not stay in the cache. */
 const KEPT_ROWS = 20_000_000;
 
