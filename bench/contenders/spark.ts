@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { installSpark } from '../../scripts/spark/install.js';
+import { installSpark, type InstalledSpark } from '../../scripts/spark/install.js';
 import { silentLogger } from '../../src/core/runtime/log.js';
 import { findSpark } from '../../src/pipeline/stream/spark/installation.js';
 import { jobJar } from '../../src/pipeline/stream/spark/jobJar.js';
@@ -32,19 +32,30 @@ export async function startLoader(bench: Bench, name: LoaderName, once: boolean)
   const directories = { PROCESSING_PATH: workspace.processing, ARCHIVE_PATH: path.join(workspace.root, 'archive'), QUARANTINE_PATH: path.join(workspace.root, 'quarantine'), CHECKPOINT_PATH: path.join(workspace.root, 'checkpoints') };
   const ecompipe = [process.execPath, fileURLToPath(new URL('../../bin/ecompipe.js', import.meta.url)), 'stream', '--log-format', 'json', ...(once ? ['--once'] : [])] as const;
   if (name === 'native') return launch(ecompipe, { ...database.env, ...directories }, workspace.root, 'stderr', 'stream_started');
-  const installed = installSpark();
-  const sparkEnv = { SPARK_HOME: installed.sparkHome, SPARK_CONF_DIR: sparkConf(workspace.root), SPARK_LOCAL_IP: '127.0.0.1', ECOMPIPE_JDBC_DRIVER: installed.jdbcDriver, XDG_CACHE_HOME: workspace.cacheDir, HOME: workspace.root };
+  const sparkEnv = sparkEnvironment(workspace, installSpark());
   // Not measured: both jobs are compiled once, before.
   const spark = await findSpark(sparkEnv);
   await jobJar(spark, { ...process.env, ...sparkEnv }, silentLogger);
   if (name === 'spark') {
     return launch([...ecompipe, '--engine', 'spark', '--master', MASTER, '--trigger-interval', '0'], { ...database.env, ...directories, ...sparkEnv }, workspace.root, 'stderr', 'stream_started');
   }
-  const jar = await jobJar(spark, { ...process.env, ...sparkEnv }, silentLogger, fileURLToPath(new URL('../spark', import.meta.url)));
+  const { program, env } = await plainJob(bench, 'plain.Plain', [workspace.processing, path.join(workspace.root, 'plain-checkpoint'), once ? 'once' : 'continuous']);
+  return launch(program, env, workspace.root, 'stdout', 'started');
+}
+
+/** How one of the jobs in bench/spark is started: with the same Spark and the same settings as ours. */
+export async function plainJob({ workspace, database }: Bench, mainClass: string, args: readonly string[]): Promise<{ program: readonly string[]; env: NodeJS.ProcessEnv }> {
+  const installed = installSpark();
+  const env = sparkEnvironment(workspace, installed);
+  const spark = await findSpark(env);
+  const jar = await jobJar(spark, { ...process.env, ...env }, silentLogger, fileURLToPath(new URL('../spark', import.meta.url)));
   const { host, port, database: dbname, user, password = '' } = database.settings;
   const secrets = { PLAIN_URL: `jdbc:postgresql://${host}:${port}/${dbname}?reWriteBatchedInserts=true&stringtype=unspecified`, PLAIN_USER: user, PLAIN_PASSWORD: password };
-  const submit = [path.join(spark.home, 'bin/spark-submit'), '--master', MASTER, '--class', 'plain.Plain', '--jars', installed.jdbcDriver, jar, workspace.processing, path.join(workspace.root, 'plain-checkpoint'), once ? 'once' : 'continuous'];
-  return launch(submit, { ...sparkEnv, ...secrets }, workspace.root, 'stdout', 'started');
+  return { program: [path.join(spark.home, 'bin/spark-submit'), '--master', MASTER, '--class', mainClass, '--jars', installed.jdbcDriver, jar, ...args], env: { ...env, ...secrets } };
+}
+
+function sparkEnvironment({ root, cacheDir }: Bench['workspace'], installed: InstalledSpark): Record<string, string> {
+  return { SPARK_HOME: installed.sparkHome, SPARK_CONF_DIR: sparkConf(root), SPARK_LOCAL_IP: '127.0.0.1', ECOMPIPE_JDBC_DRIVER: installed.jdbcDriver, XDG_CACHE_HOME: cacheDir, HOME: root };
 }
 
 function sparkConf(root: string): string {

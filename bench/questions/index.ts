@@ -8,7 +8,9 @@ import { memory } from './memory.js';
 import { rivals } from './rivals.js';
 import { small } from './small.js';
 import { spark } from './spark.js';
+import { staging } from './staging.js';
 import { start } from './start.js';
+import { watched } from './watched.js';
 
 /** In the order of the document. */
-export const questions: readonly Question[] = [bulk, files, small, dirty, latency, growth, memory, start, backlog, rivals, spark];
+export const questions: readonly Question[] = [bulk, files, small, dirty, latency, growth, memory, start, backlog, rivals, watched, spark, staging];

@@ -5,6 +5,7 @@ import { pause } from '../../core/runtime/wait.js';
 import { readLatency, readLatestBatches, readThroughput, type BatchStatus, type Latency, type Throughput } from '../status/ledger.js';
 import { History } from './history.js';
 import { readLatencies, readRates, readRejects, type RejectFigures, type Series } from './pipeline.js';
+import type { RefreshNeeds } from './refresh.js';
 import { readShop, type ShopFigures } from './shop.js';
 import { StageRates, type StageCounts, type StageRate } from './stageRates.js';
 
@@ -38,14 +39,14 @@ const LOOK_INTERVAL_MS = 1000;
 const BATCHES_SHOWN = 15;
 /** Two files of the generator's default interval. */
 const WINDOW_SECONDS = 10;
-/** A look that is slow, because the tables are huge or the server is busy, comes more seldom: looking takes a tenth at most. */
-const PAUSE_PER_LOOK = 9;
+/** A look that is slow, because the tables are huge or the server is busy, comes more seldom: looking takes a twentieth at most. */
+const PAUSE_PER_LOOK = 19;
 
 type Part = 'ledger' | 'latency' | 'rejects' | 'shop';
 const PART_INTERVAL_MS: Readonly<Record<Part, number>> = { ledger: 1000, latency: 2000, rejects: 3000, shop: 2000 };
 
 /** Looks again and again while somebody watches, and tells each time what it saw. */
-export class Feed {
+export class Feed implements RefreshNeeds {
   private readonly watchers = new Set<(snapshot: Snapshot) => void>();
   private readonly backlogHistory = new History<'incoming' | 'processing'>();
   private readonly stageRates: StageRates;
@@ -72,6 +73,11 @@ export class Feed {
   /** Rows were committed in the last seconds. */
   get isLoading(): boolean {
     return (this.latest.freshnessMs ?? Infinity) < 10_000;
+  }
+
+  /** Rows that the figures of the shop do not hold yet. */
+  get pendingRows(): number {
+    return this.latest.shop?.behind.rows ?? 0;
   }
 
   /** Calls `onSnapshot` with every look from now on; the returned function ends that. */

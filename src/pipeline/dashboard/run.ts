@@ -22,7 +22,7 @@ export async function withDashboard<T>(settings: DashboardSettings, database: Da
   const observer = new Observer(database);
   const feed = new Feed(observer, { ...settings, label: database.label });
   const server = await serveDashboard(feed, settings.host, settings.port);
-  const work = [feed.run(ended.signal), new RollupRefresher(database, log).run(ended.signal, () => feed.isWatched, () => feed.isLoading)];
+  const work = [feed.run(ended.signal), new RollupRefresher(database, log).run(ended.signal, feed)];
   try {
     return await action(server);
   } finally {
