@@ -43,7 +43,9 @@ export class RollupRefresher {
         if (!needs.isLoading) restingSinceMs = nowMs;
         const expectedMs = Math.min(needs.pendingRows, MOST_ROWS) * MS_PER_ROW;
         const isItsTurn = !needs.isLoading || nowMs - restingSinceMs >= PAUSE_PER_WORK * expectedMs;
-        const batches = needs.isWatched && isItsTurn ? await this.refreshOnce() : 0;
+        // Not to see what there is: at the start of a load that is not known to be one yet, it may be much.
+        const isNeeded = needs.isWatched && needs.pendingRows > 0;
+        const batches = isNeeded && isItsTurn ? await this.refreshOnce() : 0;
         if (batches === undefined) return;
         if (batches > 0) restingSinceMs = performance.now();
         // More may be pending than one refresh takes.
