@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { Connection } from '../../../core/db/client.js';
+import { withTransaction } from '../../../core/db/transaction.js';
 import type { Logger } from '../../../core/runtime/log.js';
 import { EVENT_COLUMNS } from '../../../core/events/columns.js';
 import type { ConnectionPool } from '../connectionPool.js';
@@ -50,7 +51,13 @@ export class StageTables {
     const columns = asText
       ? `piece integer, ordinal integer, line bigint, byte_offset bigint, defect text, broken bytea, raw text, ${EVENT_COLUMNS.map((name) => `${name} text`).join(', ')}`
       : this.rules.columns.map(({ name, type }) => `${name} ${type}`).join(', ');
-    await this.pool.use('urgent', `cannot create ${table}`, ({ client }) => client.query(`create unlogged table if not exists ${table} (${ATTEMPT}, ${columns}) with (autovacuum_enabled = false)`));
+    await this.pool.use('urgent', `cannot create ${table}`, (connection) =>
+      withTransaction(connection, async () => {
+        // A crash of the server may empty the table, but must not take it away: that is told to executors as a lasting error.
+        await connection.client.query('set local synchronous_commit = on');
+        await connection.client.query(`create unlogged table if not exists ${table} (${ATTEMPT}, ${columns}) with (autovacuum_enabled = false)`);
+      }),
+    );
     return table;
   }
 
