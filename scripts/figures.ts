@@ -12,7 +12,7 @@ export function comparison(metrics: string): string {
     const compared = tables.find(([row]) => row !== undefined && 'way' in row && 'median' in row && 'ours is' in row) ?? [];
     return compared.map((row, index) => `| ${index === 0 ? `[${title}](docs/performance_metrics.md#${anchorOf(title)})` : ''} | ${row['way']} | ${row['median']} | ${row['ours is']} |`);
   });
-  const latencies = sections.flatMap(({ tables }) => tables.flat()).filter((row) => 'p50' in row && 'p99' in row);
+  const latencies = sections.flatMap(({ tables }) => tables.flat()).filter((row) => 'situation' in row && 'p50' in row);
   if (rows.length === 0 || latencies.length === 0) throw new Error('docs/performance_metrics.md has no table of ways and medians, or none of latencies');
   const latency = latencies.map(({ situation, p50, p99 }) => `${situation}: p50 ${p50}, p99 ${p99}`).join('; ');
   return ['', '| question | way | median | ours is |', '|---|---|---|---|', ...rows, '', `From the rename of a small file into processing/ to its visible rows: ${latency}.`, ''].join('\n');
