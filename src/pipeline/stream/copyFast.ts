@@ -48,21 +48,17 @@ function* chunksOf(pieces: readonly Buffer[]): Generator<Buffer> {
   let joined: Buffer[] = [];
   let bytes = 0;
   for (const piece of pieces) {
-    let at = 0;
-    // What is left of the one before is not worth a copy of this one.
-    if (piece.length >= CHUNK_BYTES && joined.length > 0) {
+    // Before a large piece, too: that one is not worth a copy.
+    if (joined.length > 0 && (bytes >= CHUNK_BYTES || piece.length >= CHUNK_BYTES)) {
       yield Buffer.concat(joined);
       joined = [];
       bytes = 0;
     }
+    let at = 0;
     for (; piece.length - at >= CHUNK_BYTES; at += CHUNK_BYTES) yield piece.subarray(at, at + CHUNK_BYTES);
     joined.push(piece.subarray(at));
     if (piece.length > 0 && piece.at(-1) !== LF) joined.push(lineEnd);
     bytes += piece.length - at;
-    if (bytes < CHUNK_BYTES) continue;
-    yield Buffer.concat(joined);
-    joined = [];
-    bytes = 0;
   }
   const last = joined.length === 1 && joined[0] !== undefined ? joined[0] : Buffer.concat(joined);
   if (last.length > 0) yield last;
