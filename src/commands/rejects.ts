@@ -5,7 +5,7 @@ import type { SettingsOf } from '../core/runtime/settings.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
 import { databaseSettings, loadSettings } from './settings.js';
 
-const settings = {
+export const rejectsSettings = {
   ...databaseSettings,
   file: { flag: '--file', placeholder: '<name>', env: 'ECOMPIPE_FILE', default: undefined, parse: parse.optional(parse.text), help: 'only rows of this file (its name, or its SHA-256)' },
   reason: { flag: '--reason', placeholder: '<text>', env: 'ECOMPIPE_REASON', default: undefined, parse: parse.optional(parse.text), help: 'only rows with this kind, column or constraint, or with this text in the message' },
@@ -16,13 +16,13 @@ const settings = {
   strict: { ...loadSettings.strict, help: 'replay: exit 3 when rows are still wrong' },
 } as const;
 
-type Settings = SettingsOf<typeof settings>;
+type Settings = SettingsOf<typeof rejectsSettings>;
 
 export const rejects = defineCommand({
   name: 'rejects',
   args: '<action> [target]',
   summary: 'rejected rows: list, show ID, export, replay FILE',
-  settings,
+  settings: rejectsSettings,
   examples: [
     ['ecompipe rejects list', 'why rows were rejected, and the newest of them'],
     ['ecompipe rejects list --file orders.csv --sqlstate 23514 --limit 100', 'of one file and one kind of fault'],

@@ -1,5 +1,6 @@
 /** What operates the pipeline, as functions. */
 import { DEFAULT_PORT } from '../commands/dashboard.js';
+import { rejectsSettings } from '../commands/rejects.js';
 import { incomingDir, loadSettings, processingDir } from '../commands/settings.js';
 import { Observer } from '../core/db/observer.js';
 import { withConnection, type Database } from '../core/db/target.js';
@@ -21,8 +22,6 @@ import type { UndoResult, UndoSettings } from '../pipeline/undo/events.js';
 import { runUndo as undo } from '../pipeline/undo/undo.js';
 import { contextOf, type RunOptions } from './options.js';
 
-const LISTED_REJECTS = 20;
-
 /** Looks at directories and ledger. That the database is away is no error but a result: see `unavailable`. */
 export async function runStatus(places: Partial<StatusPlaces>, database: Database): Promise<Status> {
   const observer = new Observer(database);
@@ -39,7 +38,7 @@ export function checkStatus(status: Status, limits: Partial<Limits>): readonly V
 }
 
 /** Rejected rows: all that the filter finds by reason, and the newest `limit` (default 20) of them. */
-export async function listRejects(filter: Partial<RejectFilter>, database: Database, limit = LISTED_REJECTS, options: RunOptions = {}): Promise<RejectList> {
+export async function listRejects(filter: Partial<RejectFilter>, database: Database, limit = rejectsSettings.limit.default, options: RunOptions = {}): Promise<RejectList> {
   return await onConnection(database, options, 'cannot read the rejects', (connection) => list(connection, wholeFilter(filter), limit));
 }
 
