@@ -32,15 +32,14 @@ export async function startLoader(bench: Bench, name: LoaderName, once: boolean)
   const directories = { PROCESSING_PATH: workspace.processing, ARCHIVE_PATH: path.join(workspace.root, 'archive'), QUARANTINE_PATH: path.join(workspace.root, 'quarantine'), CHECKPOINT_PATH: path.join(workspace.root, 'checkpoints') };
   const ecompipe = [process.execPath, fileURLToPath(new URL('../../bin/ecompipe.js', import.meta.url)), 'stream', '--log-format', 'json', ...(once ? ['--once'] : [])] as const;
   if (name === 'native') return launch(ecompipe, { ...database.env, ...directories }, workspace.root, 'stderr', 'stream_started');
-  const sparkEnv = sparkEnvironment(workspace, installSpark());
-  // Not measured: both jobs are compiled once, before.
-  const spark = await findSpark(sparkEnv);
-  await jobJar(spark, { ...process.env, ...sparkEnv }, silentLogger);
-  if (name === 'spark') {
-    return launch([...ecompipe, '--engine', 'spark', '--master', MASTER, '--trigger-interval', '0'], { ...database.env, ...directories, ...sparkEnv }, workspace.root, 'stderr', 'stream_started');
+  // Not measured: either job is compiled once, before.
+  if (name === 'plain') {
+    const { program, env } = await plainJob(bench, 'plain.Plain', [workspace.processing, path.join(workspace.root, 'plain-checkpoint'), once ? 'once' : 'continuous']);
+    return launch(program, env, workspace.root, 'stdout', 'started');
   }
-  const { program, env } = await plainJob(bench, 'plain.Plain', [workspace.processing, path.join(workspace.root, 'plain-checkpoint'), once ? 'once' : 'continuous']);
-  return launch(program, env, workspace.root, 'stdout', 'started');
+  const sparkEnv = sparkEnvironment(workspace, installSpark());
+  await jobJar(await findSpark(sparkEnv), { ...process.env, ...sparkEnv }, silentLogger);
+  return launch([...ecompipe, '--engine', 'spark', '--master', MASTER, '--trigger-interval', '0'], { ...database.env, ...directories, ...sparkEnv }, workspace.root, 'stderr', 'stream_started');
 }
 
 /** How one of the jobs in bench/spark is started: with the same Spark and the same settings as ours. */
