@@ -14,7 +14,13 @@ import { planRun } from '../src/pipeline/generate/settings.js';
  * the same rows from objects that are already there? Rounds are interleaved, because the machine's speed drifts; medians
  * count. Then: is an asked rate held? `--memory --events 100000000` watches the memory instead.
  */
-const { values: options } = parseArgs({ options: { rounds: { type: 'string', default: '5' }, events: { type: 'string', default: '500000' }, memory: { type: 'boolean', default: false } } });
+const { values: options } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '5' },
+    events: { type: 'string', default: '500000' },
+    memory: { type: 'boolean', default: false },
+  },
+});
 const events = Number(options.events);
 const FIXED = { intervalSeconds: 0, seed: 1, start: '2026-10-05' } as const;
 
@@ -31,7 +37,10 @@ async function compare(): Promise<void> {
     'generate: whole (files, SHA-256, manifest)': { run: () => generate('clean'), rates: [] },
     'generate: whole, --dirt dirty': { run: () => generate('dirty'), rates: [] },
     'generate: rows only (simulation and CSV)': { run: rowsOnly, rates: [] },
-    'csv-stringify: the same rows, ready-made': { run: () => Promise.resolve(timed(records.length, () => stringify(records))), rates: [] },
+    'csv-stringify: the same rows, ready-made': {
+      run: () => Promise.resolve(timed(records.length, () => stringify(records))),
+      rates: [],
+    },
   };
   for (let round = -1; round < Number(options.rounds); round++) {
     for (const way of Object.values(ways)) {
@@ -41,9 +50,16 @@ async function compare(): Promise<void> {
     }
   }
   const medians = Object.fromEntries(Object.entries(ways).map(([name, { rates }]) => [name, median(rates)]));
-  for (const [name, rate] of Object.entries(medians)) console.log(`${name.padEnd(44)} ${Math.round(rate / 1000).toString().padStart(6)} k events/s of CPU`);
+  for (const [name, rate] of Object.entries(medians))
+    console.log(
+      `${name.padEnd(44)} ${Math.round(rate / 1000)
+        .toString()
+        .padStart(6)} k events/s of CPU`,
+    );
   const [whole = 0, , rows = 0, reference = 1] = Object.values(medians);
-  console.log(`whole / csv-stringify ${(whole / reference).toFixed(1)}, rows only / csv-stringify ${(rows / reference).toFixed(1)}`);
+  console.log(
+    `whole / csv-stringify ${(whole / reference).toFixed(1)}, rows only / csv-stringify ${(rows / reference).toFixed(1)}`,
+  );
 }
 
 /** The mean rate from the start of a paced run to its last file; within 1 % is the promise. */
@@ -55,7 +71,15 @@ async function holdRate(): Promise<void> {
   try {
     await runGenerate(
       { ...FIXED, intervalSeconds: undefined, outputDir: directory, rate, batchSize, batches: files },
-      { stop: never, drain: never, log: silentLogger, emit: ({ type }) => { if (type === 'runStarted') startedMs = performance.now(); else publishedMs = performance.now(); } },
+      {
+        stop: never,
+        drain: never,
+        log: silentLogger,
+        emit: ({ type }) => {
+          if (type === 'runStarted') startedMs = performance.now();
+          else publishedMs = performance.now();
+        },
+      },
     );
   } finally {
     rmSync(directory, { recursive: true, force: true });
@@ -74,11 +98,23 @@ async function generate(dirt: string): Promise<number> {
   }
 }
 
-async function run(outputDir: string, count: number, dirt: string, onFile: (path: string) => void = () => undefined): Promise<void> {
+async function run(
+  outputDir: string,
+  count: number,
+  dirt: string,
+  onFile: (path: string) => void = () => undefined,
+): Promise<void> {
   const never = new AbortController().signal;
   await runGenerate(
     { ...FIXED, outputDir, events: count, batchSize: 100_000, dirt },
-    { stop: never, drain: never, log: silentLogger, emit: (event) => { if (event.type === 'filePublished') onFile(event.path); } },
+    {
+      stop: never,
+      drain: never,
+      log: silentLogger,
+      emit: (event) => {
+        if (event.type === 'filePublished') onFile(event.path);
+      },
+    },
   );
 }
 
@@ -86,7 +122,8 @@ async function rowsOnly(): Promise<number> {
   const source = await EventSource.create(planRun({ ...FIXED, outputDir: '', events }, 0));
   const buffer = Buffer.alloc(1 << 20);
   return timed(events, () => {
-    for (let count = 0, position = 0; count < events; count++) position = source.writeNext(buffer, position > 1_000_000 ? 0 : position);
+    for (let count = 0, position = 0; count < events; count++)
+      position = source.writeNext(buffer, position > 1_000_000 ? 0 : position);
   });
 }
 
@@ -126,7 +163,8 @@ async function watchMemory(): Promise<void> {
   try {
     await run(directory, events, 'clean', (file) => {
       rmSync(file);
-      if (++files % 50 === 0) console.log(`${files / 10} M events: ${Math.round(process.memoryUsage.rss() / 2 ** 20)} MiB`);
+      if (++files % 50 === 0)
+        console.log(`${files / 10} M events: ${Math.round(process.memoryUsage.rss() / 2 ** 20)} MiB`);
     });
   } finally {
     rmSync(directory, { recursive: true, force: true });

@@ -29,7 +29,14 @@ const FULL_RUNS = 5;
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { scale: { type: 'string', default: '1' }, runs: { type: 'string', default: String(FULL_RUNS) }, database: { type: 'string' }, 'install-rivals': { type: 'boolean', default: false }, write: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
+    options: {
+      scale: { type: 'string', default: '1' },
+      runs: { type: 'string', default: String(FULL_RUNS) },
+      database: { type: 'string' },
+      'install-rivals': { type: 'boolean', default: false },
+      write: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
   });
   if (values.help) {
     process.stdout.write(USAGE);
@@ -53,7 +60,12 @@ async function main(): Promise<void> {
       if (answer === undefined) continue;
       answers.push([question, answer]);
       printAnswer(question, answer);
-      if (values.write || (scale === 1 && runs >= FULL_RUNS)) publish(question.name, sectionText(question, answer, { machine, scale, runs }), questions.map(({ name }) => name));
+      if (values.write || (scale === 1 && runs >= FULL_RUNS))
+        publish(
+          question.name,
+          sectionText(question, answer, { machine, scale, runs }),
+          questions.map(({ name }) => name),
+        );
     }
   }).finally(() => {
     workspace.clear();
@@ -77,13 +89,16 @@ async function ask(question: Question, bench: Bench): Promise<Answer | undefined
 
 function warnWhenBusy(): void {
   const [load = 0] = os.loadavg();
-  if (load > os.availableParallelism() * 0.75) console.error(`the machine is busy (load average ${load.toFixed(1)}): times and even ratios are not to be trusted`);
+  if (load > os.availableParallelism() * 0.75)
+    console.error(`the machine is busy (load average ${load.toFixed(1)}): times and even ratios are not to be trusted`);
 }
 
 function choose(names: readonly string[]): readonly Question[] {
   const unknown = names.filter((name) => !questions.some((question) => question.name === name));
   if (unknown.length > 0) throw new TypeError(`unknown question ${unknown.join(', ')}\n\n${USAGE}`);
-  return names.length === 0 ? questions.filter(({ onlyByName }) => onlyByName !== true) : questions.filter(({ name }) => names.includes(name));
+  return names.length === 0
+    ? questions.filter(({ onlyByName }) => onlyByName !== true)
+    : questions.filter(({ name }) => names.includes(name));
 }
 
 function positive(name: string, text: string): number {
@@ -95,13 +110,18 @@ function positive(name: string, text: string): number {
 /** Ctrl-C ends what is being measured, then the server. There is no way to leave sooner: it would leave the server running. */
 function stopOnSignal(): AbortSignal {
   const controller = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => controller.abort(new Error(`stopped by ${signal}`)));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => controller.abort(new Error(`stopped by ${signal}`)));
   return controller.signal;
 }
 
 try {
   await main();
 } catch (error) {
-  console.error(error instanceof TypeError || (error instanceof Error && error.message.startsWith('stopped')) ? error.message : error);
+  console.error(
+    error instanceof TypeError || (error instanceof Error && error.message.startsWith('stopped'))
+      ? error.message
+      : error,
+  );
   process.exitCode = 1;
 }

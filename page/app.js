@@ -3,9 +3,28 @@ import { count, money, rate, span, timeAndDay, timeOfBucket, timeOfDay } from '/
 import { byId, say, showPipeline, showShop, showTiles } from '/sections.js';
 
 const charts = {
-  rate: new Chart(byId('rate-chart'), { title: 'Events a second', series: [{ name: 'Loaded' }, { name: 'Duplicate' }, { name: 'Rejected' }], value: rate, time: timeOfDay, empty: 'Nothing was loaded in the last five minutes' }),
-  latency: new Chart(byId('latency-chart'), { title: 'From written to visible', series: [{ name: 'p50' }, { name: 'p99' }], value: (seconds) => span(seconds * 1000), time: timeOfDay, empty: 'No file was loaded in the last five minutes' }),
-  backlog: new Chart(byId('backlog-chart'), { title: 'Files waiting', series: [{ name: 'In incoming' }, { name: 'In processing' }], whole: true, value: count, time: timeOfDay, empty: 'Nothing waits' }),
+  rate: new Chart(byId('rate-chart'), {
+    title: 'Events a second',
+    series: [{ name: 'Loaded' }, { name: 'Duplicate' }, { name: 'Rejected' }],
+    value: rate,
+    time: timeOfDay,
+    empty: 'Nothing was loaded in the last five minutes',
+  }),
+  latency: new Chart(byId('latency-chart'), {
+    title: 'From written to visible',
+    series: [{ name: 'p50' }, { name: 'p99' }],
+    value: (seconds) => span(seconds * 1000),
+    time: timeOfDay,
+    empty: 'No file was loaded in the last five minutes',
+  }),
+  backlog: new Chart(byId('backlog-chart'), {
+    title: 'Files waiting',
+    series: [{ name: 'In incoming' }, { name: 'In processing' }],
+    whole: true,
+    value: count,
+    time: timeOfDay,
+    empty: 'Nothing waits',
+  }),
   /** @type {Chart | undefined} */
   revenue: undefined,
 };
@@ -18,10 +37,22 @@ function showRevenue(revenue) {
     revenueKind = kind;
     const title = `Revenue ${revenue.bucket === 'hour' ? 'an' : 'a'} ${revenue.bucket}`;
     say('revenue-title', title);
-    charts.revenue = new Chart(byId('revenue-chart'), { title, bars: true, series: [{ name: 'Purchases' }, { name: 'Refunds' }], value: (value) => money(value, revenue.currency), time: timeOfBucket(revenue.bucket), empty: 'Nothing was sold yet' });
+    charts.revenue = new Chart(byId('revenue-chart'), {
+      title,
+      bars: true,
+      series: [{ name: 'Purchases' }, { name: 'Refunds' }],
+      value: (value) => money(value, revenue.currency),
+      time: timeOfBucket(revenue.bucket),
+      empty: 'Nothing was sold yet',
+    });
   }
   const total = revenue.revenue.reduce((/** @type {number} */ sum, /** @type {number} */ value) => sum + value, 0);
-  say('revenue-note', revenue.times.length === 0 ? '' : `${money(total, revenue.currency)} in the ${revenue.times.length} ${revenue.bucket}s up to ${timeAndDay(revenue.times.at(-1))}, by the time of the events`);
+  say(
+    'revenue-note',
+    revenue.times.length === 0
+      ? ''
+      : `${money(total, revenue.currency)} in the ${revenue.times.length} ${revenue.bucket}s up to ${timeAndDay(revenue.times.at(-1))}, by the time of the events`,
+  );
   charts.revenue.show(revenue.times, revenue.revenue, revenue.refunds);
 }
 
@@ -31,7 +62,8 @@ function show(snapshot) {
   say('where', database.label);
   showProblem(database.problem);
   showTiles(snapshot);
-  if (rates !== null) charts.rate.show(rates.times, rates.values.inserted, rates.values.duplicate, rates.values.rejected);
+  if (rates !== null)
+    charts.rate.show(rates.times, rates.values.inserted, rates.values.duplicate, rates.values.rejected);
   if (latency !== null) charts.latency.show(latency.times, latency.values.p50, latency.values.p99);
   charts.backlog.show(backlog.series.times, backlog.series.values.incoming, backlog.series.values.processing);
   if (shop !== null) {
@@ -49,7 +81,10 @@ function showProblem(problem) {
     return;
   }
   setConnection('away', 'Database away');
-  say('problem-what', `The database can not be asked since ${timeOfDay(problem.sinceMs / 1000)}. The figures below are from before; trying again every second.`);
+  say(
+    'problem-what',
+    `The database can not be asked since ${timeOfDay(problem.sinceMs / 1000)}. The figures below are from before; trying again every second.`,
+  );
   say('problem-why', `${problem.what}${problem.why === null ? '' : `: ${problem.why}`}`);
   say('problem-hint', problem.hint === null ? '' : `Hint: ${problem.hint}`);
 }

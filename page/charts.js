@@ -30,11 +30,15 @@ export class Chart {
     this.table = element('div', { className: 'scroll' });
     this.details = element('details', {}, element('summary', {}, `${options.title} as a table`), this.table);
     this.details.addEventListener('toggle', () => this.showTable());
-    const legend = element('ul', { className: 'legend' }, ...options.series.map(({ name }, index) => {
-      const key = element('span', {});
-      key.dataset.series = String(index);
-      return element('li', {}, key, name);
-    }));
+    const legend = element(
+      'ul',
+      { className: 'legend' },
+      ...options.series.map(({ name }, index) => {
+        const key = element('span', {});
+        key.dataset.series = String(index);
+        return element('li', {}, key, name);
+      }),
+    );
     place.replaceChildren(this.plotPlace, this.empty, ...(options.series.length > 1 ? [legend] : []), this.details);
     new ResizeObserver(() => this.resize()).observe(this.plotPlace);
     document.addEventListener('themechange', () => this.rebuild());
@@ -57,7 +61,9 @@ export class Chart {
     const { title, series, value } = this.options;
     const parts = series.map(({ name }, index) => {
       const known = (this.data[index + 1] ?? []).filter((each) => each !== null);
-      return known.length === 0 ? `${name}: nothing yet` : `${name}: now ${value(known.at(-1) ?? 0)}, highest ${value(Math.max(...known))}`;
+      return known.length === 0
+        ? `${name}: nothing yet`
+        : `${name}: now ${value(known.at(-1) ?? 0)}, highest ${value(Math.max(...known))}`;
     });
     return `Plot of ${title.toLowerCase()}. ${parts.join('; ')}. The figures are in the table below.`;
   }
@@ -66,12 +72,20 @@ export class Chart {
     if (!this.details.open) return;
     const { title, series, value, time } = this.options;
     const [times = [], ...values] = this.data;
-    const rows = times.map((at, index) => ({ at, index })).filter(({ index }) => values.some((list) => list[index] !== null && list[index] !== 0)).reverse();
+    const rows = times
+      .map((at, index) => ({ at, index }))
+      .filter(({ index }) => values.some((list) => list[index] !== null && list[index] !== 0))
+      .reverse();
     showTable(this.table, {
       caption: title,
       columns: [
         { title: 'Time', kind: 'fixed', text: ({ at }) => time(at) },
-        ...series.map(({ name }, column) => ({ title: name, kind: /** @type {const} */ ('number'), text: (/** @type {any} */ { index }) => (values[column]?.[index] == null ? '–' : value(values[column][index])) })),
+        ...series.map(({ name }, column) => ({
+          title: name,
+          kind: /** @type {const} */ ('number'),
+          text: (/** @type {any} */ { index }) =>
+            values[column]?.[index] == null ? '–' : value(values[column][index]),
+        })),
       ],
       rows,
       none: 'Nothing in this time',
@@ -81,7 +95,8 @@ export class Chart {
 
   resize() {
     const { clientWidth: width, clientHeight: height } = this.plotPlace;
-    if (this.plot !== undefined && width > 0 && (width !== this.plot.width || height !== this.plot.height)) this.plot.setSize({ width, height });
+    if (this.plot !== undefined && width > 0 && (width !== this.plot.width || height !== this.plot.height))
+      this.plot.setSize({ width, height });
   }
 
   /** Colours are drawn, not styled: another theme needs another plot. */
@@ -89,7 +104,12 @@ export class Chart {
     const style = getComputedStyle(document.documentElement);
     const color = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
     const { series, bars, whole, value, time } = this.options;
-    const axis = { stroke: color('--soft'), font: '12px system-ui, sans-serif', grid: { stroke: color('--line'), width: 1 }, ticks: { show: false } };
+    const axis = {
+      stroke: color('--soft'),
+      font: '12px system-ui, sans-serif',
+      grid: { stroke: color('--line'), width: 1 },
+      ticks: { show: false },
+    };
     this.plot?.destroy();
     this.plot = new uPlot(
       {
@@ -97,16 +117,39 @@ export class Chart {
         height: this.plotPlace.clientHeight || 210,
         legend: { show: false },
         cursor: { show: false },
-        scales: { x: { range: (_, min, max) => (bars ? padded(min, max, this.data[0]?.length ?? 0) : [min, max]) }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
+        scales: {
+          x: { range: (_, min, max) => (bars ? padded(min, max, this.data[0]?.length ?? 0) : [min, max]) },
+          y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] },
+        },
         axes: [
-          { ...axis, grid: { show: false }, size: 30, space: 90, values: (_, ticks) => ticks.map((tick) => time(tick)) },
-          { ...axis, size: 62, space: 36, ...(whole ? { incrs: WHOLE } : {}), values: (_, ticks) => ticks.map((tick) => value(tick)) },
+          {
+            ...axis,
+            grid: { show: false },
+            size: 30,
+            space: 90,
+            values: (_, ticks) => ticks.map((tick) => time(tick)),
+          },
+          {
+            ...axis,
+            size: 62,
+            space: 36,
+            ...(whole ? { incrs: WHOLE } : {}),
+            values: (_, ticks) => ticks.map((tick) => value(tick)),
+          },
         ],
         series: [
           {},
           ...series.map(({ name }, index) => {
             const stroke = color(COLORS[index] ?? '--accent');
-            return { label: name, stroke, width: 2, spanGaps: true, points: { show: false, size: 5 }, ...(index === 0 ? { fill: `${stroke}${bars ? 'cc' : '22'}` } : {}), ...(bars && index === 0 ? { paths: uPlot.paths.bars?.({ size: [0.7, 40] }), width: 0 } : {}) };
+            return {
+              label: name,
+              stroke,
+              width: 2,
+              spanGaps: true,
+              points: { show: false, size: 5 },
+              ...(index === 0 ? { fill: `${stroke}${bars ? 'cc' : '22'}` } : {}),
+              ...(bars && index === 0 ? { paths: uPlot.paths.bars?.({ size: [0.7, 40] }), width: 0 } : {}),
+            };
           }),
         ],
       },

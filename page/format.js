@@ -2,10 +2,21 @@
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const fine = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+const clock = new Intl.DateTimeFormat(undefined, {
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  hourCycle: 'h23',
+});
 const minutes = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 const days = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric', timeZone: 'UTC' });
-const dated = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+const dated = new Intl.DateTimeFormat(undefined, {
+  month: 'short',
+  day: 'numeric',
+  hour: '2-digit',
+  minute: '2-digit',
+  hourCycle: 'h23',
+});
 
 /** @param {number} value */
 export const count = (value) => whole.format(value);
@@ -17,7 +28,8 @@ export const short = (value) => (Math.abs(value) < 10_000 ? count(value) : compa
 export const rate = (value) => (value < 10 ? fine.format(value) : short(value));
 
 /** @param {number | null} share from 0 to 1 */
-export const percent = (share) => (share === null ? '–' : `${share < 0.0995 ? (share * 100).toFixed(1) : Math.round(share * 100)} %`);
+export const percent = (share) =>
+  share === null ? '–' : `${share < 0.0995 ? (share * 100).toFixed(1) : Math.round(share * 100)} %`;
 
 /** @param {number} bytes */
 export function size(bytes) {
@@ -39,7 +51,11 @@ export function span(ms) {
 export function money(value, currency) {
   if (currency === null) return '–';
   try {
-    return new Intl.NumberFormat('en', { style: 'currency', currency, maximumFractionDigits: Math.abs(value) >= 1000 ? 0 : 2 }).format(value);
+    return new Intl.NumberFormat('en', {
+      style: 'currency',
+      currency,
+      maximumFractionDigits: Math.abs(value) >= 1000 ? 0 : 2,
+    }).format(value);
   } catch {
     // A code by its shape that is none.
     return `${count(value)} ${currency}`;
@@ -53,4 +69,5 @@ export const timeOfDay = (seconds) => clock.format(seconds * 1000);
 export const timeAndDay = (seconds) => dated.format(seconds * 1000);
 
 /** The start of a bucket of this width; days are UTC. @param {string} bucket */
-export const timeOfBucket = (bucket) => (/** @type {number} */ seconds) => (bucket === 'minute' ? minutes : bucket === 'day' ? days : dated).format(seconds * 1000);
+export const timeOfBucket = (bucket) => (/** @type {number} */ seconds) =>
+  (bucket === 'minute' ? minutes : bucket === 'day' ? days : dated).format(seconds * 1000);

@@ -10,7 +10,15 @@ export function say(id, text) {
   if (place.textContent !== text) place.textContent = text;
 }
 
-const STEPS = { session: 'Visit', view_item: 'Looked at an item', add_to_cart: 'Put it into the cart', begin_checkout: 'Began the checkout', add_shipping_info: 'Gave an address', add_payment_info: 'Gave a means of payment', purchase: 'Bought' };
+const STEPS = {
+  session: 'Visit',
+  view_item: 'Looked at an item',
+  add_to_cart: 'Put it into the cart',
+  begin_checkout: 'Began the checkout',
+  add_shipping_info: 'Gave an address',
+  add_payment_info: 'Gave a means of payment',
+  purchase: 'Bought',
+};
 const STAGES = { generate: 'Generated', move: 'Moved', stream: 'Loaded' };
 
 /** @param {any} snapshot */
@@ -25,14 +33,28 @@ export function showTiles({ throughput, freshnessMs, latency, backlog, shop, rej
   }
   const latest = latency?.latest ?? null;
   say('tile-latency', latest === null ? '–' : span(latest.p50Ms));
-  say('tile-latency-note', latest === null ? 'no file loaded yet' : `p99 ${span(latest.p99Ms)}, last ${count(latest.files)} files`);
+  say(
+    'tile-latency-note',
+    latest === null ? 'no file loaded yet' : `p99 ${span(latest.p99Ms)}, last ${count(latest.files)} files`,
+  );
   say('tile-fresh', freshnessMs === null ? '–' : span(freshnessMs));
   say('tile-fresh-note', freshnessMs === null ? 'nothing was loaded yet' : `ago, batch ${batches[0]?.batchId ?? ''}`);
   const { incoming, processing } = backlog;
   say('tile-backlog', short(incoming.files + processing.files));
   const oldestMs = Math.max(incoming.oldestMs ?? 0, processing.oldestMs ?? 0);
-  say('tile-backlog-note', incoming.files + processing.files === 0 ? 'nothing waits' : `${size(incoming.bytes + processing.bytes)}, up to ${span(oldestMs)}`);
-  const recent = batches.reduce((/** @type {any} */ sum, /** @type {any} */ batch) => ({ read: sum.read + batch.read, rejected: sum.rejected + batch.rejected }), { read: 0, rejected: 0 });
+  say(
+    'tile-backlog-note',
+    incoming.files + processing.files === 0
+      ? 'nothing waits'
+      : `${size(incoming.bytes + processing.bytes)}, up to ${span(oldestMs)}`,
+  );
+  const recent = batches.reduce(
+    (/** @type {any} */ sum, /** @type {any} */ batch) => ({
+      read: sum.read + batch.read,
+      rejected: sum.rejected + batch.rejected,
+    }),
+    { read: 0, rejected: 0 },
+  );
   say('tile-rejects', rejects === null ? '–' : rejects.looked >= 10_000 ? '10,000 or more' : count(rejects.looked));
   byId('tile-rejects').dataset.level = recent.rejected > 0 ? 'bad' : '';
   say('tile-rejects-note', recent.read === 0 ? '' : `lately ${percent(recent.rejected / recent.read)} of rows`);
@@ -41,7 +63,12 @@ export function showTiles({ throughput, freshnessMs, latency, backlog, shop, rej
 /** @param {any} shop */
 export function showShop(shop) {
   const { behind } = shop;
-  say('shop-age', behind.batches === 0 ? 'Up to the last commit' : `All but the latest ${count(behind.rows)} rows: figures are ${span(behind.ms)} old`);
+  say(
+    'shop-age',
+    behind.batches === 0
+      ? 'Up to the last commit'
+      : `All but the latest ${count(behind.rows)} rows: figures are ${span(behind.ms)} old`,
+  );
   const most = Math.max(1, ...shop.types.map((/** @type {any} */ row) => row.events));
   showTable(byId('types'), {
     caption: 'Events by type',
@@ -97,13 +124,26 @@ export function showPipeline({ stages, rejects, batches }) {
     caption: 'Throughput by stage',
     columns: [
       { title: 'Stage', text: ({ stage }) => STAGES[/** @type {keyof typeof STAGES} */ (stage)] ?? stage },
-      { title: 'Rows/s', kind: 'number', text: ({ rowsPerSecond }) => (rowsPerSecond === null ? '–' : rate(rowsPerSecond)) },
-      { title: 'Files/s', kind: 'number', text: ({ filesPerSecond }) => (filesPerSecond === null ? '–' : rate(filesPerSecond)) },
+      {
+        title: 'Rows/s',
+        kind: 'number',
+        text: ({ rowsPerSecond }) => (rowsPerSecond === null ? '–' : rate(rowsPerSecond)),
+      },
+      {
+        title: 'Files/s',
+        kind: 'number',
+        text: ({ filesPerSecond }) => (filesPerSecond === null ? '–' : rate(filesPerSecond)),
+      },
     ],
     rows: stages,
     none: 'Not known yet',
   });
-  say('stages-note', stages.some((/** @type {any} */ { stage, filesPerSecond }) => stage === 'generate' && filesPerSecond === null) ? 'Generator and mover are known to the dashboard of run-all only' : '');
+  say(
+    'stages-note',
+    stages.some((/** @type {any} */ { stage, filesPerSecond }) => stage === 'generate' && filesPerSecond === null)
+      ? 'Generator and mover are known to the dashboard of run-all only'
+      : '',
+  );
   if (rejects !== null) showRejects(rejects);
   showTable(byId('batches'), {
     caption: 'The last batches, newest first',
@@ -112,7 +152,12 @@ export function showPipeline({ stages, rejects, batches }) {
       { title: 'Rows', kind: 'number', text: ({ read }) => count(read) },
       { title: 'Loaded', kind: 'number', text: ({ inserted }) => count(inserted) },
       { title: 'Duplicate', kind: 'number', text: ({ duplicate }) => count(duplicate) },
-      { title: 'Rejected', kind: 'number', text: ({ rejected }) => count(rejected), bad: ({ rejected }) => rejected > 0 },
+      {
+        title: 'Rejected',
+        kind: 'number',
+        text: ({ rejected }) => count(rejected),
+        bad: ({ rejected }) => rejected > 0,
+      },
       { title: 'Size', kind: 'number', text: ({ bytes }) => size(bytes) },
       { title: 'Took', kind: 'number', text: ({ durationMs }) => span(durationMs) },
       { title: 'Path', kind: 'fixed', text: ({ engine, loadPath }) => (engine === 'native' ? loadPath : engine) },
@@ -138,7 +183,11 @@ function showRejects(rejects) {
   showTable(byId('examples'), {
     caption: 'Latest rejected rows',
     columns: [
-      { title: 'Place', kind: 'name', text: ({ file, line }) => `${file.length > 32 ? `…${file.slice(-31)}` : file}:${line}` },
+      {
+        title: 'Place',
+        kind: 'name',
+        text: ({ file, line }) => `${file.length > 32 ? `…${file.slice(-31)}` : file}:${line}`,
+      },
       { title: 'Why', kind: 'name', text: ({ message }) => message },
       { title: 'Row', kind: 'raw', text: ({ raw }) => raw },
     ],

@@ -20,7 +20,13 @@ export function showTable(place, { caption, columns, rows, none }) {
   place.dataset.signature = signature;
   const head = element('tr', {}, ...columns.map((column) => headCell(column)));
   const body = rows.map((row) => element('tr', {}, ...columns.map((column, index) => bodyCell(column, row, index))));
-  const table = element('table', {}, element('caption', { className: 'hidden' }, caption), element('thead', {}, head), element('tbody', {}, ...body));
+  const table = element(
+    'table',
+    {},
+    element('caption', { className: 'hidden' }, caption),
+    element('thead', {}, head),
+    element('tbody', {}, ...body),
+  );
   place.replaceChildren(table);
   makeScrollable(place, caption);
 }

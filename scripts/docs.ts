@@ -12,7 +12,14 @@ import type { Setting, SettingTable } from '../src/core/runtime/settings.js';
 const check = process.argv.includes('--check');
 const stale: string[] = [];
 
-publish('README.md', withMark(filledIn('README.md', 'help', helpTexts()), 'figures', comparison(readFileSync('docs/performance_metrics.md', 'utf8'))));
+publish(
+  'README.md',
+  withMark(
+    filledIn('README.md', 'help', helpTexts()),
+    'figures',
+    comparison(readFileSync('docs/performance_metrics.md', 'utf8')),
+  ),
+);
 publish('docs/user_guide.md', filledIn('docs/user_guide.md', 'tables', guideTables()));
 publish('.env.example', environmentExample());
 publish('docs/log_events.md', logEvents());
@@ -53,21 +60,25 @@ function logEvents(): string {
   const found = new Map<string, { levels: Set<string>; says: Set<string> }>();
   for (const file of readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))) {
     // A level may also be chosen: (isFirst ? log.warn : log.debug)('name', …) or log[…]('name', …).
-    for (const [, chosen, name, quote, message] of readFileSync(`src/${file}`, 'utf8').matchAll(/\b(log\.(?:debug|info|warn|error)|log\.\w+ : (?:settings\.)?log\.\w+\)|log\[[^\]]+\])\(\s*'([a-z][a-z_]+)',\s*(?:([`'])((?:\\.|(?!\3).)*)\3)?/g)) {
+    for (const [, chosen, name, quote, message] of readFileSync(`src/${file}`, 'utf8').matchAll(
+      /\b(log\.(?:debug|info|warn|error)|log\.\w+ : (?:settings\.)?log\.\w+\)|log\[[^\]]+\])\(\s*'([a-z][a-z_]+)',\s*(?:([`'])((?:\\.|(?!\3).)*)\3)?/g,
+    )) {
       const entry = found.get(name ?? '') ?? { levels: new Set(), says: new Set() };
       for (const [level] of (chosen ?? '').matchAll(/debug|info|warn|error/g)) entry.levels.add(level);
       if (quote !== undefined) entry.says.add(outline(message ?? ''));
       found.set(name ?? '', entry);
     }
   }
-  const rows = [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, { levels, says }]) => `| \`${name}\` | ${[...levels].join(', ')} | ${[...says].join('; ')} |`);
+  const rows = [...found]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, { levels, says }]) => `| \`${name}\` | ${[...levels].join(', ')} | ${[...says].join('; ')} |`);
   return `# Log events\n\nWith \`--log-format json\` each line on stderr is an object with \`time\`, \`level\`, \`event\`, \`message\` and the facts of the event. The names below are\nstable; messages are for people and may change. Written from the sources by \`npm run docs\`.\n\n| event | level | says |\n|---|---|---|\n${rows.join('\n')}\n`;
 }
 
 /** A message without what differs from one time to the next, and without what would end a cell of the table. */
 function outline(template: string): string {
   let text = template;
-  for (let before = ''; before !== text; ) {
+  for (let before = ''; before !== text;) {
     before = text;
     text = text.replaceAll(/\$\{[^{}]*\}/g, '…');
   }
@@ -77,18 +88,39 @@ function outline(template: string): string {
 
 function guideTables(): string {
   const profiles = Object.values(PROFILES).map(({ name, summary }) => `| \`${name}\` | ${summary} |`);
-  const kinds = Object.entries(DIRT_KINDS).map(([name, { unit, rate, outcome, what }]) => `| \`${name}\` | ${unit} | ${Number((rate * 100).toPrecision(3))} % | ${outcome} | ${what} |`);
-  return ['', '| profile | is |', '|---|---|', ...profiles, '', '| fault | falls on a | under `dirty` | becomes | is |', '|---|---|---|---|---|', ...kinds, ''].join('\n');
+  const kinds = Object.entries(DIRT_KINDS).map(
+    ([name, { unit, rate, outcome, what }]) =>
+      `| \`${name}\` | ${unit} | ${Number((rate * 100).toPrecision(3))} % | ${outcome} | ${what} |`,
+  );
+  return [
+    '',
+    '| profile | is |',
+    '|---|---|',
+    ...profiles,
+    '',
+    '| fault | falls on a | under `dirty` | becomes | is |',
+    '|---|---|---|---|---|',
+    ...kinds,
+    '',
+  ].join('\n');
 }
 
 function helpTexts(): string {
   const names = [[], ...commands.map(({ name }) => [name])];
-  return names.map((name) => `\n<details><summary><code>ecompipe ${[...name, '--help'].join(' ')}</code></summary>\n\n\`\`\`text\n${help(name)}\n\`\`\`\n\n</details>`).join('\n');
+  return names
+    .map(
+      (name) =>
+        `\n<details><summary><code>ecompipe ${[...name, '--help'].join(' ')}</code></summary>\n\n\`\`\`text\n${help(name)}\n\`\`\`\n\n</details>`,
+    )
+    .join('\n');
 }
 
 function help(name: readonly string[]): string {
   // A fixed width, so that the text does not depend on the terminal that made it.
-  const { stdout, status } = spawnSync(process.execPath, ['bin/ecompipe.js', ...name, '--help'], { encoding: 'utf8', env: { ...process.env, COLUMNS: '110', NO_COLOR: '1' } });
+  const { stdout, status } = spawnSync(process.execPath, ['bin/ecompipe.js', ...name, '--help'], {
+    encoding: 'utf8',
+    env: { ...process.env, COLUMNS: '110', NO_COLOR: '1' },
+  });
   if (status !== 0) throw new Error(`ecompipe ${name.join(' ')} --help failed; built?`);
   return stdout.trimEnd();
 }
@@ -108,7 +140,10 @@ function environmentExample(): string {
 }
 
 function variable({ env, help: text, default: value, defaultText, flag }: Setting<unknown>): string {
-  const shown = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? (defaultText ?? String(value)) : (defaultText ?? '');
+  const shown =
+    typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+      ? (defaultText ?? String(value))
+      : (defaultText ?? '');
   const assignable = /\s/.test(shown) ? '' : shown;
   return `# ${text}${flag === undefined ? '' : ` (${flag})`}${assignable === shown || shown === '' ? '' : `; default: ${shown}`}\n#${env}=${assignable}\n`;
 }

@@ -7,27 +7,57 @@ type Row = Readonly<Record<string, string>>;
  * @throws when the document has no such section, as its format has changed.
  */
 export function comparison(metrics: string): string {
-  const sections = [...metrics.matchAll(/<!-- bench:\w+ -->\n## (.+)\n([\s\S]*?)<!-- \/bench:/g)].map(([, title = '', body = '']) => ({ title, tables: tablesOf(body) }));
+  const sections = [...metrics.matchAll(/<!-- bench:\w+ -->\n## (.+)\n([\s\S]*?)<!-- \/bench:/g)].map(
+    ([, title = '', body = '']) => ({ title, tables: tablesOf(body) }),
+  );
   const rows = sections.flatMap(({ title, tables }) => {
-    const compared = tables.find(([row]) => row !== undefined && 'way' in row && 'median' in row && 'ours is' in row) ?? [];
-    return compared.map((row, index) => `| ${index === 0 ? `[${title}](docs/performance_metrics.md#${anchorOf(title)})` : ''} | ${row['way']} | ${row['median']} | ${row['ours is']} |`);
+    const compared =
+      tables.find(([row]) => row !== undefined && 'way' in row && 'median' in row && 'ours is' in row) ?? [];
+    return compared.map(
+      (row, index) =>
+        `| ${index === 0 ? `[${title}](docs/performance_metrics.md#${anchorOf(title)})` : ''} | ${row['way']} | ${row['median']} | ${row['ours is']} |`,
+    );
   });
   const latencies = sections.flatMap(({ tables }) => tables.flat()).filter((row) => 'situation' in row && 'p50' in row);
-  if (rows.length === 0 || latencies.length === 0) throw new Error('docs/performance_metrics.md has no table of ways and medians, or none of latencies');
+  if (rows.length === 0 || latencies.length === 0)
+    throw new Error('docs/performance_metrics.md has no table of ways and medians, or none of latencies');
   const latency = latencies.map(({ situation, p50, p99 }) => `${situation}: p50 ${p50}, p99 ${p99}`).join('; ');
-  return ['', '| question | way | median | ours is |', '|---|---|---|---|', ...rows, '', `From the rename of a small file into processing/ to its visible rows: ${latency}.`, ''].join('\n');
+  return [
+    '',
+    '| question | way | median | ours is |',
+    '|---|---|---|---|',
+    ...rows,
+    '',
+    `From the rename of a small file into processing/ to its visible rows: ${latency}.`,
+    '',
+  ].join('\n');
 }
 
 function tablesOf(text: string): Row[][] {
-  const blocks = text.split('\n\n').map((block) => block.split('\n').filter((line) => line.startsWith('|')).map(cellsOf));
-  return blocks.filter(({ length }) => length > 2).map(([header = [], , ...rows]) => rows.map((cells) => Object.fromEntries(header.map((name, index) => [name, cells[index] ?? '']))));
+  const blocks = text.split('\n\n').map((block) =>
+    block
+      .split('\n')
+      .filter((line) => line.startsWith('|'))
+      .map(cellsOf),
+  );
+  return blocks
+    .filter(({ length }) => length > 2)
+    .map(([header = [], , ...rows]) =>
+      rows.map((cells) => Object.fromEntries(header.map((name, index) => [name, cells[index] ?? '']))),
+    );
 }
 
 function cellsOf(line: string): string[] {
-  return line.split(/(?<!\\)\|/).slice(1, -1).map((cell) => cell.trim());
+  return line
+    .split(/(?<!\\)\|/)
+    .slice(1, -1)
+    .map((cell) => cell.trim());
 }
 
 /** As GitHub makes it of a heading. */
 function anchorOf(title: string): string {
-  return title.toLowerCase().replace(/[^\w\s-]/g, '').replace(/\s/g, '-');
+  return title
+    .toLowerCase()
+    .replace(/[^\w\s-]/g, '')
+    .replace(/\s/g, '-');
 }

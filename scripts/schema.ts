@@ -9,8 +9,15 @@ const FILE = 'sql/schema.sql';
 // The oldest version we support, with its own pg_dump: the text differs between versions.
 const server = await startTestServer({ version: '15' });
 const database = await server.createDatabase();
-execFileSync(process.execPath, ['bin/ecompipe.js', '--quiet', 'migrate'], { env: { ...process.env, DATABASE_URL: database.url }, stdio: ['ignore', 'ignore', 'inherit'] });
-const dump = execFileSync('/usr/lib/postgresql/15/bin/pg_dump', ['--schema-only', '--no-owner', '--no-privileges', database.url], { encoding: 'utf8' });
+execFileSync(process.execPath, ['bin/ecompipe.js', '--quiet', 'migrate'], {
+  env: { ...process.env, DATABASE_URL: database.url },
+  stdio: ['ignore', 'ignore', 'inherit'],
+});
+const dump = execFileSync(
+  '/usr/lib/postgresql/15/bin/pg_dump',
+  ['--schema-only', '--no-owner', '--no-privileges', database.url],
+  { encoding: 'utf8' },
+);
 await server.stop();
 
 // pg_dump says its version and a random key of its \restrict lines: neither is the schema's.

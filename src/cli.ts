@@ -13,7 +13,8 @@ import { parseSettings, unknownVariables, type RawSettings, type SettingsOf } fr
 async function main(): Promise<void> {
   // Deprecation notices of libraries are for those who maintain this program, not for those who use it.
   process.noDeprecation = true;
-  const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+  const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string })
+    .version;
   const stop = stopOnSignals();
   let exitCode: ExitCode = EXIT.done;
   const program = createProgram(version, commands, async (invocation) => {
@@ -37,13 +38,29 @@ async function invoke({ command, args, flags }: Invocation, stop: AbortSignal): 
     settings = parseSettings<typeof table>(table, raw, unknownVariables(raw, new Set(knownVariables(commands).keys())));
   } catch (error) {
     if (!(error instanceof UsageError) || !wantsJsonLog(raw)) throw error;
-    return report(error, command, createLogger({ level: 'error', format: 'json', color: false }, (line) => process.stderr.write(line)));
+    return report(
+      error,
+      command,
+      createLogger({ level: 'error', format: 'json', color: false }, (line) => process.stderr.write(line)),
+    );
   }
   const color = flags['color'] !== false && !process.env['NO_COLOR'] && process.stderr.isTTY;
-  const log = createLogger({ level: settings.quiet ? 'warn' : settings.logLevel, format: settings.logFormat, color }, (line) => process.stderr.write(line));
-  const interactive = process.stderr.isTTY && !settings.quiet && settings.logFormat === 'text' && process.env['TERM'] !== 'dumb';
+  const log = createLogger(
+    { level: settings.quiet ? 'warn' : settings.logLevel, format: settings.logFormat, color },
+    (line) => process.stderr.write(line),
+  );
+  const interactive =
+    process.stderr.isTTY && !settings.quiet && settings.logFormat === 'text' && process.env['TERM'] !== 'dumb';
   try {
-    const result = await command.run(settings, { log, stop, interactive, color, quiet: settings.quiet, json: settings.json, args });
+    const result = await command.run(settings, {
+      log,
+      stop,
+      interactive,
+      color,
+      quiet: settings.quiet,
+      json: settings.json,
+      args,
+    });
     print(result, settings.json);
     return result.exitCode ?? EXIT.done;
   } catch (error) {
@@ -63,17 +80,28 @@ function wantsJsonLog(raw: RawSettings): boolean {
 /** What a result holds of files and tables may come from anybody: nothing of it moves the cursor of a terminal. */
 function print(result: CommandResult, json: boolean): void {
   if (json && result.json === undefined) return;
-  if (json) process.stdout.write(`${printable(JSON.stringify(result.json, (_key, value: unknown) => (typeof value === 'bigint' ? Number(value) : value)))}\n`);
+  if (json)
+    process.stdout.write(
+      `${printable(JSON.stringify(result.json, (_key, value: unknown) => (typeof value === 'bigint' ? Number(value) : value)))}\n`,
+    );
   else if (result.text !== undefined) process.stdout.write(`${printable(result.text).trimEnd()}\n`);
 }
 
 function report(error: unknown, command: AnyCommand, log: Logger): ExitCode {
   if (error instanceof EcompipeError) {
-    log.error('failed', error.message, { command: command.name, exitCode: error.exitCode, ...error.facts, cause: undefined });
+    log.error('failed', error.message, {
+      command: command.name,
+      exitCode: error.exitCode,
+      ...error.facts,
+      cause: undefined,
+    });
     return error.exitCode;
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  log.error('bug', `this is a bug in ecompipe, please report it:\n${stack}`, { command: command.name, exitCode: EXIT.bug });
+  log.error('bug', `this is a bug in ecompipe, please report it:\n${stack}`, {
+    command: command.name,
+    exitCode: EXIT.bug,
+  });
   return EXIT.bug;
 }
 
@@ -84,7 +112,9 @@ function reportEarly(error: unknown): ExitCode {
     process.stderr.write(`error: ${printable(error.message)}\n`);
     return error.exitCode;
   }
-  process.stderr.write(`this is a bug in ecompipe, please report it:\n${error instanceof Error ? (error.stack ?? '') : String(error)}\n`);
+  process.stderr.write(
+    `this is a bug in ecompipe, please report it:\n${error instanceof Error ? (error.stack ?? '') : String(error)}\n`,
+  );
   return EXIT.bug;
 }
 
@@ -95,7 +125,9 @@ function readEnvFile(asked: unknown): Record<string, string | undefined> {
     return parseEnv(readFileSync(file, 'utf8'));
   } catch (error) {
     if (errnoOf(error) === 'ENOENT' && asked === undefined) return {};
-    throw new UsageError([`cannot read the env file ${file}: ${error instanceof Error ? error.message : String(error)}`]);
+    throw new UsageError([
+      `cannot read the env file ${file}: ${error instanceof Error ? error.message : String(error)}`,
+    ]);
   }
 }
 
@@ -122,7 +154,9 @@ function stopOnSignals(): AbortSignal {
 }
 
 async function flush(): Promise<void> {
-  await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((resolve) => stream.write('', resolve))));
+  await Promise.all(
+    [process.stdout, process.stderr].map((stream) => new Promise((resolve) => stream.write('', resolve))),
+  );
 }
 
 await main();

@@ -2,9 +2,26 @@
  * ecompipe as a library: each command is a function with the settings of its flags, camel-cased, and the same defaults.
  * Where a flag names a file or directory, relative ones count from the working directory.
  */
-export { embeddedUrl, startEmbedded, stopEmbedded, type EmbeddedConnection, type EmbeddedOptions, type StopOptions } from './core/db/embedded/index.js';
+export {
+  embeddedUrl,
+  startEmbedded,
+  stopEmbedded,
+  type EmbeddedConnection,
+  type EmbeddedOptions,
+  type StopOptions,
+} from './core/db/embedded/index.js';
 export type { Database } from './core/db/target.js';
-export { EcompipeError, EXIT, FileError, IntegrityError, InterruptedError, OwnedError, UsageError, type ErrorFacts, type ExitCode } from './core/runtime/errors.js';
+export {
+  EcompipeError,
+  EXIT,
+  FileError,
+  IntegrityError,
+  InterruptedError,
+  OwnedError,
+  UsageError,
+  type ErrorFacts,
+  type ExitCode,
+} from './core/runtime/errors.js';
 export { createLogger, type Logger } from './core/runtime/log.js';
 export * from './library/operations.js';
 export { databaseFromEnvironment, withDatabase, type RunOptions } from './library/options.js';

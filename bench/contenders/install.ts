@@ -11,17 +11,26 @@ export async function installRivals(cacheDir: string): Promise<void> {
   mkdirSync(packages, { recursive: true });
   await attempt('pgloader', async () => {
     const here = { TMPDIR: packages };
-    for (const name of ['pgloader', 'freetds-common', 'libsybdb5']) await runProgram('/bin/sh', ['-c', `cd "$1" && apt-get download "$2"`, 'sh', packages, name], here);
-    for (const file of readdirSync(packages).filter((name) => name.endsWith('.deb'))) await runProgram('dpkg', ['-x', path.join(packages, file), rivals], {});
+    for (const name of ['pgloader', 'freetds-common', 'libsybdb5'])
+      await runProgram('/bin/sh', ['-c', `cd "$1" && apt-get download "$2"`, 'sh', packages, name], here);
+    for (const file of readdirSync(packages).filter((name) => name.endsWith('.deb')))
+      await runProgram('dpkg', ['-x', path.join(packages, file), rivals], {});
   });
   await attempt('timescaledb-parallel-copy', async () => {
     const go = findProgram('go', '/usr/local/go/bin');
     if (go === undefined) throw new Error('go is not installed');
-    await runProgram(go, ['install', GO_MODULE], { ...process.env, GOBIN: path.join(rivals, 'bin'), GOPATH: path.join(rivals, 'go'), GOFLAGS: '-modcacherw' });
+    await runProgram(go, ['install', GO_MODULE], {
+      ...process.env,
+      GOBIN: path.join(rivals, 'bin'),
+      GOPATH: path.join(rivals, 'go'),
+      GOFLAGS: '-modcacherw',
+    });
   });
 }
 
 async function attempt(name: string, install: () => Promise<void>): Promise<void> {
   console.error(`installing ${name} …`);
-  await install().catch((error: unknown) => console.error(`${name} can't be installed: ${error instanceof Error ? error.message : String(error)}`));
+  await install().catch((error: unknown) =>
+    console.error(`${name} can't be installed: ${error instanceof Error ? error.message : String(error)}`),
+  );
 }

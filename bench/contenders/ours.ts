@@ -21,7 +21,12 @@ export function ours(bench: Bench, data: Dataset, inserted = data.rows, name = O
       const ended = await workspace.drain(database);
       const loadMs = await loadTime(bench, ended);
       await assertLoaded(bench, inserted, name);
-      return { wall: perSecond(data.rows, ended.wallMs), load: perSecond(data.rows, loadMs), files: perSecond(data.files.length, ended.wallMs), filesLoad: perSecond(data.files.length, loadMs) };
+      return {
+        wall: perSecond(data.rows, ended.wallMs),
+        load: perSecond(data.rows, loadMs),
+        files: perSecond(data.files.length, ended.wallMs),
+        filesLoad: perSecond(data.files.length, loadMs),
+      };
     },
   };
 }
@@ -41,7 +46,12 @@ export async function assertLoaded({ database }: Pick<Bench, 'database'>, rows: 
 }
 
 /** A rival that is given the files and says how long it took, in milliseconds. */
-export function rival(bench: Bench, name: string, data: Dataset, load: (files: readonly string[]) => Promise<number>): Contender {
+export function rival(
+  bench: Bench,
+  name: string,
+  data: Dataset,
+  load: (files: readonly string[]) => Promise<number>,
+): Contender {
   return {
     name,
     prepare: () => bench.database.reset(),

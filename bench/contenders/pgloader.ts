@@ -5,7 +5,9 @@ import type { BenchDatabase } from '../harness/database.js';
 import { findProgram, runProgram, versionOf } from './program.js';
 
 /** pgloader, from the system or from bench/.cache (`--install-rivals`); undefined when there is none. */
-export function findPgloader(cacheDir: string): { version: string; load: (database: BenchDatabase, file: string) => Promise<number> } | undefined {
+export function findPgloader(
+  cacheDir: string,
+): { version: string; load: (database: BenchDatabase, file: string) => Promise<number> } | undefined {
   const rivals = path.join(cacheDir, 'rivals');
   const program = findProgram('pgloader', path.join(rivals, 'usr/bin'));
   if (program === undefined) return undefined;
@@ -15,7 +17,10 @@ export function findPgloader(cacheDir: string): { version: string; load: (databa
     load: async (database, file) => {
       const commands = path.join(rivals, 'commands.load');
       writeFileSync(commands, loadCommands(database, file), { mode: 0o600 });
-      return await runProgram(program, ['--root-dir', path.join(rivals, 'pgloader'), '--quiet', commands], { ...database.libpqEnv, ...env });
+      return await runProgram(program, ['--root-dir', path.join(rivals, 'pgloader'), '--quiet', commands], {
+        ...database.libpqEnv,
+        ...env,
+      });
     },
   };
 }

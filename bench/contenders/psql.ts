@@ -10,6 +10,8 @@ export const psqlVersion = psql === undefined ? undefined : versionOf(psql);
 /** Loads each file with `\copy` in one psql session. @returns the wall time of the process in milliseconds. */
 export async function copyWithPsql(database: BenchDatabase, files: readonly string[]): Promise<number> {
   if (psql === undefined) throw new Error('psql is not installed');
-  const script = files.map((file) => `\\copy public.events (${EVENT_COLUMNS.join(', ')}) from '${file}' with (format csv, header true)\n`).join('');
+  const script = files
+    .map((file) => `\\copy public.events (${EVENT_COLUMNS.join(', ')}) from '${file}' with (format csv, header true)\n`)
+    .join('');
   return await runProgram(psql, ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', '-'], database.libpqEnv, script);
 }

@@ -45,7 +45,10 @@ export async function copyFileByFile(database: BenchDatabase, files: readonly st
   }
 }
 
-async function onTwoConnections(database: BenchDatabase, send: (client: pg.Client, index: number) => Promise<void>): Promise<number> {
+async function onTwoConnections(
+  database: BenchDatabase,
+  send: (client: pg.Client, index: number) => Promise<void>,
+): Promise<number> {
   const clients = await Promise.all([database.connect(), database.connect()]);
   try {
     const startedMs = performance.now();
@@ -57,7 +60,10 @@ async function onTwoConnections(database: BenchDatabase, send: (client: pg.Clien
 }
 
 async function sendRange(client: pg.Client, { file, start, end }: Range): Promise<void> {
-  await pipeline(createReadStream(file, { start, end: end - 1, highWaterMark: CHUNK_BYTES }), client.query(copyFrom.from(COPY, { highWaterMark: 2 * CHUNK_BYTES })));
+  await pipeline(
+    createReadStream(file, { start, end: end - 1, highWaterMark: CHUNK_BYTES }),
+    client.query(copyFrom.from(COPY, { highWaterMark: 2 * CHUNK_BYTES })),
+  );
 }
 
 async function sendWhole(client: pg.Client, file: string): Promise<void> {
@@ -77,7 +83,10 @@ async function halves(file: string): Promise<readonly Range[]> {
       return from + buffer.subarray(0, bytesRead).indexOf('\n') + 1;
     };
     const [start, middle] = [await rowEnd(0), await rowEnd(Math.floor(size / 2))];
-    return [{ file, start, end: middle }, { file, start: middle, end: size }];
+    return [
+      { file, start, end: middle },
+      { file, start: middle, end: size },
+    ];
   } finally {
     await handle.close();
   }

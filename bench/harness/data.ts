@@ -30,7 +30,9 @@ export async function dataset(cacheDir: string, progress: Progress, shape: DataS
   const directory = directoryOf(cacheDir, shape);
   const ready = path.join(directory, '.rows');
   if (!existsSync(ready)) {
-    progress.step(`making ${rows.toLocaleString('en')} rows in ${Math.ceil(rows / rowsPerFile).toLocaleString('en')} files`);
+    progress.step(
+      `making ${rows.toLocaleString('en')} rows in ${Math.ceil(rows / rowsPerFile).toLocaleString('en')} files`,
+    );
     if (dirtPercent === 0) await makeClean(directory, shape);
     else await makeDirty(cacheDir, progress, directory, shape);
     writeFileSync(ready, String(rows));
@@ -44,7 +46,10 @@ export function discard(cacheDir: string, shape: DataShape): void {
   rmSync(directoryOf(cacheDir, shape), { recursive: true, force: true });
 }
 
-function directoryOf(cacheDir: string, { rows, rowsPerFile, seed = 1, start = START, dirtPercent = 0 }: DataShape): string {
+function directoryOf(
+  cacheDir: string,
+  { rows, rowsPerFile, seed = 1, start = START, dirtPercent = 0 }: DataShape,
+): string {
   return path.join(cacheDir, 'data', `v${VERSION}-${rows}x${rowsPerFile}-seed${seed}-${start}-dirt${dirtPercent}`);
 }
 
@@ -54,11 +59,19 @@ async function makeClean(directory: string, { rows, rowsPerFile, seed = 1, start
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(temporary, { recursive: true });
   const never = new AbortController().signal;
-  await runGenerate({ outputDir: temporary, intervalSeconds: 0, events: rows, batchSize: rowsPerFile, seed, start }, { log: silentLogger, stop: never, drain: never, emit: () => undefined });
+  await runGenerate(
+    { outputDir: temporary, intervalSeconds: 0, events: rows, batchSize: rowsPerFile, seed, start },
+    { log: silentLogger, stop: never, drain: never, emit: () => undefined },
+  );
   renameSync(temporary, directory);
 }
 
-async function makeDirty(cacheDir: string, progress: Progress, directory: string, { rows, rowsPerFile, seed = 1 }: DataShape): Promise<void> {
+async function makeDirty(
+  cacheDir: string,
+  progress: Progress,
+  directory: string,
+  { rows, rowsPerFile, seed = 1 }: DataShape,
+): Promise<void> {
   const clean = await dataset(cacheDir, progress, { rows, rowsPerFile, seed });
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });

@@ -29,7 +29,12 @@ const DATABASE = 'ecompipe_bench';
  * with exactly the settings that every user of the embedded server gets (durable). Drops the database and stops the
  * server afterwards, whatever happens.
  */
-export async function withBenchDatabase<T>(url: string | undefined, cacheDir: string, stop: AbortSignal, action: (database: BenchDatabase) => Promise<T>): Promise<T> {
+export async function withBenchDatabase<T>(
+  url: string | undefined,
+  cacheDir: string,
+  stop: AbortSignal,
+  action: (database: BenchDatabase) => Promise<T>,
+): Promise<T> {
   if (url !== undefined) return await inDatabase(connectionOf(url), DATABASE, undefined, action);
   const embeddedDir = path.join(cacheDir, 'server');
   const lease = await attachEmbeddedServer({ directory: embeddedDir, log: silentLogger, signal: stop });
@@ -44,11 +49,20 @@ export async function withBenchDatabase<T>(url: string | undefined, cacheDir: st
 }
 
 /** A second database beside the bench's own, for what needs other contents. */
-export async function withOtherDatabase<T>(beside: BenchDatabase, suffix: string, action: (database: BenchDatabase) => Promise<T>): Promise<T> {
+export async function withOtherDatabase<T>(
+  beside: BenchDatabase,
+  suffix: string,
+  action: (database: BenchDatabase) => Promise<T>,
+): Promise<T> {
   return await inDatabase(beside.settings, `${DATABASE}_${suffix}`, beside.embeddedDir, action);
 }
 
-async function inDatabase<T>(server: ConnectionSettings, name: string, embeddedDir: string | undefined, action: (database: BenchDatabase) => Promise<T>): Promise<T> {
+async function inDatabase<T>(
+  server: ConnectionSettings,
+  name: string,
+  embeddedDir: string | undefined,
+  action: (database: BenchDatabase) => Promise<T>,
+): Promise<T> {
   const template = { ...server, database: `${name}_empty` };
   const database = new Database({ ...server, database: name }, server, template.database, embeddedDir);
   try {
@@ -76,7 +90,14 @@ class Database implements BenchDatabase {
     readonly embeddedDir: string | undefined,
   ) {
     this.env = { DATABASE_URL: urlOf(settings) };
-    this.libpqEnv = { PGHOST: settings.host, PGPORT: String(settings.port), PGDATABASE: settings.database, PGUSER: settings.user, PGPASSWORD: settings.password, PGSSLMODE: settings.sslMode };
+    this.libpqEnv = {
+      PGHOST: settings.host,
+      PGPORT: String(settings.port),
+      PGDATABASE: settings.database,
+      PGUSER: settings.user,
+      PGPASSWORD: settings.password,
+      PGSSLMODE: settings.sslMode,
+    };
   }
 
   async query<Row extends pg.QueryResultRow>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
@@ -126,7 +147,15 @@ async function execute(settings: ConnectionSettings, sql: string): Promise<void>
 }
 
 function connectionOf(url: string): ConnectionSettings {
-  const none = { host: undefined, port: undefined, database: undefined, user: undefined, password: undefined, sslMode: undefined, sslRootCert: undefined };
+  const none = {
+    host: undefined,
+    port: undefined,
+    database: undefined,
+    user: undefined,
+    password: undefined,
+    sslMode: undefined,
+    sslRootCert: undefined,
+  };
   const settings = resolveConnection({ ...none, databaseUrl: url }, {});
   if (settings === undefined) throw new TypeError('--database: expected postgresql://user:password@host:port/database');
   return settings;

@@ -28,7 +28,12 @@ export function publish(name: string, section: string, order: readonly string[])
 
 /** The document with this section, all sections in `order`, and on top the goals of all of them. */
 export function withSection(document: string, name: string, section: string, order: readonly string[]): string {
-  const sections = new Map([...document.matchAll(/<!-- bench:(\w+) -->\n([\s\S]*?)\n<!-- \/bench:\1 -->/g)].map(([, key, text]) => [key!, text!]));
+  const sections = new Map(
+    [...document.matchAll(/<!-- bench:(\w+) -->\n([\s\S]*?)\n<!-- \/bench:\1 -->/g)].map(([, key, text]) => [
+      key!,
+      text!,
+    ]),
+  );
   sections.set(name, section);
   const known = order.flatMap((key) => (sections.has(key) ? [{ key, text: sections.get(key)! }] : []));
   const goals = known.flatMap(({ key, text }) => goalRows(text).map((row) => `| [${key}](#${anchorOf(text)}) ${row}`));
@@ -36,14 +41,21 @@ export function withSection(document: string, name: string, section: string, ord
   return `${[PREAMBLE, summary, ...known.map(({ key, text }) => `<!-- bench:${key} -->\n${text}\n<!-- /bench:${key} -->`)].join('\n\n')}\n`;
 }
 
-export function sectionText({ name, title }: Question, { settings, header, rows, goals }: Answer, { machine, scale, runs }: Conditions): string {
+export function sectionText(
+  { name, title }: Question,
+  { settings, header, rows, goals }: Answer,
+  { machine, scale, runs }: Conditions,
+): string {
   const size = scale === 1 ? '' : `, sizes × ${scale}`;
   return [
     `## ${title}`,
     `${new Date().toISOString().slice(0, 10)}, \`npm run bench -- ${name}\`, ${runs} ${runs === 1 ? 'round' : 'rounds'}${size}; ${machine}.`,
     settings.map((line) => `- ${line}`).join('\n'),
     markdownTable(header, rows),
-    markdownTable(GOALS_HEADER, goals.map((goal) => [goal.wanted, goal.measured, goal.met === false ? '**missed**' : verdict(goal)])),
+    markdownTable(
+      GOALS_HEADER,
+      goals.map((goal) => [goal.wanted, goal.measured, goal.met === false ? '**missed**' : verdict(goal)]),
+    ),
   ].join('\n\n');
 }
 
@@ -56,10 +68,15 @@ function goalRows(section: string): string[] {
 /** GitHub's id of the section's heading. */
 function anchorOf(section: string): string {
   const [, title = ''] = /^## (.*)/.exec(section) ?? [];
-  return title.toLowerCase().replaceAll(/[^\w\s-]/g, '').trim().replaceAll(/\s/g, '-');
+  return title
+    .toLowerCase()
+    .replaceAll(/[^\w\s-]/g, '')
+    .trim()
+    .replaceAll(/\s/g, '-');
 }
 
 function markdownTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   return [line(header), line(header.map(() => '---')), ...rows.map(line)].join('\n');
 }

@@ -40,9 +40,16 @@ export interface EcompipeOptions {
 }
 
 /** Starts `ecompipe …args`. */
-export function startEcompipe(args: readonly string[], { env, cwd = path.parse(EXECUTABLE).root, stop }: EcompipeOptions): RunningEcompipe {
+export function startEcompipe(
+  args: readonly string[],
+  { env, cwd = path.parse(EXECUTABLE).root, stop }: EcompipeOptions,
+): RunningEcompipe {
   const startedMs = performance.now();
-  const child = spawn(process.execPath, [EXECUTABLE, '--log-format', 'json', ...args], { cwd, env: { PATH: process.env['PATH'], ...env }, ...(stop === undefined ? {} : { signal: stop }) });
+  const child = spawn(process.execPath, [EXECUTABLE, '--log-format', 'json', ...args], {
+    cwd,
+    env: { PATH: process.env['PATH'], ...env },
+    ...(stop === undefined ? {} : { signal: stop }),
+  });
   const log: LogLine[] = [];
   const waiting = new Map<string, (line: LogLine) => void>();
   let [stdout, stderr, rest] = ['', '', ''];

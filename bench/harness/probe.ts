@@ -6,7 +6,10 @@ import type pg from 'pg';
  * again while there are any.
  */
 export class VisibilityProbe {
-  private readonly pending = new Map<string, { readonly sinceMs: number; readonly seen: (latencyMs: number) => void }>();
+  private readonly pending = new Map<
+    string,
+    { readonly sinceMs: number; readonly seen: (latencyMs: number) => void }
+  >();
   private wake: () => void = () => undefined;
   private isStopped = false;
   private readonly loop: Promise<void>;
@@ -42,7 +45,11 @@ export class VisibilityProbe {
   }
 
   private async look(): Promise<void> {
-    const { rows } = await this.client.query<{ event_id: string }>({ name: 'look', text: 'select event_id from public.events where event_id = any($1::uuid[])', values: [[...this.pending.keys()]] });
+    const { rows } = await this.client.query<{ event_id: string }>({
+      name: 'look',
+      text: 'select event_id from public.events where event_id = any($1::uuid[])',
+      values: [[...this.pending.keys()]],
+    });
     const nowMs = performance.now();
     for (const { event_id } of rows) {
       const entry = this.pending.get(event_id);

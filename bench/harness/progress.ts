@@ -11,7 +11,9 @@ export class Progress {
     const line = `${this.question}: ${text}`;
     if (line === this.shown) return;
     this.shown = line;
-    process.stderr.write(process.stderr.isTTY ? `\r\x1b[2K${line}` : `${new Date().toISOString().slice(11, 19)} ${line}\n`);
+    process.stderr.write(
+      process.stderr.isTTY ? `\r\x1b[2K${line}` : `${new Date().toISOString().slice(11, 19)} ${line}\n`,
+    );
   }
 
   /** Leaves nothing behind on a terminal, so that a result can be printed. */

@@ -40,7 +40,13 @@ export interface Goal {
 }
 
 /** A goal that something is at least, or at most, so much. */
-export function goal(what: string, measured: number | undefined, relation: '>=' | '<=', limit: number, unit: string): Goal {
+export function goal(
+  what: string,
+  measured: number | undefined,
+  relation: '>=' | '<=',
+  limit: number,
+  unit: string,
+): Goal {
   const sign = relation === '>=' ? '≥' : '≤';
   const wanted = `${what} ${sign} ${limit.toLocaleString('en')} ${unit}`;
   if (measured === undefined || Number.isNaN(measured)) return { wanted, measured: 'not measured', met: undefined };

@@ -39,7 +39,11 @@ export class Results {
  * Runs every contender once a round, each round in another order: what drifts (the machine, the cache, the disk) then
  * hits all of them alike.
  */
-export async function measureRounds(bench: Bench, contenders: readonly Contender[], runs = bench.runs): Promise<Results> {
+export async function measureRounds(
+  bench: Bench,
+  contenders: readonly Contender[],
+  runs = bench.runs,
+): Promise<Results> {
   const results = new Results();
   for (let round = 0; round < runs; round++) {
     for (let turn = 0; turn < contenders.length; turn++) {
@@ -71,7 +75,10 @@ export function perSecond(count: number, milliseconds: number): number {
 
 /** `342 k` for rates, with the spread of all runs. */
 export function describeRates(values: readonly number[], unit: string): string[] {
-  return [`${shortNumber(median(values))} ${unit}`, `${shortNumber(Math.min(...values))} – ${shortNumber(Math.max(...values))}`];
+  return [
+    `${shortNumber(median(values))} ${unit}`,
+    `${shortNumber(Math.min(...values))} – ${shortNumber(Math.max(...values))}`,
+  ];
 }
 
 export function shortNumber(value: number): string {

@@ -52,7 +52,10 @@ export class Workspace {
 }
 
 export function describeFiles(directory: string): string[] {
-  return readdirSync(directory).filter((name) => name.endsWith('.csv')).sort().map((name) => path.join(directory, name));
+  return readdirSync(directory)
+    .filter((name) => name.endsWith('.csv'))
+    .sort()
+    .map((name) => path.join(directory, name));
 }
 
 export function totalBytes(files: readonly string[]): number {

@@ -17,7 +17,12 @@ export const bulk: Question = {
   run: async (bench) => {
     const rows = scaled(bench, ROWS, FILE_ROWS);
     const data = await dataset(bench.workspace.cacheDir, bench.progress, { rows, rowsPerFile: rows });
-    return await answer(bench, data, ([file]) => copyHalves(bench.database, file!), 'each raw connection sends half of the file');
+    return await answer(
+      bench,
+      data,
+      ([file]) => copyHalves(bench.database, file!),
+      'each raw connection sends half of the file',
+    );
   },
 };
 
@@ -25,12 +30,25 @@ export const files: Question = {
   name: 'files',
   title: 'The same rows as files of 10,000',
   run: async (bench) => {
-    const data = await dataset(bench.workspace.cacheDir, bench.progress, { rows: scaled(bench, ROWS, FILE_ROWS), rowsPerFile: FILE_ROWS });
-    return await answer(bench, data, (all) => copyFilesInTurn(bench.database, all), 'psql takes all files in one session, the raw connections take them in turn');
+    const data = await dataset(bench.workspace.cacheDir, bench.progress, {
+      rows: scaled(bench, ROWS, FILE_ROWS),
+      rowsPerFile: FILE_ROWS,
+    });
+    return await answer(
+      bench,
+      data,
+      (all) => copyFilesInTurn(bench.database, all),
+      'psql takes all files in one session, the raw connections take them in turn',
+    );
   },
 };
 
-async function answer(bench: Bench, data: Dataset, raw: (files: readonly string[]) => Promise<number>, how: string): Promise<Answer> {
+async function answer(
+  bench: Bench,
+  data: Dataset,
+  raw: (files: readonly string[]) => Promise<number>,
+  how: string,
+): Promise<Answer> {
   const contenders = [
     ours(bench, data),
     ...(psqlVersion === undefined ? [] : [rival(bench, PSQL, data, (all) => copyWithPsql(bench.database, all))]),
@@ -46,8 +64,20 @@ async function answer(bench: Bench, data: Dataset, raw: (files: readonly string[
     rows: [
       [`\`${OURS}\`, whole process`, ...describeRates(results.values(OURS, 'wall'), 'rows/s'), ''],
       [`\`${OURS}\`, loading`, ...describeRates(results.values(OURS, 'load'), 'rows/s'), ''],
-      ...(psqlVersion === undefined ? [] : [[`\`${PSQL}\`, whole process`, ...describeRates(results.values(PSQL, 'wall'), 'rows/s'), times(results, 'wall', PSQL)]]),
-      [`${RAW}, loading`, ...describeRates(results.values(RAW, 'wall'), 'rows/s'), `${times(results, 'load', RAW)} (${times(results, 'wall', RAW)} with start and exit)`],
+      ...(psqlVersion === undefined
+        ? []
+        : [
+            [
+              `\`${PSQL}\`, whole process`,
+              ...describeRates(results.values(PSQL, 'wall'), 'rows/s'),
+              times(results, 'wall', PSQL),
+            ],
+          ]),
+      [
+        `${RAW}, loading`,
+        ...describeRates(results.values(RAW, 'wall'), 'rows/s'),
+        `${times(results, 'load', RAW)} (${times(results, 'wall', RAW)} with start and exit)`,
+      ],
     ],
     goals: [
       goal('whole process:', results.ratio(OURS, 'wall', PSQL), '>=', 1.3, `× ${PSQL}`),

@@ -14,14 +14,23 @@ export const dirty: Question = {
     const shape = { rows: scaled(bench, ROWS, 20_000), rowsPerFile: scaled(bench, ROWS, 20_000) };
     const clean = await dataset(bench.workspace.cacheDir, bench.progress, shape);
     const spoiled = await dataset(bench.workspace.cacheDir, bench.progress, { ...shape, dirtPercent: 1 });
-    const results = await measureRounds(bench, [ours(bench, clean, clean.rows, CLEAN), ours(bench, spoiled, Math.round(spoiled.rows * 0.98), DIRTY)]);
+    const results = await measureRounds(bench, [
+      ours(bench, clean, clean.rows, CLEAN),
+      ours(bench, spoiled, Math.round(spoiled.rows * 0.98), DIRTY),
+    ]);
     const ratio = results.ratio(DIRTY, 'load', CLEAN);
     return {
-      settings: [`${shape.rows.toLocaleString('en')} rows in one file; of each hundred one is refused (event id, event type, time or field count, in turn) and one is the copy of an earlier row. Every run must end with exactly the good rows in the table.`],
+      settings: [
+        `${shape.rows.toLocaleString('en')} rows in one file; of each hundred one is refused (event id, event type, time or field count, in turn) and one is the copy of an earlier row. Every run must end with exactly the good rows in the table.`,
+      ],
       header: ['rows', 'median', 'all runs', 'of the clean rate'],
       rows: [
         [`${CLEAN}, loading`, ...describeRates(results.values(CLEAN, 'load'), 'rows/s'), ''],
-        [`${DIRTY}, loading`, ...describeRates(results.values(DIRTY, 'load'), 'rows/s'), `${ratio?.toFixed(2) ?? '?'} ×`],
+        [
+          `${DIRTY}, loading`,
+          ...describeRates(results.values(DIRTY, 'load'), 'rows/s'),
+          `${ratio?.toFixed(2) ?? '?'} ×`,
+        ],
       ],
       goals: [goal('loading:', ratio, '>=', 0.4, '× the clean rate')],
     };

@@ -16,15 +16,23 @@ export const growth: Question = {
   run: async (bench) => {
     const [smallRows, largeRows] = [scaled(bench, SMALL_ROWS, 10_000), scaled(bench, LARGE_ROWS, 100_000)];
     const rows = scaled(bench, PROBE_ROWS, 50_000);
-    const [small, large] = [smallRows, largeRows].map((size) => `${size.toLocaleString('en')} rows in the table`) as [string, string];
+    const [small, large] = [smallRows, largeRows].map((size) => `${size.toLocaleString('en')} rows in the table`) as [
+      string,
+      string,
+    ];
     const results = await withOtherDatabase(bench.database, 'large', async (largeDatabase) => {
       const largeBench = { ...bench, database: largeDatabase };
       await fill(largeBench, largeRows);
-      return await measureRounds(bench, [probeContender(bench, small, smallRows, rows, true), probeContender(largeBench, large, largeRows, rows, false)]);
+      return await measureRounds(bench, [
+        probeContender(bench, small, smallRows, rows, true),
+        probeContender(largeBench, large, largeRows, rows, false),
+      ]);
     });
     const ratio = results.ratio(large, 'load', small);
     return {
-      settings: [`The tables are filled with rows of earlier years, the small one anew before each run; then a new file of ${rows.toLocaleString('en')} rows is loaded, in both tables the same.`],
+      settings: [
+        `The tables are filled with rows of earlier years, the small one anew before each run; then a new file of ${rows.toLocaleString('en')} rows is loaded, in both tables the same.`,
+      ],
       header: ['table', 'loading, median', 'all runs', 'ratio'],
       rows: [
         [small, ...describeRates(results.values(small, 'load'), 'rows/s'), ''],
@@ -42,7 +50,12 @@ function probeContender(bench: Bench, name: string, size: number, rows: number, 
   return {
     name,
     prepare: async () => {
-      const data = await dataset(bench.workspace.cacheDir, bench.progress, { rows, rowsPerFile: rows, seed: 100 + round, start: `${2027 + round}-01-01` });
+      const data = await dataset(bench.workspace.cacheDir, bench.progress, {
+        rows,
+        rowsPerFile: rows,
+        seed: 100 + round,
+        start: `${2027 + round}-01-01`,
+      });
       if (isRefilled) {
         await bench.database.reset();
         await fill(bench, size);

@@ -13,4 +13,18 @@ import { start } from './start.js';
 import { watched } from './watched.js';
 
 /** In the order of the document. */
-export const questions: readonly Question[] = [bulk, files, small, dirty, latency, growth, memory, start, backlog, rivals, watched, spark, staging];
+export const questions: readonly Question[] = [
+  bulk,
+  files,
+  small,
+  dirty,
+  latency,
+  growth,
+  memory,
+  start,
+  backlog,
+  rivals,
+  watched,
+  spark,
+  staging,
+];

@@ -20,7 +20,11 @@ export const latency: Question = {
   run: async (bench) => {
     const { workspace, progress } = bench;
     const count = Math.max(100, Math.round(FILES_PER_SECOND * SECONDS * Math.min(1, bench.scale * 2)));
-    const data = await dataset(workspace.cacheDir, progress, { rows: count * ROWS_PER_FILE, rowsPerFile: ROWS_PER_FILE, seed: 2 });
+    const data = await dataset(workspace.cacheDir, progress, {
+      rows: count * ROWS_PER_FILE,
+      rowsPerFile: ROWS_PER_FILE,
+      seed: 2,
+    });
     const rows = scaled(bench, LARGE_ROWS, 200_000);
     const large = await dataset(workspace.cacheDir, progress, { rows, rowsPerFile: rows });
     const idle = await measure(bench, data);
@@ -62,11 +66,15 @@ async function measure(bench: Bench, data: Dataset, large?: Dataset): Promise<nu
       stop.throwIfAborted();
       await pause(Math.max(0, startedMs + (index * 1000) / FILES_PER_SECOND - performance.now()));
       if (!isLoading()) break;
-      if (index % FILES_PER_SECOND === 0) progress.step(`${large === undefined ? 'idle' : 'under load'}, ${index} of ${staged.length} files`);
+      if (index % FILES_PER_SECOND === 0)
+        progress.step(`${large === undefined ? 'idle' : 'under load'}, ${index} of ${staged.length} files`);
       measured.push(probe.visible(firstId));
       renameSync(file, path.join(workspace.processing, path.basename(file)));
     }
-    return await Promise.race([Promise.all(measured), stream.ended.then(() => Promise.reject(new Error('stream ended early')))]);
+    return await Promise.race([
+      Promise.all(measured),
+      stream.ended.then(() => Promise.reject(new Error('stream ended early'))),
+    ]);
   } finally {
     stream.child.kill('SIGTERM');
     await stream.ended;
@@ -78,7 +86,12 @@ async function measure(bench: Bench, data: Dataset, large?: Dataset): Promise<nu
 /** Puts the large file in and waits for its first batch. @returns whether it is still being loaded, looked up every 50 ms. */
 async function startLarge({ database, workspace, stop }: Bench, { files: [file] }: Dataset): Promise<() => boolean> {
   linkSync(file!, path.join(workspace.processing, 'large.csv'));
-  const stateOf = async (): Promise<string | undefined> => (await database.query<{ state: string }>(`select state from ecompipe.files where name = 'large.csv' and committed_offset > 0`))[0]?.state;
+  const stateOf = async (): Promise<string | undefined> =>
+    (
+      await database.query<{ state: string }>(
+        `select state from ecompipe.files where name = 'large.csv' and committed_offset > 0`,
+      )
+    )[0]?.state;
   while ((await stateOf()) === undefined) await pause(10, undefined, { signal: stop });
   let loading = true;
   const watch = async (): Promise<void> => {

@@ -19,15 +19,23 @@ export const memory: Question = {
     const cases: readonly (readonly [name: string, shape: DataShape])[] = [
       [`${rows.toLocaleString('en')} rows in one file`, { rows, rowsPerFile: rows }],
       ['the same, 1 % bad and 1 % duplicate', { rows, rowsPerFile: rows, dirtPercent: 1 }],
-      [`${scaled(bench, SMALL_FILES).toLocaleString('en')} files of 10 rows`, { rows: scaled(bench, SMALL_FILES) * 10, rowsPerFile: 10, seed: 3 }],
+      [
+        `${scaled(bench, SMALL_FILES).toLocaleString('en')} files of 10 rows`,
+        { rows: scaled(bench, SMALL_FILES) * 10, rowsPerFile: 10, seed: 3 },
+      ],
       ['a file ten times as large', { rows: rows * 10, rowsPerFile: rows * 10 }],
     ];
     const peaks: { name: string; megabytes: number | undefined }[] = [];
     for (const [name, shape] of cases) peaks.push({ name, megabytes: await peak(bench, name, shape) });
     return {
-      settings: ['Highest resident set of the process (VmHWM), one run each: memory does not jitter as time does. All at the defaults: 2 connections, batches of 8 MiB.'],
+      settings: [
+        'Highest resident set of the process (VmHWM), one run each: memory does not jitter as time does. All at the defaults: 2 connections, batches of 8 MiB.',
+      ],
       header: ['what is loaded', 'peak'],
-      rows: peaks.map(({ name, megabytes }) => [name, megabytes === undefined ? 'not enough disk space' : `${megabytes.toFixed(0)} MB`]),
+      rows: peaks.map(({ name, megabytes }) => [
+        name,
+        megabytes === undefined ? 'not enough disk space' : `${megabytes.toFixed(0)} MB`,
+      ]),
       goals: peaks.map(({ name, megabytes }) => goal(`${name}:`, megabytes, '<=', LIMIT_MEGABYTES, 'MB')),
     };
   },

@@ -25,8 +25,12 @@ export const rivals: Question = {
     const [parallelCopy, pgloader] = [findParallelCopy(cacheDir), findPgloader(cacheDir)];
     const others: Contender[] = [
       ...(psqlVersion === undefined ? [] : [rival(bench, PSQL, data, (files) => copyWithPsql(bench.database, files))]),
-      ...(parallelCopy === undefined ? [] : [rival(bench, PARALLEL_COPY, data, ([file]) => parallelCopy.load(bench.database, file!))]),
-      ...(pgloader === undefined ? [] : [rival(bench, PGLOADER, few, ([file]) => pgloader.load(bench.database, file!))]),
+      ...(parallelCopy === undefined
+        ? []
+        : [rival(bench, PARALLEL_COPY, data, ([file]) => parallelCopy.load(bench.database, file!))]),
+      ...(pgloader === undefined
+        ? []
+        : [rival(bench, PGLOADER, few, ([file]) => pgloader.load(bench.database, file!))]),
     ];
     const results = await measureRounds(bench, [ours(bench, data), ...others]);
     const missing = 'not installed (`npm run bench -- rivals --install-rivals`)';
@@ -38,7 +42,11 @@ export const rivals: Question = {
         `${PGLOADER}: ${pgloader === undefined ? missing : `${pgloader.version}; 2 workers, batches of 25,000 rows or 20 MB, ${fewRows.toLocaleString('en')} rows only`}.`,
       ],
       header: ['tool', 'median', 'all runs', 'ours is'],
-      rows: [OURS, ...others.map(({ name }) => name)].map((name) => [name, ...describeRates(results.values(name, 'wall'), 'rows/s'), name === OURS ? '' : `${results.ratio(OURS, 'wall', name)!.toFixed(2)} ×`]),
+      rows: [OURS, ...others.map(({ name }) => name)].map((name) => [
+        name,
+        ...describeRates(results.values(name, 'wall'), 'rows/s'),
+        name === OURS ? '' : `${results.ratio(OURS, 'wall', name)!.toFixed(2)} ×`,
+      ]),
       goals: others.map(({ name }) => goal('whole process:', results.ratio(OURS, 'wall', name), '>=', 1, `× ${name}`)),
     };
   },

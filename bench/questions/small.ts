@@ -15,7 +15,10 @@ export const small: Question = {
   title: 'Small files',
   run: async (bench) => {
     const files = scaled(bench, FILES, 1000);
-    const data = await dataset(bench.workspace.cacheDir, bench.progress, { rows: files * ROWS_PER_FILE, rowsPerFile: ROWS_PER_FILE });
+    const data = await dataset(bench.workspace.cacheDir, bench.progress, {
+      rows: files * ROWS_PER_FILE,
+      rowsPerFile: ROWS_PER_FILE,
+    });
     const some = data.files.slice(0, Math.round(files * RIVAL_SHARE));
     const rival = {
       name: RIVAL,
@@ -39,7 +42,10 @@ export const small: Question = {
         [`\`${OURS}\`, loading`, ...describeRates(results.values(OURS, 'filesLoad'), 'files/s'), ''],
         [RIVAL, ...describeRates(results.values(RIVAL, 'files'), 'files/s'), `${ratio?.toFixed(1) ?? '?'} ×`],
       ],
-      goals: [goal('loading:', ratio, '>=', 10, `× ${RIVAL}`), goal('loading:', results.median(OURS, 'filesLoad'), '>=', 10_000, 'files/s')],
+      goals: [
+        goal('loading:', ratio, '>=', 10, `× ${RIVAL}`),
+        goal('loading:', results.median(OURS, 'filesLoad'), '>=', 10_000, 'files/s'),
+      ],
     };
   },
 };

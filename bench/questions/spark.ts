@@ -34,9 +34,19 @@ export const spark: Question = {
   onlyByName: true,
   run: async (bench) => {
     const { cacheDir } = bench.workspace;
-    const data = await dataset(cacheDir, bench.progress, { rows: scaled(bench, ROWS, FILE_ROWS * 4), rowsPerFile: FILE_ROWS });
-    const small = await dataset(cacheDir, bench.progress, { rows: LATENCY_FILES * LATENCY_FILE_ROWS, rowsPerFile: LATENCY_FILE_ROWS, seed: 4 });
-    const results = await measureRounds(bench, LOADERS.map((name) => throughput(bench, name, data)));
+    const data = await dataset(cacheDir, bench.progress, {
+      rows: scaled(bench, ROWS, FILE_ROWS * 4),
+      rowsPerFile: FILE_ROWS,
+    });
+    const small = await dataset(cacheDir, bench.progress, {
+      rows: LATENCY_FILES * LATENCY_FILE_ROWS,
+      rowsPerFile: LATENCY_FILE_ROWS,
+      seed: 4,
+    });
+    const results = await measureRounds(
+      bench,
+      LOADERS.map((name) => throughput(bench, name, data)),
+    );
     const latencies = new Map<LoaderName, number[]>();
     for (const name of LOADERS) {
       bench.progress.step(`latency, ${NAMES[name]}`);
@@ -88,10 +98,20 @@ function throughput(bench: Bench, name: LoaderName, data: Dataset): Contender {
         const seen = data.files.flatMap(edgeIds).map((id) => probe.visible(id).then(() => performance.now()));
         await loader.ready;
         const readyMs = performance.now();
-        const [firstMs, lastMs] = await Promise.race([Promise.all([Promise.race(seen), Promise.all(seen).then((times) => Math.max(...times))]), loader.ended.then(() => pause(10_000)).then(() => Promise.reject(new Error(`${name} ended before all rows were there`)))]);
+        const [firstMs, lastMs] = await Promise.race([
+          Promise.all([Promise.race(seen), Promise.all(seen).then((times) => Math.max(...times))]),
+          loader.ended
+            .then(() => pause(10_000))
+            .then(() => Promise.reject(new Error(`${name} ended before all rows were there`))),
+        ]);
         await loader.ended;
         await assertLoaded(bench, data.rows, name);
-        return { load: perSecond(data.rows, lastMs - readyMs), wall: perSecond(data.rows, lastMs - loader.startedMs), firstRowMs: firstMs - loader.startedMs, rss: loader.peakRssBytes() };
+        return {
+          load: perSecond(data.rows, lastMs - readyMs),
+          wall: perSecond(data.rows, lastMs - loader.startedMs),
+          firstRowMs: firstMs - loader.startedMs,
+          rss: loader.peakRssBytes(),
+        };
       } finally {
         await probe.stop();
         await probing.end();
@@ -122,7 +142,10 @@ async function latency(bench: Bench, name: LoaderName, data: Dataset): Promise<n
       measured.push(probe.visible(edgeIds(file)[0] ?? ''));
       renameSync(path.join(aside, path.basename(file)), path.join(workspace.processing, path.basename(file)));
     }
-    const latencies = await Promise.race([Promise.all(measured), loader.ended.then(() => Promise.reject(new Error(`${name} ended early`)))]);
+    const latencies = await Promise.race([
+      Promise.all(measured),
+      loader.ended.then(() => Promise.reject(new Error(`${name} ended early`))),
+    ]);
     return latencies.slice(WARM_UP_FILES);
   } finally {
     await loader.stop();

@@ -30,7 +30,11 @@ export const start: Question = {
     return {
       settings: [`${bench.runs * RUNS_FACTOR} starts each, from before the spawn to the exit.`],
       header: ['start', 'median', 'p90'],
-      rows: contenders.map(({ name }) => [name, `${results.median(name, 'ms')!.toFixed(0)} ms`, `${quantile(results.values(name, 'ms'), 0.9).toFixed(0)} ms`]),
+      rows: contenders.map(({ name }) => [
+        name,
+        `${results.median(name, 'ms')!.toFixed(0)} ms`,
+        `${quantile(results.values(name, 'ms'), 0.9).toFixed(0)} ms`,
+      ]),
       goals: [
         goal('`--version`', results.median(VERSION, 'ms'), '<=', 120, 'ms'),
         goal('`stream --once`, database given,', results.median(EXTERNAL, 'ms'), '<=', 350, 'ms'),
@@ -43,7 +47,10 @@ export const start: Question = {
 /** The bench itself holds the embedded server, so it is running already. */
 function embedded({ workspace }: Bench, directory: string): Contender {
   mkdirSync(workspace.processing, { recursive: true });
-  return { name: EMBEDDED, run: async () => ({ ms: (await workspace.drain({ env: { ECOMPIPE_EMBEDDED_DIR: directory } })).wallMs }) };
+  return {
+    name: EMBEDDED,
+    run: async () => ({ ms: (await workspace.drain({ env: { ECOMPIPE_EMBEDDED_DIR: directory } })).wallMs }),
+  };
 }
 
 function timeNode(): number {

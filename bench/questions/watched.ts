@@ -20,7 +20,9 @@ export const watched: Question = {
     const results = await measureRounds(bench, [ours(bench, data, rows, ALONE), withDashboard(bench, data)]);
     const ratio = results.ratio(WATCHED, 'wall', ALONE);
     return {
-      settings: [`${rows.toLocaleString('en')} rows in one file, into an empty table. \`ecompipe dashboard\` runs on the same machine, with one page open.`],
+      settings: [
+        `${rows.toLocaleString('en')} rows in one file, into an empty table. \`ecompipe dashboard\` runs on the same machine, with one page open.`,
+      ],
       header: ['', 'whole process, median', 'all runs', 'ratio'],
       rows: [
         [ALONE, ...describeRates(results.values(ALONE, 'wall'), 'rows/s'), ''],
@@ -36,7 +38,11 @@ function withDashboard(bench: Bench, data: Dataset): Contender {
   return {
     ...loader,
     run: async () => {
-      const dashboard = startEcompipe(['dashboard', '--port', '0'], { env: bench.database.env, cwd: bench.workspace.root, stop: bench.stop });
+      const dashboard = startEcompipe(['dashboard', '--port', '0'], {
+        env: bench.database.env,
+        cwd: bench.workspace.root,
+        stop: bench.stop,
+      });
       const page = new AbortController();
       try {
         const { url } = (await dashboard.logged('dashboard_served')) as { url?: string };

@@ -38,7 +38,9 @@ const database = await server.createDatabase();
 const client = await database.connect();
 await client.query(readFileSync(new URL('../../sql/001_events.sql', import.meta.url), 'utf8'));
 await loadEvents(client);
-const { rows } = await client.query<{ sessions: string; events: string; days: string }>("select count(distinct session_id) as sessions, count(*) as events, round(extract(epoch from max(event_time) - min(event_time)) / 86400, 1) as days from events");
+const { rows } = await client.query<{ sessions: string; events: string; days: string }>(
+  'select count(distinct session_id) as sessions, count(*) as events, round(extract(epoch from max(event_time) - min(event_time)) / 86400, 1) as days from events',
+);
 console.log(`${rows[0]!.events} events, ${rows[0]!.sessions} sessions, ${rows[0]!.days} days\n`);
 
 const scored = await score(client);
@@ -47,7 +49,8 @@ const failed = failedRows(scored);
 console.log(`\n${ROW_COUNT - failed.length} of ${ROW_COUNT} rows pass`);
 if (failed.length > 0) problems.push(`rows ${failed.join(', ')} fail`);
 const broken = await violations(client);
-for (const { invariant, count, example } of broken) problems.push(`broken ${count} times: ${invariant.rule} (${example ?? ''})`);
+for (const { invariant, count, example } of broken)
+  problems.push(`broken ${count} times: ${invariant.rule} (${example ?? ''})`);
 if (broken.length === 0) console.log('all rules that must always hold do');
 
 if (options.controls) await runControls(client);
@@ -62,11 +65,22 @@ async function loadEvents(target: Client): Promise<void> {
     const never = new AbortController().signal;
     const events = Math.round(Number(options.sessions) * (PROFILES[options.profile]?.eventsPerSession ?? 1));
     await runGenerate(
-      { outputDir: directory, intervalSeconds: 0, events, batchSize: 1_000_000, seed: Number(options.seed), start: START, profile: options.profile },
+      {
+        outputDir: directory,
+        intervalSeconds: 0,
+        events,
+        batchSize: 1_000_000,
+        seed: Number(options.seed),
+        start: START,
+        profile: options.profile,
+      },
       { stop: never, drain: never, log: silentLogger, emit: () => undefined },
     );
     for (const name of readdirSync(directory).filter((entry) => entry.endsWith('.csv'))) {
-      await pipeline(createReadStream(path.join(directory, name)), target.query(copyFrom(`copy events (${EVENT_COLUMNS.join(', ')}) from stdin (format csv, header)`)));
+      await pipeline(
+        createReadStream(path.join(directory, name)),
+        target.query(copyFrom(`copy events (${EVENT_COLUMNS.join(', ')}) from stdin (format csv, header)`)),
+      );
     }
     await target.query('analyze events');
   } finally {
@@ -77,7 +91,8 @@ async function loadEvents(target: Client): Promise<void> {
 async function runControls(target: Client): Promise<void> {
   await createUniformControl(target, 500_000);
   const uniform = await scoreControl(target, 'uniform choices');
-  if (ROW_COUNT - uniform.length > MOST_FOR_UNIFORM) problems.push(`uniform choices pass ${ROW_COUNT - uniform.length} rows, at most ${MOST_FOR_UNIFORM} expected`);
+  if (ROW_COUNT - uniform.length > MOST_FOR_UNIFORM)
+    problems.push(`uniform choices pass ${ROW_COUNT - uniform.length} rows, at most ${MOST_FOR_UNIFORM} expected`);
   await createShuffledControl(target);
   const shuffled = await scoreControl(target, 'shuffled session ids');
   const survivors = MUST_FAIL_WHEN_SHUFFLED.filter((row) => !shuffled.includes(row));

@@ -44,7 +44,9 @@ export interface Violation {
 export async function violations(client: Client): Promise<Violation[]> {
   const found: Violation[] = [];
   for (const invariant of INVARIANTS) {
-    const { rows } = await client.query<{ count: string; example: string | null }>(`select count(*), min(example) as example from (${invariant.sql}) as broken (example)`);
+    const { rows } = await client.query<{ count: string; example: string | null }>(
+      `select count(*), min(example) as example from (${invariant.sql}) as broken (example)`,
+    );
     const { count, example } = rows[0]!;
     if (Number(count) > 0) found.push({ invariant, count: Number(count), example });
   }
@@ -54,9 +56,25 @@ export async function violations(client: Client): Promise<Violation[]> {
 /** A table for people: value beside target, pass band and source. */
 export function describeScore(scored: readonly Scored[]): string {
   const lines = scored.map(({ row, name, value, target, pass, passed, source }) =>
-    [passed ? ' ' : '✗', String(row).padStart(2), name.padEnd(38), number(value).padStart(9), number(target).padStart(7), `${number(pass[0])}–${number(pass[1])}`.padEnd(12), source].join('  '),
+    [
+      passed ? ' ' : '✗',
+      String(row).padStart(2),
+      name.padEnd(38),
+      number(value).padStart(9),
+      number(target).padStart(7),
+      `${number(pass[0])}–${number(pass[1])}`.padEnd(12),
+      source,
+    ].join('  '),
   );
-  const head = ['  ', '#', 'statistic'.padEnd(38), 'value'.padStart(9), 'target'.padStart(7), 'pass'.padEnd(12), 'source'].join('  ');
+  const head = [
+    '  ',
+    '#',
+    'statistic'.padEnd(38),
+    'value'.padStart(9),
+    'target'.padStart(7),
+    'pass'.padEnd(12),
+    'source',
+  ].join('  ');
   return [head, ...lines].join('\n');
 }
 

@@ -12,5 +12,9 @@ const files = readdirSync('test/spark')
 if (files.length === 0) throw new Error(`no test file matches ${wanted.join(' ')}`);
 installSpark();
 // One after the other: each starts a Spark of its own, and measures nothing that waiting could not reach.
-const { status } = spawnSync(process.execPath, ['--import', 'tsx', '--test', '--test-concurrency=1', '--test-timeout=600000', ...files], { stdio: 'inherit' });
+const { status } = spawnSync(
+  process.execPath,
+  ['--import', 'tsx', '--test', '--test-concurrency=1', '--test-timeout=600000', ...files],
+  { stdio: 'inherit' },
+);
 process.exitCode = status ?? 1;

@@ -45,11 +45,15 @@ export class Actor {
     const log = openSync(this.logFile, 'a');
     this.starts++;
     this.startedMs = performance.now();
-    const child = spawn(process.execPath, [executable, role === 'generator' ? 'generate' : role === 'mover' ? 'move' : 'stream', ...args()], {
-      cwd: home,
-      env: { PATH: process.env['PATH'], HOME: home, ...env },
-      stdio: ['ignore', 'ignore', log],
-    });
+    const child = spawn(
+      process.execPath,
+      [executable, role === 'generator' ? 'generate' : role === 'mover' ? 'move' : 'stream', ...args()],
+      {
+        cwd: home,
+        env: { PATH: process.env['PATH'], HOME: home, ...env },
+        stdio: ['ignore', 'ignore', log],
+      },
+    );
     closeSync(log);
     this.child = child;
     this.state = 'running';
@@ -100,6 +104,9 @@ export class Actor {
 
   private lastWords(): string {
     const lines = readFileSync(this.logFile, 'utf8').trimEnd().split('\n');
-    return lines.slice(lines.findLastIndex((line) => line.includes(' error ')) - lines.length).slice(0, 5).join('\n');
+    return lines
+      .slice(lines.findLastIndex((line) => line.includes(' error ')) - lines.length)
+      .slice(0, 5)
+      .join('\n');
   }
 }

@@ -58,7 +58,9 @@ export class FaultMaker {
       case 'deleteCheckpoint':
         return await this.kill('stream', fault, (file) => rmSync(file));
       case 'truncateCheckpoint':
-        return await this.kill('stream', fault, (file) => writeFileSync(file, readFileSync(file).subarray(0, Math.floor(fault.target * 40))));
+        return await this.kill('stream', fault, (file) =>
+          writeFileSync(file, readFileSync(file).subarray(0, Math.floor(fault.target * 40))),
+        );
       case 'rollBackCheckpoint':
         return await this.kill('stream', fault, (file) => copyFileSync(olderOf(file), file));
       case 'terminateBackends':
@@ -73,8 +75,19 @@ export class FaultMaker {
   }
 
   /** One that runs and may be hit. */
-  private choose(role: Role, { target }: PlannedFault, maySpared: boolean, fits: (actor: Actor) => boolean = () => true): Actor | undefined {
-    const running = this.pipeline.actors.filter((actor) => actor.options.role === role && actor.state === 'running' && (maySpared || !actor.options.isSpared) && fits(actor));
+  private choose(
+    role: Role,
+    { target }: PlannedFault,
+    maySpared: boolean,
+    fits: (actor: Actor) => boolean = () => true,
+  ): Actor | undefined {
+    const running = this.pipeline.actors.filter(
+      (actor) =>
+        actor.options.role === role &&
+        actor.state === 'running' &&
+        (maySpared || !actor.options.isSpared) &&
+        fits(actor),
+    );
     return running[Math.floor(target * running.length)];
   }
 
@@ -90,7 +103,8 @@ export class FaultMaker {
   }
 
   private async kill(role: Role, fault: PlannedFault, damage?: (checkpoint: string) => void): Promise<boolean> {
-    const hasCheckpoint = (actor: Actor): boolean => [this.pipeline.checkpointOf(actor), olderOf(this.pipeline.checkpointOf(actor))].every((file) => existsSync(file));
+    const hasCheckpoint = (actor: Actor): boolean =>
+      [this.pipeline.checkpointOf(actor), olderOf(this.pipeline.checkpointOf(actor))].every((file) => existsSync(file));
     const actor = await this.find(role, fault, damage === undefined ? undefined : hasCheckpoint);
     if (actor === undefined) return false;
     await actor.kill();
@@ -121,7 +135,9 @@ export class FaultMaker {
   private async terminateBackends(): Promise<boolean> {
     let terminated = 0;
     await this.withServer(async () => {
-      const rows = await this.database.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'ecompipe'");
+      const rows = await this.database.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'ecompipe'",
+      );
       terminated = rows.length;
     });
     return terminated > 0;

@@ -33,12 +33,23 @@ export class Footprints {
   /** Ends the watching. */
   growth(): Growth[] {
     clearInterval(this.timer);
-    return [...this.samples].map(([{ options: { role } }, samples]) => {
-      const third = Math.ceil(samples.length / 3);
-      const highest = (some: readonly Sample[], key: keyof Sample): number => Math.round(Math.max(0, ...some.map((sample) => sample[key])));
-      const ends = (key: keyof Sample): [number, number] => [highest(samples.slice(0, third), key), highest(samples.slice(-third), key)];
-      return { role, samples: samples.length, rssMiB: ends('rssMiB'), descriptors: ends('descriptors') };
-    });
+    return [...this.samples].map(
+      ([
+        {
+          options: { role },
+        },
+        samples,
+      ]) => {
+        const third = Math.ceil(samples.length / 3);
+        const highest = (some: readonly Sample[], key: keyof Sample): number =>
+          Math.round(Math.max(0, ...some.map((sample) => sample[key])));
+        const ends = (key: keyof Sample): [number, number] => [
+          highest(samples.slice(0, third), key),
+          highest(samples.slice(-third), key),
+        ];
+        return { role, samples: samples.length, rssMiB: ends('rssMiB'), descriptors: ends('descriptors') };
+      },
+    );
   }
 
   private look(): void {

@@ -18,22 +18,57 @@ const STREAMS = 3;
 const BATCH_BYTES = ['16KiB', '64KiB', '256KiB', '1MiB', '8MiB'] as const;
 
 /** Two generators of dirty files, small and large, two movers and three streams, all on the same directories. */
-export function createPipeline(home: string, executable: string, databaseEnv: Readonly<Record<string, string>>, random: Random, onFailure: (message: string) => void): Pipeline {
-  const directories = Object.fromEntries(['incoming', 'processing', 'archive', 'quarantine'].map((name) => [name, path.join(home, name)])) as Record<'incoming' | 'processing' | 'archive' | 'quarantine', string>;
+export function createPipeline(
+  home: string,
+  executable: string,
+  databaseEnv: Readonly<Record<string, string>>,
+  random: Random,
+  onFailure: (message: string) => void,
+): Pipeline {
+  const directories = Object.fromEntries(
+    ['incoming', 'processing', 'archive', 'quarantine'].map((name) => [name, path.join(home, name)]),
+  ) as Record<'incoming' | 'processing' | 'archive' | 'quarantine', string>;
   for (const directory of Object.values(directories)) mkdirSync(directory);
-  const env = { ...databaseEnv, INCOMING_PATH: directories.incoming, PROCESSING_PATH: directories.processing, ARCHIVE_PATH: directories.archive, QUARANTINE_PATH: directories.quarantine };
-  const create = (role: Role, index: number, more: Pick<ActorOptions, 'args'>): Actor => new Actor({ role, name: `${role}-${index}`, home, executable, env, isSpared: index === 0, ...more }, onFailure);
+  const env = {
+    ...databaseEnv,
+    INCOMING_PATH: directories.incoming,
+    PROCESSING_PATH: directories.processing,
+    ARCHIVE_PATH: directories.archive,
+    QUARANTINE_PATH: directories.quarantine,
+  };
+  const create = (role: Role, index: number, more: Pick<ActorOptions, 'args'>): Actor =>
+    new Actor({ role, name: `${role}-${index}`, home, executable, env, isSpared: index === 0, ...more }, onFailure);
   const checkpointDir = (index: number): string => path.join(home, `checkpoints-${index}`);
 
   const generator = (index: number, ...size: string[]): Actor => {
     const own = random.fork();
     // Always from the same start, but with another seed: a run of its own, with ids of its own.
-    return create('generator', index, { args: () => [...size, '--dirt', 'dirty', '--start', '2026-01-01T00:00:00Z', '--seed', String(own.between(1, 2 ** 31))] });
+    return create('generator', index, {
+      args: () => [
+        ...size,
+        '--dirt',
+        'dirty',
+        '--start',
+        '2026-01-01T00:00:00Z',
+        '--seed',
+        String(own.between(1, 2 ** 31)),
+      ],
+    });
   };
   const streams = Array.from({ length: STREAMS }, (_, index) => {
     const own = random.fork();
     return create('stream', index, {
-      args: () => ['--checkpoint', checkpointDir(index), '--batch-bytes', own.pick(BATCH_BYTES), '--connections', String(own.between(1, 3)), ...(own.next() < 0.2 ? ['--atomic-file'] : []), '--retry-for', '600'],
+      args: () => [
+        '--checkpoint',
+        checkpointDir(index),
+        '--batch-bytes',
+        own.pick(BATCH_BYTES),
+        '--connections',
+        String(own.between(1, 3)),
+        ...(own.next() < 0.2 ? ['--atomic-file'] : []),
+        '--retry-for',
+        '600',
+      ],
     });
   });
   const actors = [

@@ -22,35 +22,67 @@ export interface Outcome {
 const FEWEST_ROWS_PER_SECOND = 50;
 
 /** What makes the run a failure; nothing when all is well. */
-export function problemsOf({ planned, made, growth, proof, troubles, forSeconds, drainedInSeconds }: Outcome): string[] {
+export function problemsOf({
+  planned,
+  made,
+  growth,
+  proof,
+  troubles,
+  forSeconds,
+  drainedInSeconds,
+}: Outcome): string[] {
   const problems = [...troubles];
   // It was broken off, and the rest says nothing.
   if (problems.length > 0) return problems;
   for (const kind of FAULT_KINDS) {
-    if (made[kind] === 0 || made[kind] < planned[kind] / 2) problems.push(`too few faults to mean anything: ${FAULTS[kind]}: ${made[kind]} of ${planned[kind]}`);
+    if (made[kind] === 0 || made[kind] < planned[kind] / 2)
+      problems.push(`too few faults to mean anything: ${FAULTS[kind]}: ${made[kind]} of ${planned[kind]}`);
   }
   for (const { role, samples, rssMiB, descriptors } of growth) {
     if (samples < 6) problems.push(`the ${role} was looked at too seldom to say whether it grows`);
-    if (rssMiB[1] - rssMiB[0] > GROWTH_LIMIT.rssMiB) problems.push(`the ${role} grew from ${rssMiB[0]} to ${rssMiB[1]} MiB`);
-    if (descriptors[1] - descriptors[0] > GROWTH_LIMIT.descriptors) problems.push(`the ${role} grew from ${descriptors[0]} to ${descriptors[1]} open files`);
+    if (rssMiB[1] - rssMiB[0] > GROWTH_LIMIT.rssMiB)
+      problems.push(`the ${role} grew from ${rssMiB[0]} to ${rssMiB[1]} MiB`);
+    if (descriptors[1] - descriptors[0] > GROWTH_LIMIT.descriptors)
+      problems.push(`the ${role} grew from ${descriptors[0]} to ${descriptors[1]} open files`);
   }
   if (drainedInSeconds === undefined) problems.push('not everything was loaded after the faults had ended');
   if (proof === undefined) problems.push('verify came to no result');
   else {
-    if (!proof.ok) problems.push(`verify: ${JSON.stringify(proof.counts)}, pending ${proof.pendingFiles}\n${proof.findings.slice(0, 10).map((finding) => `    ${JSON.stringify(finding)}`).join('\n')}`);
+    if (!proof.ok)
+      problems.push(
+        `verify: ${JSON.stringify(proof.counts)}, pending ${proof.pendingFiles}\n${proof.findings
+          .slice(0, 10)
+          .map((finding) => `    ${JSON.stringify(finding)}`)
+          .join('\n')}`,
+      );
     if (proof.rows < forSeconds * FEWEST_ROWS_PER_SECOND) problems.push(`only ${proof.rows} rows were loaded`);
   }
   return problems;
 }
 
 /** The run as a section of Markdown, which reads as well on a terminal. */
-export function describeOutcome({ forSeconds, seed, made, starts, batches, growth, drainedInSeconds, proof }: Outcome): string {
+export function describeOutcome({
+  forSeconds,
+  seed,
+  made,
+  starts,
+  batches,
+  growth,
+  drainedInSeconds,
+  proof,
+}: Outcome): string {
   const total = FAULT_KINDS.reduce((sum, kind) => sum + made[kind], 0);
   const number = (value: number): string => value.toLocaleString('en-US');
   return [
     `\`npm run torture -- --for ${forSeconds}s --seed ${seed}\`: ${number(total)} faults, ${number(starts)} process starts, ${number(batches)} batches committed.`,
-    ...(proof === undefined ? [] : [`${number(proof.rows)} rows, ${number(proof.duplicates)} duplicates and ${number(proof.rejects)} rejects of ${number(proof.files)} files (${number(proof.quarantined)} of them unreadable) from ${number(proof.runs)} runs of the generator: lost ${proof.counts.lost} · duplicated ${proof.counts.duplicated} · corrupted ${proof.counts.corrupted}.`]),
-    ...(drainedInSeconds === undefined ? [] : [`What was left when the faults ended was loaded ${Math.ceil(drainedInSeconds)} s later.`]),
+    ...(proof === undefined
+      ? []
+      : [
+          `${number(proof.rows)} rows, ${number(proof.duplicates)} duplicates and ${number(proof.rejects)} rejects of ${number(proof.files)} files (${number(proof.quarantined)} of them unreadable) from ${number(proof.runs)} runs of the generator: lost ${proof.counts.lost} · duplicated ${proof.counts.duplicated} · corrupted ${proof.counts.corrupted}.`,
+        ]),
+    ...(drainedInSeconds === undefined
+      ? []
+      : [`What was left when the faults ended was loaded ${Math.ceil(drainedInSeconds)} s later.`]),
     '',
     '| fault | times |',
     '|---|---|',
@@ -58,7 +90,9 @@ export function describeOutcome({ forSeconds, seed, made, starts, batches, growt
     '',
     '| a process that was never killed | memory, first → last third | open files |',
     '|---|---|---|',
-    ...growth.map(({ role, rssMiB, descriptors }) => `| ${role} | ${rssMiB.join(' → ')} MiB | ${descriptors.join(' → ')} |`),
+    ...growth.map(
+      ({ role, rssMiB, descriptors }) => `| ${role} | ${rssMiB.join(' → ')} MiB | ${descriptors.join(' → ')} |`,
+    ),
     '',
   ].join('\n');
 }

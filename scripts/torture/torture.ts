@@ -61,13 +61,31 @@ console.error(`torture for ${forMs / 1000} s, seed ${seed}: ${faults.length} fau
 await run('migrate');
 for (const actor of pipeline.actors) actor.start();
 const footprints = new Footprints(pipeline.actors);
-const maker = new FaultMaker(pipeline, server, database, (error) => onTrouble(`a fault could not be made: ${String(error)}`));
+const maker = new FaultMaker(pipeline, server, database, (error) =>
+  onTrouble(`a fault could not be made: ${String(error)}`),
+);
 await makeFaults(faults);
 await maker.settled();
 const drainedInSeconds = await drain(pipeline);
 const growth = footprints.growth();
 const proof = parseProof(await run('verify', '--json'));
-const outcome = { forSeconds: forMs / 1000, seed, planned: countKinds(faults), made: maker.made, starts: pipeline.actors.reduce((sum, { starts }) => sum + starts, 0), batches: await countBatches(database), growth, drainedInSeconds, proof, troubles: [...troubles, ...(await findContradictions(database)).map((found) => `the ledger contradicts itself: ${JSON.stringify(found).slice(0, 500)}`)] };
+const outcome = {
+  forSeconds: forMs / 1000,
+  seed,
+  planned: countKinds(faults),
+  made: maker.made,
+  starts: pipeline.actors.reduce((sum, { starts }) => sum + starts, 0),
+  batches: await countBatches(database),
+  growth,
+  drainedInSeconds,
+  proof,
+  troubles: [
+    ...troubles,
+    ...(await findContradictions(database)).map(
+      (found) => `the ledger contradicts itself: ${JSON.stringify(found).slice(0, 500)}`,
+    ),
+  ],
+};
 
 console.log(describeOutcome(outcome));
 const problems = problemsOf(outcome);
@@ -100,12 +118,15 @@ async function drain({ actors, waiting }: Pipeline): Promise<number | undefined>
   const startMs = performance.now();
   const end = async (isWanted: (role: string) => boolean): Promise<void> => {
     await Promise.all(
-      actors.filter(({ options: { role }, state }) => isWanted(role) && state === 'running').map(async (actor) => {
-        await delay(Math.max(0, actor.startedMs + EARS_MS - performance.now()));
-        const code = await actor.terminate();
-        // It would have been started again: its predecessor's connection lives a moment longer than itself.
-        if (code !== undefined && code !== EXIT.done && code !== EXIT.owned) onTrouble(`${actor.options.name} was asked to end and ended with ${code ?? 'a signal'}`);
-      }),
+      actors
+        .filter(({ options: { role }, state }) => isWanted(role) && state === 'running')
+        .map(async (actor) => {
+          await delay(Math.max(0, actor.startedMs + EARS_MS - performance.now()));
+          const code = await actor.terminate();
+          // It would have been started again: its predecessor's connection lives a moment longer than itself.
+          if (code !== undefined && code !== EXIT.done && code !== EXIT.owned)
+            onTrouble(`${actor.options.name} was asked to end and ended with ${code ?? 'a signal'}`);
+        }),
     );
   };
   await end((role) => role === 'generator');
@@ -120,10 +141,16 @@ async function drain({ actors, waiting }: Pipeline): Promise<number | undefined>
 /** Runs a command to its end; its output whatever its exit code, as a failed verify has one too. */
 async function run(...args: string[]): Promise<string> {
   return await new Promise((resolve, reject) => {
-    execFile(process.execPath, [options.executable, ...args], { cwd: home, env: { PATH: process.env['PATH'], HOME: home, ...pipeline.env }, maxBuffer: 2 ** 27 }, (error, stdout, stderr) => {
-      if (error !== null && error.code !== EXIT.checkFailed) reject(new Error(`${args.join(' ')}: ${stderr}`, { cause: error }));
-      else resolve(stdout);
-    });
+    execFile(
+      process.execPath,
+      [options.executable, ...args],
+      { cwd: home, env: { PATH: process.env['PATH'], HOME: home, ...pipeline.env }, maxBuffer: 2 ** 27 },
+      (error, stdout, stderr) => {
+        if (error !== null && error.code !== EXIT.checkFailed)
+          reject(new Error(`${args.join(' ')}: ${stderr}`, { cause: error }));
+        else resolve(stdout);
+      },
+    );
   });
 }
 
@@ -137,7 +164,9 @@ async function countBatches(from: TestDatabase): Promise<number> {
 }
 
 function countKinds(planned: readonly PlannedFault[]): Record<FaultKind, number> {
-  return Object.fromEntries(FAULT_KINDS.map((kind) => [kind, planned.filter((fault) => fault.kind === kind).length])) as Record<FaultKind, number>;
+  return Object.fromEntries(
+    FAULT_KINDS.map((kind) => [kind, planned.filter((fault) => fault.kind === kind).length]),
+  ) as Record<FaultKind, number>;
 }
 
 /** `90s`, `10m`, `1h`, in milliseconds. */

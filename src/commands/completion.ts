@@ -36,19 +36,26 @@ export const completion = defineCommand({
 });
 
 function flagsOf(table: SettingTable): Flag[] {
-  return Object.values(table).flatMap(({ flag, help, placeholder }) => (flag === undefined ? [] : [{ name: flag, help, takesValue: placeholder?.startsWith('<') === true }]));
+  return Object.values(table).flatMap(({ flag, help, placeholder }) =>
+    flag === undefined ? [] : [{ name: flag, help, takesValue: placeholder?.startsWith('<') === true }],
+  );
 }
 
 const globalFlags = (): Flag[] => [...flagsOf(globalSettings), ...BUILT_IN];
 
 /** Words after which the next one is not the command. */
 function valueFlags(): string {
-  return globalFlags().filter(({ takesValue }) => takesValue).map(({ name }) => name).join('|');
+  return globalFlags()
+    .filter(({ takesValue }) => takesValue)
+    .map(({ name }) => name)
+    .join('|');
 }
 
 function bash(commands: readonly AnyCommand[]): string {
   const words = (flags: readonly Flag[]): string => flags.map(({ name }) => name).join(' ');
-  const cases = commands.map(({ name, settings }) => `    ${name}) words='${words([...flagsOf(settings), ...globalFlags()])}' ;;`);
+  const cases = commands.map(
+    ({ name, settings }) => `    ${name}) words='${words([...flagsOf(settings), ...globalFlags()])}' ;;`,
+  );
   return `# bash completion of ecompipe: source <(ecompipe completion bash)
 _ecompipe() {
   local current=\${COMP_WORDS[COMP_CWORD]} command='' words i
@@ -74,8 +81,12 @@ complete -o default -F _ecompipe ecompipe
 
 function zsh(commands: readonly AnyCommand[]): string {
   const quoted = (text: string): string => text.replaceAll("'", "'\\''").replaceAll(/[[\]:]/g, '\\$&');
-  const argument = ({ name, help, takesValue }: Flag): string => `'${name}[${quoted(help)}]${takesValue ? ':value:_files' : ''}'`;
-  const cases = commands.map(({ name, settings }) => `        ${name}) _arguments ${[...flagsOf(settings), ...globalFlags()].map(argument).join(' ')} '*:file:_files' ;;`);
+  const argument = ({ name, help, takesValue }: Flag): string =>
+    `'${name}[${quoted(help)}]${takesValue ? ':value:_files' : ''}'`;
+  const cases = commands.map(
+    ({ name, settings }) =>
+      `        ${name}) _arguments ${[...flagsOf(settings), ...globalFlags()].map(argument).join(' ')} '*:file:_files' ;;`,
+  );
   return `#compdef ecompipe
 # zsh completion of ecompipe: ecompipe completion zsh > a directory of $fpath, as _ecompipe
 _ecompipe() {
@@ -101,10 +112,13 @@ if [ "$funcstack[1]" = _ecompipe ]; then _ecompipe "$@"; else compdef _ecompipe 
 
 function fish(commands: readonly AnyCommand[]): string {
   const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
-  const flag = (condition: string, { name, help, takesValue }: Flag): string => `complete -c ecompipe ${condition}-l ${name.slice(2)} -d ${quoted(help)}${takesValue ? ' -r' : ''}`;
+  const flag = (condition: string, { name, help, takesValue }: Flag): string =>
+    `complete -c ecompipe ${condition}-l ${name.slice(2)} -d ${quoted(help)}${takesValue ? ' -r' : ''}`;
   return `# fish completion of ecompipe: ecompipe completion fish | source
 ${[...commands, { name: 'help', summary: 'print help of a command' }].map(({ name, summary }) => `complete -c ecompipe -n __fish_use_subcommand -f -a ${name} -d ${quoted(summary)}`).join('\n')}
-${globalFlags().map((each) => flag('', each)).join('\n')}
+${globalFlags()
+  .map((each) => flag('', each))
+  .join('\n')}
 ${commands.flatMap(({ name, settings }) => flagsOf(settings).map((each) => flag(`-n '__fish_seen_subcommand_from ${name}' `, each))).join('\n')}
 `;
 }

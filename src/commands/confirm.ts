@@ -15,9 +15,14 @@ export async function confirm(question: string, stop: AbortSignal): Promise<bool
   // The end of input is an answer too.
   const closed = once(terminal, 'close').then(() => '');
   try {
-    return (await Promise.race([terminal.question(`${printable(question)} Type yes: `, { signal: stop }), closed])).trim() === 'yes';
+    return (
+      (
+        await Promise.race([terminal.question(`${printable(question)} Type yes: `, { signal: stop }), closed])
+      ).trim() === 'yes'
+    );
   } catch (error) {
-    if (stop.aborted || (error as Error).name === 'AbortError') throw new InterruptedError({ what: 'interrupted', done: 'nothing was changed', cause: error });
+    if (stop.aborted || (error as Error).name === 'AbortError')
+      throw new InterruptedError({ what: 'interrupted', done: 'nothing was changed', cause: error });
     throw error;
   } finally {
     terminal.close();

@@ -6,11 +6,26 @@ import { databaseSettings, incomingDir, processingDir } from './settings.js';
 
 export const DEFAULT_PORT = 8787;
 
-const host: Setting<string> = { flag: '--dashboard-host', placeholder: '<address>', env: 'ECOMPIPE_DASHBOARD_HOST', default: '127.0.0.1', parse: parse.text, help: 'address of the dashboard; 0.0.0.0 shows it to other machines' };
+const host: Setting<string> = {
+  flag: '--dashboard-host',
+  placeholder: '<address>',
+  env: 'ECOMPIPE_DASHBOARD_HOST',
+  default: '127.0.0.1',
+  parse: parse.text,
+  help: 'address of the dashboard; 0.0.0.0 shows it to other machines',
+};
 
 /** For run-all. */
 export const dashboardSettings = {
-  dashboardPort: { flag: '--dashboard', placeholder: '[port]', env: 'ECOMPIPE_DASHBOARD', default: undefined, defaultText: `off; port ${DEFAULT_PORT}`, parse: parse.optional((raw) => (raw === 'true' ? DEFAULT_PORT : parse.integer(0, 65_535)(raw))), help: 'serve the live page; 0: a free port' } as Setting<number | undefined>,
+  dashboardPort: {
+    flag: '--dashboard',
+    placeholder: '[port]',
+    env: 'ECOMPIPE_DASHBOARD',
+    default: undefined,
+    defaultText: `off; port ${DEFAULT_PORT}`,
+    parse: parse.optional((raw) => (raw === 'true' ? DEFAULT_PORT : parse.integer(0, 65_535)(raw))),
+    help: 'serve the live page; 0: a free port',
+  } as Setting<number | undefined>,
   dashboardHost: host,
 } satisfies SettingTable;
 
@@ -19,10 +34,22 @@ export const dashboard = defineCommand({
   summary: 'a live page of shop and pipeline on 127.0.0.1',
   settings: {
     ...databaseSettings,
-    dashboardPort: { flag: '--port', placeholder: '<port>', env: 'ECOMPIPE_DASHBOARD_PORT', default: DEFAULT_PORT, parse: parse.integer(0, 65_535), help: 'port to listen on; 0: a free one' },
+    dashboardPort: {
+      flag: '--port',
+      placeholder: '<port>',
+      env: 'ECOMPIPE_DASHBOARD_PORT',
+      default: DEFAULT_PORT,
+      parse: parse.integer(0, 65_535),
+      help: 'port to listen on; 0: a free one',
+    },
     dashboardHost: { ...host, flag: '--host', help: 'address to listen on; 0.0.0.0 shows the page to other machines' },
     incomingDir: { ...incomingDir, flag: '--incoming-dir', placeholder: '<dir>', help: 'where files wait to be moved' },
-    processingDir: { ...processingDir, flag: '--processing-dir', placeholder: '<dir>', help: 'where files wait to be loaded' },
+    processingDir: {
+      ...processingDir,
+      flag: '--processing-dir',
+      placeholder: '<dir>',
+      help: 'where files wait to be loaded',
+    },
   },
   examples: [
     ['ecompipe dashboard', `on http://127.0.0.1:${DEFAULT_PORT}/ until Ctrl-C`],
@@ -30,14 +57,27 @@ export const dashboard = defineCommand({
     ['ecompipe run-all --dashboard', 'the pipeline and its page in one'],
   ],
   run: async ({ dashboardHost, dashboardPort, ...settings }, context) => {
-    const [{ withDatabase }, { dashboardUrl, withDashboard }] = await Promise.all([import('../core/db/target.js'), import('../pipeline/dashboard/run.js')]);
+    const [{ withDatabase }, { dashboardUrl, withDashboard }] = await Promise.all([
+      import('../core/db/target.js'),
+      import('../pipeline/dashboard/run.js'),
+    ]);
     return await withDatabase(settings, context, (database) =>
-      withDashboard({ host: dashboardHost, port: dashboardPort, incomingDir: settings.incomingDir, processingDir: settings.processingDir }, database, context, async (server) => {
-        const url = dashboardUrl(server);
-        context.log.info('dashboard_served', `the dashboard is on ${url} until Ctrl-C`, { url });
-        await untilAborted(context.stop);
-        return { json: { url } };
-      }),
+      withDashboard(
+        {
+          host: dashboardHost,
+          port: dashboardPort,
+          incomingDir: settings.incomingDir,
+          processingDir: settings.processingDir,
+        },
+        database,
+        context,
+        async (server) => {
+          const url = dashboardUrl(server);
+          context.log.info('dashboard_served', `the dashboard is on ${url} until Ctrl-C`, { url });
+          await untilAborted(context.stop);
+          return { json: { url } };
+        },
+      ),
     );
   },
 });

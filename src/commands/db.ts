@@ -9,7 +9,13 @@ export const db = defineCommand({
   summary: 'the embedded PostgreSQL: url, start or stop',
   settings: {
     ...databaseSettings,
-    force: { flag: '--force', env: 'ECOMPIPE_FORCE', default: false, parse: parse.boolean, help: 'with stop: also while other commands use it' },
+    force: {
+      flag: '--force',
+      env: 'ECOMPIPE_FORCE',
+      default: false,
+      parse: parse.boolean,
+      help: 'with stop: also while other commands use it',
+    },
   },
   examples: [
     ['psql "$(ecompipe db url)"', 'open a shell on it; starts it, and keeps it running'],
@@ -17,11 +23,18 @@ export const db = defineCommand({
     ['ecompipe db stop', 'stop it'],
   ],
   run: async ({ embeddedDir: directory, force, ...database }, { args, log, stop: signal }): Promise<CommandResult> => {
-    const [{ embeddedUrl, startEmbedded, stopEmbedded }, { describeConnection, resolveConnection }] = await Promise.all([import('../core/db/embedded/index.js'), import('../core/db/connectionSettings.js')]);
+    const [{ embeddedUrl, startEmbedded, stopEmbedded }, { describeConnection, resolveConnection }] = await Promise.all(
+      [import('../core/db/embedded/index.js'), import('../core/db/connectionSettings.js')],
+    );
     const [action] = args;
     const configured = resolveConnection(database, process.env);
     if (configured !== undefined && action !== 'stop') {
-      throw new UsageError([`db is about the embedded PostgreSQL, but the other commands use ${describeConnection(configured)}, as DATABASE_URL, POSTGRES_* or PG* say`], 'connect to that one with psql, or take the setting away');
+      throw new UsageError(
+        [
+          `db is about the embedded PostgreSQL, but the other commands use ${describeConnection(configured)}, as DATABASE_URL, POSTGRES_* or PG* say`,
+        ],
+        'connect to that one with psql, or take the setting away',
+      );
     }
     const keptRunning = 'the embedded PostgreSQL keeps running until `ecompipe db stop`';
     switch (action) {

@@ -17,26 +17,44 @@ export const generate = defineCommand({
   ],
   run: async (settings, context) => {
     const { log, stop } = context;
-    const [{ runGenerate }, { createGenerateEventLogger }] = await Promise.all([import('../pipeline/generate/index.js'), import('../pipeline/generate/logEvents.js')]);
+    const [{ runGenerate }, { createGenerateEventLogger }] = await Promise.all([
+      import('../pipeline/generate/index.js'),
+      import('../pipeline/generate/logEvents.js'),
+    ]);
     const isOneShot = settings.events !== undefined || settings.batches !== undefined;
     const hasBar = isOneShot && context.interactive;
     const logEvent = createGenerateEventLogger(hasBar ? withoutProgress(log) : log);
     const done = { events: 0, files: 0 };
-    const [unit, total] = settings.events === undefined ? (['files', settings.batches ?? 0] as const) : (['events', settings.events] as const);
-    return await withMetrics(settings, context, { command: 'generate', stages: ['generate'], directories: { incoming: settings.outputDir } }, async (meter) => {
-      const bar = hasBar ? (await import('./progress.js')).showBar('generating', unit, () => ({ done: done[unit], total, rows: done.events }), context) : undefined;
-      const emit = (event: GenerateEvent): void => {
-        logEvent(event);
-        if (event.type === 'filePublished') {
-          done.files += 1;
-          done.events += event.rows;
-        }
-        meter.observe({ stage: 'generate', event });
-      };
-      const result = await runGenerate(settings, { log, stop, drain: stop, emit }).finally(() => bar?.stop());
-      const { files, events, rows, seed, durationMs, manifest } = result;
-      const text = `${events} events (${rows} rows) in ${files} files, ${(durationMs / 1000).toFixed(1)} s; seed ${seed}; manifest ${manifest}`;
-      return { json: result, text, exitCode: isOneShot && stop.aborted ? EXIT.interrupted : EXIT.done };
-    });
+    const [unit, total] =
+      settings.events === undefined
+        ? (['files', settings.batches ?? 0] as const)
+        : (['events', settings.events] as const);
+    return await withMetrics(
+      settings,
+      context,
+      { command: 'generate', stages: ['generate'], directories: { incoming: settings.outputDir } },
+      async (meter) => {
+        const bar = hasBar
+          ? (await import('./progress.js')).showBar(
+              'generating',
+              unit,
+              () => ({ done: done[unit], total, rows: done.events }),
+              context,
+            )
+          : undefined;
+        const emit = (event: GenerateEvent): void => {
+          logEvent(event);
+          if (event.type === 'filePublished') {
+            done.files += 1;
+            done.events += event.rows;
+          }
+          meter.observe({ stage: 'generate', event });
+        };
+        const result = await runGenerate(settings, { log, stop, drain: stop, emit }).finally(() => bar?.stop());
+        const { files, events, rows, seed, durationMs, manifest } = result;
+        const text = `${events} events (${rows} rows) in ${files} files, ${(durationMs / 1000).toFixed(1)} s; seed ${seed}; manifest ${manifest}`;
+        return { json: result, text, exitCode: isOneShot && stop.aborted ? EXIT.interrupted : EXIT.done };
+      },
+    );
   },
 });

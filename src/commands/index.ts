@@ -15,4 +15,19 @@ import { undo } from './undo.js';
 import { verify } from './verify.js';
 
 /** All commands, in the order of `--help`. */
-export const commands: readonly AnyCommand[] = [generate, move, stream, migrate, runAll, dashboard, status, verify, rejects, trace, undo, db, completion, failpoints];
+export const commands: readonly AnyCommand[] = [
+  generate,
+  move,
+  stream,
+  migrate,
+  runAll,
+  dashboard,
+  status,
+  verify,
+  rejects,
+  trace,
+  undo,
+  db,
+  completion,
+  failpoints,
+];

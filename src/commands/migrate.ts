@@ -7,8 +7,20 @@ export const migrate = defineCommand({
   summary: 'create or upgrade the schema',
   settings: {
     ...databaseSettings,
-    status: { flag: '--status', env: 'ECOMPIPE_STATUS', default: false, parse: parse.boolean, help: 'only show what is applied and what is pending' },
-    dryRun: { flag: '--dry-run', env: 'ECOMPIPE_DRY_RUN', default: false, parse: parse.boolean, help: 'apply everything, then roll back' },
+    status: {
+      flag: '--status',
+      env: 'ECOMPIPE_STATUS',
+      default: false,
+      parse: parse.boolean,
+      help: 'only show what is applied and what is pending',
+    },
+    dryRun: {
+      flag: '--dry-run',
+      env: 'ECOMPIPE_DRY_RUN',
+      default: false,
+      parse: parse.boolean,
+      help: 'apply everything, then roll back',
+    },
   },
   examples: [
     ['ecompipe migrate', 'bring the database to the newest schema'],

@@ -27,18 +27,23 @@ export const move = defineCommand({
     if (settings.from === moveSettings.from.default) await ensureDirectory(settings.from);
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
     const logEvent = createMoveEventLogger(log);
-    return await withMetrics(settings, context, { command: 'move', stages: ['move'], directories: { incoming: settings.from, processing: settings.to } }, async (meter) => {
-      const emit = (event: MoveEvent): void => {
-        logEvent(event);
-        meter.observe({ stage: 'move', event });
-      };
-      const result = await runMove({ ...settings, pollIntervalMs: POLL_INTERVAL_MS }, { stop, drain, log, emit });
-      const left = result.filesStillWritten.length;
-      return {
-        json: result,
-        exitCode: once && stop.aborted ? EXIT.interrupted : EXIT.done,
-        text: `moved ${result.filesMoved} files (${result.bytesMoved} bytes)${left === 0 ? '' : `; left ${left} that are still being written: ${result.filesStillWritten.join(', ')}`}`,
-      };
-    });
+    return await withMetrics(
+      settings,
+      context,
+      { command: 'move', stages: ['move'], directories: { incoming: settings.from, processing: settings.to } },
+      async (meter) => {
+        const emit = (event: MoveEvent): void => {
+          logEvent(event);
+          meter.observe({ stage: 'move', event });
+        };
+        const result = await runMove({ ...settings, pollIntervalMs: POLL_INTERVAL_MS }, { stop, drain, log, emit });
+        const left = result.filesStillWritten.length;
+        return {
+          json: result,
+          exitCode: once && stop.aborted ? EXIT.interrupted : EXIT.done,
+          text: `moved ${result.filesMoved} files (${result.bytesMoved} bytes)${left === 0 ? '' : `; left ${left} that are still being written: ${result.filesStillWritten.join(', ')}`}`,
+        };
+      },
+    );
   },
 });

@@ -4,7 +4,11 @@ import { ensureSchema } from '../pipeline/migrate/schema.js';
 import type { CommandContext } from './command.js';
 
 /** Runs an action on the database of the settings, once its schema is known to be ours. */
-export async function onDatabase<T>(settings: TargetSettings, context: CommandContext, action: (database: Database) => Promise<T>): Promise<T> {
+export async function onDatabase<T>(
+  settings: TargetSettings,
+  context: CommandContext,
+  action: (database: Database) => Promise<T>,
+): Promise<T> {
   return await withDatabase(settings, context, async (database) => {
     await ensureSchema(database, context);
     return await action(database);
@@ -12,6 +16,11 @@ export async function onDatabase<T>(settings: TargetSettings, context: CommandCo
 }
 
 /** The same on a connection of its own; the action is done again when the connection breaks. */
-export async function onConnection<T>(settings: TargetSettings, context: CommandContext, what: string, action: (connection: Connection) => Promise<T>): Promise<T> {
+export async function onConnection<T>(
+  settings: TargetSettings,
+  context: CommandContext,
+  what: string,
+  action: (connection: Connection) => Promise<T>,
+): Promise<T> {
   return await onDatabase(settings, context, (database) => withConnection(database, what, action));
 }

@@ -14,9 +14,14 @@ export interface ProgressDisplay {
 }
 
 /** A live panel on a terminal; elsewhere a plain line every 10 s. */
-export function showProgress(state: PipelineState, options: { readonly interactive: boolean; readonly color: boolean; readonly quiet: boolean; readonly log: Logger }): ProgressDisplay {
+export function showProgress(
+  state: PipelineState,
+  options: { readonly interactive: boolean; readonly color: boolean; readonly quiet: boolean; readonly log: Logger },
+): ProgressDisplay {
   if (options.quiet) return { stop: () => undefined };
-  return options.interactive ? showPanel(state, new Chalk({ level: options.color ? 1 : 0 })) : showLines(state, options.log);
+  return options.interactive
+    ? showPanel(state, new Chalk({ level: options.color ? 1 : 0 }))
+    : showLines(state, options.log);
 }
 
 function showPanel(state: PipelineState, chalk: ChalkInstance): ProgressDisplay {
@@ -41,7 +46,11 @@ function showPanel(state: PipelineState, chalk: ChalkInstance): ProgressDisplay 
 function showLines(state: PipelineState, log: Logger): ProgressDisplay {
   const timer = setInterval(() => {
     const { generatedRows, insertedRows, rejectedRows, generatedFiles, loadedFiles } = state;
-    log.info('progress', `generated ${format(generatedRows)} rows in ${format(generatedFiles)} files, loaded ${format(insertedRows)} rows from ${format(loadedFiles)} files, rejected ${format(rejectedRows)}`, { generatedRows, insertedRows, rejectedRows, generatedFiles, loadedFiles });
+    log.info(
+      'progress',
+      `generated ${format(generatedRows)} rows in ${format(generatedFiles)} files, loaded ${format(insertedRows)} rows from ${format(loadedFiles)} files, rejected ${format(rejectedRows)}`,
+      { generatedRows, insertedRows, rejectedRows, generatedFiles, loadedFiles },
+    );
   }, PLAIN_INTERVAL_MS);
   timer.unref();
   return { stop: () => clearInterval(timer) };
@@ -63,15 +72,22 @@ class Rates {
     const first = this.window[0];
     const seconds = first === undefined ? 0 : (nowMs - first.atMs) / 1000;
     if (first === undefined || seconds < 0.2) return { generated: 0, loaded: 0 };
-    return { generated: (this.state.generatedRows - first.generated) / seconds, loaded: (this.state.insertedRows - first.loaded) / seconds };
+    return {
+      generated: (this.state.generatedRows - first.generated) / seconds,
+      loaded: (this.state.insertedRows - first.loaded) / seconds,
+    };
   }
 }
 
 /** The panel for a terminal of this width; every line fits, so that redrawing never leaves parts behind. */
 export function panelText(state: PipelineState, rate: Rate, columns: number, chalk: ChalkInstance): string {
   const seconds = Math.floor((performance.now() - state.startedAtMs) / 1000);
-  const line = (name: string, rows: number, files: number, note: string): string => `${name.padEnd(9)} ${format(rows).padStart(13)} rows ${format(files).padStart(9)} files  ${note}`;
-  const waiting = [Math.max(0, state.generatedFiles - state.movedFiles), Math.max(0, state.movedFiles - state.loadedFiles - state.quarantinedFiles)];
+  const line = (name: string, rows: number, files: number, note: string): string =>
+    `${name.padEnd(9)} ${format(rows).padStart(13)} rows ${format(files).padStart(9)} files  ${note}`;
+  const waiting = [
+    Math.max(0, state.generatedFiles - state.movedFiles),
+    Math.max(0, state.movedFiles - state.loadedFiles - state.quarantinedFiles),
+  ];
   const lines = [
     `ecompipe run-all  ${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}${state.seed === undefined ? '' : `  seed ${state.seed}`}  Ctrl-C drains and ends`,
     '',
@@ -80,8 +96,12 @@ export function panelText(state: PipelineState, rate: Rate, columns: number, cha
     `${'waiting'.padEnd(9)} ${format(waiting[0] ?? 0)} files in incoming, ${format(waiting[1] ?? 0)} in processing`,
     `${'rejected'.padEnd(9)} ${format(state.rejectedRows).padStart(13)} rows ${format(state.quarantinedFiles).padStart(9)} files  ${format(state.duplicateRows)} duplicates`,
     state.dashboardUrl === undefined ? '' : `${'dashboard'.padEnd(9)} ${state.dashboardUrl}`,
-    state.lastBatch === undefined ? '' : `${'batch'.padEnd(9)} ${state.lastBatch.id}: ${format(state.lastBatch.rows)} rows in ${state.lastBatch.durationMs} ms`,
-    state.lastProblem === undefined ? '' : `${'attention'.padEnd(9)} ${printable(state.lastProblem).replaceAll('\n', ' ')}`,
+    state.lastBatch === undefined
+      ? ''
+      : `${'batch'.padEnd(9)} ${state.lastBatch.id}: ${format(state.lastBatch.rows)} rows in ${state.lastBatch.durationMs} ms`,
+    state.lastProblem === undefined
+      ? ''
+      : `${'attention'.padEnd(9)} ${printable(state.lastProblem).replaceAll('\n', ' ')}`,
   ].map((text) => text.slice(0, Math.max(20, columns - 4)));
   return lines
     .map((text, index) => (index === 0 ? chalk.bold(text) : text.startsWith('attention') ? chalk.yellow(text) : text))

@@ -12,9 +12,15 @@ export interface Invocation {
 }
 
 /** Builds the commander program from the commands' setting tables; `onInvoke` gets what was called. */
-export function createProgram(version: string, commands: readonly AnyCommand[], onInvoke: (invocation: Invocation) => Promise<void>): Commander {
+export function createProgram(
+  version: string,
+  commands: readonly AnyCommand[],
+  onInvoke: (invocation: Invocation) => Promise<void>,
+): Commander {
   const program = new Commander('ecompipe')
-    .description('Real-time e-commerce event pipeline: generate CSV files, move them, load them into PostgreSQL exactly once.')
+    .description(
+      'Real-time e-commerce event pipeline: generate CSV files, move them, load them into PostgreSQL exactly once.',
+    )
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand(false)
@@ -28,7 +34,9 @@ export function createProgram(version: string, commands: readonly AnyCommand[], 
   addOptions(program, globalSettings);
   program.exitOverride();
   for (const command of commands) {
-    const sub = program.command([command.name, command.args].filter(Boolean).join(' '), { hidden: command.hidden === true }).description(command.summary);
+    const sub = program
+      .command([command.name, command.args].filter(Boolean).join(' '), { hidden: command.hidden === true })
+      .description(command.summary);
     sub.exitOverride().showHelpAfterError(`(${['ecompipe', command.name, '--help'].join(' ')} shows all flags)`);
     addOptions(sub, command.settings);
     sub.addHelpText('after', examplesText(command));
@@ -82,7 +90,9 @@ const HELP_COLUMNS = 80;
 function examplesText({ examples }: AnyCommand): string {
   const width = Math.max(...examples.map(([line]) => line.length));
   const fits = examples.every(([, does]) => '  $ '.length + width + 3 + does.length <= HELP_COLUMNS);
-  const lines = examples.map(([line, does]) => (fits ? `  $ ${line.padEnd(width)}   ${does}` : `  # ${does}\n  $ ${foldCommand(line)}`));
+  const lines = examples.map(([line, does]) =>
+    fits ? `  $ ${line.padEnd(width)}   ${does}` : `  # ${does}\n  $ ${foldCommand(line)}`,
+  );
   return `\nExamples:\n${lines.join(fits ? '\n' : '\n\n')}\n`;
 }
 
@@ -100,5 +110,7 @@ function foldCommand(line: string): string {
 /** Every environment variable that means something, in the order of `.env.example`. */
 export function knownVariables(commands: readonly AnyCommand[]): Map<string, Setting<unknown>> {
   const tables = [databaseSettings, ...commands.map((command) => command.settings), globalSettings];
-  return new Map(tables.flatMap((table) => Object.values(table as SettingTable).map((setting) => [setting.env, setting] as const)));
+  return new Map(
+    tables.flatMap((table) => Object.values(table as SettingTable).map((setting) => [setting.env, setting] as const)),
+  );
 }

@@ -40,7 +40,12 @@ export function redrawOnResize(spinner: Ora): () => void {
 const CLEAR_SCREEN = '\u001b[2J\u001b[H';
 
 /** Shows a bar with rate and time left on a terminal, and nothing elsewhere: there the stage's own lines tell it. */
-export function showBar(what: string, unit: 'bytes' | 'files' | 'events', read: () => Progress, { interactive, color }: Pick<CommandContext, 'interactive' | 'color'>): ProgressBar {
+export function showBar(
+  what: string,
+  unit: 'bytes' | 'files' | 'events',
+  read: () => Progress,
+  { interactive, color }: Pick<CommandContext, 'interactive' | 'color'>,
+): ProgressBar {
   if (!interactive) return { stop: () => undefined };
   const chalk = new Chalk({ level: color ? 1 : 0 });
   const spinner = ora({ stream: process.stderr, discardStdin: false, color: 'cyan' });
@@ -52,7 +57,9 @@ export function showBar(what: string, unit: 'bytes' | 'files' | 'events', read: 
     const progress = read();
     speed.add(nowMs, progress);
     if (nowMs - startMs < SHOW_AFTER_MS) return;
-    spinner.text = barText(what, unit, progress, speed, process.stderr.columns || 80).replace(/█+/, (bar) => chalk.cyan(bar));
+    spinner.text = barText(what, unit, progress, speed, process.stderr.columns || 80).replace(/█+/, (bar) =>
+      chalk.cyan(bar),
+    );
     if (!spinner.isSpinning) spinner.start();
   }, REFRESH_MS);
   return {
@@ -65,7 +72,13 @@ export function showBar(what: string, unit: 'bytes' | 'files' | 'events', read: 
 }
 
 /** One line that fits into so many columns, the spinner included; what matters least goes first. */
-export function barText(what: string, unit: 'bytes' | 'files' | 'events', { done, total }: Omit<Progress, 'rows'>, speed: Pick<Speed, 'perSecond'>, columns: number): string {
+export function barText(
+  what: string,
+  unit: 'bytes' | 'files' | 'events',
+  { done, total }: Omit<Progress, 'rows'>,
+  speed: Pick<Speed, 'perSecond'>,
+  columns: number,
+): string {
   const share = total === 0 ? 0 : Math.min(1, done / total);
   const { done: donePerSecond, rows: rowsPerSecond } = speed.perSecond();
   const leftMs = donePerSecond > 0 ? ((total - done) / donePerSecond) * 1000 : undefined;

@@ -7,12 +7,54 @@ import { databaseSettings, loadSettings } from './settings.js';
 
 export const rejectsSettings = {
   ...databaseSettings,
-  file: { flag: '--file', placeholder: '<name>', env: 'ECOMPIPE_FILE', default: undefined, parse: parse.optional(parse.text), help: 'only rows of this file (its name, or its SHA-256)' },
-  reason: { flag: '--reason', placeholder: '<text>', env: 'ECOMPIPE_REASON', default: undefined, parse: parse.optional(parse.text), help: 'only rows with this kind, column or constraint, or with this text in the message' },
-  sqlState: { flag: '--sqlstate', placeholder: '<code>', env: 'ECOMPIPE_SQLSTATE', default: undefined, parse: parse.optional(parse.text), help: 'only rows with this SQLSTATE' },
-  all: { flag: '--all', env: 'ECOMPIPE_ALL', default: false, parse: parse.boolean, help: 'resolved rows too, not only open ones' },
-  limit: { flag: '--limit', placeholder: '<n>', env: 'ECOMPIPE_LIMIT', default: 20, parse: parse.integer(0, 100_000), help: 'list: so many rows; the summary counts all' },
-  output: { flag: '--output', placeholder: '<file>', env: 'ECOMPIPE_OUTPUT', default: undefined, defaultText: 'stdout', parse: parse.optional(parse.directory), help: 'export: write to a new file' },
+  file: {
+    flag: '--file',
+    placeholder: '<name>',
+    env: 'ECOMPIPE_FILE',
+    default: undefined,
+    parse: parse.optional(parse.text),
+    help: 'only rows of this file (its name, or its SHA-256)',
+  },
+  reason: {
+    flag: '--reason',
+    placeholder: '<text>',
+    env: 'ECOMPIPE_REASON',
+    default: undefined,
+    parse: parse.optional(parse.text),
+    help: 'only rows with this kind, column or constraint, or with this text in the message',
+  },
+  sqlState: {
+    flag: '--sqlstate',
+    placeholder: '<code>',
+    env: 'ECOMPIPE_SQLSTATE',
+    default: undefined,
+    parse: parse.optional(parse.text),
+    help: 'only rows with this SQLSTATE',
+  },
+  all: {
+    flag: '--all',
+    env: 'ECOMPIPE_ALL',
+    default: false,
+    parse: parse.boolean,
+    help: 'resolved rows too, not only open ones',
+  },
+  limit: {
+    flag: '--limit',
+    placeholder: '<n>',
+    env: 'ECOMPIPE_LIMIT',
+    default: 20,
+    parse: parse.integer(0, 100_000),
+    help: 'list: so many rows; the summary counts all',
+  },
+  output: {
+    flag: '--output',
+    placeholder: '<file>',
+    env: 'ECOMPIPE_OUTPUT',
+    default: undefined,
+    defaultText: 'stdout',
+    parse: parse.optional(parse.directory),
+    help: 'export: write to a new file',
+  },
   strict: { ...loadSettings.strict, help: 'replay: exit 3 when rows are still wrong' },
 } as const;
 
@@ -33,8 +75,12 @@ export const rejects = defineCommand({
   run: async (values, context): Promise<CommandResult> => {
     const [action = '', target, ...more] = context.args;
     const expected = { list: 0, show: 1, export: 0, replay: 1 }[action];
-    if (expected === undefined) throw new UsageError([`rejects ${action}: expected list, show ID, export or replay FILE`]);
-    if (more.length > 0 || (target === undefined ? 0 : 1) !== expected) throw new UsageError([`rejects ${action}: expected ${expected === 0 ? 'no further word' : action === 'show' ? 'the number of a reject' : 'a file with corrected rows'}`]);
+    if (expected === undefined)
+      throw new UsageError([`rejects ${action}: expected list, show ID, export or replay FILE`]);
+    if (more.length > 0 || (target === undefined ? 0 : 1) !== expected)
+      throw new UsageError([
+        `rejects ${action}: expected ${expected === 0 ? 'no further word' : action === 'show' ? 'the number of a reject' : 'a file with corrected rows'}`,
+      ]);
     switch (action) {
       case 'list':
         return await list(values, context);
@@ -50,36 +96,68 @@ export const rejects = defineCommand({
 
 function parseId(text: string): number {
   const id = Number(text.replace(/^#/, ''));
-  if (!Number.isSafeInteger(id) || id < 1) throw new UsageError([`rejects show ${JSON.stringify(text)}: expected the number of a reject, as rejects list shows it`]);
+  if (!Number.isSafeInteger(id) || id < 1)
+    throw new UsageError([
+      `rejects show ${JSON.stringify(text)}: expected the number of a reject, as rejects list shows it`,
+    ]);
   return id;
 }
 
 async function list(values: Settings, context: CommandContext): Promise<CommandResult> {
-  const [{ onConnection }, { listRejects }, { describeList }] = await Promise.all([import('./onConnection.js'), import('../pipeline/rejects/list.js'), import('../pipeline/rejects/describe.js')]);
-  const result = await onConnection(values, context, 'cannot read the rejects', (connection) => listRejects(connection, values, values.limit));
+  const [{ onConnection }, { listRejects }, { describeList }] = await Promise.all([
+    import('./onConnection.js'),
+    import('../pipeline/rejects/list.js'),
+    import('../pipeline/rejects/describe.js'),
+  ]);
+  const result = await onConnection(values, context, 'cannot read the rejects', (connection) =>
+    listRejects(connection, values, values.limit),
+  );
   return { json: result, text: describeList(result, values) };
 }
 
 async function show(values: Settings, context: CommandContext, rejectId: number): Promise<CommandResult> {
-  const [{ onConnection }, { showReject }, { describeReject }] = await Promise.all([import('./onConnection.js'), import('../pipeline/rejects/show.js'), import('../pipeline/rejects/describe.js')]);
-  const reject = await onConnection(values, context, 'cannot read the reject', (connection) => showReject(connection, rejectId));
+  const [{ onConnection }, { showReject }, { describeReject }] = await Promise.all([
+    import('./onConnection.js'),
+    import('../pipeline/rejects/show.js'),
+    import('../pipeline/rejects/describe.js'),
+  ]);
+  const reject = await onConnection(values, context, 'cannot read the reject', (connection) =>
+    showReject(connection, rejectId),
+  );
   return { json: reject, text: describeReject(reject) };
 }
 
 async function exportRows(values: Settings, context: CommandContext): Promise<CommandResult> {
-  const [{ onConnection }, { exportRejects }, { writeNewFile, writePieces }] = await Promise.all([import('./onConnection.js'), import('../pipeline/rejects/export.js'), import('../pipeline/rejects/writeExport.js')]);
+  const [{ onConnection }, { exportRejects }, { writeNewFile, writePieces }] = await Promise.all([
+    import('./onConnection.js'),
+    import('../pipeline/rejects/export.js'),
+    import('../pipeline/rejects/writeExport.js'),
+  ]);
   const { output } = values;
   if (output !== undefined) {
-    const rows = await onConnection(values, context, 'cannot export the rejects', (connection) => writeNewFile(output, exportRejects(connection, values), context.stop));
-    return { json: { rows, output }, text: `${rows} ${rows === 1 ? 'row' : 'rows'} in ${output}\ncorrect them there, then: ecompipe rejects replay ${output}` };
+    const rows = await onConnection(values, context, 'cannot export the rejects', (connection) =>
+      writeNewFile(output, exportRejects(connection, values), context.stop),
+    );
+    return {
+      json: { rows, output },
+      text: `${rows} ${rows === 1 ? 'row' : 'rows'} in ${output}\ncorrect them there, then: ecompipe rejects replay ${output}`,
+    };
   }
   // A terminal gets no control characters of a stranger's file; a pipe gets each byte.
   const safe = process.stdout.isTTY ? printable : (text: string): string => text;
-  const write = (text: string): Promise<void> => new Promise((resolve, reject) => process.stdout.write(safe(text), (error) => (error == null ? resolve() : reject(error))));
+  const write = (text: string): Promise<void> =>
+    new Promise((resolve, reject) =>
+      process.stdout.write(safe(text), (error) => (error == null ? resolve() : reject(error))),
+    );
   let hasBegun = false;
   await onConnection(values, context, 'cannot export the rejects', (connection) => {
     // A connection that breaks makes this start again, and what is written can't be taken back.
-    if (hasBegun) throw new EcompipeError(EXIT.unavailable, { what: 'the export broke off', why: 'the connection to the database was lost', hint: 'do it again; --output FILE writes a file that is whole or not there' });
+    if (hasBegun)
+      throw new EcompipeError(EXIT.unavailable, {
+        what: 'the export broke off',
+        why: 'the connection to the database was lost',
+        hint: 'do it again; --output FILE writes a file that is whole or not there',
+      });
     hasBegun = true;
     return writePieces(exportRejects(connection, values), write, context.stop);
   });
@@ -95,5 +173,9 @@ async function replay(values: Settings, context: CommandContext, file: string): 
   ]);
   const result = await onDatabase(values, context, (database) => runReplay(file, database, replayRows, context.stop));
   const isIncomplete = result.rejected + result.unknown > 0;
-  return { json: result, text: describeReplay(result, file), exitCode: values.strict && isIncomplete ? EXIT.rowsRejected : EXIT.done };
+  return {
+    json: result,
+    text: describeReplay(result, file),
+    exitCode: values.strict && isIncomplete ? EXIT.rowsRejected : EXIT.done,
+  };
 }

@@ -21,8 +21,22 @@ const settings = {
   ...loadSettings,
   ...metricsSettings,
   ...dashboardSettings,
-  durationMs: { flag: '--duration', placeholder: '<time>', env: 'ECOMPIPE_DURATION', default: undefined, defaultText: 'until stopped', parse: parse.optional(parse.duration), help: 'stop generating after so long, such as 90s or 10m' },
-  untilDrained: { flag: '--until-drained', env: 'ECOMPIPE_UNTIL_DRAINED', default: false, parse: parse.boolean, help: 'end when all that was generated is loaded, and prove it; without it, moving and loading go on until Ctrl-C' },
+  durationMs: {
+    flag: '--duration',
+    placeholder: '<time>',
+    env: 'ECOMPIPE_DURATION',
+    default: undefined,
+    defaultText: 'until stopped',
+    parse: parse.optional(parse.duration),
+    help: 'stop generating after so long, such as 90s or 10m',
+  },
+  untilDrained: {
+    flag: '--until-drained',
+    env: 'ECOMPIPE_UNTIL_DRAINED',
+    default: false,
+    parse: parse.boolean,
+    help: 'end when all that was generated is loaded, and prove it; without it, moving and loading go on until Ctrl-C',
+  },
 } as const;
 
 export const runAll = defineCommand({
@@ -32,27 +46,52 @@ export const runAll = defineCommand({
   examples: [
     ['ecompipe run-all', 'watch it work; Ctrl-C drains and prints a summary'],
     ['ecompipe run-all --rate 5000 --duration 1m --until-drained', 'five thousand events a second for a minute'],
-    ['ecompipe run-all --events 2000 --batch-size 200 --interval 0 --seed 1 --until-drained --json', 'a smoke test with a known answer'],
+    [
+      'ecompipe run-all --events 2000 --batch-size 200 --interval 0 --seed 1 --until-drained --json',
+      'a smoke test with a known answer',
+    ],
   ],
   run: async (values, context): Promise<CommandResult> => {
     const { maxBacklog, afterLoad, outputDir, processingDir } = values;
     if (maxBacklog !== undefined && afterLoad === 'keep') {
-      throw new UsageError([`--max-backlog ${maxBacklog}: with --after-load keep loaded files stay in ${processingDir}, so the backlog never shrinks; leave one of the two out`]);
+      throw new UsageError([
+        `--max-backlog ${maxBacklog}: with --after-load keep loaded files stay in ${processingDir}, so the backlog never shrinks; leave one of the two out`,
+      ]);
     }
-    const [{ planRun }, { withDatabase }] = await Promise.all([import('../pipeline/generate/settings.js'), import('../core/db/target.js')]);
+    const [{ planRun }, { withDatabase }] = await Promise.all([
+      import('../pipeline/generate/settings.js'),
+      import('../core/db/target.js'),
+    ]);
     // What can't be generated is told before a database is created for it.
     planRun(values, Date.now());
-    const metered = { command: 'run-all', stages: ['generate', 'move', 'stream'], directories: { incoming: outputDir, processing: processingDir } } as const;
+    const metered = {
+      command: 'run-all',
+      stages: ['generate', 'move', 'stream'],
+      directories: { incoming: outputDir, processing: processingDir },
+    } as const;
     return await withMetrics(values, context, metered, (meter) =>
-      withDatabase(values, { ...context, onDatabaseEvent: meter.observeDatabase }, (database) => runPipeline(values, database, context, meter)),
+      withDatabase(values, { ...context, onDatabaseEvent: meter.observeDatabase }, (database) =>
+        runPipeline(values, database, context, meter),
+      ),
     );
   },
 });
 
 /** Runs the stages under a display, then reads and tells what it came to. */
-async function runPipeline(values: SettingsOf<typeof settings>, database: Database, context: CommandContext, meter: Meter): Promise<CommandResult> {
+async function runPipeline(
+  values: SettingsOf<typeof settings>,
+  database: Database,
+  context: CommandContext,
+  meter: Meter,
+): Promise<CommandResult> {
   const { strict, untilDrained, durationMs, processingDir, outputDir, ...rest } = values;
-  const [{ runAll: run }, { createPipelineState, applyEvent }, { createPipelineLogger }, { showProgress }, { summarize, describeSummary }] = await Promise.all([
+  const [
+    { runAll: run },
+    { createPipelineState, applyEvent },
+    { createPipelineLogger },
+    { showProgress },
+    { summarize, describeSummary },
+  ] = await Promise.all([
     import('../pipeline/runAll.js'),
     import('../pipeline/pipelineState.js'),
     import('../pipeline/logEvents.js'),
@@ -72,33 +111,75 @@ async function runPipeline(values: SettingsOf<typeof settings>, database: Databa
   try {
     const stages = {
       generate: { ...rest, outputDir },
-      move: { from: outputDir, to: processingDir, settleMs: rest.settleMs, maxBacklog: rest.maxBacklog, pollIntervalMs: POLL_INTERVAL_MS },
+      move: {
+        from: outputDir,
+        to: processingDir,
+        settleMs: rest.settleMs,
+        maxBacklog: rest.maxBacklog,
+        pollIntervalMs: POLL_INTERVAL_MS,
+      },
       stream: { ...rest, inputDir: processingDir, pollIntervalMs: POLL_INTERVAL_MS },
       durationMs,
       untilDrained,
     };
-    const result = await withPage(values, database, { log }, () => state, () => run(stages, database, { stop: context.stop, log, emit }));
+    const result = await withPage(
+      values,
+      database,
+      { log },
+      () => state,
+      () => run(stages, database, { stop: context.stop, log, emit }),
+    );
     progress.stop();
-    const places = { waitingDirs: [outputDir, processingDir], loadedDirs: [rest.archiveDir, processingDir, rest.quarantineDir] };
+    const places = {
+      waitingDirs: [outputDir, processingDir],
+      loadedDirs: [rest.archiveDir, processingDir, rest.quarantineDir],
+    };
     // A first signal ends the generating; the summary is what it was sent for.
-    const summary = await summarize(result, database, { prove: untilDrained, elapsedMs: performance.now() - state.startedAtMs, places }, { log, stop: new AbortController().signal });
+    const summary = await summarize(
+      result,
+      database,
+      { prove: untilDrained, elapsedMs: performance.now() - state.startedAtMs, places },
+      { log, stop: new AbortController().signal },
+    );
     const hasRejects = result.loaded.rows.rejected + result.loaded.filesQuarantined > 0;
-    return { json: summary, text: describeSummary(summary), exitCode: summary.proof?.ok === false ? EXIT.checkFailed : hasEnd && context.stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done };
+    return {
+      json: summary,
+      text: describeSummary(summary),
+      exitCode:
+        summary.proof?.ok === false
+          ? EXIT.checkFailed
+          : hasEnd && context.stop.aborted
+            ? EXIT.interrupted
+            : strict && hasRejects
+              ? EXIT.rowsRejected
+              : EXIT.done,
+    };
   } finally {
     progress.stop();
   }
 }
 
 /** Serves the dashboard meanwhile, if it is wanted. */
-async function withPage<T>({ dashboardPort, dashboardHost, outputDir, processingDir }: SettingsOf<typeof settings>, database: Database, context: Pick<CommandContext, 'log'>, stageCounts: () => PipelineState, action: () => Promise<T>): Promise<T> {
+async function withPage<T>(
+  { dashboardPort, dashboardHost, outputDir, processingDir }: SettingsOf<typeof settings>,
+  database: Database,
+  context: Pick<CommandContext, 'log'>,
+  stageCounts: () => PipelineState,
+  action: () => Promise<T>,
+): Promise<T> {
   if (dashboardPort === undefined) return await action();
   const { dashboardUrl, withDashboard } = await import('../pipeline/dashboard/run.js');
-  return await withDashboard({ host: dashboardHost, port: dashboardPort, incomingDir: outputDir, processingDir, stageCounts }, database, context, (server) => {
-    const url = dashboardUrl(server);
-    context.log.info('dashboard_served', `the dashboard is on ${url}`, { url });
-    stageCounts().dashboardUrl = url;
-    return action();
-  });
+  return await withDashboard(
+    { host: dashboardHost, port: dashboardPort, incomingDir: outputDir, processingDir, stageCounts },
+    database,
+    context,
+    (server) => {
+      const url = dashboardUrl(server);
+      context.log.info('dashboard_served', `the dashboard is on ${url}`, { url });
+      stageCounts().dashboardUrl = url;
+      return action();
+    },
+  );
 }
 
 /** The panel shows what goes on; below it only what needs attention is worth a line. */

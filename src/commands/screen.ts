@@ -21,7 +21,12 @@ const LEAVE = '\u001b[?25h\u001b[?1049l';
 export async function withScreen(stop: AbortSignal, show: (screen: Screen) => Promise<void>): Promise<void> {
   const { stdin, stdout } = process;
   if (!stdout.isTTY) {
-    await show({ draw: (text) => stdout.write(`${text}\n`), columns: () => 120, wait: (ms) => pause(ms, stop), hasEnded: () => stop.aborted });
+    await show({
+      draw: (text) => stdout.write(`${text}\n`),
+      columns: () => 120,
+      wait: (ms) => pause(ms, stop),
+      hasEnded: () => stop.aborted,
+    });
     return;
   }
   const quit = new AbortController();

@@ -6,11 +6,51 @@ import { connectionSettings, incomingDir, loadSettings, processingDir } from './
 
 type Maybe<T> = Setting<T | undefined>;
 
-const maxPending: Maybe<number> = { flag: '--max-pending', placeholder: '<files>', env: 'ECOMPIPE_MAX_PENDING', default: undefined, defaultText: 'no limit', parse: parse.optional(parse.integer(0)), help: 'with --check: so many files may wait in incoming and processing' };
-const maxPendingMs: Maybe<number> = { flag: '--max-wait', placeholder: '<time>', env: 'ECOMPIPE_MAX_WAIT', default: 600_000, defaultText: '10m', parse: parse.optional(parse.duration), help: 'with --check: so long may a file have waited' };
-const maxFreshnessMs: Maybe<number> = { flag: '--max-freshness', placeholder: '<time>', env: 'ECOMPIPE_MAX_FRESHNESS', default: undefined, defaultText: 'no limit', parse: parse.optional(parse.duration), help: 'with --check: so old may the last commit be' };
-const maxRejectShare: Maybe<number> = { flag: '--max-reject-rate', placeholder: '<p%>', env: 'ECOMPIPE_MAX_REJECT_RATE', default: undefined, defaultText: 'no limit', parse: parse.optional(parse.share), help: "with --check: so many of the last hour's rows may have been rejected" };
-const maxQuarantined: Maybe<number> = { flag: '--max-quarantined', placeholder: '<files>', env: 'ECOMPIPE_MAX_QUARANTINED', default: undefined, defaultText: 'no limit', parse: parse.optional(parse.integer(0)), help: 'with --check: so many files may have gone to quarantine within an hour' };
+const maxPending: Maybe<number> = {
+  flag: '--max-pending',
+  placeholder: '<files>',
+  env: 'ECOMPIPE_MAX_PENDING',
+  default: undefined,
+  defaultText: 'no limit',
+  parse: parse.optional(parse.integer(0)),
+  help: 'with --check: so many files may wait in incoming and processing',
+};
+const maxPendingMs: Maybe<number> = {
+  flag: '--max-wait',
+  placeholder: '<time>',
+  env: 'ECOMPIPE_MAX_WAIT',
+  default: 600_000,
+  defaultText: '10m',
+  parse: parse.optional(parse.duration),
+  help: 'with --check: so long may a file have waited',
+};
+const maxFreshnessMs: Maybe<number> = {
+  flag: '--max-freshness',
+  placeholder: '<time>',
+  env: 'ECOMPIPE_MAX_FRESHNESS',
+  default: undefined,
+  defaultText: 'no limit',
+  parse: parse.optional(parse.duration),
+  help: 'with --check: so old may the last commit be',
+};
+const maxRejectShare: Maybe<number> = {
+  flag: '--max-reject-rate',
+  placeholder: '<p%>',
+  env: 'ECOMPIPE_MAX_REJECT_RATE',
+  default: undefined,
+  defaultText: 'no limit',
+  parse: parse.optional(parse.share),
+  help: "with --check: so many of the last hour's rows may have been rejected",
+};
+const maxQuarantined: Maybe<number> = {
+  flag: '--max-quarantined',
+  placeholder: '<files>',
+  env: 'ECOMPIPE_MAX_QUARANTINED',
+  default: undefined,
+  defaultText: 'no limit',
+  parse: parse.optional(parse.integer(0)),
+  help: 'with --check: so many files may have gone to quarantine within an hour',
+};
 
 export const status = defineCommand({
   name: 'status',
@@ -18,11 +58,36 @@ export const status = defineCommand({
   settings: {
     ...connectionSettings,
     incomingDir: { ...incomingDir, flag: '--incoming-dir', placeholder: '<dir>', help: 'where files wait to be moved' },
-    processingDir: { ...processingDir, flag: '--processing-dir', placeholder: '<dir>', help: 'where files wait to be loaded' },
+    processingDir: {
+      ...processingDir,
+      flag: '--processing-dir',
+      placeholder: '<dir>',
+      help: 'where files wait to be loaded',
+    },
     checkpointDir: { ...loadSettings.checkpointDir, help: 'directory of the checkpoint whose owner is looked for' },
-    watch: { flag: '--watch', env: 'ECOMPIPE_WATCH', default: false, parse: parse.boolean, help: 'draw it again and again, until q or Ctrl-C' },
-    everyMs: { flag: '--every', placeholder: '<time>', env: 'ECOMPIPE_EVERY', default: 2000, defaultText: '2s', parse: parse.duration, help: 'with --watch: time between two looks' },
-    check: { flag: '--check', env: 'ECOMPIPE_CHECK', default: false, parse: parse.boolean, help: 'exit 7 and say so when a limit does not hold (69: the database is away)' },
+    watch: {
+      flag: '--watch',
+      env: 'ECOMPIPE_WATCH',
+      default: false,
+      parse: parse.boolean,
+      help: 'draw it again and again, until q or Ctrl-C',
+    },
+    everyMs: {
+      flag: '--every',
+      placeholder: '<time>',
+      env: 'ECOMPIPE_EVERY',
+      default: 2000,
+      defaultText: '2s',
+      parse: parse.duration,
+      help: 'with --watch: time between two looks',
+    },
+    check: {
+      flag: '--check',
+      env: 'ECOMPIPE_CHECK',
+      default: false,
+      parse: parse.boolean,
+      help: 'exit 7 and say so when a limit does not hold (69: the database is away)',
+    },
     maxPending,
     maxPendingMs,
     maxFreshnessMs,
@@ -36,19 +101,26 @@ export const status = defineCommand({
     ['ecompipe status --json', 'for scripts'],
   ],
   run: async ({ watch, everyMs, check, ...settings }, context): Promise<CommandResult> => {
-    const [{ withObserver }, { readStatus }, { describeStatus }, { findViolations }, { statusJson }, { withScreen }] = await Promise.all([
-      import('../core/db/observer.js'),
-      import('../pipeline/status/status.js'),
-      import('../pipeline/status/describe.js'),
-      import('../pipeline/status/limits.js'),
-      import('../pipeline/status/json.js'),
-      import('./screen.js'),
-    ]);
+    const [{ withObserver }, { readStatus }, { describeStatus }, { findViolations }, { statusJson }, { withScreen }] =
+      await Promise.all([
+        import('../core/db/observer.js'),
+        import('../pipeline/status/status.js'),
+        import('../pipeline/status/describe.js'),
+        import('../pipeline/status/limits.js'),
+        import('../pipeline/status/json.js'),
+        import('./screen.js'),
+      ]);
     const look = async ({ label, observer }: Parameters<Parameters<typeof withObserver>[2]>[0]) => {
       const found = await readStatus(settings, label, observer);
       const violations = check ? findViolations(found, settings) : undefined;
-      const exitCode: ExitCode = found.unavailable?.exitCode ?? (violations === undefined || violations.length === 0 ? EXIT.done : EXIT.checkFailed);
-      return { exitCode, json: statusJson(found, violations), text: (columns: number) => describeStatus(found, violations, columns) };
+      const exitCode: ExitCode =
+        found.unavailable?.exitCode ??
+        (violations === undefined || violations.length === 0 ? EXIT.done : EXIT.checkFailed);
+      return {
+        exitCode,
+        json: statusJson(found, violations),
+        text: (columns: number) => describeStatus(found, violations, columns),
+      };
     };
     if (!watch) {
       const { text, ...result } = await withObserver(settings, context, look);

@@ -19,13 +19,25 @@ export const stream = defineCommand({
     ['ecompipe stream --engine spark --master local[2]', 'the same on Apache Spark (docs/scaling.md)'],
   ],
   run: async ({ once, strict, ...settings }, context) => {
-    const [{ ensureDirectory }, { withDatabase }, { ensureSchema }, { assertUsable }, { isUri }, runEngine, { createStreamEventLogger }, { describeStream }, { showLoading }] = await Promise.all([
+    const [
+      { ensureDirectory },
+      { withDatabase },
+      { ensureSchema },
+      { assertUsable },
+      { isUri },
+      runEngine,
+      { createStreamEventLogger },
+      { describeStream },
+      { showLoading },
+    ] = await Promise.all([
       import('../core/files/ensureDirectory.js'),
       import('../core/db/target.js'),
       import('../pipeline/migrate/schema.js'),
       import('../pipeline/stream/discover.js'),
       import('../pipeline/stream/spark/remoteFinisher.js'),
-      settings.engine === 'spark' ? import('../pipeline/stream/spark/runSpark.js').then(({ runSparkStream }) => runSparkStream) : import('../pipeline/stream/stream.js').then(({ runStream }) => runStream),
+      settings.engine === 'spark'
+        ? import('../pipeline/stream/spark/runSpark.js').then(({ runSparkStream }) => runSparkStream)
+        : import('../pipeline/stream/stream.js').then(({ runStream }) => runStream),
       import('../pipeline/stream/logEvents.js'),
       import('../pipeline/stream/describe.js'),
       import('./loading.js'),
@@ -34,25 +46,39 @@ export const stream = defineCommand({
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
     const hasBar = once && context.interactive;
     const logEvent = createStreamEventLogger(hasBar ? withoutProgress(log) : log);
-    return await withMetrics(settings, context, { command: 'stream', stages: ['stream'], directories: { processing: settings.inputDir } }, async (meter) => {
-      // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake,
-      // and better told before a database is created for it.
-      if (settings.inputDir === streamSettings.inputDir.default) await ensureDirectory(settings.inputDir);
-      const isRemote = settings.engine === 'spark' && isUri(settings.inputDir);
-      if (!isRemote) await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
-      const bar = hasBar && !isRemote ? await showLoading(settings.inputDir, context) : undefined;
-      const emit = (event: StreamEvent): void => {
-        logEvent(event);
-        bar?.observe(event);
-        meter.observe({ stage: 'stream', event });
-      };
-      const result = await withDatabase(settings, { ...context, onDatabaseEvent: meter.observeDatabase }, async (database) => {
-        await ensureSchema(database, context);
-        return await runEngine({ ...settings, pollIntervalMs: POLL_INTERVAL_MS }, database, { stop, drain, log, emit });
-      }).finally(() => bar?.stop());
-      const hasRejects = result.rows.rejected + result.filesQuarantined > 0;
-      const exitCode = once && stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done;
-      return { json: result, text: describeStream(result), exitCode };
-    });
+    return await withMetrics(
+      settings,
+      context,
+      { command: 'stream', stages: ['stream'], directories: { processing: settings.inputDir } },
+      async (meter) => {
+        // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake,
+        // and better told before a database is created for it.
+        if (settings.inputDir === streamSettings.inputDir.default) await ensureDirectory(settings.inputDir);
+        const isRemote = settings.engine === 'spark' && isUri(settings.inputDir);
+        if (!isRemote) await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
+        const bar = hasBar && !isRemote ? await showLoading(settings.inputDir, context) : undefined;
+        const emit = (event: StreamEvent): void => {
+          logEvent(event);
+          bar?.observe(event);
+          meter.observe({ stage: 'stream', event });
+        };
+        const result = await withDatabase(
+          settings,
+          { ...context, onDatabaseEvent: meter.observeDatabase },
+          async (database) => {
+            await ensureSchema(database, context);
+            return await runEngine({ ...settings, pollIntervalMs: POLL_INTERVAL_MS }, database, {
+              stop,
+              drain,
+              log,
+              emit,
+            });
+          },
+        ).finally(() => bar?.stop());
+        const hasRejects = result.rows.rejected + result.filesQuarantined > 0;
+        const exitCode = once && stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done;
+        return { json: result, text: describeStream(result), exitCode };
+      },
+    );
   },
 });

@@ -20,10 +20,17 @@ export const trace = defineCommand({
   run: async (settings, context): Promise<CommandResult> => {
     const [text = ''] = context.args;
     const plain = text.replace(/[-{}]/g, '').toLowerCase();
-    if (!/^[0-9a-f]{32}$/.test(plain)) throw new UsageError([`trace ${JSON.stringify(text)}: expected the UUID of an event`]);
+    if (!/^[0-9a-f]{32}$/.test(plain))
+      throw new UsageError([`trace ${JSON.stringify(text)}: expected the UUID of an event`]);
     const eventId = plain.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
-    const [{ onConnection }, { traceEvent }, { describeTrace }] = await Promise.all([import('./onConnection.js'), import('../pipeline/trace/trace.js'), import('../pipeline/trace/describe.js')]);
-    const result = await onConnection(settings, context, 'cannot trace the event', (connection) => traceEvent(connection, eventId, [settings.archiveDir, settings.processingDir]));
+    const [{ onConnection }, { traceEvent }, { describeTrace }] = await Promise.all([
+      import('./onConnection.js'),
+      import('../pipeline/trace/trace.js'),
+      import('../pipeline/trace/describe.js'),
+    ]);
+    const result = await onConnection(settings, context, 'cannot trace the event', (connection) =>
+      traceEvent(connection, eventId, [settings.archiveDir, settings.processingDir]),
+    );
     return { json: result, text: describeTrace(result), exitCode: result.known ? EXIT.done : EXIT.checkFailed };
   },
 });

@@ -5,12 +5,41 @@ import { databaseSettings, loadSettings, processingDir } from './settings.js';
 
 const table = {
   ...databaseSettings,
-  file: { flag: '--file', placeholder: '<name>', env: 'ECOMPIPE_FILE', default: undefined, parse: parse.optional(parse.text), help: 'the file, by its name or its SHA-256' },
-  batchId: { flag: '--batch', placeholder: '<id>', env: 'ECOMPIPE_BATCH', default: undefined, parse: parse.optional(parse.integer(1)), help: 'the batch, with all files in it; a part of a file is refused' },
-  dryRun: { flag: '--dry-run', env: 'ECOMPIPE_DRY_RUN', default: false, parse: parse.boolean, help: 'do everything, then roll back' },
-  yes: { flag: '--yes', env: 'ECOMPIPE_YES', default: false, parse: parse.boolean, help: 'do not ask; needed where nobody can be asked' },
+  file: {
+    flag: '--file',
+    placeholder: '<name>',
+    env: 'ECOMPIPE_FILE',
+    default: undefined,
+    parse: parse.optional(parse.text),
+    help: 'the file, by its name or its SHA-256',
+  },
+  batchId: {
+    flag: '--batch',
+    placeholder: '<id>',
+    env: 'ECOMPIPE_BATCH',
+    default: undefined,
+    parse: parse.optional(parse.integer(1)),
+    help: 'the batch, with all files in it; a part of a file is refused',
+  },
+  dryRun: {
+    flag: '--dry-run',
+    env: 'ECOMPIPE_DRY_RUN',
+    default: false,
+    parse: parse.boolean,
+    help: 'do everything, then roll back',
+  },
+  yes: {
+    flag: '--yes',
+    env: 'ECOMPIPE_YES',
+    default: false,
+    parse: parse.boolean,
+    help: 'do not ask; needed where nobody can be asked',
+  },
   processingDir: { ...processingDir, help: 'where files may still wait' },
-  archiveDir: { ...loadSettings.archiveDir, help: 'where loaded files lie; read to tell the rows of files that share a batch' },
+  archiveDir: {
+    ...loadSettings.archiveDir,
+    help: 'where loaded files lie; read to tell the rows of files that share a batch',
+  },
 } as const;
 
 export const undo = defineCommand({
@@ -24,14 +53,22 @@ export const undo = defineCommand({
   ],
   run: async (settings, context): Promise<CommandResult> => {
     const { file, batchId, dryRun, yes, processingDir, archiveDir } = settings;
-    if ((file === undefined) === (batchId === undefined)) throw new UsageError(['undo: expected --file NAME or --batch ID, one of the two']);
-    const [{ onDatabase }, { runUndo }, { describeUndo }, { canAsk, confirm }] = await Promise.all([import('./onConnection.js'), import('../pipeline/undo/undo.js'), import('../pipeline/undo/describe.js'), import('./confirm.js')]);
-    if (!dryRun && !yes && !canAsk()) throw new UsageError(['undo: nobody can be asked here whether to go on'], 'look with --dry-run, then say --yes');
+    if ((file === undefined) === (batchId === undefined))
+      throw new UsageError(['undo: expected --file NAME or --batch ID, one of the two']);
+    const [{ onDatabase }, { runUndo }, { describeUndo }, { canAsk, confirm }] = await Promise.all([
+      import('./onConnection.js'),
+      import('../pipeline/undo/undo.js'),
+      import('../pipeline/undo/describe.js'),
+      import('./confirm.js'),
+    ]);
+    if (!dryRun && !yes && !canAsk())
+      throw new UsageError(['undo: nobody can be asked here whether to go on'], 'look with --dry-run, then say --yes');
     const target = { file, batchId, loadedDirs: [archiveDir], waitingDirs: [processingDir] };
     return await onDatabase(settings, context, async (database) => {
       if (!dryRun && !yes) {
         const plan = await runUndo({ ...target, dryRun: true }, database);
-        if (plan.outcome !== 'before' && !(await confirm(`${describeUndo(plan)}\nTake it out?`, context.stop))) return { json: { ...plan, outcome: 'declined' }, text: 'nothing was changed', exitCode: EXIT.interrupted };
+        if (plan.outcome !== 'before' && !(await confirm(`${describeUndo(plan)}\nTake it out?`, context.stop)))
+          return { json: { ...plan, outcome: 'declined' }, text: 'nothing was changed', exitCode: EXIT.interrupted };
       }
       const result = await runUndo({ ...target, dryRun }, database);
       return { json: result, text: describeUndo(result) };

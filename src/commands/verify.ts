@@ -5,14 +5,24 @@ import type { Setting } from '../core/runtime/settings.js';
 import { defineCommand } from './command.js';
 import { databaseSettings, generateSettings, incomingDir, loadSettings, processingDir } from './settings.js';
 
-const allowPending: Setting<boolean> = { flag: '--allow-pending', env: 'ECOMPIPE_ALLOW_PENDING', default: false, parse: parse.boolean, help: 'files that are not loaded yet are no fault' };
+const allowPending: Setting<boolean> = {
+  flag: '--allow-pending',
+  env: 'ECOMPIPE_ALLOW_PENDING',
+  default: false,
+  parse: parse.boolean,
+  help: 'files that are not loaded yet are no fault',
+};
 
 export const verify = defineCommand({
   name: 'verify',
   summary: "prove the table against the generator's manifest",
   settings: {
     ...databaseSettings,
-    manifestDir: { ...generateSettings.manifestDir, defaultText: '.manifest in INCOMING_PATH', help: 'where generate wrote its manifests; all of them count' },
+    manifestDir: {
+      ...generateSettings.manifestDir,
+      defaultText: '.manifest in INCOMING_PATH',
+      help: 'where generate wrote its manifests; all of them count',
+    },
     incomingDir: { ...incomingDir, help: 'where files may wait to be moved' },
     processingDir: { ...processingDir, help: 'where files may wait to be loaded' },
     archiveDir: { ...loadSettings.archiveDir, help: 'where loaded files lie; only read to name rows when sums differ' },
@@ -26,17 +36,25 @@ export const verify = defineCommand({
     ['ecompipe verify --allow-pending', 'while the pipeline is running'],
   ],
   run: async ({ incomingDir, processingDir, archiveDir, quarantineDir, manifestDir, ...settings }, context) => {
-    const [{ withDatabase }, { ensureSchema }, { createVerifyEventLogger, describeVerify, runVerify }] = await Promise.all([
-      import('../core/db/target.js'),
-      import('../pipeline/migrate/schema.js'),
-      import('../pipeline/verify/index.js'),
-    ]);
+    const [{ withDatabase }, { ensureSchema }, { createVerifyEventLogger, describeVerify, runVerify }] =
+      await Promise.all([
+        import('../core/db/target.js'),
+        import('../pipeline/migrate/schema.js'),
+        import('../pipeline/verify/index.js'),
+      ]);
     const { log, stop } = context;
     const result = await withDatabase(settings, context, async (database) => {
       await ensureSchema(database, context);
       const { connections, allowPending } = settings;
-      const places = { waitingDirs: [incomingDir, processingDir], loadedDirs: [archiveDir, processingDir, quarantineDir] };
-      return await runVerify({ manifestDir: manifestDir ?? path.join(incomingDir, '.manifest'), ...places, connections, allowPending }, database, { log, stop, emit: createVerifyEventLogger(log) });
+      const places = {
+        waitingDirs: [incomingDir, processingDir],
+        loadedDirs: [archiveDir, processingDir, quarantineDir],
+      };
+      return await runVerify(
+        { manifestDir: manifestDir ?? path.join(incomingDir, '.manifest'), ...places, connections, allowPending },
+        database,
+        { log, stop, emit: createVerifyEventLogger(log) },
+      );
     });
     return { json: result, text: describeVerify(result), exitCode: result.ok ? EXIT.done : EXIT.checkFailed };
   },

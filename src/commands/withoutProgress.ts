@@ -2,5 +2,8 @@ import type { Logger } from '../core/runtime/log.js';
 
 /** A log beside a bar, which tells the progress by itself. */
 export function withoutProgress(log: Logger): Logger {
-  return { ...log, info: (event, message, fields) => (event.endsWith('_progress') ? log.debug : log.info)(event, message, fields) };
+  return {
+    ...log,
+    info: (event, message, fields) => (event.endsWith('_progress') ? log.debug : log.info)(event, message, fields),
+  };
 }

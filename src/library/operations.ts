@@ -26,7 +26,16 @@ import { contextOf, type RunOptions } from './options.js';
 export async function runStatus(places: Partial<StatusPlaces>, database: Database): Promise<Status> {
   const observer = new Observer(database);
   try {
-    return await readStatus({ incomingDir: incomingDir.default, processingDir: processingDir.default, checkpointDir: loadSettings.checkpointDir.default, ...places }, database.label, observer);
+    return await readStatus(
+      {
+        incomingDir: incomingDir.default,
+        processingDir: processingDir.default,
+        checkpointDir: loadSettings.checkpointDir.default,
+        ...places,
+      },
+      database.label,
+      observer,
+    );
   } finally {
     await observer.close();
   }
@@ -34,12 +43,26 @@ export async function runStatus(places: Partial<StatusPlaces>, database: Databas
 
 /** What of a status exceeds these limits; those that are left out do not hold. */
 export function checkStatus(status: Status, limits: Partial<Limits>): readonly Violation[] {
-  return findViolations(status, { maxPending: undefined, maxPendingMs: undefined, maxFreshnessMs: undefined, maxRejectShare: undefined, maxQuarantined: undefined, ...limits });
+  return findViolations(status, {
+    maxPending: undefined,
+    maxPendingMs: undefined,
+    maxFreshnessMs: undefined,
+    maxRejectShare: undefined,
+    maxQuarantined: undefined,
+    ...limits,
+  });
 }
 
 /** Rejected rows: all that the filter finds by reason, and the newest `limit` (default 20) of them. */
-export async function listRejects(filter: Partial<RejectFilter>, database: Database, limit = rejectsSettings.limit.default, options: RunOptions = {}): Promise<RejectList> {
-  return await onConnection(database, options, 'cannot read the rejects', (connection) => list(connection, wholeFilter(filter), limit));
+export async function listRejects(
+  filter: Partial<RejectFilter>,
+  database: Database,
+  limit = rejectsSettings.limit.default,
+  options: RunOptions = {},
+): Promise<RejectList> {
+  return await onConnection(database, options, 'cannot read the rejects', (connection) =>
+    list(connection, wholeFilter(filter), limit),
+  );
 }
 
 /** One rejected row. @throws UsageError when there is none with this number. */
@@ -48,9 +71,16 @@ export async function showReject(rejectId: number, database: Database, options: 
 }
 
 /** Writes rejected rows into a new CSV file, whole or not at all. @returns how many. @throws UsageError when there is such a file. */
-export async function exportRejects(file: string, filter: Partial<RejectFilter>, database: Database, options: RunOptions = {}): Promise<number> {
+export async function exportRejects(
+  file: string,
+  filter: Partial<RejectFilter>,
+  database: Database,
+  options: RunOptions = {},
+): Promise<number> {
   const { stop } = contextOf(options);
-  return await onConnection(database, options, 'cannot export the rejects', (connection) => writeNewFile(file, rejectsAsCsv(connection, wholeFilter(filter)), stop));
+  return await onConnection(database, options, 'cannot export the rejects', (connection) =>
+    writeNewFile(file, rejectsAsCsv(connection, wholeFilter(filter)), stop),
+  );
 }
 
 /** Loads a file of corrected rejects, exactly once however often. @throws UsageError when the file as such is wrong: nothing is loaded then. */
@@ -61,20 +91,52 @@ export async function replayRejects(file: string, database: Database, options: R
 }
 
 /** Where an event came from. @param directories where files may lie; they are read for the line. */
-export async function traceEvent(eventId: string, database: Database, directories: readonly string[] = [loadSettings.archiveDir.default, processingDir.default], options: RunOptions = {}): Promise<Trace> {
-  return await onConnection(database, options, 'cannot trace the event', (connection) => trace(connection, eventId, directories));
+export async function traceEvent(
+  eventId: string,
+  database: Database,
+  directories: readonly string[] = [loadSettings.archiveDir.default, processingDir.default],
+  options: RunOptions = {},
+): Promise<Trace> {
+  return await onConnection(database, options, 'cannot trace the event', (connection) =>
+    trace(connection, eventId, directories),
+  );
 }
 
 /** Takes a loaded file or batch out again, in one transaction. Nobody is asked. @throws UsageError when it can't be taken out. */
-export async function runUndo(settings: Partial<UndoSettings>, database: Database, options: RunOptions = {}): Promise<UndoResult> {
+export async function runUndo(
+  settings: Partial<UndoSettings>,
+  database: Database,
+  options: RunOptions = {},
+): Promise<UndoResult> {
   await ensureSchema(database, contextOf(options));
-  return await undo({ file: undefined, batchId: undefined, dryRun: false, loadedDirs: [loadSettings.archiveDir.default], waitingDirs: [processingDir.default], ...settings }, database);
+  return await undo(
+    {
+      file: undefined,
+      batchId: undefined,
+      dryRun: false,
+      loadedDirs: [loadSettings.archiveDir.default],
+      waitingDirs: [processingDir.default],
+      ...settings,
+    },
+    database,
+  );
 }
 
 /** Serves the live page until `stop`. @param onServed hears its address. @throws EcompipeError when the port can't be had. */
-export async function runDashboard(settings: Partial<DashboardSettings>, database: Database, onServed: (url: string) => void, options: RunOptions = {}): Promise<void> {
+export async function runDashboard(
+  settings: Partial<DashboardSettings>,
+  database: Database,
+  onServed: (url: string) => void,
+  options: RunOptions = {},
+): Promise<void> {
   const context = contextOf(options);
-  const wanted = { host: '127.0.0.1', port: DEFAULT_PORT, incomingDir: incomingDir.default, processingDir: processingDir.default, ...settings };
+  const wanted = {
+    host: '127.0.0.1',
+    port: DEFAULT_PORT,
+    incomingDir: incomingDir.default,
+    processingDir: processingDir.default,
+    ...settings,
+  };
   await withDashboard(wanted, database, context, async (server) => {
     onServed(dashboardUrl(server));
     await untilAborted(context.stop);
@@ -85,7 +147,12 @@ function wholeFilter(filter: Partial<RejectFilter>): RejectFilter {
   return { file: undefined, sqlState: undefined, reason: undefined, all: false, ...filter };
 }
 
-async function onConnection<T>(database: Database, options: RunOptions, what: string, action: Parameters<typeof withConnection<T>>[2]): Promise<T> {
+async function onConnection<T>(
+  database: Database,
+  options: RunOptions,
+  what: string,
+  action: Parameters<typeof withConnection<T>>[2],
+): Promise<T> {
   await ensureSchema(database, contextOf(options));
   return await withConnection(database, what, action);
 }

@@ -25,16 +25,27 @@ export function databaseFromEnvironment(environment: NodeJS.ProcessEnv = process
  * Runs `action` with the database: the one of the settings, or the embedded server, which is started when need be and
  * stopped by its last user. Settings that are left out come from nowhere else; see {@link databaseFromEnvironment}.
  */
-export async function withDatabase<T>(settings: Partial<TargetSettings>, action: (database: Database) => Promise<T>, options: RunOptions = {}): Promise<T> {
+export async function withDatabase<T>(
+  settings: Partial<TargetSettings>,
+  action: (database: Database) => Promise<T>,
+  options: RunOptions = {},
+): Promise<T> {
   return await withTarget({ ...defaults(databaseSettings), ...settings }, contextOf(options), action);
 }
 
 /** The defaults of flags. */
-export function defaults<Table extends Record<string, Setting<unknown>>>(table: Table): { [Key in keyof Table]: Table[Key]['default'] } {
-  return Object.fromEntries(Object.entries(table).map(([key, { default: value }]) => [key, value])) as { [Key in keyof Table]: Table[Key]['default'] };
+export function defaults<Table extends Record<string, Setting<unknown>>>(
+  table: Table,
+): { [Key in keyof Table]: Table[Key]['default'] } {
+  return Object.fromEntries(Object.entries(table).map(([key, { default: value }]) => [key, value])) as {
+    [Key in keyof Table]: Table[Key]['default'];
+  };
 }
 
-export function contextOf<Event>({ stop, drain, log = silentLogger, emit = () => undefined }: RunOptions<Event>, once = false): StageContext<Event> {
+export function contextOf<Event>(
+  { stop, drain, log = silentLogger, emit = () => undefined }: RunOptions<Event>,
+  once = false,
+): StageContext<Event> {
   const never = new AbortController().signal;
   return { stop: stop ?? never, drain: drain ?? (once ? AbortSignal.abort() : never), log, emit };
 }

@@ -3,7 +3,12 @@ import path from 'node:path';
 import { loadSettings, moveSettings, streamSettings } from '../commands/settings.js';
 import type { Database } from '../core/db/target.js';
 import { ensureDirectory } from '../core/files/ensureDirectory.js';
-import { runGenerate as generate, type GenerateEvent, type GenerateResult, type GenerateSettings } from '../pipeline/generate/index.js';
+import {
+  runGenerate as generate,
+  type GenerateEvent,
+  type GenerateResult,
+  type GenerateSettings,
+} from '../pipeline/generate/index.js';
 import { runMigrate as migrate, type MigrateMode, type MigrateResult } from '../pipeline/migrate/migrate.js';
 import { ensureSchema } from '../pipeline/migrate/schema.js';
 import type { MoveEvent, MoveResult, MoveSettings } from '../pipeline/move/events.js';
@@ -11,7 +16,12 @@ import { runMove as move } from '../pipeline/move/runMove.js';
 import { runAll as all, type PipelineEvent, type RunAllResult } from '../pipeline/runAll.js';
 import type { StreamEvent, StreamResult, StreamSettings } from '../pipeline/stream/events.js';
 import { runStream as stream } from '../pipeline/stream/stream.js';
-import { runVerify as verify, type VerifyEvent, type VerifyResult, type VerifySettings } from '../pipeline/verify/index.js';
+import {
+  runVerify as verify,
+  type VerifyEvent,
+  type VerifyResult,
+  type VerifySettings,
+} from '../pipeline/verify/index.js';
 import { contextOf, defaults, type RunOptions } from './options.js';
 
 /** The settings of a command that moves or loads: those of its stage, and whether it ends when all is done. */
@@ -31,24 +41,38 @@ export interface RunAllSettings {
 const POLL_INTERVAL_MS = 1000;
 
 /** Creates or upgrades the schema. Several at once are fine. @throws IntegrityError when the schema is newer. */
-export async function runMigrate(database: Database, mode: MigrateMode = 'apply', options: RunOptions = {}): Promise<MigrateResult> {
+export async function runMigrate(
+  database: Database,
+  mode: MigrateMode = 'apply',
+  options: RunOptions = {},
+): Promise<MigrateResult> {
   return await migrate(database, mode, contextOf(options));
 }
 
 /** Writes CSV files until the wanted number is reached, or `stop`. @throws UsageError, FileError. */
-export async function runGenerate(settings: Partial<GenerateSettings> = {}, options: RunOptions<GenerateEvent> = {}): Promise<GenerateResult> {
+export async function runGenerate(
+  settings: Partial<GenerateSettings> = {},
+  options: RunOptions<GenerateEvent> = {},
+): Promise<GenerateResult> {
   return await generate({ outputDir: moveSettings.from.default, ...settings }, contextOf(options));
 }
 
 /** Publishes finished files from one directory to another. @throws FileError, FilesNotMovedError. */
-export async function runMove({ once = false, ...settings }: Once<MoveSettings> = {}, options: RunOptions<MoveEvent> = {}): Promise<MoveResult> {
+export async function runMove(
+  { once = false, ...settings }: Once<MoveSettings> = {},
+  options: RunOptions<MoveEvent> = {},
+): Promise<MoveResult> {
   const wanted = { pollIntervalMs: POLL_INTERVAL_MS, ...defaults(moveSettings), ...settings };
   if (wanted.from === moveSettings.from.default) await ensureDirectory(wanted.from);
   return await move(wanted, contextOf(options, once));
 }
 
 /** Loads a directory into PostgreSQL, exactly once. @throws FileError, OwnedError, IntegrityError, EcompipeError. */
-export async function runStream({ once = false, ...settings }: Once<StreamSettings>, database: Database, options: RunOptions<StreamEvent> = {}): Promise<StreamResult> {
+export async function runStream(
+  { once = false, ...settings }: Once<StreamSettings>,
+  database: Database,
+  options: RunOptions<StreamEvent> = {},
+): Promise<StreamResult> {
   const context = contextOf(options, once);
   const wanted = { ...streamDefaults(), ...settings };
   if (wanted.inputDir === streamSettings.inputDir.default) await ensureDirectory(wanted.inputDir);
@@ -57,7 +81,11 @@ export async function runStream({ once = false, ...settings }: Once<StreamSettin
 }
 
 /** Migrates, then generates, moves and loads side by side. @throws what made the first of them fail; the others are stopped then. */
-export async function runAll({ generate: made = {}, move: moved = {}, stream: loaded = {}, durationMs, untilDrained = false }: RunAllSettings, database: Database, options: RunOptions<PipelineEvent> = {}): Promise<RunAllResult> {
+export async function runAll(
+  { generate: made = {}, move: moved = {}, stream: loaded = {}, durationMs, untilDrained = false }: RunAllSettings,
+  database: Database,
+  options: RunOptions<PipelineEvent> = {},
+): Promise<RunAllResult> {
   const from = made.outputDir ?? moveSettings.from.default;
   const to = loaded.inputDir ?? streamSettings.inputDir.default;
   const stages = {
@@ -69,11 +97,19 @@ export async function runAll({ generate: made = {}, move: moved = {}, stream: lo
 }
 
 /** Proves the tables against the generator's manifests. That something is off is no error but a result: see `ok`. */
-export async function runVerify(settings: Partial<VerifySettings>, database: Database, options: RunOptions<VerifyEvent> = {}): Promise<VerifyResult> {
+export async function runVerify(
+  settings: Partial<VerifySettings>,
+  database: Database,
+  options: RunOptions<VerifyEvent> = {},
+): Promise<VerifyResult> {
   const [incoming, processing] = [moveSettings.from.default, streamSettings.inputDir.default];
   const { archiveDir, quarantineDir } = defaults(loadSettings);
   const places = { waitingDirs: [incoming, processing], loadedDirs: [archiveDir, processing, quarantineDir] };
-  return await verify({ manifestDir: path.join(incoming, '.manifest'), ...places, ...settings }, database, contextOf(options));
+  return await verify(
+    { manifestDir: path.join(incoming, '.manifest'), ...places, ...settings },
+    database,
+    contextOf(options),
+  );
 }
 
 function streamDefaults(): StreamSettings {

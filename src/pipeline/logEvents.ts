@@ -10,7 +10,8 @@ export function createPipelineLogger(log: Logger): (event: PipelineEvent) => voi
   return ({ stage, event }) => {
     switch (stage) {
       case 'generate':
-        if (event.type === 'runStarted') log.info('run_started', `generating with seed ${event.seed}; manifest ${event.manifest}`, { ...event });
+        if (event.type === 'runStarted')
+          log.info('run_started', `generating with seed ${event.seed}; manifest ${event.manifest}`, { ...event });
         break;
       case 'move':
         logMove(event);

@@ -45,7 +45,11 @@ export interface RunAllResult {
  * flow: when the generator is done (or told to stop), the mover drains incoming/, then the loader drains processing/.
  * @throws what made the first stage fail; the others are stopped then, and nothing is lost.
  */
-export async function runAll(settings: RunAllSettings, database: Database, context: RunAllContext): Promise<RunAllResult> {
+export async function runAll(
+  settings: RunAllSettings,
+  database: Database,
+  context: RunAllContext,
+): Promise<RunAllResult> {
   for (const directory of [settings.move.from, settings.move.to]) await ensureDirectory(directory);
   await runMigrate(database, 'apply', context);
   return await new Supervisor(settings, database, context).run();
@@ -71,13 +75,18 @@ class Supervisor {
     const endGenerating = (): void => this.generating.abort();
     stop.addEventListener('abort', endGenerating, { once: true });
     if (stop.aborted) endGenerating();
-    const loading = this.supervise(() => runStream(this.settings.stream, this.database, this.stageContext('stream', this.streamDrain)));
+    const loading = this.supervise(() =>
+      runStream(this.settings.stream, this.database, this.stageContext('stream', this.streamDrain)),
+    );
     // Whether this is the only pipeline here is known only now; before, nothing may be generated.
     await untilAborted(this.streamStarted.signal, this.failed.signal);
     const moving = this.supervise(() => runMove(this.settings.move, this.stageContext('move', this.moveDrain)));
     const generated = await this.supervise(() => this.generate());
     if (!this.settings.untilDrained && !stop.aborted && this.failure === undefined) {
-      this.context.log.info('generating_finished', 'generating is finished; moving and loading go on until Ctrl-C (with --until-drained, run-all ends here)');
+      this.context.log.info(
+        'generating_finished',
+        'generating is finished; moving and loading go on until Ctrl-C (with --until-drained, run-all ends here)',
+      );
       await untilAborted(stop, this.failed.signal);
     }
     this.moveDrain.abort();
@@ -86,16 +95,25 @@ class Supervisor {
     const loaded = await loading;
     stop.removeEventListener('abort', endGenerating);
     if (this.failure !== undefined) throw this.failure.error;
-    if (generated === undefined || moved === undefined || loaded === undefined) throw new TypeError('a stage ended without result or failure');
+    if (generated === undefined || moved === undefined || loaded === undefined)
+      throw new TypeError('a stage ended without result or failure');
     return { generated, moved, loaded };
   }
 
   private async generate(): Promise<GenerateResult> {
-    const timer = this.settings.durationMs === undefined ? undefined : setTimeout(() => this.generating.abort(), this.settings.durationMs);
+    const timer =
+      this.settings.durationMs === undefined
+        ? undefined
+        : setTimeout(() => this.generating.abort(), this.settings.durationMs);
     const { log, emit } = this.context;
     try {
       const stop = this.generating.signal;
-      return await runGenerate(this.settings.generate, { log, stop, drain: stop, emit: (event) => emit({ stage: 'generate', event }) });
+      return await runGenerate(this.settings.generate, {
+        log,
+        stop,
+        drain: stop,
+        emit: (event) => emit({ stage: 'generate', event }),
+      });
     } finally {
       clearTimeout(timer);
     }

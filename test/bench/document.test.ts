@@ -8,7 +8,12 @@ const ORDER = ['bulk', 'small'];
 
 function section(name: string, measured: number): string {
   const question: Question = { name, title: `The ${name} one`, run: () => Promise.reject(new Error('not run')) };
-  const answer: Answer = { settings: ['1 row'], header: ['way', 'median'], rows: [['a | b', '1']], goals: [goal('speed', measured, '>=', 1.3, '× rival')] };
+  const answer: Answer = {
+    settings: ['1 row'],
+    header: ['way', 'median'],
+    rows: [['a | b', '1']],
+    goals: [goal('speed', measured, '>=', 1.3, '× rival')],
+  };
   return sectionText(question, answer, { machine: 'a machine', scale: 1, runs: 5 });
 }
 
@@ -23,7 +28,10 @@ test('a section takes the place of the last one of its question and leaves the o
 test('the goals of all sections stand on top, missed ones as such', () => {
   const document = withSection(withSection('', 'small', section('small', 2), ORDER), 'bulk', section('bulk', 1), ORDER);
   const [summary = ''] = document.split('<!-- bench:');
-  assert.match(summary, /\| \[bulk\]\(#the-bulk-one\) \| speed ≥ 1\.3 × rival \| 1\.00 × rival \| \*\*missed\*\* \|\n\| \[small\]\(#the-small-one\) \| speed ≥ 1\.3 × rival \| 2\.00 × rival \| met \|/);
+  assert.match(
+    summary,
+    /\| \[bulk\]\(#the-bulk-one\) \| speed ≥ 1\.3 × rival \| 1\.00 × rival \| \*\*missed\*\* \|\n\| \[small\]\(#the-small-one\) \| speed ≥ 1\.3 × rival \| 2\.00 × rival \| met \|/,
+  );
 });
 
 test('a goal that was not measured is neither met nor missed', () => {

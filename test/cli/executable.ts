@@ -36,6 +36,11 @@ export async function migratedDatabase(t: TestContext): Promise<TestDatabase> {
 
 /** A CSV file with so many good rows and then so many of a type that doesn't exist. */
 export function csv(good: number, bad = 0): string {
-  const row = (index: number): string => `00000000-0000-7000-8000-${String(index).padStart(12, '0')},${index < good ? 'page_view' : 'no_such_type'},2026-11-01T00:00:00Z,u1,s1`;
-  return ['event_id,event_type,event_time,user_id,session_id', ...Array.from({ length: good + bad }, (_, index) => row(index)), ''].join('\n');
+  const row = (index: number): string =>
+    `00000000-0000-7000-8000-${String(index).padStart(12, '0')},${index < good ? 'page_view' : 'no_such_type'},2026-11-01T00:00:00Z,u1,s1`;
+  return [
+    'event_id,event_type,event_time,user_id,session_id',
+    ...Array.from({ length: good + bad }, (_, index) => row(index)),
+    '',
+  ].join('\n');
 }

@@ -14,17 +14,34 @@ function withFile(t: TestContext, content: string): string {
 }
 
 test('0: what was asked for is done', async (t) => {
-  const { exitCode, stdout } = await run(t, { cwd: project(t) }, 'generate', '--interval', '0', '--events', '5', '--json');
+  const { exitCode, stdout } = await run(
+    t,
+    { cwd: project(t) },
+    'generate',
+    '--interval',
+    '0',
+    '--events',
+    '5',
+    '--json',
+  );
   assert.deepEqual([exitCode, (JSON.parse(stdout) as { events: number }).events], [0, 5]);
 });
 
 test('1: a bug says that it is one, with its stack', async (t) => {
   const root = path.dirname(path.dirname(EXECUTABLE));
   const copy = project(t, 'broken');
-  for (const name of ['bin', 'dist', 'package.json']) cpSync(path.join(root, name), path.join(copy, name), { recursive: true });
+  for (const name of ['bin', 'dist', 'package.json'])
+    cpSync(path.join(root, name), path.join(copy, name), { recursive: true });
   symlinkSync(path.join(root, 'node_modules'), path.join(copy, 'node_modules'));
-  writeFileSync(path.join(copy, 'dist/pipeline/generate/index.js'), "export function runGenerate() { throw new TypeError('planted'); }\n");
-  const { exitCode, stderr } = await run(t, { cwd: project(t), executable: path.join(copy, 'bin/ecompipe.js') }, 'generate');
+  writeFileSync(
+    path.join(copy, 'dist/pipeline/generate/index.js'),
+    "export function runGenerate() { throw new TypeError('planted'); }\n",
+  );
+  const { exitCode, stderr } = await run(
+    t,
+    { cwd: project(t), executable: path.join(copy, 'bin/ecompipe.js') },
+    'generate',
+  );
   assert.equal(exitCode, 1);
   assert.match(stderr, /bug in ecompipe, please report it:\nTypeError: planted\n +at /);
 });
@@ -52,7 +69,10 @@ test('2: wrong usage, with the likely right one', async (t) => {
 test('2: a database that does not exist, or has no schema yet', async (t) => {
   const cwd = project(t);
   const { env } = await emptyDatabase(t);
-  const [missing, bare] = await Promise.all([run(t, { cwd, env: { ...env, POSTGRES_DB: 'nope' } }, 'migrate'), run(t, { cwd, env }, 'stream', '--once')]);
+  const [missing, bare] = await Promise.all([
+    run(t, { cwd, env: { ...env, POSTGRES_DB: 'nope' } }, 'migrate'),
+    run(t, { cwd, env }, 'stream', '--once'),
+  ]);
   assert.equal(missing.exitCode, 2);
   assert.match(missing.stderr, /database "nope" does not exist \(SQLSTATE 3D000\)\n +hint: .*createdb/);
   assert.equal(bare.exitCode, 2);
@@ -61,7 +81,11 @@ test('2: a database that does not exist, or has no schema yet', async (t) => {
 
 test('2: TLS required of a server without it, told at once', async (t) => {
   const { env } = await emptyDatabase(t);
-  const { exitCode, stderr } = await run(t, { cwd: project(t), env: { ...env, POSTGRES_SSLMODE: 'require' } }, 'migrate');
+  const { exitCode, stderr } = await run(
+    t,
+    { cwd: project(t), env: { ...env, POSTGRES_SSLMODE: 'require' } },
+    'migrate',
+  );
   assert.equal(exitCode, 2);
   assert.match(stderr, /does not offer TLS, and sslmode require asks for it\n +hint: .*POSTGRES_SSLMODE=prefer/);
   assert.doesNotMatch(stderr, /trying again/);
@@ -69,14 +93,33 @@ test('2: TLS required of a server without it, told at once', async (t) => {
 
 test('3: rows were rejected under --strict; the good ones are loaded', async (t) => {
   const database = await migratedDatabase(t);
-  const { exitCode, stderr } = await run(t, { cwd: withFile(t, csv(2, 1)), env: database.env }, 'stream', '--once', '--strict');
+  const { exitCode, stderr } = await run(
+    t,
+    { cwd: withFile(t, csv(2, 1)), env: database.env },
+    'stream',
+    '--once',
+    '--strict',
+  );
   assert.equal(exitCode, 3, stderr);
-  assert.deepEqual(await database.query('select (select count(*)::int from events) as events, (select count(*)::int from ecompipe.rejected_rows) as rejected'), [{ events: 2, rejected: 1 }]);
+  assert.deepEqual(
+    await database.query(
+      'select (select count(*)::int from events) as events, (select count(*)::int from ecompipe.rejected_rows) as rejected',
+    ),
+    [{ events: 2, rejected: 1 }],
+  );
 });
 
 test('4: more rejected rows than allowed', async (t) => {
   const database = await migratedDatabase(t);
-  const { exitCode, stderr } = await run(t, { cwd: withFile(t, csv(2, 1)), env: database.env }, 'stream', '--once', '--max-rejected', '10%', '--atomic-file');
+  const { exitCode, stderr } = await run(
+    t,
+    { cwd: withFile(t, csv(2, 1)), env: database.env },
+    'stream',
+    '--once',
+    '--max-rejected',
+    '10%',
+    '--atomic-file',
+  );
   assert.equal(exitCode, 4, stderr);
   assert.match(stderr, /a\.csv/);
   assert.deepEqual(await database.query('select count(*)::int as events from events'), [{ events: 0 }]);
@@ -89,7 +132,10 @@ test('5: a second run-all in the same directory, which generates nothing', async
   await first.said('generating');
   const second = await run(t, { cwd, env }, 'run-all', '--interval', '0', '--output-dir', 'other');
   assert.equal(second.exitCode, 5);
-  assert.match(second.stderr, /another stream or run-all with the checkpoint directory checkpoints is running\n +this one generated and loaded nothing\n +hint: /);
+  assert.match(
+    second.stderr,
+    /another stream or run-all with the checkpoint directory checkpoints is running\n +this one generated and loaded nothing\n +hint: /,
+  );
   assert.deepEqual(readdirSync(path.join(cwd, 'other')), []);
   first.child.kill('SIGINT');
   assert.equal((await first.end).exitCode, 0);
@@ -107,7 +153,11 @@ test('6: a checkpoint of another database', async (t) => {
 test('7: verify misses a row', async (t) => {
   const database = await migratedDatabase(t);
   const cwd = project(t);
-  assert.equal((await run(t, { cwd, env: database.env }, 'run-all', '--interval', '0', '--events', '50', '--until-drained')).exitCode, 0);
+  assert.equal(
+    (await run(t, { cwd, env: database.env }, 'run-all', '--interval', '0', '--events', '50', '--until-drained'))
+      .exitCode,
+    0,
+  );
   await database.query('delete from events where event_id = (select min(event_id::text)::uuid from events)');
   const { exitCode, stdout } = await run(t, { cwd, env: database.env }, 'verify');
   assert.deepEqual([exitCode, /lost 1\b/.test(stdout)], [7, true], stdout);
@@ -117,13 +167,20 @@ test('69: no server, after the retries; the first line already says what to do',
   const env = { POSTGRES_HOST: '127.0.0.1', POSTGRES_PORT: '1' };
   const { exitCode, stderr } = await run(t, { cwd: project(t), env }, 'migrate', '--retry-for', '0.2');
   assert.equal(exitCode, 69);
-  assert.match(stderr.split('\n').slice(0, 2).join('\n'), /ECONNREFUSED.*trying again for up to 1 s \(--retry-for\)\n +hint: check POSTGRES_HOST/);
+  assert.match(
+    stderr.split('\n').slice(0, 2).join('\n'),
+    /ECONNREFUSED.*trying again for up to 1 s \(--retry-for\)\n +hint: check POSTGRES_HOST/,
+  );
   assert.match(stderr, /error cannot migrate .*127\.0\.0\.1:1.*\n.*nothing is lost/);
 });
 
 test('74: a directory that was named and is not there; the default ones are made', async (t) => {
   const cwd = project(t);
-  const [move, stream, defaults] = await Promise.all([run(t, { cwd }, 'move', '--once', '--from', 'nope'), run(t, { cwd }, 'stream', '--once', '--input-dir', 'nope'), run(t, { cwd }, 'move', '--once')]);
+  const [move, stream, defaults] = await Promise.all([
+    run(t, { cwd }, 'move', '--once', '--from', 'nope'),
+    run(t, { cwd }, 'stream', '--once', '--input-dir', 'nope'),
+    run(t, { cwd }, 'move', '--once'),
+  ]);
   for (const { exitCode, stderr } of [move, stream]) {
     assert.equal(exitCode, 74);
     assert.match(stderr, /nope: ENOENT.*\n +hint: create it, or name another one/);
@@ -134,7 +191,15 @@ test('74: a directory that was named and is not there; the default ones are made
 });
 
 test('74: the result can not be written because the disk is full', async (t) => {
-  const { exitCode, stderr } = await run(t, { cwd: project(t), stdout: openSync('/dev/full', 'w') }, 'generate', '--interval', '0', '--events', '1');
+  const { exitCode, stderr } = await run(
+    t,
+    { cwd: project(t), stdout: openSync('/dev/full', 'w') },
+    'generate',
+    '--interval',
+    '0',
+    '--events',
+    '1',
+  );
   assert.equal(exitCode, 74);
   assert.match(stderr, /cannot write the result: ENOSPC/);
 });
@@ -147,7 +212,9 @@ test('74: the output directory is full', async (t) => {
     t.skip('mounting a small file system takes rights');
     return;
   }
-  const { exitCode, stderr } = await run(t, { cwd }, 'generate', '--interval', '0', '--batch-size', '500').finally(() => execFileSync('umount', ['-l', cwd]));
+  const { exitCode, stderr } = await run(t, { cwd }, 'generate', '--interval', '0', '--batch-size', '500').finally(() =>
+    execFileSync('umount', ['-l', cwd]),
+  );
   assert.equal(exitCode, 74);
   assert.match(stderr, /cannot write data\/incoming\/events-.*ENOSPC.*\n +hint: free some space/);
 });
@@ -155,7 +222,10 @@ test('74: the output directory is full', async (t) => {
 test('77: a wrong password, and a missing one, at once', async (t) => {
   const { env } = await emptyDatabase(t);
   const cwd = project(t);
-  const [wrong, missing] = await Promise.all([run(t, { cwd, env: { ...env, POSTGRES_PASSWORD: 'wrong' } }, 'migrate'), run(t, { cwd, env: { ...env, POSTGRES_PASSWORD: '' } }, 'migrate')]);
+  const [wrong, missing] = await Promise.all([
+    run(t, { cwd, env: { ...env, POSTGRES_PASSWORD: 'wrong' } }, 'migrate'),
+    run(t, { cwd, env: { ...env, POSTGRES_PASSWORD: '' } }, 'migrate'),
+  ]);
   assert.equal(wrong.exitCode, 77);
   assert.match(wrong.stderr, /SQLSTATE 28P01\)\n +hint: check POSTGRES_USER and POSTGRES_PASSWORD/);
   assert.equal(missing.exitCode, 77);

@@ -11,7 +11,17 @@ test('stdout is the result and nothing else, stderr without a terminal has no AN
   const { env } = await migratedDatabase(t);
   const cwd = project(t, 'with a space');
   const verbose = ['--log-level', 'debug', '--json'];
-  const runAll = await run(t, { cwd, env }, 'run-all', '--interval', '0', '--events', '20', '--until-drained', ...verbose);
+  const runAll = await run(
+    t,
+    { cwd, env },
+    'run-all',
+    '--interval',
+    '0',
+    '--events',
+    '20',
+    '--until-drained',
+    ...verbose,
+  );
   const others = await Promise.all([
     run(t, { cwd, env }, 'generate', '--interval', '0', '--batches', '1', ...verbose),
     run(t, { cwd, env }, 'migrate', ...verbose),
@@ -33,8 +43,21 @@ test('every line of a JSON log is JSON', async (t) => {
   const cwd = project(t);
   mkdirSync(path.join(cwd, 'data/processing'), { recursive: true });
   writeFileSync(path.join(cwd, 'data/processing/bad.csv'), csv(1, 1));
-  const { stderr } = await run(t, { cwd, env }, 'stream', '--once', '--strict', '--log-format', 'json', '--log-level', 'debug');
-  const events = stderr.trim().split('\n').map((line) => (JSON.parse(line) as { event: string }).event);
+  const { stderr } = await run(
+    t,
+    { cwd, env },
+    'stream',
+    '--once',
+    '--strict',
+    '--log-format',
+    'json',
+    '--log-level',
+    'debug',
+  );
+  const events = stderr
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { event: string }).event);
   assert.ok(events.includes('rows_rejected'), stderr);
 });
 
@@ -75,8 +98,16 @@ test('the help of every command shows what it is for, its flags and examples', a
 test('a password is in no output of any failing command', async (t) => {
   const planted = 'pl4nted%Secret';
   const { host, port, database, user } = await emptyDatabase(t);
-  const target = { POSTGRES_HOST: host, POSTGRES_PORT: String(port), POSTGRES_DB: database, POSTGRES_USER: user, POSTGRES_PASSWORD: planted };
-  const url = (rest: string, password = encodeURIComponent(planted)): Record<string, string> => ({ DATABASE_URL: `postgresql://${user}:${password}@${rest}` });
+  const target = {
+    POSTGRES_HOST: host,
+    POSTGRES_PORT: String(port),
+    POSTGRES_DB: database,
+    POSTGRES_USER: user,
+    POSTGRES_PASSWORD: planted,
+  };
+  const url = (rest: string, password = encodeURIComponent(planted)): Record<string, string> => ({
+    DATABASE_URL: `postgresql://${user}:${password}@${rest}`,
+  });
   const cases: [env: Record<string, string>, ...args: string[]][] = [
     [target, 'migrate'],
     [target, 'stream', '--once', '--json'],
@@ -97,10 +128,20 @@ test('a password is in no output of any failing command', async (t) => {
     [{ ...target, ECOMPIPE_NOPE: '1' }, 'migrate'],
   ];
   const cwd = project(t);
-  const ended = await Promise.all(cases.map(([env, ...args]) => run(t, { cwd, env }, ...args, ...(args.includes('--help') ? [] : ['--log-level', 'debug']))));
+  const ended = await Promise.all(
+    cases.map(([env, ...args]) =>
+      run(t, { cwd, env }, ...args, ...(args.includes('--help') ? [] : ['--log-level', 'debug'])),
+    ),
+  );
   ended.forEach(({ exitCode, stdout, stderr }, index) => {
     const said = stdout + stderr;
-    assert.ok([planted, encodeURIComponent(planted), 'Secret'].every((secret) => !said.includes(secret)), `${JSON.stringify(cases[index])}: ${said}`);
-    assert.ok(exitCode !== 1 && exitCode !== null && (exitCode !== 0 || cases[index]!.includes('--help')), `${JSON.stringify(cases[index])} ended with ${exitCode}: ${said}`);
+    assert.ok(
+      [planted, encodeURIComponent(planted), 'Secret'].every((secret) => !said.includes(secret)),
+      `${JSON.stringify(cases[index])}: ${said}`,
+    );
+    assert.ok(
+      exitCode !== 1 && exitCode !== null && (exitCode !== 0 || cases[index]!.includes('--help')),
+      `${JSON.stringify(cases[index])} ended with ${exitCode}: ${said}`,
+    );
   });
 });

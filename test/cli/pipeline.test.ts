@@ -25,7 +25,9 @@ const KNOWN_ANSWER = {
 const SMOKE = ['--events', '2000', '--batch-size', '200', '--interval', '0', '--seed', '1', '--start', '2026-11-01'];
 
 async function eventsByType(database: TestDatabase): Promise<Record<string, number>> {
-  const rows = await database.query<{ event_type: string; count: number }>('select event_type, count(*)::int as count from events group by 1');
+  const rows = await database.query<{ event_type: string; count: number }>(
+    'select event_type, count(*)::int as count from events group by 1',
+  );
   return Object.fromEntries(rows.map(({ event_type, count }) => [event_type, count]));
 }
 
@@ -37,22 +39,44 @@ interface Published {
 /** What the manifests of a project say was published: all files but one that a kill left in staging. */
 function published(cwd: string): Published[] {
   const incoming = path.join(cwd, 'data/incoming');
-  const manifests = readdirSync(path.join(incoming, '.manifest')).map((name) => readFileSync(path.join(incoming, '.manifest', name), 'utf8'));
-  const lines = manifests.flatMap((text) => text.split('\n').slice(0, -1).map((line) => JSON.parse(line) as Published & { line: string; staged: string }));
+  const manifests = readdirSync(path.join(incoming, '.manifest')).map((name) =>
+    readFileSync(path.join(incoming, '.manifest', name), 'utf8'),
+  );
+  const lines = manifests.flatMap((text) =>
+    text
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as Published & { line: string; staged: string }),
+  );
   return lines.filter(({ line, staged }) => line === 'file' && !existsSync(path.join(incoming, staged)));
 }
 
 /** The ledger and the table hold what was published, once. */
 async function assertExactlyOnce(database: TestDatabase, files: readonly Published[]): Promise<void> {
-  const ledger = await database.query<{ sha256: string; rows: number }>(`select encode(sha256, 'hex') as sha256, rows_inserted::int as rows from ecompipe.files where state = 'loaded' order by 1`);
-  assert.deepEqual(ledger, files.map(({ sha256, rows }) => ({ sha256, rows })).sort((a, b) => (a.sha256 < b.sha256 ? -1 : 1)));
+  const ledger = await database.query<{ sha256: string; rows: number }>(
+    `select encode(sha256, 'hex') as sha256, rows_inserted::int as rows from ecompipe.files where state = 'loaded' order by 1`,
+  );
+  assert.deepEqual(
+    ledger,
+    files.map(({ sha256, rows }) => ({ sha256, rows })).sort((a, b) => (a.sha256 < b.sha256 ? -1 : 1)),
+  );
   const rows = files.reduce((sum, file) => sum + file.rows, 0);
-  assert.deepEqual(await database.query('select count(*)::int as rows, count(distinct event_id)::int as ids from events'), [{ rows, ids: rows }]);
+  assert.deepEqual(
+    await database.query('select count(*)::int as rows, count(distinct event_id)::int as ids from events'),
+    [{ rows, ids: rows }],
+  );
 }
 
 test('the smoke test has its known answer, in an empty database', async (t) => {
   const database = await emptyDatabase(t);
-  const { exitCode, stdout, stderr } = await run(t, { cwd: project(t), env: database.env }, 'run-all', ...SMOKE, '--until-drained', '--json');
+  const { exitCode, stdout, stderr } = await run(
+    t,
+    { cwd: project(t), env: database.env },
+    'run-all',
+    ...SMOKE,
+    '--until-drained',
+    '--json',
+  );
   assert.equal(exitCode, 0, stderr);
   const { generated, loaded } = JSON.parse(stdout) as { generated: { rows: number }; loaded: { rows: number } };
   assert.deepEqual([generated.rows, loaded.rows], [2000, 2000]);
@@ -64,7 +88,10 @@ test('stream --once a second time loads nothing', async (t) => {
   const cwd = project(t);
   const stream = ['stream', '--once', '--after-load', 'keep', '--json'];
   assert.equal((await run(t, { cwd }, 'generate', ...SMOKE, '--output-dir', 'data/processing')).exitCode, 0);
-  const loaded = [await run(t, { cwd, env: database.env }, ...stream), await run(t, { cwd, env: database.env }, ...stream)].map(({ stdout }) => (JSON.parse(stdout) as { rows: { inserted: number } }).rows.inserted);
+  const loaded = [
+    await run(t, { cwd, env: database.env }, ...stream),
+    await run(t, { cwd, env: database.env }, ...stream),
+  ].map(({ stdout }) => (JSON.parse(stdout) as { rows: { inserted: number } }).rows.inserted);
   assert.deepEqual(loaded, [2000, 0]);
   assert.deepEqual(await eventsByType(database), KNOWN_ANSWER);
 });
@@ -85,7 +112,11 @@ test('three commands in three processes, started in any order', { timeout: 60_00
   await until(t, database, 'select from events having count(*) = 2000');
   for (const { child } of [move, stream]) child.kill('SIGTERM');
   const ended = await Promise.all([move.end, stream.end]);
-  assert.deepEqual(ended.map(({ exitCode }) => exitCode), [0, 0], ended.map(({ stderr }) => stderr).join());
+  assert.deepEqual(
+    ended.map(({ exitCode }) => exitCode),
+    [0, 0],
+    ended.map(({ stderr }) => stderr).join(),
+  );
   assert.deepEqual(await eventsByType(database), KNOWN_ANSWER);
   assert.equal((await run(t, { cwd, env }, 'verify')).exitCode, 0);
 });
@@ -102,18 +133,31 @@ test('SIGINT drains run-all: the table holds all that was generated', { timeout:
   await assertExactlyOnce(database, published(cwd));
 });
 
-test('after SIGKILL in the middle a second run-all leaves nothing lost and nothing doubled', { timeout: 60_000 }, async (t) => {
-  const database = await migratedDatabase(t);
-  const { env } = database;
-  const cwd = project(t);
-  const first = start(t, { cwd, env }, 'run-all', '--interval', '0', '--batch-size', '100', '--batch-bytes', '20000');
-  await until(t, database, 'select from ecompipe.batches having count(*) >= 3');
-  first.child.kill('SIGKILL');
-  assert.equal((await first.end).signal, 'SIGKILL');
-  const { exitCode, stderr } = await run(t, { cwd, env }, 'run-all', '--interval', '0', '--events', '100', '--until-drained');
-  assert.equal(exitCode, 0, stderr);
-  await assertExactlyOnce(database, published(cwd));
-});
+test(
+  'after SIGKILL in the middle a second run-all leaves nothing lost and nothing doubled',
+  { timeout: 60_000 },
+  async (t) => {
+    const database = await migratedDatabase(t);
+    const { env } = database;
+    const cwd = project(t);
+    const first = start(t, { cwd, env }, 'run-all', '--interval', '0', '--batch-size', '100', '--batch-bytes', '20000');
+    await until(t, database, 'select from ecompipe.batches having count(*) >= 3');
+    first.child.kill('SIGKILL');
+    assert.equal((await first.end).signal, 'SIGKILL');
+    const { exitCode, stderr } = await run(
+      t,
+      { cwd, env },
+      'run-all',
+      '--interval',
+      '0',
+      '--events',
+      '100',
+      '--until-drained',
+    );
+    assert.equal(exitCode, 0, stderr);
+    await assertExactlyOnce(database, published(cwd));
+  },
+);
 
 test('an unprivileged user needs nothing but a directory of its own', { timeout: 60_000 }, async (t) => {
   const nobody = 65_534;

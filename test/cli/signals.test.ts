@@ -26,7 +26,19 @@ test('130: a one-shot command ended by a signal has not done all that was asked'
   const cwd = project(t);
   const { env } = await migratedDatabase(t);
   const commands = [
-    start(t, { cwd }, 'generate', '--events', '1000000000', '--interval', '0', '--batch-size', '1000', '--output-dir', 'a'),
+    start(
+      t,
+      { cwd },
+      'generate',
+      '--events',
+      '1000000000',
+      '--interval',
+      '0',
+      '--batch-size',
+      '1000',
+      '--output-dir',
+      'a',
+    ),
     start(t, { cwd }, 'generate', '--batches', '2', '--interval', '3600', '--output-dir', 'b'),
     start(t, { cwd, env }, 'run-all', '--events', '1000000000', '--interval', '60', '--until-drained'),
   ];
@@ -37,7 +49,10 @@ test('130: a one-shot command ended by a signal has not done all that was asked'
       return await end;
     }),
   );
-  assert.deepEqual(ended.map(({ exitCode }) => exitCode), [130, 130, 130]);
+  assert.deepEqual(
+    ended.map(({ exitCode }) => exitCode),
+    [130, 130, 130],
+  );
   for (const { stdout } of ended) assert.match(stdout, /events|generated/, 'the result is told all the same');
 });
 
@@ -67,5 +82,12 @@ test('130: a second signal ends even what can not end tidily', async (t) => {
 test('a reader that leaves early is no error', (t) => {
   const script = `${process.execPath} "$1" generate --interval 0 --events 3 --json | true; echo \${PIPESTATUS[0]}`;
   const executable = path.resolve(import.meta.dirname, '../../bin/ecompipe.js');
-  assert.equal(execFileSync('bash', ['-c', script, 'bash', executable], { cwd: project(t), encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim(), '0');
+  assert.equal(
+    execFileSync('bash', ['-c', script, 'bash', executable], {
+      cwd: project(t),
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim(),
+    '0',
+  );
 });

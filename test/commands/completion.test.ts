@@ -24,7 +24,10 @@ test('bash completes commands, and the flags of the command that was given', asy
   assert.deepEqual(offered(completion, 'ecompipe', 'str'), ['stream']);
   assert.ok(offered(completion, 'ecompipe', '').includes('run-all'));
   assert.deepEqual(offered(completion, 'ecompipe', 'stream', '--on'), ['--once']);
-  assert.deepEqual(offered(completion, 'ecompipe', '--log-level', 'debug', 'generate', '--batch'), ['--batch-size', '--batches']);
+  assert.deepEqual(offered(completion, 'ecompipe', '--log-level', 'debug', 'generate', '--batch'), [
+    '--batch-size',
+    '--batches',
+  ]);
   assert.deepEqual(offered(completion, 'ecompipe', 'generate', '--once'), []);
   assert.deepEqual(offered(completion, 'ecompipe', 'help', 'ver'), ['verify']);
   // Hidden commands stay hidden.

@@ -21,10 +21,29 @@ test('dashboard serves the page on loopback until it is told to stop', async (t)
 
 test('run-all --dashboard shows its own pipeline, with the speed of each stage', { timeout: 60_000 }, async (t) => {
   const { env } = await migratedDatabase(t);
-  const running = start(t, { cwd: project(t), env }, 'run-all', '--rate', '500', '--interval', '0.1', '--dashboard', '0', '--log-format', 'json');
+  const running = start(
+    t,
+    { cwd: project(t), env },
+    'run-all',
+    '--rate',
+    '500',
+    '--interval',
+    '0.1',
+    '--dashboard',
+    '0',
+    '--log-format',
+    'json',
+  );
   await running.said('dashboard_served');
-  const snapshot = async () => (await fetch(`${urlOf(running)}api/snapshot`)).json() as Promise<{ stages: { stage: string; rowsPerSecond: number | null; filesPerSecond: number | null }[] }>;
-  await until('all stages work', async () => (await snapshot()).stages.every(({ filesPerSecond }) => filesPerSecond !== null && filesPerSecond > 0), 30_000);
+  const snapshot = async () =>
+    (await fetch(`${urlOf(running)}api/snapshot`)).json() as Promise<{
+      stages: { stage: string; rowsPerSecond: number | null; filesPerSecond: number | null }[];
+    }>;
+  await until(
+    'all stages work',
+    async () => (await snapshot()).stages.every(({ filesPerSecond }) => filesPerSecond !== null && filesPerSecond > 0),
+    30_000,
+  );
   running.child.kill('SIGINT');
   assert.equal((await running.end).exitCode, 0);
 });
@@ -35,7 +54,16 @@ test('a port that means nothing, and one that is taken, are told before anything
   assert.equal((await run(t, { cwd, env }, 'run-all', '--dashboard', 'x')).exitCode, 2);
   const first = start(t, { cwd, env }, 'dashboard', '--port', '0', '--log-format', 'json');
   await first.said('dashboard_served');
-  const second = await run(t, { cwd, env }, 'run-all', '--events', '10', '--until-drained', '--dashboard', new URL(urlOf(first)).port);
+  const second = await run(
+    t,
+    { cwd, env },
+    'run-all',
+    '--events',
+    '10',
+    '--until-drained',
+    '--dashboard',
+    new URL(urlOf(first)).port,
+  );
   assert.equal(second.exitCode, 74);
   assert.match(second.stderr, /hint: another program listens there/);
 });

@@ -16,8 +16,12 @@ async function ecompipe(directory: string, ...args: string[]): Promise<Ended> {
   const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
   const env = { PATH: process.env['PATH'], ECOMPIPE_EMBEDDED_DIR: directory };
   return await new Promise((resolve) => {
-    execFile(process.execPath, ['--import', import.meta.resolve('tsx'), cli, ...args], { cwd: path.dirname(directory), env }, (error: ExecFileException | null, stdout, stderr) =>
-      resolve({ code: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1, stdout, stderr }),
+    execFile(
+      process.execPath,
+      ['--import', import.meta.resolve('tsx'), cli, ...args],
+      { cwd: path.dirname(directory), env },
+      (error: ExecFileException | null, stdout, stderr) =>
+        resolve({ code: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1, stdout, stderr }),
     );
   });
 }

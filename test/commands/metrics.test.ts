@@ -18,16 +18,40 @@ function portOf({ output }: Running): number {
 
 test('the metrics of a running pipeline are what its tables hold', { timeout: 60_000 }, async (t) => {
   const database = await migratedDatabase(t);
-  const running = start(t, { cwd: project(t), env: database.env }, 'run-all', '--interval', '0', '--events', '3000', '--batch-size', '100', '--dirt', 'wrong-type=2%,unknown-column=0.1', '--metrics-port', '0', '--log-format', 'json');
+  const running = start(
+    t,
+    { cwd: project(t), env: database.env },
+    'run-all',
+    '--interval',
+    '0',
+    '--events',
+    '3000',
+    '--batch-size',
+    '100',
+    '--dirt',
+    'wrong-type=2%,unknown-column=0.1',
+    '--metrics-port',
+    '0',
+    '--log-format',
+    'json',
+  );
   await running.said('generating_finished');
   const port = portOf(running);
   const scrape = async (): Promise<string> => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   const done = 'select count(*)::int as files from ecompipe.files where state <> $1';
-  await until('all files are loaded', async () => (await database.query<{ files: number }>(done, ['loading']))[0]!.files === valueOf(await scrape(), 'ecompipe_generated_files_total{command="run-all"}'));
-  const [tables] = await database.query<Record<string, number>>(`select count(*)::int as inserted, (select count(*)::int from ecompipe.rejected_rows) as rejected, (select count(*)::int from ecompipe.batches) as batches,
+  await until(
+    'all files are loaded',
+    async () =>
+      (await database.query<{ files: number }>(done, ['loading']))[0]!.files ===
+      valueOf(await scrape(), 'ecompipe_generated_files_total{command="run-all"}'),
+  );
+  const [tables] = await database.query<
+    Record<string, number>
+  >(`select count(*)::int as inserted, (select count(*)::int from ecompipe.rejected_rows) as rejected, (select count(*)::int from ecompipe.batches) as batches,
     (select count(*)::int from ecompipe.files where state = 'loaded') as loaded, (select count(*)::int from ecompipe.files where state = 'quarantined') as quarantined from events`);
   const sample = (text: string): Record<string, number | undefined> => {
-    const of = (name: string, label: string): number | undefined => valueOf(text, `ecompipe_${name}{${label},command="run-all"}`);
+    const of = (name: string, label: string): number | undefined =>
+      valueOf(text, `ecompipe_${name}{${label},command="run-all"}`);
     return {
       inserted: of('rows_total', 'outcome="inserted"'),
       rejected: of('rows_total', 'outcome="rejected"'),
@@ -37,7 +61,10 @@ test('the metrics of a running pipeline are what its tables hold', { timeout: 60
     };
   };
   // The counter follows the commit.
-  await until('the counters have caught up', async () => JSON.stringify(sample(await scrape())) === JSON.stringify(tables));
+  await until(
+    'the counters have caught up',
+    async () => JSON.stringify(sample(await scrape())) === JSON.stringify(tables),
+  );
   assert.ok(tables!['rejected']! > 0 && tables!['quarantined']! > 0);
   running.child.kill('SIGTERM');
   assert.equal((await running.end).exitCode, 0);
@@ -50,15 +77,38 @@ test('a run from cron leaves its metrics in a textfile, also when it failed', as
   writeFileSync(path.join(cwd, 'data/processing/a.csv'), csv(3, 1));
   const textfile = path.join(cwd, 'stream.prom');
   const stream = async (extra: Record<string, string> = {}, ...args: string[]): Promise<[number | null, string]> => {
-    const { exitCode } = await run(t, { cwd, env: { ...env, ...extra } }, 'stream', '--once', '--strict', '--metrics-textfile', textfile, ...args);
+    const { exitCode } = await run(
+      t,
+      { cwd, env: { ...env, ...extra } },
+      'stream',
+      '--once',
+      '--strict',
+      '--metrics-textfile',
+      textfile,
+      ...args,
+    );
     return [exitCode, readFileSync(textfile, 'utf8')];
   };
   const [strict, first] = await stream();
-  assert.deepEqual([strict, valueOf(first, 'ecompipe_last_run_exit_code{command="stream"}'), valueOf(first, 'ecompipe_rows_total{outcome="inserted",command="stream"}')], [3, 3, 3]);
+  assert.deepEqual(
+    [
+      strict,
+      valueOf(first, 'ecompipe_last_run_exit_code{command="stream"}'),
+      valueOf(first, 'ecompipe_rows_total{outcome="inserted",command="stream"}'),
+    ],
+    [3, 3, 3],
+  );
   const [away, second] = await stream({ POSTGRES_PORT: '1' }, '--retry-for', '0.2');
   assert.deepEqual([away, valueOf(second, 'ecompipe_last_run_exit_code{command="stream"}')], [69, 69]);
   assert.ok(valueOf(second, 'ecompipe_database_retries_total{sqlstate_class="network",command="stream"}')! > 0);
-  const { exitCode, stderr } = await run(t, { cwd, env }, 'stream', '--once', '--metrics-textfile', '/nonexistent/a.prom');
+  const { exitCode, stderr } = await run(
+    t,
+    { cwd, env },
+    'stream',
+    '--once',
+    '--metrics-textfile',
+    '/nonexistent/a.prom',
+  );
   assert.equal(exitCode, 74);
   assert.match(stderr, /cannot write metrics into \/nonexistent/);
 });

@@ -12,13 +12,15 @@ test('the bar says how far it is, how long it takes and how fast it goes', () =>
 
 test('the bar fits into any terminal, and leaves out what matters least', () => {
   const speed = { perSecond: () => ({ done: 1e6, rows: 1e6 }) };
-  for (const columns of [140, 80, 60, 40, 20]) assert.ok(barText('generating', 'events', { done: 1e6, total: 1e9 }, speed, columns).length <= columns - 3);
+  for (const columns of [140, 80, 60, 40, 20])
+    assert.ok(barText('generating', 'events', { done: 1e6, total: 1e9 }, speed, columns).length <= columns - 3);
   assert.match(barText('generating', 'events', { done: 1e6, total: 1e9 }, speed, 70), /left$/);
 });
 
 test('a speed is that of the last seconds, and nothing is left when all is done', () => {
   const speed = new Speed();
-  for (let second = 0; second <= 60; second++) speed.add(second * 1000, { done: second < 50 ? 0 : (second - 50) * 10, total: 100, rows: 0 });
+  for (let second = 0; second <= 60; second++)
+    speed.add(second * 1000, { done: second < 50 ? 0 : (second - 50) * 10, total: 100, rows: 0 });
   assert.equal(speed.perSecond().done, 10);
   assert.doesNotMatch(barText('loading', 'files', { done: 100, total: 100 }, speed, 120), /left/);
   assert.match(barText('loading', 'files', { done: 0, total: 0 }, new Speed(), 120), / 0 % /);

@@ -14,10 +14,16 @@ test('rejects are listed, shown, exported, corrected and replayed, with exit cod
 
   const list = await rejects('list', '--limit', '2');
   assert.equal(list.exitCode, 0);
-  assert.match(list.stdout, /^3 open rejects, by reason:\n +3 {2}23514 {2}events_event_type_known in 1 file, such as: event_type "no_such_type" breaks/);
+  assert.match(
+    list.stdout,
+    /^3 open rejects, by reason:\n +3 {2}23514 {2}events_event_type_known in 1 file, such as: event_type "no_such_type" breaks/,
+  );
   assert.match(list.stdout, /the newest 2:\n {2}#3 {2}bad\.csv:5 .*\n {2}#2 {2}bad\.csv:4 /);
   const show = await rejects('show', '2');
-  assert.match(show.stdout, /place +bad\.csv:4, byte \d+\n[^]*SQLSTATE +23514[^]*column +event_type\n[^]*no_such_type,2026-11-01T00:00:00Z,u1,s1[^]*to do: ecompipe rejects export/);
+  assert.match(
+    show.stdout,
+    /place +bad\.csv:4, byte \d+\n[^]*SQLSTATE +23514[^]*column +event_type\n[^]*no_such_type,2026-11-01T00:00:00Z,u1,s1[^]*to do: ecompipe rejects export/,
+  );
 
   const toStdout = await rejects('export');
   assert.equal((await rejects('export', '--output', 'r.csv')).exitCode, 0);
@@ -26,10 +32,16 @@ test('rejects are listed, shown, exported, corrected and replayed, with exit cod
   assert.equal(again.exitCode, 2, 'corrections are not overwritten');
 
   let left = 2;
-  writeFileSync(path.join(cwd, 'r.csv'), toStdout.stdout.replace(/^([^,]+),no_such_type/gm, (start, id: string) => (left-- > 0 ? `${id},page_view` : start)));
+  writeFileSync(
+    path.join(cwd, 'r.csv'),
+    toStdout.stdout.replace(/^([^,]+),no_such_type/gm, (start, id: string) => (left-- > 0 ? `${id},page_view` : start)),
+  );
   const strict = await rejects('replay', 'r.csv', '--strict');
   assert.equal(strict.exitCode, 3);
-  assert.match(strict.stdout, /^3 rows of r\.csv: 2 inserted \(batch \d+\)\n {2}1 rejected again; they stay open:\n {4}r\.csv:\d \(reject \d\): 23514 event_type/);
+  assert.match(
+    strict.stdout,
+    /^3 rows of r\.csv: 2 inserted \(batch \d+\)\n {2}1 rejected again; they stay open:\n {4}r\.csv:\d \(reject \d\): 23514 event_type/,
+  );
   assert.equal((await rejects('replay', 'r.csv')).exitCode, 0);
   assert.match((await rejects('list')).stdout, /^1 open reject,/);
   assert.match((await rejects('show', '2', '--json')).stdout, /"resolution":"inserted"/);
@@ -38,9 +50,21 @@ test('rejects are listed, shown, exported, corrected and replayed, with exit cod
 test('wrong words are usage errors', async (t) => {
   const { env } = await migratedDatabase(t);
   const cwd = project(t);
-  const cases = [['nonsense'], [], ['list', 'extra'], ['show'], ['show', 'x'], ['show', '1'], ['replay'], ['replay', 'a', 'b']];
+  const cases = [
+    ['nonsense'],
+    [],
+    ['list', 'extra'],
+    ['show'],
+    ['show', 'x'],
+    ['show', '1'],
+    ['replay'],
+    ['replay', 'a', 'b'],
+  ];
   const ended = await Promise.all(cases.map((args) => run(t, { cwd, env }, 'rejects', ...args)));
-  assert.deepEqual(ended.map(({ exitCode }) => exitCode), cases.map(() => 2));
+  assert.deepEqual(
+    ended.map(({ exitCode }) => exitCode),
+    cases.map(() => 2),
+  );
   const missing = await run(t, { cwd, env }, 'rejects', 'replay', 'missing.csv');
   assert.equal(missing.exitCode, 74);
   assert.match(missing.stderr, /cannot read missing\.csv/);
@@ -54,7 +78,21 @@ test('after a replay of generated rows the tables still prove what was generated
     assert.equal(exitCode, 0, stderr);
     return stdout;
   };
-  await step('generate', '--interval', '0', '--events', '3000', '--batch-size', '300', '--seed', '7', '--start', '2026-11-01', '--dirt', 'wrong-type=2%,negative=2%,redelivery=2%,conflict=1%');
+  await step(
+    'generate',
+    '--interval',
+    '0',
+    '--events',
+    '3000',
+    '--batch-size',
+    '300',
+    '--seed',
+    '7',
+    '--start',
+    '2026-11-01',
+    '--dirt',
+    'wrong-type=2%,negative=2%,redelivery=2%,conflict=1%',
+  );
   await step('move', '--once');
   await step('stream', '--once');
   const text = await step('rejects', 'export');

@@ -17,7 +17,12 @@ test('status exits 0 and shows one screen, 7 with --check when a limit does not 
   assert.equal((await run(t, { cwd, env }, 'status', '--check', '--max-pending', '0')).exitCode, 0);
   const failed = await run(t, { cwd, env }, 'status', '--check', '--max-reject-rate', '20%', '--json');
   assert.equal(failed.exitCode, 7);
-  assert.deepEqual((JSON.parse(failed.stdout) as { check: { violations: { limit: string }[] } }).check.violations.map(({ limit }) => limit), ['maxRejectShare']);
+  assert.deepEqual(
+    (JSON.parse(failed.stdout) as { check: { violations: { limit: string }[] } }).check.violations.map(
+      ({ limit }) => limit,
+    ),
+    ['maxRejectShare'],
+  );
   writeFileSync(path.join(cwd, 'data/processing/b.csv'), 'x');
   const away = await run(t, { cwd, env: { ...env, POSTGRES_PORT: '1' } }, 'status', '--check');
   assert.equal(away.exitCode, 69);

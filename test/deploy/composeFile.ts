@@ -15,7 +15,9 @@ export interface Service {
 
 /** The services with their variables at the defaults: `${NAME:-default}`, and `$$` for a dollar sign. */
 export function composeServices(): Readonly<Record<string, Service>> {
-  const text = readFileSync(path.join(ROOT, 'docker-compose.yml'), 'utf8').replace(/\$\{\w+:-([^}]*)\}/g, '$1').replaceAll('$$', '$');
+  const text = readFileSync(path.join(ROOT, 'docker-compose.yml'), 'utf8')
+    .replace(/\$\{\w+:-([^}]*)\}/g, '$1')
+    .replaceAll('$$', '$');
   return (parse(text, { merge: true }) as { services: Record<string, Service> }).services;
 }
 
@@ -28,7 +30,11 @@ export interface Instruction {
 }
 
 export function dockerfile(): Instruction[] {
-  const lines = readFileSync(path.join(ROOT, 'Dockerfile'), 'utf8').replace(/^#.*\n/gm, '').replace(/\\\n\s*/g, ' ').split('\n').filter((line) => line !== '');
+  const lines = readFileSync(path.join(ROOT, 'Dockerfile'), 'utf8')
+    .replace(/^#.*\n/gm, '')
+    .replace(/\\\n\s*/g, ' ')
+    .split('\n')
+    .filter((line) => line !== '');
   let stage = -1;
   return lines.map((line) => {
     const [, name = '', text = ''] = /^([A-Z]+) (.*)$/.exec(line) ?? [];
@@ -40,6 +46,8 @@ export function dockerfile(): Instruction[] {
 /** The environment that the image sets which is built without asking for another. */
 export function imageEnvironment(): Record<string, string> {
   const instructions = dockerfile();
-  const pairs = instructions.filter(({ name, stage }) => name === 'ENV' && stage === instructions.at(-1)?.stage).flatMap(({ text }) => [...text.matchAll(/(\w+)=(\S+)/g)]);
+  const pairs = instructions
+    .filter(({ name, stage }) => name === 'ENV' && stage === instructions.at(-1)?.stage)
+    .flatMap(({ text }) => [...text.matchAll(/(\w+)=(\S+)/g)]);
   return Object.fromEntries(pairs.map(([, key = '', value = '']) => [key, value]));
 }

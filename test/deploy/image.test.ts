@@ -15,7 +15,8 @@ const [SPARK, LAST] = [1, 2];
 /** Without an engine for containers: the same steps, in directories. */
 test('the steps of the Dockerfile make an executable that needs no more than what they copy', async (t) => {
   const stages = [imageRoot(t), imageRoot(t)] as const;
-  for (const instruction of dockerfile().filter(({ stage }) => stage === 0 || stage === LAST)) apply(instruction, stages);
+  for (const instruction of dockerfile().filter(({ stage }) => stage === 0 || stage === LAST))
+    apply(instruction, stages);
   const app = path.join(stages[1], 'app');
   const image = { cwd: path.join(stages[1], 'data'), executable: path.join(app, 'bin/ecompipe.js') };
 
@@ -25,7 +26,18 @@ test('the steps of the Dockerfile make an executable that needs no more than wha
   const database = await (await startTestServer()).createDatabase();
   const migrated = await run(t, { ...image, env: database.env }, 'migrate');
   assert.equal(migrated.exitCode, 0, migrated.stderr);
-  const loaded = await run(t, { ...image, env: database.env }, 'run-all', '--events', '100', '--interval', '0', '--seed', '1', '--until-drained');
+  const loaded = await run(
+    t,
+    { ...image, env: database.env },
+    'run-all',
+    '--events',
+    '100',
+    '--interval',
+    '0',
+    '--seed',
+    '1',
+    '--until-drained',
+  );
   assert.equal(loaded.exitCode, 0, loaded.stderr);
 
   const alone = await run(t, image, 'stream', '--once');
@@ -33,22 +45,33 @@ test('the steps of the Dockerfile make an executable that needs no more than wha
   assert.match(alone.stderr, /DATABASE_URL|POSTGRES_HOST/);
 });
 
-for (const [stage, name] of [[LAST, 'the image'], [SPARK, 'the image with Spark']] as const) {
+for (const [stage, name] of [
+  [LAST, 'the image'],
+  [SPARK, 'the image with Spark'],
+] as const) {
   test(`${name} runs without root and keeps its data where compose mounts it`, () => {
     const instructions = dockerfile().filter((instruction) => instruction.stage === stage);
-    const valueOf = (keyword: string): string | undefined => instructions.findLast((instruction) => instruction.name === keyword)?.text;
+    const valueOf = (keyword: string): string | undefined =>
+      instructions.findLast((instruction) => instruction.name === keyword)?.text;
     assert.deepEqual([valueOf('USER'), valueOf('VOLUME'), valueOf('WORKDIR')], ['node', '/data', '/data']);
     assert.deepEqual(JSON.parse(valueOf('ENTRYPOINT') ?? ''), ['node', '/app/bin/ecompipe.js']);
     const users = instructions.findIndex((instruction) => instruction.name === 'USER');
-    assert.ok(instructions.slice(users).every((instruction) => instruction.name !== 'RUN' && instruction.name !== 'COPY'), 'nothing is installed after root is left');
+    assert.ok(
+      instructions.slice(users).every((instruction) => instruction.name !== 'RUN' && instruction.name !== 'COPY'),
+      'nothing is installed after root is left',
+    );
   });
 }
 
 test('the images have what the package has, but for documents; the job that Spark runs is in one of them', () => {
   const { files } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { files: string[] };
-  const packaged = [...new Set(files.map((file) => file.split('/')[0]!).filter((name) => !name.includes('.') && name !== 'docs'))];
+  const packaged = [
+    ...new Set(files.map((file) => file.split('/')[0]!).filter((name) => !name.includes('.') && name !== 'docs')),
+  ];
   const missing = (stage: number): string[] => {
-    const copied = dockerfile().filter((instruction) => instruction.stage === stage && instruction.name === 'COPY').map(({ text }) => text.split(' ').at(-1)!);
+    const copied = dockerfile()
+      .filter((instruction) => instruction.stage === stage && instruction.name === 'COPY')
+      .map(({ text }) => text.split(' ').at(-1)!);
     return packaged.filter((name) => !copied.includes(name));
   };
   assert.deepEqual([missing(LAST), missing(SPARK)], [['spark'], []]);
@@ -71,7 +94,9 @@ function apply({ stage, name, text }: Instruction, stages: readonly [string, str
     const target = sources.pop()!;
     for (const source of sources) {
       const origin = from === undefined ? path.join(ROOT, source) : path.join(stages[0], source);
-      cpSync(origin, target === './' ? path.join(workdir, path.basename(source)) : path.join(workdir, target), { recursive: true });
+      cpSync(origin, target === './' ? path.join(workdir, path.basename(source)) : path.join(workdir, target), {
+        recursive: true,
+      });
     }
   }
   if (name === 'RUN' && stage === 0) {

@@ -23,14 +23,20 @@ for (const unit of units) {
   });
 }
 
-test('every setting in the units\' environment file is one that ecompipe knows', () => {
-  const known = new Set([...readFileSync(path.join(ROOT, '.env.example'), 'utf8').matchAll(/^#(\w+)=/gm)].map(([, name]) => name));
-  assert.deepEqual(Object.keys(environmentFile()).filter((name) => !known.has(name)), []);
+test("every setting in the units' environment file is one that ecompipe knows", () => {
+  const known = new Set(
+    [...readFileSync(path.join(ROOT, '.env.example'), 'utf8').matchAll(/^#(\w+)=/gm)].map(([, name]) => name),
+  );
+  assert.deepEqual(
+    Object.keys(environmentFile()).filter((name) => !known.has(name)),
+    [],
+  );
 });
 
-test('the command of the timer\'s unit loads what is there, and leaves metrics behind', async (t) => {
+test("the command of the timer's unit loads what is there, and leaves metrics behind", async (t) => {
   const machine = await hostFor(t);
-  const [, command = ''] = /^ExecStart=(.*)$/m.exec(readFileSync(path.join(DIRECTORY, 'ecompipe-once.service'), 'utf8')) ?? [];
+  const [, command = ''] =
+    /^ExecStart=(.*)$/m.exec(readFileSync(path.join(DIRECTORY, 'ecompipe-once.service'), 'utf8')) ?? [];
   const { exitCode, stderr } = await machine.shell(command);
   assert.equal(exitCode, 0, stderr);
   await machine.assertLoaded();
@@ -40,7 +46,9 @@ test('the line of the crontab does the same, and a second one that starts meanwh
   const machine = await hostFor(t);
   const [load = '', check = ''] = cronCommands();
   const [, lock = ''] = /flock -n (\S+)/.exec(load) ?? [];
-  const holder = spawn('flock', [machine.path(lock), 'sh', '-c', 'echo locked; read line'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const holder = spawn('flock', [machine.path(lock), 'sh', '-c', 'echo locked; read line'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   t.after(() => holder.kill('SIGKILL'));
   await once(holder.stdout, 'data');
   assert.deepEqual(await machine.shell(load).then(({ exitCode, stderr }) => [exitCode, stderr]), [1, '']);
@@ -59,7 +67,9 @@ function environmentFile(): Record<string, string> {
 
 /** The command lines of the crontab, behind five times and the user. */
 function cronCommands(): string[] {
-  const lines = readFileSync(path.join(ROOT, 'deploy/crontab'), 'utf8').split('\n').filter((line) => /^[*\d]/.test(line));
+  const lines = readFileSync(path.join(ROOT, 'deploy/crontab'), 'utf8')
+    .split('\n')
+    .filter((line) => /^[*\d]/.test(line));
   return lines.map((line) => line.split(' ').slice(6).join(' '));
 }
 
@@ -77,14 +87,32 @@ async function hostFor(t: TestContext): Promise<Host> {
   const database = await migratedDatabase();
   const there = (text: string): string => text.replaceAll(/(?<![\w.])\/(etc|srv|var\/lib)\//g, `${root}/$1/`);
   const settings = { ...environmentFile(), ...database.env, POSTGRES_SSLMODE: 'disable' };
-  for (const directory of ['etc/ecompipe', 'bin', 'var/lib/ecompipe', 'srv/shop/incoming', 'srv/shop/processing', 'srv/shop/archive', 'srv/shop/quarantine']) mkdirSync(path.join(root, directory), { recursive: true });
-  writeFileSync(path.join(root, 'etc/ecompipe/ecompipe.env'), Object.entries(settings).map(([name, value]) => `${name}='${there(value)}'\n`).join(''));
+  for (const directory of [
+    'etc/ecompipe',
+    'bin',
+    'var/lib/ecompipe',
+    'srv/shop/incoming',
+    'srv/shop/processing',
+    'srv/shop/archive',
+    'srv/shop/quarantine',
+  ])
+    mkdirSync(path.join(root, directory), { recursive: true });
+  writeFileSync(
+    path.join(root, 'etc/ecompipe/ecompipe.env'),
+    Object.entries(settings)
+      .map(([name, value]) => `${name}='${there(value)}'\n`)
+      .join(''),
+  );
   writeFileSync(path.join(root, 'bin/ecompipe'), `#!/bin/sh\nexec "${process.execPath}" "${EXECUTABLE}" "$@"\n`);
   chmodSync(path.join(root, 'bin/ecompipe'), 0o755);
   writeFileSync(path.join(root, 'srv/shop/processing/orders.csv'), FILE);
   const shell: Host['shell'] = async (command) => {
     const withSettings = `set -a; . ${root}/etc/ecompipe/ecompipe.env; ${there(command)}`;
-    const child = spawn('sh', ['-c', withSettings], { cwd: root, env: { PATH: `${root}/bin:${process.env['PATH']}`, HOME: root }, stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn('sh', ['-c', withSettings], {
+      cwd: root,
+      env: { PATH: `${root}/bin:${process.env['PATH']}`, HOME: root },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     let stderr = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
     await once(child, 'close');
@@ -93,10 +121,14 @@ async function hostFor(t: TestContext): Promise<Host> {
   return { path: there, shell, assertLoaded: () => assertLoaded(database, root) };
 }
 
-const FILE = 'event_id,event_type,event_time,user_id,session_id\n0199c82c-c007-758f-8899-a702d5a25899,page_view,2026-11-22T10:00:00Z,u1,s1\n';
+const FILE =
+  'event_id,event_type,event_time,user_id,session_id\n0199c82c-c007-758f-8899-a702d5a25899,page_view,2026-11-22T10:00:00Z,u1,s1\n';
 
 async function assertLoaded(database: TestDatabase, root: string): Promise<void> {
   assert.deepEqual(await database.query('select user_id from events'), [{ user_id: 'u1' }]);
   assert.deepEqual(readdirSync(path.join(root, 'srv/shop/archive')), ['orders.csv']);
-  assert.match(readFileSync(path.join(root, 'var/lib/ecompipe/ecompipe.prom'), 'utf8'), /^ecompipe_rows_total\{.*\} 1$/m);
+  assert.match(
+    readFileSync(path.join(root, 'var/lib/ecompipe/ecompipe.prom'), 'utf8'),
+    /^ecompipe_rows_total\{.*\} 1$/m,
+  );
 }

@@ -10,13 +10,21 @@ const document = readFileSync(path.join(ROOT, 'docs/guarantees.md'), 'utf8');
 /** Titles of the tests in a file, with `…` for each part that a case fills in. */
 function titlesIn(file: string): string[] {
   const source = readFileSync(path.join(ROOT, file), 'utf8');
-  return [...source.matchAll(/\btest\(\s*(['"`])((?:\\.|(?!\1).)*)\1/gs)].map(([, , title = '']) => title.replace(/\$\{[^}]*\}/g, '…'));
+  return [...source.matchAll(/\btest\(\s*(['"`])((?:\\.|(?!\1).)*)\1/gs)].map(([, , title = '']) =>
+    title.replace(/\$\{[^}]*\}/g, '…'),
+  );
 }
 
 test('every test that docs/guarantees.md names exists', () => {
-  const named = [...document.matchAll(/^- `(test\/\S+)`: (.+)$/gm)].map(([, file = '', title = '']) => ({ file, title }));
+  const named = [...document.matchAll(/^- `(test\/\S+)`: (.+)$/gm)].map(([, file = '', title = '']) => ({
+    file,
+    title,
+  }));
   assert.ok(named.length > 30);
-  assert.deepEqual(named.filter(({ file, title }) => !titlesIn(file).includes(title)), []);
+  assert.deepEqual(
+    named.filter(({ file, title }) => !titlesIn(file).includes(title)),
+    [],
+  );
 });
 
 test('docs/guarantees.md lists the planted defects', () => {
@@ -24,5 +32,8 @@ test('docs/guarantees.md lists the planted defects', () => {
   const defects = [...source.matchAll(/^ {2}'([^']+)': \{$/gm)].map(([, what = '']) => what);
   assert.ok(defects.length >= 10);
   const [, listed = ''] = /<!-- defects -->\n([\s\S]*?)<!-- \/defects -->/.exec(document) ?? [];
-  assert.deepEqual(listed.trimEnd().split('\n'), defects.map((what) => `  - ${what}`));
+  assert.deepEqual(
+    listed.trimEnd().split('\n'),
+    defects.map((what) => `  - ${what}`),
+  );
 });

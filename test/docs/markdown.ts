@@ -5,7 +5,14 @@ import { fileURLToPath } from 'node:url';
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 /** All documents, by their path in the repository. */
-export const DOCUMENTS: readonly string[] = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...readdirSync(path.join(ROOT, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)];
+export const DOCUMENTS: readonly string[] = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  ...readdirSync(path.join(ROOT, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+];
 
 /** A fenced block of a document. */
 export interface Block {
@@ -30,13 +37,15 @@ export function readDocument(document: string): string {
 /** All blocks of a document, in their order. */
 export function documentBlocks(document: string): Block[] {
   const text = readDocument(document);
-  return [...text.matchAll(/^```(\w+)(.*)\n([\s\S]*?)^```$/gm)].map(({ index, 1: language = '', 2: info = '', 3: content = '' }) => ({
-    language,
-    file: /file=(\S+)/.exec(info)?.[1],
-    norun: / norun(?::(.*))?$/.exec(info)?.[1]?.trim() ?? (/ norun$/.test(info) ? '' : undefined),
-    provokedBy: /provoked=(\S+)/.exec(info)?.[1],
-    source: /source=(\S+)/.exec(info)?.[1],
-    text: content,
-    place: `${document}:${text.slice(0, index).split('\n').length}`,
-  }));
+  return [...text.matchAll(/^```(\w+)(.*)\n([\s\S]*?)^```$/gm)].map(
+    ({ index, 1: language = '', 2: info = '', 3: content = '' }) => ({
+      language,
+      file: /file=(\S+)/.exec(info)?.[1],
+      norun: / norun(?::(.*))?$/.exec(info)?.[1]?.trim() ?? (/ norun$/.test(info) ? '' : undefined),
+      provokedBy: /provoked=(\S+)/.exec(info)?.[1],
+      source: /source=(\S+)/.exec(info)?.[1],
+      text: content,
+      place: `${document}:${text.slice(0, index).split('\n').length}`,
+    }),
+  );
 }

@@ -12,7 +12,16 @@ const NOBODY = 65_534;
 const asRoot = process.getuid?.() === 0;
 
 /** What one run in a new project says. `files` are by path; `env` is the database's and others. */
-async function say(t: TestContext, args: readonly string[], { files = {}, env = {}, uid, cwd = project(t) }: { files?: Record<string, string>; env?: Readonly<Record<string, string>>; uid?: number; cwd?: string } = {}): Promise<string> {
+async function say(
+  t: TestContext,
+  args: readonly string[],
+  {
+    files = {},
+    env = {},
+    uid,
+    cwd = project(t),
+  }: { files?: Record<string, string>; env?: Readonly<Record<string, string>>; uid?: number; cwd?: string } = {},
+): Promise<string> {
   for (const [file, content] of Object.entries(files)) {
     mkdirSync(path.dirname(path.join(cwd, file)), { recursive: true });
     writeFileSync(path.join(cwd, file), content);
@@ -22,7 +31,9 @@ async function say(t: TestContext, args: readonly string[], { files = {}, env = 
 }
 
 const AWAY = { POSTGRES_HOST: '127.0.0.1', POSTGRES_PORT: '1' };
-const incoming = (name: string, content: string): { files: Record<string, string> } => ({ files: { [`data/incoming/${name}`]: content } });
+const incoming = (name: string, content: string): { files: Record<string, string> } => ({
+  files: { [`data/incoming/${name}`]: content },
+});
 
 async function load(t: TestContext, name: string, content: string, ...args: readonly string[]): Promise<string> {
   const { env } = await migratedDatabase(t);
@@ -30,7 +41,11 @@ async function load(t: TestContext, name: string, content: string, ...args: read
 }
 
 /** Loads a file, changes something, and loads again. */
-async function loadTwice(t: TestContext, change: (cwd: string) => void | Promise<void>, secondEnv?: Readonly<Record<string, string>>): Promise<string> {
+async function loadTwice(
+  t: TestContext,
+  change: (cwd: string) => void | Promise<void>,
+  secondEnv?: Readonly<Record<string, string>>,
+): Promise<string> {
   const { env } = await migratedDatabase(t);
   const cwd = project(t);
   await say(t, ['stream', '--once'], { cwd, env, files: { 'data/processing/orders.csv': csv(2) } });
@@ -62,7 +77,8 @@ export const PROVOCATIONS: Readonly<Record<string, Provocation>> = {
   redelivered: (t) => loadTwice(t, (cwd) => writeFileSync(path.join(cwd, 'data/processing/orders-2.csv'), csv(2))),
   'no-directory': (t) => say(t, ['stream', '--once', '--input-dir', 'nope'], { env: AWAY }),
   refused: (t) => say(t, ['migrate', '--retry-for', '0.2'], { env: AWAY }),
-  'wrong-password': async (t) => say(t, ['migrate'], { env: { ...(await emptyDatabase(t)).env, POSTGRES_PASSWORD: 'wrong' } }),
+  'wrong-password': async (t) =>
+    say(t, ['migrate'], { env: { ...(await emptyDatabase(t)).env, POSTGRES_PASSWORD: 'wrong' } }),
   'no-password': async (t) => say(t, ['migrate'], { env: { ...(await emptyDatabase(t)).env, POSTGRES_PASSWORD: '' } }),
   'no-database': async (t) => say(t, ['migrate'], { env: { ...(await emptyDatabase(t)).env, POSTGRES_DB: 'shop' } }),
   'no-tls': async (t) => say(t, ['migrate'], { env: { ...(await emptyDatabase(t)).env, POSTGRES_SSLMODE: 'require' } }),
@@ -70,8 +86,12 @@ export const PROVOCATIONS: Readonly<Record<string, Provocation>> = {
   'no-right': async (t) => {
     const database = await migratedDatabase(t);
     await database.query(`create role ${roleOf(database.env)} login password 'x'`);
-    t.after(() => database.query(`drop owned by ${roleOf(database.env)}; drop role ${roleOf(database.env)}`).catch(() => undefined));
-    return await say(t, ['stream', '--once'], { env: { ...database.env, POSTGRES_USER: roleOf(database.env), POSTGRES_PASSWORD: 'x' } });
+    t.after(() =>
+      database.query(`drop owned by ${roleOf(database.env)}; drop role ${roleOf(database.env)}`).catch(() => undefined),
+    );
+    return await say(t, ['stream', '--once'], {
+      env: { ...database.env, POSTGRES_USER: roleOf(database.env), POSTGRES_PASSWORD: 'x' },
+    });
   },
   'directory-closed': async (t) => {
     if (asRoot && spawnSync('test', ['-r', EXECUTABLE], { uid: NOBODY, gid: NOBODY }).status !== 0) return undefined;
@@ -85,10 +105,17 @@ export const PROVOCATIONS: Readonly<Record<string, Provocation>> = {
   'disk-full': async (t) => {
     const cwd = project(t);
     if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'ecompipe-test', cwd]).status !== 0) return undefined;
-    return await say(t, ['generate', '--interval', '0', '--batch-size', '500'], { cwd }).finally(() => spawnSync('umount', ['-l', cwd]));
+    return await say(t, ['generate', '--interval', '0', '--batch-size', '500'], { cwd }).finally(() =>
+      spawnSync('umount', ['-l', cwd]),
+    );
   },
-  'schema-newer': (t) => migrationsChanged(t, "insert into public.ecompipe_migrations (version, name, checksum) select max(version) + 1, '099_loyalty.sql', 'x' from public.ecompipe_migrations"),
-  'migration-edited': (t) => migrationsChanged(t, "update public.ecompipe_migrations set checksum = repeat('a', 64) where version = 2"),
+  'schema-newer': (t) =>
+    migrationsChanged(
+      t,
+      "insert into public.ecompipe_migrations (version, name, checksum) select max(version) + 1, '099_loyalty.sql', 'x' from public.ecompipe_migrations",
+    ),
+  'migration-edited': (t) =>
+    migrationsChanged(t, "update public.ecompipe_migrations set checksum = repeat('a', 64) where version = 2"),
   'another-instance': async (t) => {
     const { env } = await migratedDatabase(t);
     const cwd = project(t);
@@ -119,7 +146,10 @@ export const PROVOCATIONS: Readonly<Record<string, Provocation>> = {
   },
   'no-database-yet': (t) => say(t, ['status']),
   'db-with-a-configured-database': (t) => say(t, ['db', 'url'], { env: AWAY }),
-  'other-major': (t) => say(t, ['migrate'], { files: { '.ecompipe/postgres/data/PG_VERSION': '17\n', '.ecompipe/postgres/password': 'x\n' } }),
+  'other-major': (t) =>
+    say(t, ['migrate'], {
+      files: { '.ecompipe/postgres/data/PG_VERSION': '17\n', '.ecompipe/postgres/password': 'x\n' },
+    }),
   'leads-nowhere': async (t) => {
     const cwd = project(t);
     mkdirSync(path.join(cwd, '.ecompipe'));

@@ -25,7 +25,11 @@ export async function emptyDatabase(t: TestContext): Promise<TestDatabase> {
 }
 
 /** Runs a program to its end. @throws with its exit code and all it wrote, when that is not 0. */
-export async function end(file: string, args: readonly string[], options: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv }): Promise<void> {
+export async function end(
+  file: string,
+  args: readonly string[],
+  options: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv },
+): Promise<void> {
   await execute(file, args, options).catch((error: unknown) => {
     const { code, stdout, stderr } = error as { code: unknown; stdout: string; stderr: string };
     throw Object.assign(new Error(`exit code ${String(code)}\n${stdout}${stderr}`), { code });
@@ -33,7 +37,11 @@ export async function end(file: string, args: readonly string[], options: { read
 }
 
 /** A shell in `directory`, in which `ecompipe` and `npx ecompipe` are `command`, with a database. */
-export function shell(directory: string, command: readonly string[], database: TestDatabase): (script: string) => Promise<void> {
+export function shell(
+  directory: string,
+  command: readonly string[],
+  database: TestDatabase,
+): (script: string) => Promise<void> {
   const bin = path.join(directory, '.bin');
   mkdirSync(bin, { recursive: true });
   const program = (name: string, line: string): void => {

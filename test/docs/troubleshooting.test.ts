@@ -11,7 +11,13 @@ for (const { provokedBy, source, text, place } of messages) {
   test(`${place}: ${text.split('\n')[0] ?? ''}`, async (t) => {
     if (source !== undefined) {
       const built = readFileSync(path.join(ROOT, source), 'utf8').replaceAll("\\'", "'");
-      assert.ok(text.trim().split('…').every((part) => built.includes(part)), `${source} says no such thing`);
+      assert.ok(
+        text
+          .trim()
+          .split('…')
+          .every((part) => built.includes(part)),
+        `${source} says no such thing`,
+      );
       return;
     }
     const provoke = PROVOCATIONS[provokedBy ?? ''];
@@ -24,10 +30,19 @@ for (const { provokedBy, source, text, place } of messages) {
 
 test('each provocation is for a message of the document', () => {
   const used = new Set(messages.map(({ provokedBy }) => provokedBy));
-  assert.deepEqual(Object.keys(PROVOCATIONS).filter((name) => !used.has(name)), []);
+  assert.deepEqual(
+    Object.keys(PROVOCATIONS).filter((name) => !used.has(name)),
+    [],
+  );
 });
 
 /** `…` stands for anything within its line. */
 function patternOf(text: string): RegExp {
-  return new RegExp(text.trim().split('…').map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('[^\\n]*'));
+  return new RegExp(
+    text
+      .trim()
+      .split('…')
+      .map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'))
+      .join('[^\\n]*'),
+  );
 }

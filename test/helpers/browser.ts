@@ -5,7 +5,9 @@ import { chromium, type Browser, type Page } from 'playwright-core';
 const EXECUTABLE = process.env['ECOMPIPE_TEST_CHROMIUM'] ?? '/usr/bin/chromium';
 
 /** Value for `skip`: false when this machine has a browser. */
-export const noBrowser: false | string = existsSync(EXECUTABLE) ? false : `no ${EXECUTABLE}: apt-get install chromium, or name another in ECOMPIPE_TEST_CHROMIUM`;
+export const noBrowser: false | string = existsSync(EXECUTABLE)
+  ? false
+  : `no ${EXECUTABLE}: apt-get install chromium, or name another in ECOMPIPE_TEST_CHROMIUM`;
 
 let shared: Promise<Browser> | undefined;
 
@@ -15,10 +17,16 @@ export interface OpenOptions {
 }
 
 /** A page of the one browser of this test process, and what it complains about. */
-export async function openPage(t: TestContext, url: string, { width = 1280, scheme = 'light' }: OpenOptions = {}): Promise<{ page: Page; complaints: string[] }> {
+export async function openPage(
+  t: TestContext,
+  url: string,
+  { width = 1280, scheme = 'light' }: OpenOptions = {},
+): Promise<{ page: Page; complaints: string[] }> {
   // Our own page on loopback; a sandbox needs rights that root in a container does not have.
   shared ??= chromium.launch({ executablePath: EXECUTABLE, args: ['--no-sandbox'] });
-  const context = await (await shared).newContext({ viewport: { width, height: 900 }, colorScheme: scheme, reducedMotion: 'reduce' });
+  const context = await (
+    await shared
+  ).newContext({ viewport: { width, height: 900 }, colorScheme: scheme, reducedMotion: 'reduce' });
   t.after(() => context.close());
   const page = await context.newPage();
   const complaints: string[] = [];

@@ -25,14 +25,21 @@ export function spawnEmbedded(directory: string): ChildProcess {
   const module = new URL('../../src/core/db/embedded/index.ts', import.meta.url).href;
   const args = ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', SCRIPT, module, directory];
   // A process group of its own, as a terminal gives to a command.
-  return spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'], detached: true, cwd: fileURLToPath(new URL('../..', import.meta.url)) });
+  return spawn(process.execPath, args, {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    detached: true,
+    cwd: fileURLToPath(new URL('../..', import.meta.url)),
+  });
 }
 
 /** Starts a process and waits until it has its lease. */
 export async function startEmbeddedProcess(directory: string): Promise<EmbeddedProcess> {
   const child = spawnEmbedded(directory);
   const exited = once(child, 'exit') as Promise<[number | null]>;
-  const line = await Promise.race([once(child.stdout!, 'data') as Promise<[Buffer]>, exited.then(([code]) => Promise.reject(new Error(`ended with code ${code}`)))]);
+  const line = await Promise.race([
+    once(child.stdout!, 'data') as Promise<[Buffer]>,
+    exited.then(([code]) => Promise.reject(new Error(`ended with code ${code}`))),
+  ]);
   const { serverPid, connection } = JSON.parse(line[0].toString()) as Pick<EmbeddedProcess, 'serverPid' | 'connection'>;
   return {
     child,

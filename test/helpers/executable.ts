@@ -36,7 +36,11 @@ export interface StartOptions {
 }
 
 /** Starts the executable, killed at the end of the test if it still runs. */
-export function start(t: TestContext, { cwd, env = {}, executable = EXECUTABLE, stdout, uid }: StartOptions, ...args: readonly string[]): Running {
+export function start(
+  t: TestContext,
+  { cwd, env = {}, executable = EXECUTABLE, stdout, uid }: StartOptions,
+  ...args: readonly string[]
+): Running {
   if (executable === EXECUTABLE) assertBuilt();
   const child = spawn(process.execPath, [executable, ...args], {
     cwd,
@@ -67,12 +71,23 @@ export async function run(t: TestContext, options: StartOptions, ...args: readon
 }
 
 /** The executable without any configuration of ours: its home is the directory it runs in. */
-export function spawnEcompipe(t: TestContext, args: readonly string[], env: Readonly<Record<string, string>>, cwd: string): Running {
+export function spawnEcompipe(
+  t: TestContext,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  cwd: string,
+): Running {
   return start(t, { cwd, env: { HOME: cwd, ...env } }, ...args);
 }
 
 /** A test of an executable that is older than its sources would prove nothing. */
 function assertBuilt(): void {
-  const newest = (directory: string): number => Math.max(...readdirSync(path.join(ROOT, directory), { recursive: true, encoding: 'utf8' }).map((name) => statSync(path.join(ROOT, directory, name))).filter((stats) => stats.isFile()).map(({ mtimeMs }) => mtimeMs));
+  const newest = (directory: string): number =>
+    Math.max(
+      ...readdirSync(path.join(ROOT, directory), { recursive: true, encoding: 'utf8' })
+        .map((name) => statSync(path.join(ROOT, directory, name)))
+        .filter((stats) => stats.isFile())
+        .map(({ mtimeMs }) => mtimeMs),
+    );
   if (newest('dist') < newest('src')) throw new Error('dist is older than src: npm run build');
 }

@@ -11,17 +11,34 @@ export interface Access {
   readonly via?: { readonly port: number };
 }
 
-const NO_URL = { databaseUrl: undefined, sslRootCert: undefined, sslMode: 'disable', embeddedDir: '/nonexistent' } as const;
+const NO_URL = {
+  databaseUrl: undefined,
+  sslRootCert: undefined,
+  sslMode: 'disable',
+  embeddedDir: '/nonexistent',
+} as const;
 
 /** Runs `action` on a test database as the commands do on a configured one. */
-export async function onDatabase<T>(test: TestConnection, { retryForMs = 10_000, stop = new AbortController().signal, log = silentLogger, via }: Access, action: (database: Database) => Promise<T>): Promise<T> {
+export async function onDatabase<T>(
+  test: TestConnection,
+  { retryForMs = 10_000, stop = new AbortController().signal, log = silentLogger, via }: Access,
+  action: (database: Database) => Promise<T>,
+): Promise<T> {
   const { host, database, user, password } = test;
-  return await withDatabase({ ...NO_URL, host, port: via?.port ?? test.port, database, user, password, retryForMs }, { log, stop }, action);
+  return await withDatabase(
+    { ...NO_URL, host, port: via?.port ?? test.port, database, user, password, retryForMs },
+    { log, stop },
+    action,
+  );
 }
 
 /** A database of its own with the newest schema, on the server of this test process or on another one. */
-export async function migratedDatabase(on?: Pick<TestServer, 'createTemplate' | 'createDatabase'>): Promise<TestDatabase> {
+export async function migratedDatabase(
+  on?: Pick<TestServer, 'createTemplate' | 'createDatabase'>,
+): Promise<TestDatabase> {
   const server = on ?? (await startTestServer());
-  const template = await server.createTemplate('migrated', (database) => onDatabase(database, {}, (target) => runMigrate(target, 'apply', { log: silentLogger })).then(() => undefined));
+  const template = await server.createTemplate('migrated', (database) =>
+    onDatabase(database, {}, (target) => runMigrate(target, 'apply', { log: silentLogger })).then(() => undefined),
+  );
   return await server.createDatabase({ template });
 }

@@ -23,7 +23,9 @@ test('server and data are gone after the test process was killed with SIGKILL', 
     const server = await startTestServer();
     process.stdout.write(server.dataDirectory + '\\n');
     setInterval(() => {}, 1000);`;
-  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const [line] = (await once(child.stdout, 'data')) as [Buffer];
   const home = path.dirname(line.toString().trim());
   assert.ok(existsSync(home));

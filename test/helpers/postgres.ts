@@ -101,7 +101,8 @@ export function startTestServer(options: { version?: TestPgVersion } = {}): Prom
 export function versionFromEnvironment(): TestPgVersion {
   const wanted = process.env['ECOMPIPE_TEST_PG'] ?? '18';
   const version = TEST_PG_VERSIONS.find((candidate) => candidate === wanted);
-  if (version === undefined) throw new Error(`ECOMPIPE_TEST_PG=${wanted}: expected one of ${TEST_PG_VERSIONS.join(', ')}`);
+  if (version === undefined)
+    throw new Error(`ECOMPIPE_TEST_PG=${wanted}: expected one of ${TEST_PG_VERSIONS.join(', ')}`);
   return version;
 }
 
@@ -129,13 +130,20 @@ async function start(version: TestPgVersion): Promise<TestServer> {
 }
 
 /** One initdb per machine, server version and account; every start copies it, which is ten times as fast. */
-export async function templateCluster(bin: string, version: TestPgVersion, account: ServerAccount | undefined): Promise<string> {
+export async function templateCluster(
+  bin: string,
+  version: TestPgVersion,
+  account: ServerAccount | undefined,
+): Promise<string> {
   const postgres = path.join(bin, 'postgres');
   const { mtimeMs, size } = await stat(postgres).catch(() => {
     throw new Error(`no PostgreSQL ${version} server at ${postgres}`);
   });
   const uid = account?.uid ?? os.userInfo().uid;
-  const key = createHash('sha256').update(JSON.stringify([postgres, mtimeMs, size, uid])).digest('hex').slice(0, 12);
+  const key = createHash('sha256')
+    .update(JSON.stringify([postgres, mtimeMs, size, uid]))
+    .digest('hex')
+    .slice(0, 12);
   const template = path.join(os.tmpdir(), `ecompipe-test-pg${version}-template-${uid}-${key}`);
   const existing = await stat(template).catch(() => undefined);
   if (existing !== undefined) {
@@ -144,8 +152,26 @@ export async function templateCluster(bin: string, version: TestPgVersion, accou
   }
   const home = await temporaryDirectory(`ecompipe-test-initdb-`, account);
   await writeFile(path.join(home, 'password'), PASSWORD, { mode: 0o644 });
-  const locale = version === '15' ? ['--locale=C.UTF-8'] : ['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
-  await run(path.join(bin, 'initdb'), ['-D', path.join(home, 'data'), '-U', USER, '-A', 'scram-sha-256', '--pwfile', path.join(home, 'password'), '-E', 'UTF8', '--no-sync', ...locale], account);
+  const locale =
+    version === '15' ? ['--locale=C.UTF-8'] : ['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
+  await run(
+    path.join(bin, 'initdb'),
+    [
+      '-D',
+      path.join(home, 'data'),
+      '-U',
+      USER,
+      '-A',
+      'scram-sha-256',
+      '--pwfile',
+      path.join(home, 'password'),
+      '-E',
+      'UTF8',
+      '--no-sync',
+      ...locale,
+    ],
+    account,
+  );
   // Whoever comes second finds the place taken by an equal cluster.
   await rename(path.join(home, 'data'), template).catch(() => undefined);
   await rm(home, { recursive: true, force: true });
@@ -171,14 +197,18 @@ async function launch({ version, bin, account, template, home, port }: Launch): 
   const log = await open(path.join(home, 'server.log'), 'a');
   const settings = Object.entries({ ...SETTINGS, port }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const data = path.join(home, 'data');
-  const watchdog = spawn('/bin/sh', ['-c', WATCHDOG, 'watchdog', template, home, path.join(bin, 'postgres'), '-D', data, ...settings], {
-    stdio: ['pipe', log.fd, log.fd],
-    // Out of reach of Ctrl-C in the terminal, so that tests can still use the server while they end.
-    detached: true,
-    cwd: home,
-    env: { PATH: process.env['PATH'], LC_ALL: 'C' },
-    ...asAccount(account),
-  });
+  const watchdog = spawn(
+    '/bin/sh',
+    ['-c', WATCHDOG, 'watchdog', template, home, path.join(bin, 'postgres'), '-D', data, ...settings],
+    {
+      stdio: ['pipe', log.fd, log.fd],
+      // Out of reach of Ctrl-C in the terminal, so that tests can still use the server while they end.
+      detached: true,
+      cwd: home,
+      env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+      ...asAccount(account),
+    },
+  );
   await log.close();
   const exited = new Promise<void>((resolve) => watchdog.once('exit', () => resolve()));
   await untilReady(data, watchdog);
@@ -194,28 +224,44 @@ async function launch({ version, bin, account, template, home, port }: Launch): 
     watchdog.stdin?.end();
     await exited;
   };
-  return { version, port, dataDirectory: data, stop, ...databases({ host: '127.0.0.1', port, user: USER, password: PASSWORD }) };
+  return {
+    version,
+    port,
+    dataDirectory: data,
+    stop,
+    ...databases({ host: '127.0.0.1', port, user: USER, password: PASSWORD }),
+  };
 }
 
 /** Waits for `ready` in the last line of postmaster.pid (src/include/utils/pidfile.h). */
-async function untilReady(data: string, watchdog: { exitCode: number | null; signalCode: string | null }): Promise<void> {
+async function untilReady(
+  data: string,
+  watchdog: { exitCode: number | null; signalCode: string | null },
+): Promise<void> {
   const deadline = Date.now() + READY_DEADLINE_MS;
   for (;;) {
     const pidFile = await readFile(path.join(data, 'postmaster.pid'), 'utf8').catch(() => '');
     if (pidFile.split('\n')[7]?.trim() === 'ready') return;
-    if (watchdog.exitCode !== null || watchdog.signalCode !== null) throw new Error(`the test server in ${data} ended before it was ready`);
+    if (watchdog.exitCode !== null || watchdog.signalCode !== null)
+      throw new Error(`the test server in ${data} ended before it was ready`);
     if (Date.now() > deadline) throw new Error(`the test server in ${data} is not ready after ${READY_DEADLINE_MS} ms`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 
-export function databases(server: Omit<TestConnection, 'database'>): Pick<TestServer, 'createDatabase' | 'createTemplate'> {
+export function databases(
+  server: Omit<TestConnection, 'database'>,
+): Pick<TestServer, 'createDatabase' | 'createTemplate'> {
   const templates = new Map<string, Promise<string>>();
   let created = 0;
 
   const createDatabase = async ({ template }: { template?: string } = {}): Promise<TestDatabase> => {
     const name = `test_${++created}`;
-    await execute(server, 'postgres', `create database ${name}${template === undefined ? '' : ` template ${pg.escapeIdentifier(template)}`}`);
+    await execute(
+      server,
+      'postgres',
+      `create database ${name}${template === undefined ? '' : ` template ${pg.escapeIdentifier(template)}`}`,
+    );
     return handle({ ...server, database: name });
   };
   const prepareTemplate = async (name: string, prepare: (database: TestDatabase) => Promise<void>): Promise<string> => {
@@ -237,8 +283,15 @@ function handle(connection: TestConnection): TestDatabase {
   return {
     ...connection,
     url: `postgresql://${user}:${encodeURIComponent(password)}@${host}:${port}/${encodeURIComponent(database)}`,
-    env: { POSTGRES_HOST: host, POSTGRES_PORT: String(port), POSTGRES_DB: database, POSTGRES_USER: user, POSTGRES_PASSWORD: password },
-    query: async <Row extends pg.QueryResultRow>(sql: string, values: unknown[] = []) => (await execute<Row>(connection, database, sql, values)).rows,
+    env: {
+      POSTGRES_HOST: host,
+      POSTGRES_PORT: String(port),
+      POSTGRES_DB: database,
+      POSTGRES_USER: user,
+      POSTGRES_PASSWORD: password,
+    },
+    query: async <Row extends pg.QueryResultRow>(sql: string, values: unknown[] = []) =>
+      (await execute<Row>(connection, database, sql, values)).rows,
     connect: async () => {
       const client = new pg.Client(connection);
       clients.add(client);
@@ -252,7 +305,12 @@ function handle(connection: TestConnection): TestDatabase {
   };
 }
 
-async function execute<Row extends pg.QueryResultRow>(server: Omit<TestConnection, 'database'>, database: string, sql: string, values: unknown[] = []): Promise<pg.QueryResult<Row>> {
+async function execute<Row extends pg.QueryResultRow>(
+  server: Omit<TestConnection, 'database'>,
+  database: string,
+  sql: string,
+  values: unknown[] = [],
+): Promise<pg.QueryResult<Row>> {
   const client = new pg.Client({ ...server, database });
   await client.connect();
   try {
@@ -263,10 +321,17 @@ async function execute<Row extends pg.QueryResultRow>(server: Omit<TestConnectio
 }
 
 export async function run(command: string, args: string[], account: ServerAccount | undefined): Promise<void> {
-  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], cwd: os.tmpdir(), env: { PATH: process.env['PATH'], LC_ALL: 'C' }, ...asAccount(account) });
+  const child = spawn(command, args, {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    cwd: os.tmpdir(),
+    env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+    ...asAccount(account),
+  });
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const code = await new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));
+  const code = await new Promise<number | null>((resolve, reject) =>
+    child.once('error', reject).once('close', resolve),
+  );
   if (code !== 0) throw new Error(`${command} ended with code ${code}: ${stderr}`);
 }
 

@@ -4,7 +4,8 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
  * What a proxy does with a chunk on its way: passes it on, cuts both connections before it, or after it, passes it on
  * and takes no more from its sender until `go` is called, or passes it on later and takes no more until then.
  */
-export type Verdict = 'pass' | 'cut-before' | 'cut-after' | { readonly stall: (go: () => void) => void } | { readonly delayMs: number };
+export type Verdict =
+  'pass' | 'cut-before' | 'cut-after' | { readonly stall: (go: () => void) => void } | { readonly delayMs: number };
 
 /** Sees each chunk that passes; `fromClient` bytes are requests, the others replies. Counts are per proxy, over all connections. */
 export type Judge = (chunk: Buffer, fromClient: boolean) => Verdict;

@@ -4,7 +4,19 @@ import { open, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import pg from 'pg';
 import { asAccount, serverAccount, type ServerAccount } from '../../src/core/db/embedded/account.js';
-import { binDirectory, databases, freePort, PASSWORD, run, SETTINGS, templateCluster, temporaryDirectory, USER, versionFromEnvironment, type TestServer } from './postgres.js';
+import {
+  binDirectory,
+  databases,
+  freePort,
+  PASSWORD,
+  run,
+  SETTINGS,
+  templateCluster,
+  temporaryDirectory,
+  USER,
+  versionFromEnvironment,
+  type TestServer,
+} from './postgres.js';
 import { until } from './until.js';
 
 /** How a server ends: PostgreSQL's three shutdown modes (its manual, 18.5), or a SIGKILL of the postmaster. */
@@ -41,7 +53,9 @@ export interface RestartableServer extends Pick<TestServer, 'createDatabase' | '
 }
 
 /** Creates and starts one. @param settings change those of the other test servers. */
-export async function startRestartableServer(settings: Readonly<Record<string, string>> = {}): Promise<RestartableServer> {
+export async function startRestartableServer(
+  settings: Readonly<Record<string, string>> = {},
+): Promise<RestartableServer> {
   const account = await serverAccount();
   const version = versionFromEnvironment();
   const bin = await binDirectory(version, account);
@@ -50,12 +64,21 @@ export async function startRestartableServer(settings: Readonly<Record<string, s
   const data = path.join(home, 'data');
   await run('cp', ['-a', await templateCluster(bin, version, account), data], account);
   const port = await freePort();
-  const options = Object.entries({ ...DURABLE, ...settings, port }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const options = Object.entries({ ...DURABLE, ...settings, port }).flatMap(([name, value]) => [
+    '-c',
+    `${name}=${value}`,
+  ]);
   let watchdog: ChildProcess | undefined;
 
   const launch = async (): Promise<ChildProcess> => {
     const log = await open(path.join(home, 'server.log'), 'a');
-    const child = spawn('/bin/sh', ['-c', WATCHDOG, 'watchdog', path.join(bin, 'postgres'), '-D', data, ...options], { stdio: ['pipe', log.fd, log.fd], detached: true, cwd: home, env: { PATH: process.env['PATH'], LC_ALL: 'C' }, ...asAccount(account) });
+    const child = spawn('/bin/sh', ['-c', WATCHDOG, 'watchdog', path.join(bin, 'postgres'), '-D', data, ...options], {
+      stdio: ['pipe', log.fd, log.fd],
+      detached: true,
+      cwd: home,
+      env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+      ...asAccount(account),
+    });
     await log.close();
     child.unref();
     (child.stdin as unknown as { unref: () => void }).unref();
@@ -63,10 +86,14 @@ export async function startRestartableServer(settings: Readonly<Record<string, s
   };
   const start = async (): Promise<void> => {
     // Backends of a killed postmaster may still be ending; as long as one lives, PostgreSQL refuses to start.
-    await until('the server answers', async () => {
-      if (watchdog === undefined || hasEnded(watchdog)) watchdog = await launch();
-      return await answers(port);
-    }, START_DEADLINE_MS);
+    await until(
+      'the server answers',
+      async () => {
+        if (watchdog === undefined || hasEnded(watchdog)) watchdog = await launch();
+        return await answers(port);
+      },
+      START_DEADLINE_MS,
+    );
   };
   const ended = async (): Promise<void> => {
     const child = watchdog;
@@ -85,7 +112,15 @@ export async function startRestartableServer(settings: Readonly<Record<string, s
     await rm(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   };
   await start();
-  return { port, dataDirectory: data, account, stop, start, remove, ...databases({ host: '127.0.0.1', port, user: USER, password: PASSWORD }) };
+  return {
+    port,
+    dataDirectory: data,
+    account,
+    stop,
+    start,
+    remove,
+    ...databases({ host: '127.0.0.1', port, user: USER, password: PASSWORD }),
+  };
 }
 
 function hasEnded(child: ChildProcess): boolean {

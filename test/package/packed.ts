@@ -26,7 +26,9 @@ export interface Packed {
 export function packAndUnpack(): Packed {
   const project = mkdtempSync(path.join(tmpdir(), 'ecompipe-package-'));
   execute('npm', ['run', '--silent', 'prepack'], ROOT);
-  const packed = JSON.parse(execute('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', project], ROOT)) as { filename: string }[];
+  const packed = JSON.parse(
+    execute('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', project], ROOT),
+  ) as { filename: string }[];
   const directory = path.join(project, 'node_modules/ecompipe');
   mkdirSync(directory, { recursive: true });
   execute('tar', ['-xzf', path.join(project, packed[0]!.filename), '-C', directory, '--strip-components=1'], project);
@@ -36,12 +38,19 @@ export function packAndUnpack(): Packed {
     symlinkSync(path.join(ROOT, 'node_modules', name), path.join(project, 'node_modules', name));
   }
   writeFileSync(path.join(project, 'package.json'), '{ "type": "module" }\n');
-  const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => path.relative(directory, path.join(entry.parentPath, entry.name)));
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.relative(directory, path.join(entry.parentPath, entry.name)));
   return { project, directory, files, manifest, remove: () => rmSync(project, { recursive: true, force: true }) };
 }
 
 /** Runs a program and gives what it printed. @throws with all that it said, unless it ended with 0. */
-export function execute(file: string, args: readonly string[], cwd: string, env: NodeJS.ProcessEnv = process.env): string {
+export function execute(
+  file: string,
+  args: readonly string[],
+  cwd: string,
+  env: NodeJS.ProcessEnv = process.env,
+): string {
   const { status, stdout, stderr } = spawnSync(file, args, { cwd, env, encoding: 'utf8', timeout: 120_000 });
   if (status !== 0) throw new Error(`${file} ${args.join(' ')} ended with ${String(status)}\n${stdout}${stderr}`);
   return stdout;

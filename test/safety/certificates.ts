@@ -25,12 +25,18 @@ const sequence = (...parts: readonly Buffer[]): Buffer => der(0x30, ...parts);
 const octets = (...parts: readonly Buffer[]): Buffer => der(0x04, ...parts);
 const bits = (bytes: Buffer): Buffer => der(0x03, Buffer.from([0]), bytes);
 const oid = (hex: string): Buffer => der(0x06, Buffer.from(hex, 'hex'));
-const name = (commonName: string): Buffer => sequence(der(0x31, sequence(oid('550403'), der(0x0c, Buffer.from(commonName)))));
+const name = (commonName: string): Buffer =>
+  sequence(der(0x31, sequence(oid('550403'), der(0x0c, Buffer.from(commonName)))));
 const time = (text: string): Buffer => der(0x17, Buffer.from(text));
 
 const ECDSA_WITH_SHA256 = sequence(oid('2a8648ce3d040302'));
-const IS_AUTHORITY = sequence(oid('551d13'), der(0x01, Buffer.from([0xff])), octets(sequence(der(0x01, Buffer.from([0xff])))));
-const alternativeName = (dnsName: string): Buffer => sequence(oid('551d11'), octets(sequence(der(0x82, Buffer.from(dnsName)))));
+const IS_AUTHORITY = sequence(
+  oid('551d13'),
+  der(0x01, Buffer.from([0xff])),
+  octets(sequence(der(0x01, Buffer.from([0xff])))),
+);
+const alternativeName = (dnsName: string): Buffer =>
+  sequence(oid('551d11'), octets(sequence(der(0x82, Buffer.from(dnsName)))));
 
 interface Contents {
   readonly issuer: string;
@@ -65,10 +71,25 @@ export function createAuthority(commonName: string): Authority {
   const own = keys();
   return {
     key: own.pem,
-    certificate: certify({ issuer: commonName, subject: commonName, publicKey: own.publicKey, signer: own.privateKey, extension: IS_AUTHORITY }),
+    certificate: certify({
+      issuer: commonName,
+      subject: commonName,
+      publicKey: own.publicKey,
+      signer: own.privateKey,
+      extension: IS_AUTHORITY,
+    }),
     issue: (dnsName) => {
       const { publicKey, pem } = keys();
-      return { key: pem, certificate: certify({ issuer: commonName, subject: dnsName, publicKey, signer: own.privateKey, extension: alternativeName(dnsName) }) };
+      return {
+        key: pem,
+        certificate: certify({
+          issuer: commonName,
+          subject: dnsName,
+          publicKey,
+          signer: own.privateKey,
+          extension: alternativeName(dnsName),
+        }),
+      };
     },
   };
 }

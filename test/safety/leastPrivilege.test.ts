@@ -20,12 +20,19 @@ interface Scene {
 /** A database with the role of the guide, made by the guide's own lines. */
 async function setScene(t: TestContext): Promise<Scene> {
   const database = await migratedDatabase(t);
-  const grants = guideBlocks().find(({ language, text }) => language === 'sql' && text.includes('create role shop_loader'))?.text ?? '';
+  const grants =
+    guideBlocks().find(({ language, text }) => language === 'sql' && text.includes('create role shop_loader'))?.text ??
+    '';
   const role = `loader_${database.database}`;
   await database.query(grants.replaceAll('shop_loader', role).replace('choose one', PASSWORD));
   const cwd = project(t);
   mkdirSync(path.join(cwd, 'data/processing'), { recursive: true });
-  return { database, cwd, env: { ...database.env, POSTGRES_USER: role, POSTGRES_PASSWORD: PASSWORD }, put: (name, text) => writeFileSync(path.join(cwd, 'data/processing', name), text) };
+  return {
+    database,
+    cwd,
+    env: { ...database.env, POSTGRES_USER: role, POSTGRES_PASSWORD: PASSWORD },
+    put: (name, text) => writeFileSync(path.join(cwd, 'data/processing', name), text),
+  };
 }
 
 test('the role of the guide can stream, list, correct and replay rejects, trace, and look at the status', async (t) => {
@@ -54,7 +61,16 @@ test('a stream as that role keeps the analytics views fast, and says nothing abo
   const { database, env, cwd, put } = await setScene(t);
   put('a.csv', csv(5));
   const { child, end } = start(t, { cwd, env }, 'stream');
-  await until('the batch is in the rollups', async () => (await database.query<{ done: boolean }>('select pending_batches = 0 and (select count(*) from public.events) = 5 as done from analytics.freshness'))[0]?.done === true, 60_000);
+  await until(
+    'the batch is in the rollups',
+    async () =>
+      (
+        await database.query<{ done: boolean }>(
+          'select pending_batches = 0 and (select count(*) from public.events) = 5 as done from analytics.freshness',
+        )
+      )[0]?.done === true,
+    60_000,
+  );
   child.kill('SIGTERM');
   const { exitCode, stderr } = await end;
   assert.equal(exitCode, 0, stderr);
@@ -65,10 +81,15 @@ test('it can neither alter, drop, truncate, update nor delete, and undo ends wit
   const { database, env, cwd, put } = await setScene(t);
   put('a.csv', csv(5));
   await run(t, { cwd, env }, 'stream', '--once');
-  const client = new pg.Client({ host: database.host, port: database.port, database: database.database, user: env['POSTGRES_USER'], password: PASSWORD });
+  const client = new pg.Client({
+    host: database.host,
+    port: database.port,
+    database: database.database,
+    user: env['POSTGRES_USER'],
+    password: PASSWORD,
+  });
   await client.connect();
   const forbidden = [
-
     'alter table public.events add column more text',
     'drop table public.events',
     'truncate public.events',

@@ -15,8 +15,14 @@ test('names, headers and values with control characters reach no terminal raw: n
   const processing = path.join(cwd, 'data/processing');
   mkdirSync(processing, { recursive: true });
   const bad = `${EVIL}\nline.csv`;
-  writeFileSync(path.join(processing, bad), `${HEADER}\n${eventRow(1)}\n${eventRow(2, { quantity: '0', user_id: '"\u001b[2J"' })}\n${eventRow(3, { device: `"${EVIL.replaceAll('"', '""')}"` })}\nbroken,${EVIL}\n${eventRow(1, { price: '5' })}\n`);
-  writeFileSync(path.join(processing, `header${EVIL}.csv`), `event_id,"${EVIL.replaceAll('"', '""').replace('\r', '')}"\n1,2\n`);
+  writeFileSync(
+    path.join(processing, bad),
+    `${HEADER}\n${eventRow(1)}\n${eventRow(2, { quantity: '0', user_id: '"\u001b[2J"' })}\n${eventRow(3, { device: `"${EVIL.replaceAll('"', '""')}"` })}\nbroken,${EVIL}\n${eventRow(1, { price: '5' })}\n`,
+  );
+  writeFileSync(
+    path.join(processing, `header${EVIL}.csv`),
+    `event_id,"${EVIL.replaceAll('"', '""').replace('\r', '')}"\n1,2\n`,
+  );
   const outputs: string[] = [];
   const step = async (...args: string[]): Promise<string> => {
     const { stdout, stderr } = await run(t, { cwd, env }, ...args);
@@ -27,13 +33,36 @@ test('names, headers and values with control characters reach no terminal raw: n
   };
   await step('stream', '--once', '--log-level', 'debug');
   for (const json of [[], ['--json', '--log-format', 'json']]) {
-    for (const args of [['rejects', 'list'], ['rejects', 'show', '1'], ['rejects', 'show', '2'], ['rejects', 'show', '3'], ['rejects', 'list', '--file', EVIL], ['trace', eventId(1)], ['status'], ['undo', '--file', bad, '--dry-run'], ['undo', '--file', EVIL, '--yes'], ['rejects', 'replay', EVIL], ['stream', '--input-dir', EVIL, '--once'], [EVIL], ['stream', `--${EVIL}`], ['trace', EVIL], ['rejects', EVIL]]) await step(...args, ...json);
+    for (const args of [
+      ['rejects', 'list'],
+      ['rejects', 'show', '1'],
+      ['rejects', 'show', '2'],
+      ['rejects', 'show', '3'],
+      ['rejects', 'list', '--file', EVIL],
+      ['trace', eventId(1)],
+      ['status'],
+      ['undo', '--file', bad, '--dry-run'],
+      ['undo', '--file', EVIL, '--yes'],
+      ['rejects', 'replay', EVIL],
+      ['stream', '--input-dir', EVIL, '--once'],
+      [EVIL],
+      ['stream', `--${EVIL}`],
+      ['trace', EVIL],
+      ['rejects', EVIL],
+    ])
+      await step(...args, ...json);
   }
-  assert.ok(outputs.some((text) => text.includes('\\u001b[2J')), 'they are visible instead');
+  assert.ok(
+    outputs.some((text) => text.includes('\\u001b[2J')),
+    'they are visible instead',
+  );
   const list = JSON.parse(await step('rejects', 'list', '--json')) as { rejects: { file: string }[] };
   assert.equal(list.rejects[0]?.file, bad, 'JSON has the very name');
   const reason = readdirSync(path.join(cwd, 'data/quarantine')).find((name) => name.endsWith('.reason.json')) ?? '';
-  assert.match((JSON.parse(readFileSync(path.join(cwd, 'data/quarantine', reason), 'utf8')) as { reason: string }).reason, /unknown column/);
+  assert.match(
+    (JSON.parse(readFileSync(path.join(cwd, 'data/quarantine', reason), 'utf8')) as { reason: string }).reason,
+    /unknown column/,
+  );
   assert.ok(existsSync(path.join(cwd, 'data/archive', bad)));
 });
 

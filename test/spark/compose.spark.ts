@@ -16,9 +16,19 @@ test("the compose file's Spark services load what is there, each with its own co
   const services = composeServices();
   const port = await freePort();
   /** What differs on a host: its one name, and that the port may be taken. */
-  const onHost = (name: string): readonly string[] => services[name]!.command.map((word) => word.replace('spark-master:7077', `127.0.0.1:${port}`).replace('spark-master', '127.0.0.1').replace(/^7077$/, String(port)).replace('/tmp/spark-work', `${pipeline.home}/work`));
+  const onHost = (name: string): readonly string[] =>
+    services[name]!.command.map((word) =>
+      word
+        .replace('spark-master:7077', `127.0.0.1:${port}`)
+        .replace('spark-master', '127.0.0.1')
+        .replace(/^7077$/, String(port))
+        .replace('/tmp/spark-work', `${pipeline.home}/work`),
+    );
   const sparkClass = ({ entrypoint }: Service): readonly string[] | undefined => entrypoint;
-  assert.deepEqual([sparkClass(services['spark-master']!), sparkClass(services['spark-worker']!)], [['/opt/spark/bin/spark-class'], ['/opt/spark/bin/spark-class']]);
+  assert.deepEqual(
+    [sparkClass(services['spark-master']!), sparkClass(services['spark-worker']!)],
+    [['/opt/spark/bin/spark-class'], ['/opt/spark/bin/spark-class']],
+  );
   assert.ok(dockerfile().some(({ text }) => text.includes('SPARK_HOME=/opt/spark')));
 
   const master = launch(t, pipeline.home, [...onHost('spark-master'), '--webui-port', '0']);
@@ -34,7 +44,10 @@ test("the compose file's Spark services load what is there, each with its own co
   const spark = startSpark(t, pipeline, { master: url, conf: { 'spark.executor.memory': '512m' }, args: rest });
   const ended = spark.end.then(({ stderr }) => Promise.reject(new Error(`the stream ended:\n${stderr.slice(-3000)}`)));
   ended.catch(() => undefined);
-  await Promise.race([until('processing/ is empty', () => readdirSync(pipeline.processing).length === 0, WITHIN_MS), ended]);
+  await Promise.race([
+    until('processing/ is empty', () => readdirSync(pipeline.processing).length === 0, WITHIN_MS),
+    ended,
+  ]);
   await assertLedger(pipeline.database);
   assert.equal((await pipeline.verify()).ok, true);
   spark.child.kill('SIGTERM');

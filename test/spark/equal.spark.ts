@@ -8,7 +8,8 @@ import { assertLedger } from '../pipeline/stream/tables.js';
 import { createPipeline, type Pipeline } from '../pipeline/verify/pipeline.js';
 import { runSpark, tablesOf } from './harness.js';
 
-const ROWS = (from: number, count: number, lineEnd = '\n'): string => Array.from({ length: count }, (_, n) => eventRow(from + n) + lineEnd).join('');
+const ROWS = (from: number, count: number, lineEnd = '\n'): string =>
+  Array.from({ length: count }, (_, n) => eventRow(from + n) + lineEnd).join('');
 
 /** Files that the generator does not make, one trap each. */
 const TRAPS: Readonly<Record<string, (n: number) => string | Buffer>> = {
@@ -19,20 +20,31 @@ const TRAPS: Readonly<Record<string, (n: number) => string | Buffer>> = {
   'byte order mark.csv': (n) => `\ufeff${HEADER}\n${ROWS(n, 3)}`,
   'compressed.csv.gz': (n) => gzipSync(`${HEADER}\n${ROWS(n, 50)}`),
   'compressed, cut short.csv.gz': (n) => gzipSync(`${HEADER}\n${ROWS(n, 50)}`).subarray(0, -20),
-  'end marker in quotes.csv': (n) => `${HEADER}\n${ROWS(n, 2)}${eventRow(n + 2, { product_name: '"a\n\\.\n""b"""' })}\n${ROWS(n + 3, 2)}`,
+  'end marker in quotes.csv': (n) =>
+    `${HEADER}\n${ROWS(n, 2)}${eventRow(n + 2, { product_name: '"a\n\\.\n""b"""' })}\n${ROWS(n + 3, 2)}`,
   'end marker alone.csv': (n) => `${HEADER}\n${ROWS(n, 2)}\\.\n${ROWS(n + 2, 2)}`,
   'end marker first.csv': (n) => `${HEADER}\n\\.\n${ROWS(n, 2)}`,
-  'quote that never closes.csv': (n) => `${HEADER}\n${ROWS(n, 2)}${eventRow(n + 2, { product_name: '"x' })}\n${ROWS(n + 3, 2)}`,
-  'stray quotes.csv': (n) => `${HEADER}\n${ROWS(n, 1)}${eventRow(n + 1, { product_name: 'a"b' })}\n${eventRow(n + 2, { product_name: '"a"b' })}\n${ROWS(n + 3, 2)}`,
-  'bare carriage return.csv': (n) => `${HEADER}\n${ROWS(n, 1)}${eventRow(n + 1, { user_id: 'a\rb' })}\n${eventRow(n + 2, { user_id: '"a\rb"' })}\n`,
+  'quote that never closes.csv': (n) =>
+    `${HEADER}\n${ROWS(n, 2)}${eventRow(n + 2, { product_name: '"x' })}\n${ROWS(n + 3, 2)}`,
+  'stray quotes.csv': (n) =>
+    `${HEADER}\n${ROWS(n, 1)}${eventRow(n + 1, { product_name: 'a"b' })}\n${eventRow(n + 2, { product_name: '"a"b' })}\n${ROWS(n + 3, 2)}`,
+  'bare carriage return.csv': (n) =>
+    `${HEADER}\n${ROWS(n, 1)}${eventRow(n + 1, { user_id: 'a\rb' })}\n${eventRow(n + 2, { user_id: '"a\rb"' })}\n`,
   'mixed line ends.csv': (n) => `${HEADER}\r\n${ROWS(n, 2, '\r\n')}${ROWS(n + 2, 2)}${ROWS(n + 4, 1, '\r\n')}`,
   'empty lines.csv': (n) => `${HEADER}\n\n${ROWS(n, 1)}\n\r\n${ROWS(n + 1, 1)}\n`,
-  'nul and latin-1.csv': (n) => Buffer.from(`${HEADER}\n${ROWS(n, 1)}${eventRow(n + 1, { user_id: 'a\0b' })}\n${eventRow(n + 2, { user_id: 'a\xffb' })}\n${eventRow(n + 3, { user_id: '\xed\xa0\x80' })}\n${ROWS(n + 4, 1)}`, 'latin1'),
-  'too long.csv': (n) => `${HEADER}\n${ROWS(n, 1)}${eventRow(n + 1, { page_url: 'x'.repeat(2 ** 20) })}\n${ROWS(n + 2, 1)}`,
+  'nul and latin-1.csv': (n) =>
+    Buffer.from(
+      `${HEADER}\n${ROWS(n, 1)}${eventRow(n + 1, { user_id: 'a\0b' })}\n${eventRow(n + 2, { user_id: 'a\xffb' })}\n${eventRow(n + 3, { user_id: '\xed\xa0\x80' })}\n${ROWS(n + 4, 1)}`,
+      'latin1',
+    ),
+  'too long.csv': (n) =>
+    `${HEADER}\n${ROWS(n, 1)}${eventRow(n + 1, { page_url: 'x'.repeat(2 ** 20) })}\n${ROWS(n + 2, 1)}`,
   'no last line end.csv': (n) => `${HEADER}\n${ROWS(n, 2)}${eventRow(n + 2)}`,
-  'quoted empty and NULL.csv': (n) => `${HEADER}\n${eventRow(n, { user_id: '""' })}\n${eventRow(n + 1, { user_id: '' })}\n`,
+  'quoted empty and NULL.csv': (n) =>
+    `${HEADER}\n${eventRow(n, { user_id: '""' })}\n${eventRow(n + 1, { user_id: '' })}\n`,
   'times without a zone.csv': (n) => `${HEADER}\n${eventRow(n, { event_time: '2026-03-29 02:30:00' })}\n`,
-  'columns in another order.csv': (n) => `${HEADER.split(',').reverse().join(',')}\n${eventRow(n).split(',').reverse().join(',')}\n`,
+  'columns in another order.csv': (n) =>
+    `${HEADER.split(',').reverse().join(',')}\n${eventRow(n).split(',').reverse().join(',')}\n`,
   'UTF-16.csv': () => Buffer.from(`\ufeff${HEADER}\n`, 'utf16le'),
   'unknown column.csv': () => `${HEADER},colour\n`,
 };
@@ -51,24 +63,37 @@ test('dirty files and traps of every kind leave the same tables as with the nati
   const [spark, native] = [await createPipeline(t), await createPipeline(t)];
   await native.generate({ events: 12_000, batchSize: 100, dirt: 'dirty' });
   await native.move();
-  Object.entries(TRAPS).forEach(([name, content], index) => writeFileSync(path.join(native.processing, name), content(index * 100)));
-  for (const directory of ['incoming', 'processing']) cpSync(path.join(native.home, directory), path.join(spark.home, directory), { recursive: true });
+  Object.entries(TRAPS).forEach(([name, content], index) =>
+    writeFileSync(path.join(native.processing, name), content(index * 100)),
+  );
+  for (const directory of ['incoming', 'processing'])
+    cpSync(path.join(native.home, directory), path.join(spark.home, directory), { recursive: true });
 
   await native.stream({ connections: 1 });
-  const ended = await runSpark(t, spark, { args: ['--once', '--json', '--max-files-per-trigger', '60', '--trigger-interval', '0'] });
+  const ended = await runSpark(t, spark, {
+    args: ['--once', '--json', '--max-files-per-trigger', '60', '--trigger-interval', '0'],
+  });
   assert.equal(ended.exitCode, 0, ended.stderr);
   await assertEqual(spark, native);
   for (const directory of ['archive', 'quarantine', 'processing']) {
-    assert.deepEqual(readdirSync(path.join(spark.home, directory)).sort(), readdirSync(path.join(native.home, directory)).sort(), directory);
+    assert.deepEqual(
+      readdirSync(path.join(spark.home, directory)).sort(),
+      readdirSync(path.join(native.home, directory)).sort(),
+      directory,
+    );
   }
   const reasons = readdirSync(path.join(native.home, 'quarantine')).filter((name) => name.endsWith('.reason.json'));
   assert.notEqual(reasons.length, 0);
   for (const name of reasons) {
-    const [ofSpark, ofNative] = [spark, native].map(({ home }) => JSON.parse(readFileSync(path.join(home, 'quarantine', name), 'utf8')) as { reason: string });
+    const [ofSpark, ofNative] = [spark, native].map(
+      ({ home }) => JSON.parse(readFileSync(path.join(home, 'quarantine', name), 'utf8')) as { reason: string },
+    );
     assert.equal(ofSpark?.reason, ofNative?.reason, name);
   }
   const { rows } = JSON.parse(ended.stdout) as { rows: { inserted: number; rejected: number } };
-  const [{ count } = { count: 0 }] = await spark.database.query<{ count: number }>('select count(*)::int4 as count from public.events');
+  const [{ count } = { count: 0 }] = await spark.database.query<{ count: number }>(
+    'select count(*)::int4 as count from public.events',
+  );
   assert.equal(rows.inserted, count);
   assert.equal((await spark.verify()).ok, true);
 });

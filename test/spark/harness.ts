@@ -20,9 +20,25 @@ const DEFAULTS = {
 
 /** The environment in which the tests start Spark. `conf` goes into its spark-defaults.conf, as users do it. */
 export function sparkEnv(home: string, conf: Readonly<Record<string, string>> = {}): Record<string, string> {
-  const { sparkHome, jdbcDriver } = JSON.parse(readFileSync(path.join(INSTALLED, 'installed.json'), 'utf8')) as { sparkHome: string; jdbcDriver: string };
-  writeFileSync(path.join(home, 'spark-defaults.conf'), Object.entries({ ...DEFAULTS, ...conf }).map(([name, value]) => `${name} ${value}\n`).join(''));
-  return { SPARK_HOME: sparkHome, SPARK_CONF_DIR: home, SPARK_LOCAL_IP: '127.0.0.1', SPARK_LOCAL_DIRS: home, ECOMPIPE_JDBC_DRIVER: jdbcDriver, XDG_CACHE_HOME: INSTALLED, JAVA_HOME: process.env['JAVA_HOME'] ?? '' };
+  const { sparkHome, jdbcDriver } = JSON.parse(readFileSync(path.join(INSTALLED, 'installed.json'), 'utf8')) as {
+    sparkHome: string;
+    jdbcDriver: string;
+  };
+  writeFileSync(
+    path.join(home, 'spark-defaults.conf'),
+    Object.entries({ ...DEFAULTS, ...conf })
+      .map(([name, value]) => `${name} ${value}\n`)
+      .join(''),
+  );
+  return {
+    SPARK_HOME: sparkHome,
+    SPARK_CONF_DIR: home,
+    SPARK_LOCAL_IP: '127.0.0.1',
+    SPARK_LOCAL_DIRS: home,
+    ECOMPIPE_JDBC_DRIVER: jdbcDriver,
+    XDG_CACHE_HOME: INSTALLED,
+    JAVA_HOME: process.env['JAVA_HOME'] ?? '',
+  };
 }
 
 export interface SparkOptions {
@@ -33,9 +49,32 @@ export interface SparkOptions {
 }
 
 /** Starts `ecompipe stream --engine spark` on a pipeline's directories and database. */
-export function startSpark(t: TestContext, pipeline: Pipeline, { master = 'local[2]', conf = {}, env = {}, args = ['--once'] }: SparkOptions = {}): Running {
-  const directories = { PROCESSING_PATH: pipeline.processing, ARCHIVE_PATH: pipeline.archive, QUARANTINE_PATH: path.join(pipeline.home, 'quarantine'), CHECKPOINT_PATH: path.join(pipeline.home, 'checkpoints') };
-  return start(t, { cwd: pipeline.home, env: { HOME: pipeline.home, ...pipeline.database.env, ...directories, ...sparkEnv(pipeline.home, conf), ...env } }, 'stream', '--engine', 'spark', '--master', master, '--log-format', 'json', ...args);
+export function startSpark(
+  t: TestContext,
+  pipeline: Pipeline,
+  { master = 'local[2]', conf = {}, env = {}, args = ['--once'] }: SparkOptions = {},
+): Running {
+  const directories = {
+    PROCESSING_PATH: pipeline.processing,
+    ARCHIVE_PATH: pipeline.archive,
+    QUARANTINE_PATH: path.join(pipeline.home, 'quarantine'),
+    CHECKPOINT_PATH: path.join(pipeline.home, 'checkpoints'),
+  };
+  return start(
+    t,
+    {
+      cwd: pipeline.home,
+      env: { HOME: pipeline.home, ...pipeline.database.env, ...directories, ...sparkEnv(pipeline.home, conf), ...env },
+    },
+    'stream',
+    '--engine',
+    'spark',
+    '--master',
+    master,
+    '--log-format',
+    'json',
+    ...args,
+  );
 }
 
 /** Runs it to its end, with `--once` unless told otherwise. */
@@ -45,13 +84,23 @@ export async function runSpark(t: TestContext, pipeline: Pipeline, options: Spar
 
 /** All that a load leaves in the tables, without what two loads may differ in: ids, times, batches. */
 export async function tablesOf(database: TestDatabase): Promise<Readonly<Record<string, unknown[]>>> {
-  const query = async (sql: string): Promise<unknown[]> => (await database.query<{ row: unknown }>(sql)).map(({ row }) => row);
+  const query = async (sql: string): Promise<unknown[]> =>
+    (await database.query<{ row: unknown }>(sql)).map(({ row }) => row);
   return {
-    events: await query("select to_jsonb(e) - 'ingested_at' - 'batch_id' as row from public.events e order by event_id"),
-    rejects: await query(`select jsonb_build_array(sha256, line, byte_offset, r.raw, kind, sql_state, column_name, constraint_name, message) as row
+    events: await query(
+      "select to_jsonb(e) - 'ingested_at' - 'batch_id' as row from public.events e order by event_id",
+    ),
+    rejects:
+      await query(`select jsonb_build_array(sha256, line, byte_offset, r.raw, kind, sql_state, column_name, constraint_name, message) as row
       from ecompipe.rejected_rows r join ecompipe.files using (file_id) order by sha256, byte_offset`),
-    duplicates: await query('select jsonb_build_array(sha256, line, byte_offset, event_id) as row from ecompipe.duplicate_rows join ecompipe.files using (file_id) order by sha256, byte_offset'),
-    files: await query("select to_jsonb(f) - 'file_id' - 'source' - 'first_seen_at' - 'finished_at' as row from ecompipe.files f order by sha256"),
-    redeliveries: await query('select jsonb_build_array(sha256, r.name) as row from ecompipe.redeliveries r join ecompipe.files using (file_id) order by sha256, r.name'),
+    duplicates: await query(
+      'select jsonb_build_array(sha256, line, byte_offset, event_id) as row from ecompipe.duplicate_rows join ecompipe.files using (file_id) order by sha256, byte_offset',
+    ),
+    files: await query(
+      "select to_jsonb(f) - 'file_id' - 'source' - 'first_seen_at' - 'finished_at' as row from ecompipe.files f order by sha256",
+    ),
+    redeliveries: await query(
+      'select jsonb_build_array(sha256, r.name) as row from ecompipe.redeliveries r join ecompipe.files using (file_id) order by sha256, r.name',
+    ),
   };
 }

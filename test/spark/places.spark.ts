@@ -17,13 +17,22 @@ test("directories named by URI are read and put away through Hadoop's file syste
   mkdirSync(pipeline.archive);
   const [taken = ''] = readdirSync(pipeline.processing);
   writeFileSync(path.join(pipeline.archive, taken), 'the name is taken');
-  const env = { PROCESSING_PATH: `file://${pipeline.processing}`, ARCHIVE_PATH: `file://${pipeline.archive}`, QUARANTINE_PATH: `file://${pipeline.home}/quarantine` };
+  const env = {
+    PROCESSING_PATH: `file://${pipeline.processing}`,
+    ARCHIVE_PATH: `file://${pipeline.archive}`,
+    QUARANTINE_PATH: `file://${pipeline.home}/quarantine`,
+  };
   const { exitCode, stderr } = await runSpark(t, pipeline, { env });
   assert.equal(exitCode, 0, stderr);
-  assert.deepEqual(readdirSync(pipeline.processing).filter((name) => name.endsWith('.csv')), []);
+  assert.deepEqual(
+    readdirSync(pipeline.processing).filter((name) => name.endsWith('.csv')),
+    [],
+  );
   assert.equal(readFileSync(path.join(pipeline.archive, taken), 'utf8'), 'the name is taken');
   assert.equal(readdirSync(pipeline.archive).filter((name) => name.endsWith('.csv')).length, 4);
-  const note = JSON.parse(readFileSync(path.join(pipeline.home, 'quarantine/unknown column.csv.reason.json'), 'utf8')) as { reason: string };
+  const note = JSON.parse(
+    readFileSync(path.join(pipeline.home, 'quarantine/unknown column.csv.reason.json'), 'utf8'),
+  ) as { reason: string };
   assert.equal(note.reason, 'unknown column: "colour"');
   await assertLedger(pipeline.database);
   assert.equal((await eventIds(pipeline.database)).length, 300);
@@ -41,7 +50,13 @@ test('the command lines of docs/scaling.md do what they say', async (t) => {
   chmodSync(path.join(bin, 'ecompipe'), 0o755);
   const { status, stdout, stderr } = spawnSync('sh', ['-ec', load], {
     cwd: pipeline.home,
-    env: { ...pipeline.database.env, ...sparkEnv(pipeline.home), HOME: pipeline.home, PATH: `${bin}:${process.env['PATH']}`, PROCESSING_PATH: pipeline.processing },
+    env: {
+      ...pipeline.database.env,
+      ...sparkEnv(pipeline.home),
+      HOME: pipeline.home,
+      PATH: `${bin}:${process.env['PATH']}`,
+      PROCESSING_PATH: pipeline.processing,
+    },
     encoding: 'utf8',
   });
   assert.equal(status, 0, stderr);

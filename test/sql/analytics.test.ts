@@ -6,10 +6,16 @@ import { createPipeline, type Pipeline } from '../pipeline/verify/pipeline.js';
 import { until } from '../helpers/until.js';
 import { NAIVE, VIEWS } from './naiveFigures.js';
 
-const refresh = ({ target }: Pipeline): Promise<number> => target((database) => withConnection(database, 'cannot refresh', (connection) => refreshAnalytics(connection)));
+const refresh = ({ target }: Pipeline): Promise<number> =>
+  target((database) => withConnection(database, 'cannot refresh', (connection) => refreshAnalytics(connection)));
 
 async function assertExact({ database }: Pipeline): Promise<void> {
-  for (const view of VIEWS) assert.deepEqual(await database.query(`select * from analytics.${view} order by 1, 2`), await database.query(`${NAIVE[view]} order by 1, 2`), view);
+  for (const view of VIEWS)
+    assert.deepEqual(
+      await database.query(`select * from analytics.${view} order by 1, 2`),
+      await database.query(`${NAIVE[view]} order by 1, 2`),
+      view,
+    );
 }
 
 test('every view has the figures of events before, between and after refreshes', async (t) => {
@@ -32,7 +38,15 @@ test('every view has the figures of events before, between and after refreshes',
 test('sessions that go on in later batches, and that begin earlier than they seemed to, keep their place in the funnel right', async (t) => {
   const pipeline = await createPipeline(t);
   const { database } = pipeline;
-  const steps = ['begin_checkout', 'add_to_cart', 'view_item', 'purchase', 'add_payment_info', 'add_shipping_info', 'page_view'];
+  const steps = [
+    'begin_checkout',
+    'add_to_cart',
+    'view_item',
+    'purchase',
+    'add_payment_info',
+    'add_shipping_info',
+    'page_view',
+  ];
   for (const [index, type] of steps.entries()) {
     // Each batch is a day before the one before it.
     await database.query(`
@@ -43,7 +57,9 @@ test('sessions that go on in later batches, and that begin earlier than they see
     await refresh(pipeline);
     await assertExact(pipeline);
   }
-  const [purchase] = await database.query<{ sessions: string }>("select sessions from analytics.funnel where name = 'purchase'");
+  const [purchase] = await database.query<{ sessions: string }>(
+    "select sessions from analytics.funnel where name = 'purchase'",
+  );
   assert.equal(Number(purchase!.sessions), 1);
 });
 
@@ -60,7 +76,9 @@ test('refreshes at the same time as each other and as a load add every batch onc
   await Promise.all([loading, refreshUntilLoaded(), refreshUntilLoaded(), refreshUntilLoaded()]);
   await assertExact(pipeline);
   await refresh(pipeline);
-  assert.deepEqual(await pipeline.database.query('select pending_batches::int4 from analytics.freshness'), [{ pending_batches: 0 }]);
+  assert.deepEqual(await pipeline.database.query('select pending_batches::int4 from analytics.freshness'), [
+    { pending_batches: 0 },
+  ]);
   await assertExact(pipeline);
 });
 
@@ -69,7 +87,9 @@ test('a refresh that is rolled back leaves its batches pending', async (t) => {
   await pipeline.run({ events: 500 });
   const client = await pipeline.database.connect();
   await client.query('begin; select analytics.refresh(); rollback');
-  assert.deepEqual(await pipeline.database.query('select pending_rows::int4 from analytics.freshness'), [{ pending_rows: 500 }]);
+  assert.deepEqual(await pipeline.database.query('select pending_rows::int4 from analytics.freshness'), [
+    { pending_rows: 500 },
+  ]);
   await refresh(pipeline);
   await assertExact(pipeline);
 });
@@ -103,7 +123,15 @@ test('a refresh waits for another one that works on the same session, though on 
   await first.query('begin; select analytics.refresh()');
   await late.query('commit');
   const second = refresh(pipeline);
-  await until('the second refresh waits', async () => (await database.query("select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")).length === 1);
+  await until(
+    'the second refresh waits',
+    async () =>
+      (
+        await database.query(
+          "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+        )
+      ).length === 1,
+  );
   await first.query('commit');
   await second;
   await assertExact(pipeline);
@@ -127,5 +155,8 @@ test('texts too long for an index neither fail nor stop a refresh', async (t) =>
     insert into events (event_id, event_type, event_time, user_id, session_id, search_term, batch_id)
     select gen_random_uuid(), 'search', now(), 'u', long, long, 1 from (select string_agg(chr(100 + i % 20000), '') as long from generate_series(1, 20000) as i) as text`);
   assert.equal(await refresh(pipeline), 1);
-  assert.deepEqual(await pipeline.database.query('select char_length(term) as length, searches::int4 from analytics.search_terms'), [{ length: 500, searches: 1 }]);
+  assert.deepEqual(
+    await pipeline.database.query('select char_length(term) as length, searches::int4 from analytics.search_terms'),
+    [{ length: 500, searches: 1 }],
+  );
 });

@@ -17,12 +17,29 @@ const revenueBy = (unit: string, name: string): string => `
     from events where event_type in ('purchase', 'refund') group by 1, 2
   ) as revenue`;
 
-const TAKEN = ['true', 'item_views > 0', 'cart_additions > 0', 'checkouts > 0', 'shipping_infos > 0', 'payment_infos > 0', 'purchase_lines > 0'];
-const STEPS = ['session', 'view_item', 'add_to_cart', 'begin_checkout', 'add_shipping_info', 'add_payment_info', 'purchase'];
+const TAKEN = [
+  'true',
+  'item_views > 0',
+  'cart_additions > 0',
+  'checkouts > 0',
+  'shipping_infos > 0',
+  'payment_infos > 0',
+  'purchase_lines > 0',
+];
+const STEPS = [
+  'session',
+  'view_item',
+  'add_to_cart',
+  'begin_checkout',
+  'add_shipping_info',
+  'add_payment_info',
+  'purchase',
+];
 
 /** What each view must say, computed the slow way from all events. */
 export const NAIVE = {
-  events_by_type: 'select * from (select event_type, count(*) as events, round(count(*)::numeric / sum(count(*)) over (), 4) as share from events group by event_type) as figures',
+  events_by_type:
+    'select * from (select event_type, count(*) as events, round(count(*)::numeric / sum(count(*)) over (), 4) as share from events group by event_type) as figures',
   revenue_by_minute: revenueBy("date_trunc('minute', event_time, 'UTC')", 'minute'),
   revenue_by_day: revenueBy("(event_time at time zone 'UTC')::date", 'day'),
   top_products: `
@@ -32,7 +49,8 @@ export const NAIVE = {
              coalesce(sum(quantity) filter (where event_type = 'purchase'), 0) as units_sold, coalesce(sum(price * quantity) filter (where event_type = 'purchase'), 0) as revenue
       from events where event_type in ('view_item', 'add_to_cart', 'purchase') group by 1, 2
     ) as figures`,
-  search_terms: "select * from (select lower(btrim(search_term)) as term, count(*) as searches from events where event_type = 'search' group by 1) as figures",
+  search_terms:
+    "select * from (select lower(btrim(search_term)) as term, count(*) as searches from events where event_type = 'search' group by 1) as figures",
   sessions: `
     select session_id, user_id, device, country, started_at, ended_at, duration, events, page_views, item_views, cart_additions, checkouts, purchase_lines,
            page_views = 1 and item_views = 0 and cart_additions = 0 as is_bounce, purchase_lines > 0 as is_conversion

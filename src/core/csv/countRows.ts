@@ -34,7 +34,8 @@ export function countRows(buffer: Buffer, atEof: boolean): RowCount {
   let carriageReturn = buffer.indexOf(CR);
   for (;;) {
     if (quote !== -1 && (lineFeed === -1 || quote < lineFeed)) {
-      if ((quote !== rowStart && buffer[quote - 1] !== COMMA) || (carriageReturn !== -1 && carriageReturn < quote)) return NOT_PLAIN;
+      if ((quote !== rowStart && buffer[quote - 1] !== COMMA) || (carriageReturn !== -1 && carriageReturn < quote))
+        return NOT_PLAIN;
       const close = closingQuote(buffer, quote);
       if (close === -1 || close + 1 >= buffer.length || (buffer[close + 1] === CR && close + 2 >= buffer.length)) break;
       if (!endsField(buffer, close + 1)) return NOT_PLAIN;
@@ -57,7 +58,9 @@ export function countRows(buffer: Buffer, atEof: boolean): RowCount {
   const rest = buffer.length - rowStart;
   // The last bytes of a file are few: let the careful splitter judge them where a quote is involved.
   if (rest >= MAX_RECORD_BYTES || (atEof && rest > 0 && (quote !== -1 || carriageReturn !== -1))) return NOT_PLAIN;
-  return atEof && rest > 0 ? { plain: true, end: buffer.length, rows: rows + 1, lines: lines + quotedLines + 1 } : { plain: true, end: rowStart, rows, lines };
+  return atEof && rest > 0
+    ? { plain: true, end: buffer.length, rows: rows + 1, lines: lines + quotedLines + 1 }
+    : { plain: true, end: rowStart, rows, lines };
 }
 
 /** The quote that closes the field opened at `open`; doubled quotes are data. -1 when it is not in the buffer. */
@@ -82,5 +85,7 @@ function hasEndMarker(buffer: Buffer): boolean {
 
 /** `\.` at the start of a line. Whether the line ends after it does not matter: rare enough to be careful. */
 export function isEndMarker(buffer: Buffer, at: number): boolean {
-  return buffer[at] === BACKSLASH && buffer[at + 1] === DOT && (at === 0 || buffer[at - 1] === LF || buffer[at - 1] === CR);
+  return (
+    buffer[at] === BACKSLASH && buffer[at + 1] === DOT && (at === 0 || buffer[at - 1] === LF || buffer[at - 1] === CR)
+  );
 }

@@ -24,7 +24,11 @@ export interface Bytes {
  * @param columns those of the file; undefined: the bytes begin with the header that says so.
  * @param isWanted by a row's bytes, whether it is worth parsing.
  */
-export function* eventIdsOf({ bytes, startOffset, firstLine }: Bytes, columns: readonly string[] | undefined, isWanted: (row: Buffer) => boolean = () => true): Generator<PlacedEvent> {
+export function* eventIdsOf(
+  { bytes, startOffset, firstLine }: Bytes,
+  columns: readonly string[] | undefined,
+  isWanted: (row: Buffer) => boolean = () => true,
+): Generator<PlacedEvent> {
   const header = startOffset === 0 ? parseHeader(bytes) : undefined;
   const names = header?.columns ?? columns ?? [];
   const index = names.findIndex((name) => name === 'event_id');
@@ -33,6 +37,10 @@ export function* eventIdsOf({ bytes, startOffset, firstLine }: Bytes, columns: r
     const row = body.subarray(frame.start, frame.end);
     if (frame.defect !== undefined || !isWanted(row)) continue;
     const [fields = []] = parse(row, { record_delimiter: '\n' });
-    yield { eventId: fields[index] ?? '', line: firstLine + frame.line, byteOffset: startOffset + (header?.length ?? 0) + frame.start };
+    yield {
+      eventId: fields[index] ?? '',
+      line: firstLine + frame.line,
+      byteOffset: startOffset + (header?.length ?? 0) + frame.start,
+    };
   }
 }

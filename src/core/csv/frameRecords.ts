@@ -64,7 +64,13 @@ class Occurrences {
 }
 
 /** A whole line without quotes, as most are: nothing but its commas needs a look. Undefined when it takes a closer one. */
-function simpleRecord(buffer: Buffer, start: number, quotes: Occurrences, carriageReturns: Occurrences, fieldCount: number): Step | undefined {
+function simpleRecord(
+  buffer: Buffer,
+  start: number,
+  quotes: Occurrences,
+  carriageReturns: Occurrences,
+  fieldCount: number,
+): Step | undefined {
   const lineFeed = buffer.indexOf(LF, start);
   if (lineFeed === -1 || lineFeed - start >= MAX_RECORD_BYTES || quotes.from(start) < lineFeed) return undefined;
   const carriageReturn = carriageReturns.from(start);
@@ -81,7 +87,8 @@ function nextRecord(buffer: Buffer, start: number, atEof: boolean, fieldCount: n
   let fieldStart = true;
   for (;;) {
     if (at - start >= MAX_RECORD_BYTES) return firstLine(buffer, start, atEof, 'too-long');
-    if (at >= buffer.length) return atEof ? { end: at, next: at, defect: fields === fieldCount ? undefined : 'field-count' } : undefined;
+    if (at >= buffer.length)
+      return atEof ? { end: at, next: at, defect: fields === fieldCount ? undefined : 'field-count' } : undefined;
     let byte = buffer[at];
     if (byte === QUOTE) {
       if (!fieldStart) return firstLine(buffer, start, atEof, 'stray-quote');
@@ -90,13 +97,18 @@ function nextRecord(buffer: Buffer, start: number, atEof: boolean, fieldCount: n
       at = close + 1;
       if (at >= buffer.length && !atEof) return undefined;
       byte = buffer[at];
-      if (byte !== undefined && byte !== COMMA && byte !== LF && byte !== CR) return firstLine(buffer, start, atEof, 'stray-quote');
+      if (byte !== undefined && byte !== COMMA && byte !== LF && byte !== CR)
+        return firstLine(buffer, start, atEof, 'stray-quote');
       fieldStart = false;
       continue;
     }
     if (byte === LF || (byte === CR && buffer[at + 1] === LF)) {
       const isEmpty = at === start;
-      return { end: at, next: byte === LF ? at + 1 : at + 2, defect: isEmpty || fields === fieldCount ? undefined : 'field-count' };
+      return {
+        end: at,
+        next: byte === LF ? at + 1 : at + 2,
+        defect: isEmpty || fields === fieldCount ? undefined : 'field-count',
+      };
     }
     if (byte === CR) {
       if (at + 1 === buffer.length && !atEof) return undefined;
@@ -110,7 +122,11 @@ function nextRecord(buffer: Buffer, start: number, atEof: boolean, fieldCount: n
 
 /** The closing quote of a field opened at `open`, if it comes within the longest record. */
 function closeOf(buffer: Buffer, open: number, start: number): number | undefined {
-  for (let at = buffer.indexOf(QUOTE, open + 1); at !== -1 && at - start < MAX_RECORD_BYTES; at = buffer.indexOf(QUOTE, at + 2)) {
+  for (
+    let at = buffer.indexOf(QUOTE, open + 1);
+    at !== -1 && at - start < MAX_RECORD_BYTES;
+    at = buffer.indexOf(QUOTE, at + 2)
+  ) {
     if (buffer[at + 1] !== QUOTE) return at;
   }
   return undefined;

@@ -44,7 +44,11 @@ export class RecordFrames implements Iterable<RecordFrame> {
   /** @throws RangeError when there is no such record. */
   at(index: number): RecordFrame {
     if (index < 0 || index >= this.count) throw new RangeError(`no record ${index} of ${this.count}`);
-    const [start = 0, end = 0, line = 0] = [this.numbers[NUMBERS * index], this.numbers[NUMBERS * index + 1], this.numbers[NUMBERS * index + 2]];
+    const [start = 0, end = 0, line = 0] = [
+      this.numbers[NUMBERS * index],
+      this.numbers[NUMBERS * index + 1],
+      this.numbers[NUMBERS * index + 2],
+    ];
     return { start, end, line, defect: this.defects.get(index), endMarker: this.endMarkers.has(index) };
   }
 

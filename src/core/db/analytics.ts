@@ -8,7 +8,7 @@ import type { Connection } from './client.js';
  * @returns how many batches were added by this call.
  */
 export async function refreshAnalytics({ client }: Connection, stop?: AbortSignal): Promise<number> {
-  for (let total = 0; ; ) {
+  for (let total = 0; ;) {
     const { rows } = await client.query<{ batches: number }>('select analytics.refresh() as batches');
     const batches = rows[0]?.batches ?? 0;
     total += batches;

@@ -16,7 +16,8 @@ export interface Connection {
 
 /** Counts and ids beyond 2^53 don't occur; as numbers they are safer to handle than as text. */
 const types: pg.CustomTypesConfig = {
-  getTypeParser: (oid, format) => (oid === pg.types.builtins.INT8 ? Number : (pg.types.getTypeParser(oid, format) as (raw: string) => unknown)),
+  getTypeParser: (oid, format) =>
+    oid === pg.types.builtins.INT8 ? Number : (pg.types.getTypeParser(oid, format) as (raw: string) => unknown),
 };
 
 /** What a value means must not depend on the server's or the role's configuration. */
@@ -60,7 +61,10 @@ async function openEither(settings: ConnectionSettings, tlsFirst: boolean): Prom
 
 function isNetworkError(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException).code;
-  return error instanceof AggregateError || (typeof code === 'string' && /^(ECONN|ENOTFOUND|EHOST|ENET|ETIMEDOUT|EAI_)/.test(code) && code !== 'ECONNRESET');
+  return (
+    error instanceof AggregateError ||
+    (typeof code === 'string' && /^(ECONN|ENOTFOUND|EHOST|ENET|ETIMEDOUT|EAI_)/.test(code) && code !== 'ECONNRESET')
+  );
 }
 
 async function open(settings: ConnectionSettings, tls: boolean): Promise<Connection> {
@@ -97,7 +101,10 @@ async function open(settings: ConnectionSettings, tls: boolean): Promise<Connect
  * Notes what pg says only in the text of errors without a code: that the server has no TLS (its one-byte answer to an
  * SSLRequest, PostgreSQL manual 55.2.10) and that it wants a password. Neither goes away by trying again.
  */
-function watchHandshake(client: pg.Client, socket: Socket): { readonly refusedTls: boolean; readonly askedForPassword: boolean } {
+function watchHandshake(
+  client: pg.Client,
+  socket: Socket,
+): { readonly refusedTls: boolean; readonly askedForPassword: boolean } {
   const seen = { refusedTls: false, askedForPassword: false };
   socket.once('data', (answer: Buffer) => {
     seen.refusedTls = answer.toString('latin1') === 'N';

@@ -39,7 +39,10 @@ const LIBPQ_TARGETS = ['PGHOST', 'PGHOSTADDR', 'PGDATABASE', 'PGSERVICE'];
  * Which database is meant, or undefined for the embedded one: DATABASE_URL, else POSTGRES_* completed by PG*.
  * @throws UsageError when DATABASE_URL is no PostgreSQL URL (the message never shows it: it may hold a password).
  */
-export function resolveConnection(raw: RawDatabaseSettings, environment: NodeJS.ProcessEnv): ConnectionSettings | undefined {
+export function resolveConnection(
+  raw: RawDatabaseSettings,
+  environment: NodeJS.ProcessEnv,
+): ConnectionSettings | undefined {
   if (raw.databaseUrl !== undefined) return fromUrl(raw.databaseUrl, raw);
   const configured = [raw.host, raw.port, raw.database, raw.user].some((value) => value !== undefined);
   if (!configured && LIBPQ_TARGETS.every((name) => !environment[name])) return undefined;
@@ -61,12 +64,14 @@ export function resolveConnection(raw: RawDatabaseSettings, environment: NodeJS.
 function portOf(environment: NodeJS.ProcessEnv): number {
   const text = environment['PGPORT'] || '5432';
   const port = Number(text);
-  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new UsageError([`PGPORT ${JSON.stringify(text)}: expected a whole number from 1 to 65535`]);
+  if (!Number.isInteger(port) || port < 1 || port > 65_535)
+    throw new UsageError([`PGPORT ${JSON.stringify(text)}: expected a whole number from 1 to 65535`]);
   return port;
 }
 
 function fromUrl(url: string, raw: RawDatabaseSettings): ConnectionSettings {
-  if (!/^postgres(ql)?:\/\//.test(url)) throw new UsageError(['DATABASE_URL: expected postgresql://user:password@host:port/database']);
+  if (!/^postgres(ql)?:\/\//.test(url))
+    throw new UsageError(['DATABASE_URL: expected postgresql://user:password@host:port/database']);
   let parsed: ReturnType<typeof parseUrl>;
   let sslMode: string | null;
   let sslRootCert: string | null;
@@ -77,7 +82,9 @@ function fromUrl(url: string, raw: RawDatabaseSettings): ConnectionSettings {
     // pg-connection-string gives its own meaning to these; ours is libpq's.
     parsed = parseUrl(url.replace(/([?&])(sslmode|sslrootcert)=[^&]*/g, '$1'));
   } catch {
-    throw new UsageError(['DATABASE_URL: not a valid URL (special characters in the password must be percent-encoded)']);
+    throw new UsageError([
+      'DATABASE_URL: not a valid URL (special characters in the password must be percent-encoded)',
+    ]);
   }
   const user = parsed.user || process.env['PGUSER'] || 'postgres';
   return complete(
@@ -104,11 +111,23 @@ interface Incomplete {
   readonly sslMode: string | undefined;
 }
 
-const SSL_MODES: ReadonlySet<string> = new Set<SslMode>(['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full']);
+const SSL_MODES: ReadonlySet<string> = new Set<SslMode>([
+  'disable',
+  'allow',
+  'prefer',
+  'require',
+  'verify-ca',
+  'verify-full',
+]);
 
-function complete({ password, sslMode, ...rest }: Incomplete, raw: RawDatabaseSettings, environment: NodeJS.ProcessEnv): ConnectionSettings {
+function complete(
+  { password, sslMode, ...rest }: Incomplete,
+  raw: RawDatabaseSettings,
+  environment: NodeJS.ProcessEnv,
+): ConnectionSettings {
   const mode = sslMode ?? 'prefer';
-  if (!SSL_MODES.has(mode)) throw new UsageError([`sslmode ${JSON.stringify(mode)}: expected one of ${[...SSL_MODES].join(', ')}`]);
+  if (!SSL_MODES.has(mode))
+    throw new UsageError([`sslmode ${JSON.stringify(mode)}: expected one of ${[...SSL_MODES].join(', ')}`]);
   const sslRootCert = raw.sslRootCert ?? environment['PGSSLROOTCERT'];
   return {
     ...rest,
@@ -156,7 +175,9 @@ function readCertificate(file: string): string {
   try {
     new X509Certificate(pem);
   } catch {
-    throw new UsageError([`POSTGRES_SSLROOTCERT ${JSON.stringify(file)}: expected a file with certificates in PEM format`]);
+    throw new UsageError([
+      `POSTGRES_SSLROOTCERT ${JSON.stringify(file)}: expected a file with certificates in PEM format`,
+    ]);
   }
   return pem;
 }

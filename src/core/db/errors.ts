@@ -25,7 +25,10 @@ export function fatalDatabaseError(what: string, error: unknown): EcompipeError 
 /** The database was away, or kept failing, for longer than `--retry-for`. */
 export function unavailableError(what: string, error: unknown, waitedMs: number): EcompipeError {
   const tried = waitedMs < 500 ? 'not tried again' : `gave up after ${Math.round(waitedMs / 1000)} s of retries`;
-  return new DatabaseError(EXIT.unavailable, sqlStateOf(error), { ...facts(what, error), done: `${tried}; nothing is lost, start again when the database is back` });
+  return new DatabaseError(EXIT.unavailable, sqlStateOf(error), {
+    ...facts(what, error),
+    done: `${tried}; nothing is lost, start again when the database is back`,
+  });
 }
 
 /** TLS was required and the server has none. */

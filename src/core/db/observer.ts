@@ -59,11 +59,16 @@ export interface Observed {
  * Runs `action` with an observer of the configured or the embedded database. Looking on must not create anything: where
  * there is no embedded database yet, or it can't be started, the action gets the reason instead.
  */
-export async function withObserver<T>(settings: RawDatabaseSettings & { readonly embeddedDir: string }, context: TargetContext, action: (observed: Observed) => Promise<T>): Promise<T> {
+export async function withObserver<T>(
+  settings: RawDatabaseSettings & { readonly embeddedDir: string },
+  context: TargetContext,
+  action: (observed: Observed) => Promise<T>,
+): Promise<T> {
   const label = `the embedded PostgreSQL in ${settings.embeddedDir}`;
   const state = { entered: false };
   try {
-    if (resolveConnection(settings, process.env) === undefined && !(await hasEmbeddedDatabase(settings.embeddedDir))) return await action({ label, observer: noDatabaseYet(settings.embeddedDir) });
+    if (resolveConnection(settings, process.env) === undefined && !(await hasEmbeddedDatabase(settings.embeddedDir)))
+      return await action({ label, observer: noDatabaseYet(settings.embeddedDir) });
     return await withDatabase({ ...settings, retryForMs: 0 }, context, async (database) => {
       state.entered = true;
       const observer = new Observer(database);

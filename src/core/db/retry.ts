@@ -35,7 +35,10 @@ export async function withRetry<T>(what: string, settings: RetrySettings, attemp
       const result = await attempt();
       if (failingSince !== undefined) {
         const awayMs = performance.now() - failingSince;
-        settings.log.info('database_back', `the database is back after ${(awayMs / 1000).toFixed(1)} s: ${what.replace(/^cannot /, 'can ')} again`);
+        settings.log.info(
+          'database_back',
+          `the database is back after ${(awayMs / 1000).toFixed(1)} s: ${what.replace(/^cannot /, 'can ')} again`,
+        );
         settings.onEvent?.({ type: 'databaseBack', awayMs });
       }
       return result;
@@ -43,7 +46,13 @@ export async function withRetry<T>(what: string, settings: RetrySettings, attemp
       const kind = classifyError(error);
       if (kind === 'fatal') throw fatalDatabaseError(what, error);
       if (kind !== 'retry') throw error;
-      if (settings.stop.aborted) throw new InterruptedError({ what: `stopped while the database was away; ${what}`, why: serverWords(error), done: 'nothing is lost, start again when it is back', cause: error });
+      if (settings.stop.aborted)
+        throw new InterruptedError({
+          what: `stopped while the database was away; ${what}`,
+          why: serverWords(error),
+          done: 'nothing is lost, start again when it is back',
+          cause: error,
+        });
       // What went well for an hour before must not count: the database is away since now.
       failingSince ??= performance.now();
       const waitedMs = performance.now() - failingSince;
@@ -52,7 +61,10 @@ export async function withRetry<T>(what: string, settings: RetrySettings, attemp
       const delayMs = Math.min(ceiling * (0.5 + Math.random() / 2), settings.retryForMs - waitedMs);
       const message = `${what}: ${serverWords(error)}; trying again ${failures === 0 ? explainRetries(error, settings) : `in ${Math.ceil(delayMs)} ms`}`;
       // Once is enough to know; what follows is for who looks for it.
-      settings.log[failures === 0 ? 'warn' : 'debug']('database_retry', message, { sqlState: sqlStateOf(error), delayMs: Math.round(delayMs) });
+      settings.log[failures === 0 ? 'warn' : 'debug']('database_retry', message, {
+        sqlState: sqlStateOf(error),
+        delayMs: Math.round(delayMs),
+      });
       settings.onEvent?.({ type: 'databaseRetry', sqlState: sqlStateOf(error), delayMs });
       await pause(delayMs, settings.stop);
     }

@@ -31,7 +31,13 @@ export function sqlStateOf(error: unknown): string | undefined {
 export function classifyError(error: unknown): ErrorClass {
   const sqlState = sqlStateOf(error);
   if (sqlState !== undefined) return SQLSTATE_CLASSES.find(([prefix]) => sqlState.startsWith(prefix))?.[1] ?? 'retry';
-  if (error instanceof EcompipeError || error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError) return 'bug';
+  if (
+    error instanceof EcompipeError ||
+    error instanceof TypeError ||
+    error instanceof RangeError ||
+    error instanceof ReferenceError
+  )
+    return 'bug';
   // Node calls errors of its own making ERR_…: wrong use of an API, our bug. Those of sockets have an errno or no code at all.
   const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
   if (isCertificateError(error)) return 'fatal';
@@ -39,7 +45,13 @@ export function classifyError(error: unknown): ErrorClass {
   return error instanceof Error || errnoOf(error) !== undefined ? 'retry' : 'bug';
 }
 
-const SOCKET_CODES = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END', 'ERR_SOCKET_CLOSED', 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION']);
+const SOCKET_CODES = new Set([
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'ERR_STREAM_DESTROYED',
+  'ERR_STREAM_WRITE_AFTER_END',
+  'ERR_SOCKET_CLOSED',
+  'ERR_SOCKET_CLOSED_BEFORE_CONNECTION',
+]);
 
 /** A server certificate that can't be trusted (Node's manual, "X509 certificate error codes"). */
 function isCertificateError(error: unknown): boolean {
@@ -81,13 +93,15 @@ const HINTS: readonly (readonly [prefix: string, string])[] = [
 export function hintFor(error: unknown): string | undefined {
   const sqlState = sqlStateOf(error);
   if (sqlState !== undefined) return HINTS.find(([prefix]) => sqlState.startsWith(prefix))?.[1];
-  if (isCertificateError(error)) return 'name the authority that signed it in POSTGRES_SSLROOTCERT, and the host as its certificate does';
+  if (isCertificateError(error))
+    return 'name the authority that signed it in POSTGRES_SSLROOTCERT, and the host as its certificate does';
   return 'check POSTGRES_HOST and POSTGRES_PORT (or DATABASE_URL), and that the server is running';
 }
 
 /** The server's own words, with detail and SQLSTATE where there are any. */
 export function serverWords(error: unknown): string {
-  if (error instanceof pg.DatabaseError) return [`${error.message} (SQLSTATE ${error.code ?? '?'})`, error.detail].filter(Boolean).join('; ');
+  if (error instanceof pg.DatabaseError)
+    return [`${error.message} (SQLSTATE ${error.code ?? '?'})`, error.detail].filter(Boolean).join('; ');
   if (error instanceof AggregateError) return error.errors.map(serverWords).join('; ');
   return error instanceof Error ? error.message : String(error);
 }

@@ -28,4 +28,10 @@ export const EVENT_COLUMNS = [
 export type EventColumn = (typeof EVENT_COLUMNS)[number];
 
 /** Columns that a header must have; every other one may be missing and is then NULL. */
-export const REQUIRED_COLUMNS = ['event_id', 'event_type', 'event_time', 'user_id', 'session_id'] as const satisfies readonly EventColumn[];
+export const REQUIRED_COLUMNS = [
+  'event_id',
+  'event_type',
+  'event_time',
+  'user_id',
+  'session_id',
+] as const satisfies readonly EventColumn[];

@@ -37,7 +37,14 @@ export async function readBacklog(directory: string): Promise<Backlog> {
       bytes += stats.size;
       oldestSinceMs = Math.min(oldestSinceMs, stats.ctimeMs);
     }
-    return { directory, files, bytes, compressed, oldestSinceMs: files === 0 ? undefined : oldestSinceMs, errno: undefined };
+    return {
+      directory,
+      files,
+      bytes,
+      compressed,
+      oldestSinceMs: files === 0 ? undefined : oldestSinceMs,
+      errno: undefined,
+    };
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === undefined) throw error;

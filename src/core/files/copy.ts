@@ -17,7 +17,8 @@ export async function copyDurably(source: string, target: string, signal?: Abort
   const input = await open(source, READ_FLAGS);
   try {
     const before = await input.stat({ bigint: true });
-    if (!before.isFile()) throw new FileError(source, 'EINVAL', { what: `cannot copy ${source}`, why: 'it is not a regular file' });
+    if (!before.isFile())
+      throw new FileError(source, 'EINVAL', { what: `cannot copy ${source}`, why: 'it is not a regular file' });
     const output = await open(target, 'wx', Number(before.mode & 0o777n));
     try {
       await copyBytes(input, output, signal);
@@ -27,7 +28,11 @@ export async function copyDurably(source: string, target: string, signal?: Abort
       await output.close();
     }
     if (isRewritten(before, await input.stat({ bigint: true }))) {
-      throw new FileError(source, 'EBUSY', { what: `cannot copy ${source}`, why: 'it was written to meanwhile', done: 'the copy was thrown away' });
+      throw new FileError(source, 'EBUSY', {
+        what: `cannot copy ${source}`,
+        why: 'it was written to meanwhile',
+        done: 'the copy was thrown away',
+      });
     }
     return before;
   } finally {
@@ -37,12 +42,13 @@ export async function copyDurably(source: string, target: string, signal?: Abort
 
 async function copyBytes(input: FileHandle, output: FileHandle, signal: AbortSignal | undefined): Promise<void> {
   const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
-  for (let position = 0; ; ) {
+  for (let position = 0; ;) {
     signal?.throwIfAborted();
     const length = await readFully(input, buffer, BUFFER_BYTES, position);
     if (length === 0) return;
     // write(2) may take less than it is given, as when the disk gets full; the rest then fails with the reason.
-    for (let written = 0; written < length; ) written += (await output.write(buffer, written, length - written, position + written)).bytesWritten;
+    for (let written = 0; written < length;)
+      written += (await output.write(buffer, written, length - written, position + written)).bytesWritten;
     position += length;
     failpoint('move-copying');
   }
@@ -50,7 +56,12 @@ async function copyBytes(input: FileHandle, output: FileHandle, signal: AbortSig
 
 /** Whether two looks at a name saw one file in one state. ctime can't be set by users, so it shows what mtime may hide. */
 export function isUnchanged(before: BigIntStats, after: BigIntStats): boolean {
-  return before.ino === after.ino && before.size === after.size && before.mtimeNs === after.mtimeNs && before.ctimeNs === after.ctimeNs;
+  return (
+    before.ino === after.ino &&
+    before.size === after.size &&
+    before.mtimeNs === after.mtimeNs &&
+    before.ctimeNs === after.ctimeNs
+  );
 }
 
 /**
@@ -89,7 +100,7 @@ async function isEqual(a: FileHandle, b: FileHandle): Promise<boolean> {
   const [first, second] = [await a.stat(), await b.stat()];
   if (!first.isFile() || !second.isFile() || first.size !== second.size) return false;
   const [left, right] = [Buffer.allocUnsafe(BUFFER_BYTES), Buffer.allocUnsafe(BUFFER_BYTES)];
-  for (let position = 0; position < first.size; ) {
+  for (let position = 0; position < first.size;) {
     const length = Math.min(BUFFER_BYTES, first.size - position);
     const [read, matched] = [await readFully(a, left, length, position), await readFully(b, right, length, position)];
     if (read !== length || matched !== length || left.compare(right, 0, length, 0, length) !== 0) return false;

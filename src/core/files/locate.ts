@@ -10,14 +10,23 @@ const MOST_NUMBERED = 16;
 export type Recognized = { readonly sha256: Buffer } | { readonly bytes: number };
 
 /** Looks for a file under its name, or its name with a number, in directories that may be missing. */
-export async function locate(name: string, recognized: Recognized, directories: readonly string[]): Promise<string | undefined> {
+export async function locate(
+  name: string,
+  recognized: Recognized,
+  directories: readonly string[],
+): Promise<string | undefined> {
   for (const directory of directories) {
     for (let number = 0; number <= MOST_NUMBERED; number++) {
       const candidate = path.join(directory, number === 0 ? name : numberedName(name, number));
       const stats = lstatSync(candidate, { throwIfNoEntry: false });
       if (stats === undefined) break;
       if (!stats.isFile()) continue;
-      if ('bytes' in recognized ? stats.size === recognized.bytes : (await hashOf(candidate))?.equals(recognized.sha256) === true) return candidate;
+      if (
+        'bytes' in recognized
+          ? stats.size === recognized.bytes
+          : (await hashOf(candidate))?.equals(recognized.sha256) === true
+      )
+        return candidate;
     }
   }
   return undefined;

@@ -39,7 +39,12 @@ export async function syncDirectory(directory: string): Promise<void> {
  * @returns false when `target` is taken by another file; nothing was changed then.
  * @throws ENOENT when the source is gone, also when another process finished the same move first.
  */
-export async function moveWithoutOverwrite(source: string, target: string, signal?: AbortSignal, seen?: BigIntStats): Promise<boolean> {
+export async function moveWithoutOverwrite(
+  source: string,
+  target: string,
+  signal?: AbortSignal,
+  seen?: BigIntStats,
+): Promise<boolean> {
   for (let isFirst = true; ; isFirst = false) {
     const moving = (isFirst ? seen : undefined) ?? lstatSync(source, { bigint: true });
     try {
@@ -142,7 +147,13 @@ function lookAt(file: string): BigIntStats | undefined {
  * As {@link moveWithoutOverwrite} into a directory, but finds a free name when `name` is taken: `a.csv`, `a.1.csv`, ….
  * @returns the name the file has now.
  */
-export async function moveIntoDirectory(source: string, directory: string, name = path.basename(source), signal?: AbortSignal, seen?: BigIntStats): Promise<string> {
+export async function moveIntoDirectory(
+  source: string,
+  directory: string,
+  name = path.basename(source),
+  signal?: AbortSignal,
+  seen?: BigIntStats,
+): Promise<string> {
   for (let attempt = 0; ; attempt++) {
     const candidate = attempt === 0 ? name : numberedName(name, numberOfAttempt(attempt));
     if (await moveWithoutOverwrite(source, path.join(directory, candidate), signal, seen)) return candidate;

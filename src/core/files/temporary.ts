@@ -7,7 +7,9 @@ import { errnoOf } from '../runtime/errors.js';
 /** Ends the names of our temporary files. They also start with a dot, so that no stage takes one for a finished file. */
 export const TEMPORARY_SUFFIX = '.ecompipe-tmp';
 
-const HOST = hostname().replace(/[^A-Za-z0-9-]/g, '-').slice(0, 32);
+const HOST = hostname()
+  .replace(/[^A-Za-z0-9-]/g, '-')
+  .slice(0, 32);
 /** Tells this process from an earlier one that had the same pid: in a container it is always the same. */
 const PROCESS_TOKEN = randomBytes(4).toString('hex');
 const OWNER = /\.([A-Za-z0-9-]*)\.(\d+)-([0-9a-f]{8})-\d+\.ecompipe-tmp$/;

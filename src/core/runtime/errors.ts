@@ -50,7 +50,8 @@ export class UsageError extends EcompipeError {
     hint?: string,
   ) {
     super(EXIT.usage, {
-      what: problems.length === 1 ? (problems[0] ?? '') : `${problems.length} problems:\n  - ${problems.join('\n  - ')}`,
+      what:
+        problems.length === 1 ? (problems[0] ?? '') : `${problems.length} problems:\n  - ${problems.join('\n  - ')}`,
       ...(hint === undefined ? {} : { hint }),
     });
   }
@@ -139,10 +140,14 @@ const REASONS_SHOWN = 3;
 /** Why several things failed. On a full disk thousands fail for one reason: a few say it as well as all. */
 export function firstReasons(failures: readonly { readonly error: EcompipeError }[]): string {
   const shown = failures.slice(0, REASONS_SHOWN).map(({ error }) => error.message);
-  return [...shown, ...(failures.length > REASONS_SHOWN ? [`and ${failures.length - REASONS_SHOWN} more`] : [])].join('\n  ');
+  return [...shown, ...(failures.length > REASONS_SHOWN ? [`and ${failures.length - REASONS_SHOWN} more`] : [])].join(
+    '\n  ',
+  );
 }
 
 function describe({ what, why, done, hint }: ErrorFacts): string {
   const head = why === undefined ? what : `${what}: ${why}`;
-  return [head, done, hint === undefined ? undefined : `hint: ${hint}`].filter((part) => part !== undefined).join('\n  ');
+  return [head, done, hint === undefined ? undefined : `hint: ${hint}`]
+    .filter((part) => part !== undefined)
+    .join('\n  ');
 }

@@ -66,6 +66,10 @@ export function failpoint(name: FailpointName): void {
 function parse(raw: string): Armed {
   const [, name = '', count = '1', word] = /^([a-z-]+)(?::(\d+))?=(\w+)$/.exec(raw) ?? [];
   const action = ACTIONS.find((candidate) => candidate === word);
-  if (action === undefined || !(name in FAILPOINTS)) throw new UsageError([`ECOMPIPE_FAILPOINT ${JSON.stringify(raw)}: expected name:N=kill, stop or error`], '`ecompipe failpoints` lists the names');
+  if (action === undefined || !(name in FAILPOINTS))
+    throw new UsageError(
+      [`ECOMPIPE_FAILPOINT ${JSON.stringify(raw)}: expected name:N=kill, stop or error`],
+      '`ecompipe failpoints` lists the names',
+    );
   return { name, action, left: Number(count) };
 }

@@ -48,8 +48,10 @@ export const silentLogger: Logger = createLogger({ level: 'error', format: 'text
  * cursor or recolour the screen, become visible escapes. Newlines stay.
  */
 export function printable(text: string): string {
-   
-  return text.replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return text.replace(
+    /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 function jsonValue(_key: string, value: unknown): unknown {

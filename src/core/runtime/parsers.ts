@@ -20,7 +20,8 @@ export function boolean(raw: string): boolean {
 export function integer(min: number, max = Number.MAX_SAFE_INTEGER): (raw: string) => number {
   return (raw) => {
     const value = /^[+-]?\d+$/.test(raw) ? Number(raw) : Number.NaN;
-    if (!Number.isSafeInteger(value) || value < min || value > max) throw new Problem(`expected a whole number ${range(min, max)}`);
+    if (!Number.isSafeInteger(value) || value < min || value > max)
+      throw new Problem(`expected a whole number ${range(min, max)}`);
     return value;
   };
 }
@@ -59,9 +60,12 @@ export function duration(raw: string): number {
 export function bytes(min: number, max: number): (raw: string) => number {
   return (raw) => {
     const match = /^(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KiB|MiB|GiB)?$/i.exec(raw);
-    const unit = { b: 1, kb: 1e3, mb: 1e6, gb: 1e9, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30 }[(match?.[2] ?? 'B').toLowerCase()];
+    const unit = { b: 1, kb: 1e3, mb: 1e6, gb: 1e9, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30 }[
+      (match?.[2] ?? 'B').toLowerCase()
+    ];
     const value = Math.floor(Number(match?.[1]) * (unit ?? Number.NaN));
-    if (Number.isNaN(value) || value < min || value > max) throw new Problem(`expected a size such as 8MiB, from ${min} to ${max} bytes`);
+    if (Number.isNaN(value) || value < min || value > max)
+      throw new Problem(`expected a size such as 8MiB, from ${min} to ${max} bytes`);
     return value;
   };
 }

@@ -19,7 +19,9 @@ export interface Setting<T> {
 }
 
 export type SettingTable = Readonly<Record<string, Setting<unknown>>>;
-export type SettingsOf<Table extends SettingTable> = { readonly [K in keyof Table]: Table[K] extends Setting<infer T> ? T : never };
+export type SettingsOf<Table extends SettingTable> = {
+  readonly [K in keyof Table]: Table[K] extends Setting<infer T> ? T : never;
+};
 
 /** Where raw values come from, strongest first. */
 export interface RawSettings {
@@ -33,7 +35,11 @@ export interface RawSettings {
  * Parses every setting of a table: flag > environment > `.env` > default. An empty variable counts as not set.
  * @throws UsageError with all problems at once, not the first.
  */
-export function parseSettings<Table extends SettingTable>(table: Table, raw: RawSettings, otherProblems: readonly string[] = []): SettingsOf<Table> {
+export function parseSettings<Table extends SettingTable>(
+  table: Table,
+  raw: RawSettings,
+  otherProblems: readonly string[] = [],
+): SettingsOf<Table> {
   const problems = [...otherProblems];
   const values: Record<string, unknown> = {};
   for (const [key, setting] of Object.entries(table)) {
@@ -71,12 +77,20 @@ export function flagKey(flag: string): string {
 export function unknownVariables(raw: RawSettings, known: ReadonlySet<string>): string[] {
   const names = new Set([...Object.keys(raw.environment), ...Object.keys(raw.envFile)]);
   return [...names]
-    .filter((name) => name.startsWith('ECOMPIPE_') && !name.startsWith('ECOMPIPE_TEST_') && name !== 'ECOMPIPE_FAILPOINT' && !known.has(name))
+    .filter(
+      (name) =>
+        name.startsWith('ECOMPIPE_') &&
+        !name.startsWith('ECOMPIPE_TEST_') &&
+        name !== 'ECOMPIPE_FAILPOINT' &&
+        !known.has(name),
+    )
     .map((name) => `${name}: no such setting${suggestion(name, known)}`);
 }
 
 function suggestion(name: string, known: ReadonlySet<string>): string {
-  const close = [...known].filter((candidate) => candidate.startsWith('ECOMPIPE_')).find((candidate) => editDistance(name, candidate) <= 2);
+  const close = [...known]
+    .filter((candidate) => candidate.startsWith('ECOMPIPE_'))
+    .find((candidate) => editDistance(name, candidate) <= 2);
   return close === undefined ? '' : ` (did you mean ${close}?)`;
 }
 

@@ -2,7 +2,14 @@ import type { Ask, Observer } from '../../core/db/observer.js';
 import { readBacklog, type Backlog } from '../../core/files/backlog.js';
 import { EcompipeError } from '../../core/runtime/errors.js';
 import { pause } from '../../core/runtime/wait.js';
-import { readLatency, readLatestBatches, readThroughput, type BatchStatus, type Latency, type Throughput } from '../status/ledger.js';
+import {
+  readLatency,
+  readLatestBatches,
+  readThroughput,
+  type BatchStatus,
+  type Latency,
+  type Throughput,
+} from '../status/ledger.js';
 import { History } from './history.js';
 import { readLatencies, readRates, readRejects, type RejectFigures, type Series } from './pipeline.js';
 import type { RefreshNeeds } from './refresh.js';
@@ -13,19 +20,35 @@ import { StageRates, type StageCounts, type StageRate } from './stageRates.js';
 export interface Snapshot {
   /** Milliseconds since 1970. */
   readonly atMs: number;
-  readonly database: { readonly label: string; readonly problem: { readonly what: string; readonly why: string | null; readonly hint: string | null; readonly sinceMs: number } | null };
-  readonly backlog: { readonly incoming: BacklogFigures; readonly processing: BacklogFigures; readonly series: Series<'incoming' | 'processing'> };
+  readonly database: {
+    readonly label: string;
+    readonly problem: {
+      readonly what: string;
+      readonly why: string | null;
+      readonly hint: string | null;
+      readonly sinceMs: number;
+    } | null;
+  };
+  readonly backlog: {
+    readonly incoming: BacklogFigures;
+    readonly processing: BacklogFigures;
+    readonly series: Series<'incoming' | 'processing'>;
+  };
   readonly stages: readonly StageRate[];
   readonly throughput: Throughput | null;
   readonly freshnessMs: number | null;
   readonly rates: Series<'inserted' | 'duplicate' | 'rejected'> | null;
-  readonly latency: (Series<'p50' | 'p99'> & { readonly filesPerSecond: number; readonly latest: Latency | null }) | null;
+  readonly latency:
+    (Series<'p50' | 'p99'> & { readonly filesPerSecond: number; readonly latest: Latency | null }) | null;
   readonly batches: readonly BatchStatus[];
   readonly rejects: RejectFigures | null;
   readonly shop: ShopFigures | null;
 }
 
-export type BacklogFigures = Pick<Backlog, 'files' | 'bytes'> & { readonly oldestMs: number | null; readonly errno: string | null };
+export type BacklogFigures = Pick<Backlog, 'files' | 'bytes'> & {
+  readonly oldestMs: number | null;
+  readonly errno: string | null;
+};
 
 export interface FeedSettings {
   readonly incomingDir: string;
@@ -63,7 +86,19 @@ export class Feed implements RefreshNeeds {
     this.stageRates = new StageRates(settings.stageCounts);
     const nothing = { files: 0, bytes: 0, oldestMs: null, errno: null };
     const series = { times: [], values: { incoming: [], processing: [] } };
-    this.latest = { atMs: 0, database: { label: settings.label, problem: null }, backlog: { incoming: nothing, processing: nothing, series }, stages: [], throughput: null, freshnessMs: null, rates: null, latency: null, batches: [], rejects: null, shop: null };
+    this.latest = {
+      atMs: 0,
+      database: { label: settings.label, problem: null },
+      backlog: { incoming: nothing, processing: nothing, series },
+      stages: [],
+      throughput: null,
+      freshnessMs: null,
+      rates: null,
+      latency: null,
+      batches: [],
+      rejects: null,
+      shop: null,
+    };
   }
 
   get isWatched(): boolean {
@@ -118,12 +153,33 @@ export class Feed implements RefreshNeeds {
     const [incoming, processing] = await Promise.all([readBacklog(incomingDir), readBacklog(processingDir)]);
     const atMs = Date.now();
     this.backlogHistory.add(atMs, { incoming: incoming.files, processing: processing.files });
-    const backlog = { incoming: figuresOf(incoming, atMs), processing: figuresOf(processing, atMs), series: this.backlogHistory.series() };
+    const backlog = {
+      incoming: figuresOf(incoming, atMs),
+      processing: figuresOf(processing, atMs),
+      series: this.backlogHistory.series(),
+    };
     const { problem, ...parts } = await this.askDatabase();
     this.problemSinceMs = problem === null ? undefined : (this.problemSinceMs ?? atMs);
-    const told = problem === null ? null : { what: problem.facts.what, why: problem.facts.why ?? null, hint: problem.facts.hint ?? null, sinceMs: this.problemSinceMs ?? atMs };
+    const told =
+      problem === null
+        ? null
+        : {
+            what: problem.facts.what,
+            why: problem.facts.why ?? null,
+            hint: problem.facts.hint ?? null,
+            sinceMs: this.problemSinceMs ?? atMs,
+          };
     const merged = { ...this.latest, ...parts };
-    this.latest = { ...merged, atMs, database: { label, problem: told }, backlog, stages: this.stageRates.next(atMs, { rowsPerSecond: merged.throughput?.rowsPerSecond ?? null, filesPerSecond: merged.latency?.filesPerSecond ?? null }) };
+    this.latest = {
+      ...merged,
+      atMs,
+      database: { label, problem: told },
+      backlog,
+      stages: this.stageRates.next(atMs, {
+        rowsPerSecond: merged.throughput?.rowsPerSecond ?? null,
+        filesPerSecond: merged.latency?.filesPerSecond ?? null,
+      }),
+    };
     return this.latest;
   }
 
@@ -139,9 +195,16 @@ export class Feed implements RefreshNeeds {
   private async askParts(ask: Ask): Promise<Partial<Snapshot>> {
     const ledger = await this.part('ledger', async () => {
       const { freshnessMs, ...throughput } = await readThroughput(ask, WINDOW_SECONDS);
-      return { freshnessMs, throughput, rates: await readRates(ask), batches: await readLatestBatches(ask, BATCHES_SHOWN) };
+      return {
+        freshnessMs,
+        throughput,
+        rates: await readRates(ask),
+        batches: await readLatestBatches(ask, BATCHES_SHOWN),
+      };
     });
-    const latency = await this.part('latency', async () => ({ latency: { ...(await readLatencies(ask)), latest: (await readLatency(ask)) ?? null } }));
+    const latency = await this.part('latency', async () => ({
+      latency: { ...(await readLatencies(ask)), latest: (await readLatency(ask)) ?? null },
+    }));
     const rejects = await this.part('rejects', async () => ({ rejects: await readRejects(ask) }));
     const shop = await this.part('shop', async () => ({ shop: await readShop(ask) }));
     return { ...ledger, ...latency, ...rejects, ...shop };
@@ -157,5 +220,10 @@ export class Feed implements RefreshNeeds {
 }
 
 function figuresOf({ files, bytes, oldestSinceMs, errno }: Backlog, nowMs: number): BacklogFigures {
-  return { files, bytes, oldestMs: oldestSinceMs === undefined ? null : Math.max(0, nowMs - oldestSinceMs), errno: errno ?? null };
+  return {
+    files,
+    bytes,
+    oldestMs: oldestSinceMs === undefined ? null : Math.max(0, nowMs - oldestSinceMs),
+    errno: errno ?? null,
+  };
 }

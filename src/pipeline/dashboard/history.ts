@@ -13,7 +13,9 @@ export class History<Key extends string> {
 
   series(): Series<Key> {
     const keys = Object.keys(this.points[0]?.values ?? {}) as Key[];
-    const values = Object.fromEntries(keys.map((key) => [key, this.points.map((point) => point.values[key])])) as Record<Key, number[]>;
+    const values = Object.fromEntries(
+      keys.map((key) => [key, this.points.map((point) => point.values[key])]),
+    ) as Record<Key, number[]>;
     return { times: this.points.map(({ atMs }) => Math.round(atMs / 1000)), values };
   }
 }

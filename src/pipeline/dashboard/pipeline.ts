@@ -22,8 +22,12 @@ export async function readRates(ask: Ask): Promise<Series<'inserted' | 'duplicat
   );
   const byBucket = new Map(rows.map((row) => [row.bucket, row]));
   const buckets = bucketsUntil(rows[0]?.now ?? 0, WINDOW_SECONDS / RATE_BUCKET_SECONDS);
-  const rate = (key: 'inserted' | 'duplicate' | 'rejected'): number[] => buckets.map((bucket) => (byBucket.get(bucket)?.[key] ?? 0) / RATE_BUCKET_SECONDS);
-  return { times: buckets.map((bucket) => bucket * RATE_BUCKET_SECONDS), values: { inserted: rate('inserted'), duplicate: rate('duplicate'), rejected: rate('rejected') } };
+  const rate = (key: 'inserted' | 'duplicate' | 'rejected'): number[] =>
+    buckets.map((bucket) => (byBucket.get(bucket)?.[key] ?? 0) / RATE_BUCKET_SECONDS);
+  return {
+    times: buckets.map((bucket) => bucket * RATE_BUCKET_SECONDS),
+    values: { inserted: rate('inserted'), duplicate: rate('duplicate'), rejected: rate('rejected') },
+  };
 }
 
 /** From the last write of a file to its last commit, of the latest 5,000 files. */
@@ -41,16 +45,33 @@ export async function readLatencies(ask: Ask): Promise<Series<'p50' | 'p99'> & {
   const byBucket = new Map(rows.map((row) => [row.bucket, row]));
   const now = rows[0]?.now ?? 0;
   const buckets = bucketsUntil(now, WINDOW_SECONDS / LATENCY_BUCKET_SECONDS);
-  const valuesOf = (key: 'p50' | 'p99'): (number | null)[] => buckets.map((bucket) => byBucket.get(bucket)?.[key] ?? null);
+  const valuesOf = (key: 'p50' | 'p99'): (number | null)[] =>
+    buckets.map((bucket) => byBucket.get(bucket)?.[key] ?? null);
   const files = buckets.slice(-1).reduce((sum, bucket) => sum + (byBucket.get(bucket)?.files ?? 0), 0);
-  return { times: buckets.map((bucket) => bucket * LATENCY_BUCKET_SECONDS), values: { p50: valuesOf('p50'), p99: valuesOf('p99') }, filesPerSecond: files / LATENCY_BUCKET_SECONDS };
+  return {
+    times: buckets.map((bucket) => bucket * LATENCY_BUCKET_SECONDS),
+    values: { p50: valuesOf('p50'), p99: valuesOf('p99') },
+    filesPerSecond: files / LATENCY_BUCKET_SECONDS,
+  };
 }
 
 export interface RejectFigures {
   /** The latest rejects, at most so many, are what `reasons` counts. */
   readonly looked: number;
-  readonly reasons: readonly { readonly kind: string; readonly sqlState: string; readonly rule: string; readonly rows: number }[];
-  readonly examples: readonly { readonly file: string; readonly line: number; readonly kind: string; readonly message: string; readonly raw: string; readonly ageMs: number }[];
+  readonly reasons: readonly {
+    readonly kind: string;
+    readonly sqlState: string;
+    readonly rule: string;
+    readonly rows: number;
+  }[];
+  readonly examples: readonly {
+    readonly file: string;
+    readonly line: number;
+    readonly kind: string;
+    readonly message: string;
+    readonly raw: string;
+    readonly ageMs: number;
+  }[];
 }
 
 const REJECTS_LOOKED_AT = 10_000;

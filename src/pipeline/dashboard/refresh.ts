@@ -68,7 +68,10 @@ export class RollupRefresher {
       this.connection = undefined;
       // Away, or without a schema yet: another time.
       if (classifyError(error) === 'retry' || isMissing(error)) return 0;
-      this.log.warn('analytics_not_refreshed', `the dashboard can not bring the figures of the shop up to date: ${serverWords(error)}; it shows those that others refresh`);
+      this.log.warn(
+        'analytics_not_refreshed',
+        `the dashboard can not bring the figures of the shop up to date: ${serverWords(error)}; it shows those that others refresh`,
+      );
       return undefined;
     }
   }

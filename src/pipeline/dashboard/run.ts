@@ -17,7 +17,12 @@ export interface DashboardSettings extends Pick<FeedSettings, 'incomingDir' | 'p
  * Serves the live page while `action` runs. Looks at the database only while somebody watches.
  * @throws EcompipeError when the port can't be had; what `action` throws.
  */
-export async function withDashboard<T>(settings: DashboardSettings, database: Database, { log }: { readonly log: Logger }, action: (server: Listening) => Promise<T>): Promise<T> {
+export async function withDashboard<T>(
+  settings: DashboardSettings,
+  database: Database,
+  { log }: { readonly log: Logger },
+  action: (server: Listening) => Promise<T>,
+): Promise<T> {
   const ended = new AbortController();
   const observer = new Observer(database);
   const feed = new Feed(observer, { ...settings, label: database.label });

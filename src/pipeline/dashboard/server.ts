@@ -11,7 +11,8 @@ const HEARTBEAT_MS = 15_000;
 
 /** Nothing from elsewhere, nothing inline: what comes from a file could not run even if the page put it in as markup. */
 const SECURITY: Readonly<Record<string, string>> = {
-  'content-security-policy': "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+  'content-security-policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
   'cross-origin-resource-policy': 'same-origin',
   'cross-origin-opener-policy': 'same-origin',
   'referrer-policy': 'no-referrer',
@@ -28,8 +29,10 @@ export async function serveDashboard(feed: Feed, host: string, port: number): Pr
   let watchers = 0;
   const server = await listen(host, port, 'the dashboard', (request, response) => {
     for (const [name, value] of Object.entries(SECURITY)) response.setHeader(name, value);
-    if (!isOurName(request.headers.host, host)) fail(response, 421, `this is the dashboard of ecompipe, not ${JSON.stringify(request.headers.host ?? '')}`);
-    else if (request.method !== 'GET' && request.method !== 'HEAD') fail(response, 405, 'the dashboard only shows; use GET');
+    if (!isOurName(request.headers.host, host))
+      fail(response, 421, `this is the dashboard of ecompipe, not ${JSON.stringify(request.headers.host ?? '')}`);
+    else if (request.method !== 'GET' && request.method !== 'HEAD')
+      fail(response, 405, 'the dashboard only shows; use GET');
     else route(request, response);
   });
   const route = (request: IncomingMessage, response: ServerResponse): void => {
@@ -42,7 +45,10 @@ export async function serveDashboard(feed: Feed, host: string, port: number): Pr
       watchers += 1;
       sendEvents(feed, response, () => (watchers -= 1));
     } else if (place === '/api/snapshot') {
-      feed.snapshot().then((snapshot) => send(response, { type: 'application/json', body: Buffer.from(JSON.stringify(snapshot)) }), (error: unknown) => fail(response, 500, String(error)));
+      feed.snapshot().then(
+        (snapshot) => send(response, { type: 'application/json', body: Buffer.from(JSON.stringify(snapshot)) }),
+        (error: unknown) => fail(response, 500, String(error)),
+      );
     } else {
       const asset = assets.get(place);
       if (asset === undefined) fail(response, 404, 'there is no such page');
@@ -57,7 +63,10 @@ export async function serveDashboard(feed: Feed, host: string, port: number): Pr
  * we serve; but its requests still carry its name. Addresses are nobody's name.
  */
 function isOurName(header: string | undefined, host: string): boolean {
-  const name = header?.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1').toLowerCase();
+  const name = header
+    ?.replace(/:\d+$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
+    .toLowerCase();
   if (name === undefined) return false;
   return isIP(name) !== 0 || ['localhost', host.toLowerCase(), hostname().toLowerCase()].includes(name);
 }

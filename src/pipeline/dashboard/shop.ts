@@ -8,7 +8,14 @@ export interface ShopFigures {
   readonly types: readonly { readonly type: string; readonly events: number }[];
   readonly revenue: RevenueFigures;
   readonly funnel: readonly FunnelStep[];
-  readonly products: readonly { readonly id: string; readonly name: string | null; readonly currency: string; readonly views: number; readonly units: number; readonly revenue: number }[];
+  readonly products: readonly {
+    readonly id: string;
+    readonly name: string | null;
+    readonly currency: string;
+    readonly views: number;
+    readonly units: number;
+    readonly revenue: number;
+  }[];
   readonly searches: readonly { readonly term: string; readonly searches: number }[];
 }
 
@@ -38,12 +45,16 @@ export async function readShop(ask: Ask): Promise<ShopFigures> {
     `select count(*) as batches, coalesce(sum(p.rows), 0)::bigint as rows, coalesce(extract(epoch from clock_timestamp() - min(b.committed_at)) * 1000, 0)::float8 as ms
      from analytics.pending_batches p left join ecompipe.batches b using (batch_id)`,
   );
-  const types = await ask<ShopFigures['types'][number]>('select event_type as type, sum(events)::bigint as events from analytics.type_rollup group by 1 order by 2 desc, 1');
+  const types = await ask<ShopFigures['types'][number]>(
+    'select event_type as type, sum(events)::bigint as events from analytics.type_rollup group by 1 order by 2 desc, 1',
+  );
   const products = await ask<ShopFigures['products'][number]>(
     `select product_id as id, product_name as name, currency, views, units_sold as units, revenue::float8 as revenue
      from analytics.product_rollup order by product_rollup.revenue desc, views desc, product_id limit ${TOP}`,
   );
-  const searches = await ask<ShopFigures['searches'][number]>(`select term, searches from analytics.search_rollup order by searches desc, term limit ${TOP}`);
+  const searches = await ask<ShopFigures['searches'][number]>(
+    `select term, searches from analytics.search_rollup order by searches desc, term limit ${TOP}`,
+  );
   return {
     behind: behind ?? { batches: 0, rows: 0, ms: 0 },
     events: types.reduce((sum, { events }) => sum + events, 0),
@@ -65,7 +76,8 @@ const ENOUGH_SALES = 10;
 
 async function readRevenue(ask: Ask): Promise<RevenueFigures> {
   let best: RevenueFigures | undefined;
-  const sales = (figures: RevenueFigures | undefined): number => figures?.revenue.filter((value) => value > 0).length ?? -1;
+  const sales = (figures: RevenueFigures | undefined): number =>
+    figures?.revenue.filter((value) => value > 0).length ?? -1;
   for (const { bucket, seconds, count } of BUCKETS) {
     const figures = await revenueBy(ask, bucket, seconds, count);
     if (sales(figures) > sales(best)) best = figures;
@@ -75,7 +87,12 @@ async function readRevenue(ask: Ask): Promise<RevenueFigures> {
 }
 
 /** The last so many buckets up to the newest sale. One from the future (a wrong clock) must not hide those of now. */
-async function revenueBy(ask: Ask, bucket: RevenueFigures['bucket'], seconds: number, count: number): Promise<RevenueFigures> {
+async function revenueBy(
+  ask: Ask,
+  bucket: RevenueFigures['bucket'],
+  seconds: number,
+  count: number,
+): Promise<RevenueFigures> {
   const rows = await ask<{ time: number; currency: string; revenue: number; refunds: number; lines: number }>(
     `with newest as (
        select date_trunc($1, max(minute), 'UTC') as at from analytics.revenue_rollup where minute <= now() + interval '1 hour'
@@ -93,7 +110,14 @@ async function revenueBy(ask: Ask, bucket: RevenueFigures['bucket'], seconds: nu
   const byTime = new Map(rows.map((row) => [row.time, row]));
   const times = Array.from({ length: count }, (_, index) => end - (count - 1 - index) * seconds);
   const valuesOf = (key: 'revenue' | 'refunds'): number[] => times.map((time) => byTime.get(time)?.[key] ?? 0);
-  return { bucket, currency: rows[0]?.currency ?? null, times, revenue: valuesOf('revenue'), refunds: valuesOf('refunds'), orders: rows.reduce((sum, { lines }) => sum + lines, 0) };
+  return {
+    bucket,
+    currency: rows[0]?.currency ?? null,
+    times,
+    revenue: valuesOf('revenue'),
+    refunds: valuesOf('refunds'),
+    orders: rows.reduce((sum, { lines }) => sum + lines, 0),
+  };
 }
 
 /** As analytics.funnel says it, from its rollup. */

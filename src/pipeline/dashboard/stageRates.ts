@@ -23,7 +23,11 @@ export class StageRates {
   next(atMs: number, loaded: Omit<StageRate, 'stage'>): StageRate[] {
     const rate = this.rates(atMs);
     return [
-      { stage: 'generate', rowsPerSecond: rate?.('generatedRows') ?? null, filesPerSecond: rate?.('generatedFiles') ?? null },
+      {
+        stage: 'generate',
+        rowsPerSecond: rate?.('generatedRows') ?? null,
+        filesPerSecond: rate?.('generatedFiles') ?? null,
+      },
       // The mover does not look into files.
       { stage: 'move', rowsPerSecond: null, filesPerSecond: rate?.('movedFiles') ?? null },
       { stage: 'stream', ...loaded },

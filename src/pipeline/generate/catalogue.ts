@@ -43,7 +43,9 @@ const ITEMS_PER_BRAND = 12;
 export async function createCatalogue(profile: Profile, size: number, key: StreamKey): Promise<Catalogue> {
   const random = new Random(key, PURPOSE.catalogue);
   const wanted = profile.categories;
-  const categories = CATEGORIES.filter(({ slug }) => wanted.length === 0 || wanted.some((start) => slug.startsWith(start)));
+  const categories = CATEGORIES.filter(
+    ({ slug }) => wanted.length === 0 || wanted.some((start) => slug.startsWith(start)),
+  );
   const names = await createNames(random.uint32(), Math.min(2000, Math.ceil(size / ITEMS_PER_BRAND)));
   // A category can be drawn only if it has an item, hence the round of one each.
   const items = Array.from({ length: size }, (_, index): Item => {
@@ -58,14 +60,24 @@ export async function createCatalogue(profile: Profile, size: number, key: Strea
     };
   });
   const popularity = popularityByItem(profile, size, random);
-  const itemsOf = categories.map((_, category) => items.flatMap((item, index) => (item.category === category ? [index] : []))).map((indices) => Int32Array.from(indices));
-  const itemTables = itemsOf.map((indices) => (indices.length === 0 ? undefined : new AliasTable(Array.from(indices, (index) => popularity[index] as number))));
-  const categoryTable = new AliasTable(itemsOf.map((indices) => indices.reduce((sum, index) => sum + (popularity[index] as number), 0)));
+  const itemsOf = categories
+    .map((_, category) => items.flatMap((item, index) => (item.category === category ? [index] : [])))
+    .map((indices) => Int32Array.from(indices));
+  const itemTables = itemsOf.map((indices) =>
+    indices.length === 0 ? undefined : new AliasTable(Array.from(indices, (index) => popularity[index] as number)),
+  );
+  const categoryTable = new AliasTable(
+    itemsOf.map((indices) => indices.reduce((sum, index) => sum + (popularity[index] as number), 0)),
+  );
   const terms = categories.flatMap((kind, category) =>
-    Object.entries(kind.terms).flatMap(([language, texts]) => texts.map((text): SearchTerm => ({ text, category, language: language as Language }))),
+    Object.entries(kind.terms).flatMap(([language, texts]) =>
+      texts.map((text): SearchTerm => ({ text, category, language: language as Language })),
+    ),
   );
   const termsFor = categories.map((_, category) =>
-    COUNTRIES.map(({ language }) => terms.flatMap((term, index) => (term.category === category && term.language === language ? [index] : []))),
+    COUNTRIES.map(({ language }) =>
+      terms.flatMap((term, index) => (term.category === category && term.language === language ? [index] : [])),
+    ),
   );
   return {
     categories,

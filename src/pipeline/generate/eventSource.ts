@@ -31,7 +31,12 @@ export class EventSource {
     const pages = new Pages(catalogue);
     const visitors = new Visitors(profile, key, plan.users ?? Infinity, plan.memory);
     const timeline = new Timeline(profile, key, traffic, visitors, new Simulator(profile, catalogue, pages, key));
-    return new EventSource(new RowWriter(key, catalogue, pages, profile.currency), timeline, traffic.startMs, pace?.eventsPerSecond);
+    return new EventSource(
+      new RowWriter(key, catalogue, pages, profile.currency),
+      timeline,
+      traffic.startMs,
+      pace?.eventsPerSecond,
+    );
   }
 
   /** Writes the next event's row at `position`, and returns the position behind it. */

@@ -20,4 +20,6 @@ export const EVENT_TYPE_NAMES = [
 export type EventTypeName = (typeof EVENT_TYPE_NAMES)[number];
 
 /** Codes by name, so that the simulation reads like the events it makes. */
-export const TYPE = Object.fromEntries(EVENT_TYPE_NAMES.map((name, code) => [name, code])) as Readonly<Record<EventTypeName, number>>;
+export const TYPE = Object.fromEntries(EVENT_TYPE_NAMES.map((name, code) => [name, code])) as Readonly<
+  Record<EventTypeName, number>
+>;

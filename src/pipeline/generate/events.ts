@@ -11,7 +11,15 @@ export type GenerateEvent =
     }
   /** The manifest knows the file, but it can't be seen yet. */
   | { readonly type: 'fileSealed'; readonly file: string }
-  | { readonly type: 'filePublished'; readonly file: string; readonly path: string; readonly rows: number; readonly bytes: number; readonly firstEventTime: string | null; readonly lastEventTime: string | null };
+  | {
+      readonly type: 'filePublished';
+      readonly file: string;
+      readonly path: string;
+      readonly rows: number;
+      readonly bytes: number;
+      readonly firstEventTime: string | null;
+      readonly lastEventTime: string | null;
+    };
 
 /** What a run did. */
 export interface GenerateResult {

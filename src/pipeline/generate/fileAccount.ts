@@ -38,7 +38,10 @@ export class FileAccount {
     if (isNewId) this.otherIds++;
   }
 
-  sums(): Pick<FileLine, 'rows' | 'distinctIds' | 'loaded' | 'loadedByType' | 'idSum' | 'contentSum' | 'duplicates' | 'rejects'> {
+  sums(): Pick<
+    FileLine,
+    'rows' | 'distinctIds' | 'loaded' | 'loadedByType' | 'idSum' | 'contentSum' | 'duplicates' | 'rejects'
+  > {
     const { tally, duplicates, rejects } = this;
     return {
       rows: tally.rows + this.notLoaded,

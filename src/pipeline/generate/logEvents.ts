@@ -9,7 +9,9 @@ export function createGenerateEventLogger(log: Logger): (event: GenerateEvent) =
   return (event) => {
     switch (event.type) {
       case 'runStarted':
-        log.info('run_started', `generating ${event.runId} with seed ${event.seed}; manifest in ${event.manifest}`, { ...event });
+        log.info('run_started', `generating ${event.runId} with seed ${event.seed}; manifest in ${event.manifest}`, {
+          ...event,
+        });
         break;
       case 'filePublished': {
         files += 1;

@@ -16,11 +16,13 @@ export async function createNames(seed: number, brandCount: number): Promise<Nam
   const { faker } = await import('@faker-js/faker/locale/en');
   faker.seed(seed);
   const brands = new Set<string>();
-  for (let attempt = 0; brands.size < brandCount && attempt < brandCount * 20; attempt++) brands.add(faker.company.name());
+  for (let attempt = 0; brands.size < brandCount && attempt < brandCount * 20; attempt++)
+    brands.add(faker.company.name());
   const adjectives = [...new Set(Array.from({ length: 200 }, () => faker.commerce.productAdjective()))];
   const materials = [...new Set(Array.from({ length: 200 }, () => faker.commerce.productMaterial()))];
   return {
     brands: [...brands],
-    productName: (category, random) => `${random.pick(adjectives)} ${random.pick(materials)} ${random.pick(category.nouns)}`,
+    productName: (category, random) =>
+      `${random.pick(adjectives)} ${random.pick(materials)} ${random.pick(category.nouns)}`,
   };
 }

@@ -1,9 +1,30 @@
 import type { Catalogue } from './catalogue.js';
 
 /** Pages that every shop has. */
-export const FIXED_PAGES = ['/', '/cart', '/checkout', '/checkout/shipping', '/checkout/payment', '/checkout/thanks', '/account/orders', '/account/returns', '/sale', '/magazine', '/help/delivery'] as const;
+export const FIXED_PAGES = [
+  '/',
+  '/cart',
+  '/checkout',
+  '/checkout/shipping',
+  '/checkout/payment',
+  '/checkout/thanks',
+  '/account/orders',
+  '/account/returns',
+  '/sale',
+  '/magazine',
+  '/help/delivery',
+] as const;
 
-export const PAGE = { home: 0, cart: 1, checkout: 2, shipping: 3, payment: 4, thanks: 5, orders: 6, returns: 7 } as const;
+export const PAGE = {
+  home: 0,
+  cart: 1,
+  checkout: 2,
+  shipping: 3,
+  payment: 4,
+  thanks: 5,
+  orders: 6,
+  returns: 7,
+} as const;
 /** Pages without products that people land on. */
 export const CONTENT_PAGES = [8, 9, 10] as const;
 

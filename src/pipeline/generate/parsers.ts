@@ -12,7 +12,9 @@ export function parseStart(text: string): number {
   // Date.parse takes 30 February for 1 March.
   const isReal = !Number.isNaN(ms) && new Date(Date.parse(date)).toISOString().startsWith(date);
   if (!isReal || ms < 0 || ms > LATEST_START_MS) {
-    throw new Problem('expected a time from 1970 on with its zone, such as 2026-11-22T13:00:00Z, or a date such as 2026-11-22');
+    throw new Problem(
+      'expected a time from 1970 on with its zone, such as 2026-11-22T13:00:00Z, or a date such as 2026-11-22',
+    );
   }
   return ms;
 }

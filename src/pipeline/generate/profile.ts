@@ -67,7 +67,10 @@ export interface Profile {
 }
 
 /** Evening shoppers: trough at 4, peak at 21 o'clock local time (Compete; Taobao UserBehavior; Hitwise). */
-const HOURS = [0.62, 0.4, 0.29, 0.23, 0.2, 0.25, 0.4, 0.62, 0.83, 0.98, 1.08, 1.14, 1.18, 1.17, 1.15, 1.15, 1.18, 1.23, 1.27, 1.38, 1.47, 1.57, 1.36, 1.0];
+const HOURS = [
+  0.62, 0.4, 0.29, 0.23, 0.2, 0.25, 0.4, 0.62, 0.83, 0.98, 1.08, 1.14, 1.18, 1.17, 1.15, 1.15, 1.18, 1.23, 1.27, 1.38,
+  1.47, 1.57, 1.36, 1.0,
+];
 const WEEKDAYS = [1.15, 1.01, 0.99, 0.98, 0.97, 0.98, 1.08];
 
 /** A European shop for everything. Its figures are those of shared/REALISM.md, which names the source of each. */
@@ -110,7 +113,11 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     summary: 'like the REES46 multi-category data set: electronics, many views, few carts',
     currency: 'USD',
     adding: [0.075, 0.1, 0.085],
-    views: { view: { median: 3.1, sigma: 0.95 }, cart: { median: 7.5, sigma: 0.65 }, order: { median: 8.5, sigma: 0.6 } },
+    views: {
+      view: { median: 3.1, sigma: 0.95 },
+      cart: { median: 7.5, sigma: 0.65 },
+      order: { median: 8.5, sigma: 0.6 },
+    },
     furtherLine: [0.12, 0.18],
     priceLevel: 2.2,
     eventsPerSession: 11.9,

@@ -58,7 +58,18 @@ export interface StreamKey {
 }
 
 /** What a stream is for. Numbers, not names, because they are part of what a seed means: never renumber them. */
-export const PURPOSE = { arrivals: 1, visitors: 2, visit: 3, catalogue: 4, dirt: 5, eventId: 6, publicId: 7, user: 8, refund: 9, file: 10 } as const;
+export const PURPOSE = {
+  arrivals: 1,
+  visitors: 2,
+  visit: 3,
+  catalogue: 4,
+  dirt: 5,
+  eventId: 6,
+  publicId: 7,
+  user: 8,
+  refund: 9,
+  file: 10,
+} as const;
 
 /** Derives a key from numbers (each up to 2⁵³) and texts. */
 export function streamKey(...parts: readonly (number | string)[]): StreamKey {

@@ -10,7 +10,10 @@ export class Rhythm {
   private summerTimeKnownUntilMs = -Infinity;
 
   constructor(profile: Profile) {
-    const raw = Array.from({ length: 168 }, (_, hour) => (profile.weekdays[Math.floor(hour / 24)] as number) * (profile.hours[hour % 24] as number));
+    const raw = Array.from(
+      { length: 168 },
+      (_, hour) => (profile.weekdays[Math.floor(hour / 24)] as number) * (profile.hours[hour % 24] as number),
+    );
     const peak = Math.max(...raw);
     this.byHourOfWeek = Float64Array.from(raw, (weight) => weight / peak);
     this.mean = raw.reduce((sum, weight) => sum + weight, 0) / 168 / peak;

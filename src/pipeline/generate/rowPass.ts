@@ -28,7 +28,12 @@ export interface RowPass {
   readonly pending: number;
   /** The files to make for the next batch of events; most often one. */
   outlines(events: number, isFinal: boolean): readonly FileOutline[];
-  begin(outline: FileOutline, file: { readonly name: string; readonly sequence: number }, writer: FileWriter, account: FileAccount): void;
+  begin(
+    outline: FileOutline,
+    file: { readonly name: string; readonly sequence: number },
+    writer: FileWriter,
+    account: FileAccount,
+  ): void;
   /** Takes over the row that `source` wrote from `start` to the writer's position. */
   row(source: EventSource, start: number, writer: FileWriter, account: FileAccount): void;
   /** Writes what was kept for the end of the file. */

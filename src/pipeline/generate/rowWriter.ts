@@ -87,7 +87,12 @@ export class RowWriter implements RowFacts {
     const urls = pages.urls();
     this.urls = new ByteTable(urls.map((url) => `${csvField(url)},`));
     this.terms = new ByteTable(catalogue.terms.map(({ text }) => csvField(text)));
-    this.items = new ByteTable(catalogue.items.map(({ id, name, brand, category }) => `,${[id, name, brand, catalogue.categories[category]?.slug ?? ''].map(csvField).join(',')},`));
+    this.items = new ByteTable(
+      catalogue.items.map(
+        ({ id, name, brand, category }) =>
+          `,${[id, name, brand, catalogue.categories[category]?.slug ?? ''].map(csvField).join(',')},`,
+      ),
+    );
     this.prices = Float64Array.from(catalogue.items, ({ priceCents }) => priceCents);
     this.currency = new ByteTable([currency]);
     this.contents = contentsOf(catalogue, urls, currency);
@@ -109,7 +114,12 @@ export class RowWriter implements RowFacts {
     at = this.times.write(target, at, timeMs);
     for (let index = 0; index < visit.columnsLength; index++) target[at++] = visit.columns[index] as number;
     at = this.urls.copy(page, target, at);
-    this.content = (visit.columnsContent + (this.contents.types[type] as number) + Math.imul(COLUMN_WEIGHTS.event_time, timeMs) + (this.contents.urls[page] as number)) | 0;
+    this.content =
+      (visit.columnsContent +
+        (this.contents.types[type] as number) +
+        Math.imul(COLUMN_WEIGHTS.event_time, timeMs) +
+        (this.contents.urls[page] as number)) |
+      0;
     if (type === TYPE.search) {
       const term = this.pages.termOf(page);
       at = this.terms.copy(term, target, at);
@@ -129,7 +139,8 @@ export class RowWriter implements RowFacts {
     let at = this.items.copy(item, target, position);
     at = writeCents(target, at, price);
     target[at++] = COMMA;
-    this.content = (this.content + (this.contents.items[item] as number) + Math.imul(COLUMN_WEIGHTS.price, price + 1)) | 0;
+    this.content =
+      (this.content + (this.contents.items[item] as number) + Math.imul(COLUMN_WEIGHTS.price, price + 1)) | 0;
     if (quantity > 0) {
       at = writeInteger(target, at, quantity);
       this.content = (this.content + Math.imul(COLUMN_WEIGHTS.quantity, quantity + 1)) | 0;
@@ -205,7 +216,11 @@ function contentsOf(catalogue: Catalogue, urls: readonly string[], currency: str
     items: Int32Array.from(
       catalogue.items,
       ({ id, name, brand, category }) =>
-        textContent('product_id', id) + textContent('product_name', name) + textContent('brand', brand) + textContent('category', catalogue.categories[category]?.slug) + textContent('currency', currency),
+        textContent('product_id', id) +
+        textContent('product_name', name) +
+        textContent('brand', brand) +
+        textContent('category', catalogue.categories[category]?.slug) +
+        textContent('currency', currency),
     ),
     coupons: COUPONS.map((coupon) => textContent('coupon', coupon)),
     payments: PAYMENT_TYPES.map((payment) => textContent('payment_type', payment)),

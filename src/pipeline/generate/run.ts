@@ -27,7 +27,10 @@ const DURABLE_INTERVAL_MS = 100;
  *
  * @throws UsageError when settings are wrong, FileError when a directory or file can't be used.
  */
-export async function runGenerate(settings: GenerateSettings, context: StageContext<GenerateEvent>): Promise<GenerateResult> {
+export async function runGenerate(
+  settings: GenerateSettings,
+  context: StageContext<GenerateEvent>,
+): Promise<GenerateResult> {
   const plan = planRun(settings, Date.now());
   const source = await EventSource.create(plan);
   const runId = runIdOf(plan);
@@ -60,7 +63,10 @@ class Run {
     private readonly journal: Journal,
     private readonly context: StageContext<GenerateEvent>,
   ) {
-    this.pass = Object.keys(plan.dirt).length === 0 ? new CleanPass() : new DirtPass(plan.dirt, keyOf(plan), (fault) => journal.add(fault));
+    this.pass =
+      Object.keys(plan.dirt).length === 0
+        ? new CleanPass()
+        : new DirtPass(plan.dirt, keyOf(plan), (fault) => journal.add(fault));
     this.isDurable = plan.pace !== undefined && plan.pace.fileIntervalMs >= DURABLE_INTERVAL_MS;
   }
 
@@ -68,7 +74,14 @@ class Run {
     const { plan, runId, source, journal, context, pass } = this;
     journal.append(runLine(plan, runId));
     const start = new Date(plan.traffic.startMs).toISOString();
-    context.emit({ type: 'runStarted', runId, seed: plan.seed, start, profile: plan.profile.name, manifest: journal.path });
+    context.emit({
+      type: 'runStarted',
+      runId,
+      seed: plan.seed,
+      start,
+      profile: plan.profile.name,
+      manifest: journal.path,
+    });
     const pacer = new Pacer(plan.pace);
     while (this.batches < plan.batches && source.count < plan.events) {
       await pacer.untilDue(this.batches, context.stop, context.drain);
@@ -81,17 +94,31 @@ class Run {
     if (pass.pending > 0) for (const outline of pass.outlines(0, true)) await this.makeFile(outline);
     journal.append({ line: 'end', files: this.files, events: source.count, rows: this.rows });
     journal.sync();
-    return { runId, seed: plan.seed, start, manifest: journal.path, files: this.files, events: source.count, rows: this.rows, bytes: this.bytes, durationMs: performance.now() - this.started };
+    return {
+      runId,
+      seed: plan.seed,
+      start,
+      manifest: journal.path,
+      files: this.files,
+      events: source.count,
+      rows: this.rows,
+      bytes: this.bytes,
+      durationMs: performance.now() - this.started,
+    };
   }
 
   private async makeFile(outline: FileOutline): Promise<void> {
     const sequences = outline.twice ? [this.files, this.files + 1] : [this.files];
     const files: StagedFile[] = [];
     try {
-      for (const sequence of sequences) files.push(StagedFile.create(this.plan.outputDir, this.nameOf(sequence, outline)));
+      for (const sequence of sequences)
+        files.push(StagedFile.create(this.plan.outputDir, this.nameOf(sequence, outline)));
       let line: FileLine | undefined;
       for (const file of files) {
-        line = line === undefined ? await this.writeFiles(files, outline) : { ...line, file: file.name, sequence: this.files, redeliveryOf: line.file, staged: file.staged };
+        line =
+          line === undefined
+            ? await this.writeFiles(files, outline)
+            : { ...line, file: file.name, sequence: this.files, redeliveryOf: line.file, staged: file.staged };
         await this.publish(file, line);
       }
     } catch (error) {
@@ -121,7 +148,15 @@ class Run {
     this.rows += line.rows;
     this.bytes += line.bytes;
     const { rows, bytes, firstEventTime, lastEventTime } = line;
-    context.emit({ type: 'filePublished', file: file.name, path: file.publishedPath, rows, bytes, firstEventTime, lastEventTime });
+    context.emit({
+      type: 'filePublished',
+      file: file.name,
+      path: file.publishedPath,
+      rows,
+      bytes,
+      firstEventTime,
+      lastEventTime,
+    });
   }
 
   /** Writes the events of an outline, fewer when the run is stopping, and says what they add up to. */

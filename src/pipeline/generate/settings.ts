@@ -93,7 +93,13 @@ export function planRun(settings: GenerateSettings, nowMs: number): Plan {
       return undefined;
     }
   };
-  const bounds: readonly (readonly [name: string, value: number | undefined, min: number, max: number, whole: boolean])[] = [
+  const bounds: readonly (readonly [
+    name: string,
+    value: number | undefined,
+    min: number,
+    max: number,
+    whole: boolean,
+  ])[] = [
     ['interval', settings.intervalSeconds, 0, 86_400, false],
     ['batch-size', settings.batchSize, 1, 1e9, true],
     ['batches', settings.batches, 1, Number.MAX_SAFE_INTEGER, true],
@@ -107,9 +113,17 @@ export function planRun(settings: GenerateSettings, nowMs: number): Plan {
     if (value === undefined || (value >= min && value <= max && (!whole || Number.isSafeInteger(value)))) continue;
     problems.push(`${name} ${value}: expected a ${whole ? 'whole ' : ''}number from ${min} to ${max}`);
   }
-  if (settings.rate !== undefined && settings.batchSize !== undefined && settings.intervalSeconds !== undefined && settings.intervalSeconds > 0) {
+  if (
+    settings.rate !== undefined &&
+    settings.batchSize !== undefined &&
+    settings.intervalSeconds !== undefined &&
+    settings.intervalSeconds > 0
+  ) {
     const asked = settings.batchSize / settings.intervalSeconds;
-    if (Math.abs(asked / settings.rate - 1) > 0.001) problems.push(`rate ${settings.rate}: batch-size ${settings.batchSize} every ${settings.intervalSeconds} s is ${asked} events/s; leave one of the three out`);
+    if (Math.abs(asked / settings.rate - 1) > 0.001)
+      problems.push(
+        `rate ${settings.rate}: batch-size ${settings.batchSize} every ${settings.intervalSeconds} s is ${asked} events/s; leave one of the three out`,
+      );
   }
   const startMs = check('start', settings.start, parseStart);
   const profile = check('profile', settings.profile ?? 'default', parseProfile);
@@ -132,7 +146,11 @@ export function planRun(settings: GenerateSettings, nowMs: number): Plan {
     batches,
     events,
     pace,
-    traffic: { startMs: startMs ?? defaultStartMs(nowMs, pace), visitsPerDay, rhythm: pace === undefined ? 'daily' : 'flat' },
+    traffic: {
+      startMs: startMs ?? defaultStartMs(nowMs, pace),
+      visitsPerDay,
+      rhythm: pace === undefined ? 'daily' : 'flat',
+    },
     memory: Math.min(LARGEST_MEMORY, Math.max(1024, Math.ceil(visitsPerDay * WINDOW_DAYS))),
   };
 }
@@ -142,28 +160,45 @@ function paceOf({ intervalSeconds, batchSize, rate }: GenerateSettings): { pace:
   if (rate === undefined) {
     const size = batchSize ?? DEFAULT_BATCH_SIZE;
     const interval = intervalSeconds ?? DEFAULT_INTERVAL_SECONDS;
-    return { pace: interval === 0 ? undefined : { fileIntervalMs: interval * 1000, eventsPerSecond: size / interval }, batchSize: size };
+    return {
+      pace: interval === 0 ? undefined : { fileIntervalMs: interval * 1000, eventsPerSecond: size / interval },
+      batchSize: size,
+    };
   }
-  const size = batchSize ?? (intervalSeconds === 0 ? DEFAULT_BATCH_SIZE : Math.max(1, Math.round(rate * (intervalSeconds ?? DEFAULT_INTERVAL_SECONDS))));
+  const size =
+    batchSize ??
+    (intervalSeconds === 0
+      ? DEFAULT_BATCH_SIZE
+      : Math.max(1, Math.round(rate * (intervalSeconds ?? DEFAULT_INTERVAL_SECONDS))));
   return { pace: { fileIntervalMs: (size / rate) * 1000, eventsPerSecond: rate }, batchSize: size };
 }
 
 function visitsPerDayOf({ users }: GenerateSettings, profile: Profile, pace: Pace | undefined, events: number): number {
-  if (pace !== undefined) return Math.min(MOST_VISITS_PER_DAY, (pace.eventsPerSecond / profile.eventsPerSession) * 86_400);
+  if (pace !== undefined)
+    return Math.min(MOST_VISITS_PER_DAY, (pace.eventsPerSecond / profile.eventsPerSession) * 86_400);
   if (users !== undefined) return Math.min(MOST_VISITS_PER_DAY, users / (1 - profile.returningShare) / WINDOW_DAYS);
   const wanted = Number.isFinite(events) ? events : DEFAULT_WINDOW_EVENTS;
-  return Math.min(MOST_VISITS_PER_DAY, Math.max(SMALLEST_VISITS_PER_DAY, wanted / profile.eventsPerSession / WINDOW_DAYS));
+  return Math.min(
+    MOST_VISITS_PER_DAY,
+    Math.max(SMALLEST_VISITS_PER_DAY, wanted / profile.eventsPerSession / WINDOW_DAYS),
+  );
 }
 
 /** Paced, the first file is due at once and holds the interval that just ended; unpaced, the run ends about now. */
 function defaultStartMs(nowMs: number, pace: Pace | undefined): number {
-  return pace === undefined ? Math.floor(nowMs / DAY_MS - WINDOW_DAYS) * DAY_MS : Math.round(nowMs - pace.fileIntervalMs);
+  return pace === undefined
+    ? Math.floor(nowMs / DAY_MS - WINDOW_DAYS) * DAY_MS
+    : Math.round(nowMs - pace.fileIntervalMs);
 }
 
 /** Names the run: by its start, and by everything that its bytes depend on, so that only the same run has the same name. */
 export function runIdOf(plan: Plan): string {
   const { seed, profile, users, products, dirt, batchSize, batches, events, pace, traffic } = plan;
-  const { low } = streamKey(seed, traffic.startMs, JSON.stringify([profile.name, users, products, dirt, batchSize, batches, events, pace]));
+  const { low } = streamKey(
+    seed,
+    traffic.startMs,
+    JSON.stringify([profile.name, users, products, dirt, batchSize, batches, events, pace]),
+  );
   const time = new Date(traffic.startMs).toISOString().replace(/[-:.]/g, '');
   return `${time}-${(low >>> 0).toString(16).padStart(8, '0')}`;
 }

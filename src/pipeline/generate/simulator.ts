@@ -47,7 +47,11 @@ export class Simulator {
     const { median, sigma } = profile.gapSeconds;
     this.gaps = lognormalTable(median * 1000, sigma);
     const { view, cart, order } = profile.views;
-    this.views = { view: lognormalTable(view.median, view.sigma), cart: lognormalTable(cart.median, cart.sigma), order: lognormalTable(order.median, order.sigma) };
+    this.views = {
+      view: lognormalTable(view.median, view.sigma),
+      cart: lognormalTable(cart.median, cart.sigma),
+      order: lognormalTable(order.median, order.sigma),
+    };
   }
 
   /** Fills in all steps of a session that starts at `startMs`; user, device and the like are set. */

@@ -84,7 +84,13 @@ export class Timeline {
     if (order === undefined) return;
     const refund = this.take();
     refund.reset(this.begun++);
-    Object.assign(refund, { user: visit.user, country: visit.country, device: visit.device, source: visit.source, returning: true });
+    Object.assign(refund, {
+      user: visit.user,
+      country: visit.country,
+      device: visit.device,
+      source: visit.source,
+      returning: true,
+    });
     refund.orderNumber = visit.number;
     refund.payment = visit.payment;
     refund.coupon = visit.coupon;

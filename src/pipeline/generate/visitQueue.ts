@@ -51,7 +51,8 @@ export class VisitQueue {
     for (;;) {
       let child = 2 * hole + 1;
       if (child >= size) break;
-      if (child + 1 < size && this.isBefore(this.times[child + 1] as number, this.visits[child + 1] as Visit, child)) child++;
+      if (child + 1 < size && this.isBefore(this.times[child + 1] as number, this.visits[child + 1] as Visit, child))
+        child++;
       if (this.isBefore(timeMs, visit, child)) break;
       this.move(child, hole);
       hole = child;

@@ -9,8 +9,19 @@ const SHORTEST_ABSENCE_MS = 100 * 60_000;
 /** People use the same device most of the time. */
 const OWN_DEVICE_SHARE = 0.85;
 
-export const TRAFFIC_SOURCES = ['organic_search', 'direct', 'paid_search', 'email', 'social', 'referral', 'affiliate'] as const;
-const SOURCE_WEIGHTS = { new: [0.38, 0.16, 0.2, 0.02, 0.14, 0.06, 0.04], returning: [0.24, 0.36, 0.12, 0.14, 0.06, 0.04, 0.04] } as const;
+export const TRAFFIC_SOURCES = [
+  'organic_search',
+  'direct',
+  'paid_search',
+  'email',
+  'social',
+  'referral',
+  'affiliate',
+] as const;
+const SOURCE_WEIGHTS = {
+  new: [0.38, 0.16, 0.2, 0.02, 0.14, 0.06, 0.04],
+  returning: [0.24, 0.36, 0.12, 0.14, 0.06, 0.04, 0.04],
+} as const;
 
 /**
  * Decides who comes. A returning visit is by the user of a past visit drawn at random, so whoever came often comes more
@@ -29,7 +40,10 @@ export class Visitors {
   private isNewcomer = false;
   private readonly devices: AliasTable;
   private readonly countries = new AliasTable(COUNTRIES.map(({ share }) => share));
-  private readonly sources = { new: new AliasTable(SOURCE_WEIGHTS.new), returning: new AliasTable(SOURCE_WEIGHTS.returning) };
+  private readonly sources = {
+    new: new AliasTable(SOURCE_WEIGHTS.new),
+    returning: new AliasTable(SOURCE_WEIGHTS.returning),
+  };
 
   /**
    * @param users how many different users there are at most; after that, old ones come back as if they were new.
@@ -76,7 +90,11 @@ export class Visitors {
   }
 
   private drawKnown(nowMs: number): number | undefined {
-    while (this.oldestRecent < this.visits && (this.pastMs[this.oldestRecent % this.past.length] as number) < nowMs - SHORTEST_ABSENCE_MS) this.forgetOldestRecent();
+    while (
+      this.oldestRecent < this.visits &&
+      (this.pastMs[this.oldestRecent % this.past.length] as number) < nowMs - SHORTEST_ABSENCE_MS
+    )
+      this.forgetOldestRecent();
     const remembered = Math.min(this.visits, this.past.length);
     for (let attempt = 0; attempt < 8 && remembered > 0; attempt++) {
       const user = this.past[this.random.below(remembered)] as number;

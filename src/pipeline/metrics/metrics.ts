@@ -37,7 +37,12 @@ export function createMetrics({ command, stages, directories, ofProcess }: Metri
     ...(stages.includes('stream') ? { stream: streamMetrics(registry) } : {}),
   };
   const observeDatabase = stages.includes('stream') ? databaseMetrics(registry) : undefined;
-  new Gauge({ name: 'ecompipe_build_info', help: 'What runs here; always 1.', labelNames: ['version', 'node_version'], registers: [registry] }).set({ version: version(), node_version: process.version }, 1);
+  new Gauge({
+    name: 'ecompipe_build_info',
+    help: 'What runs here; always 1.',
+    labelNames: ['version', 'node_version'],
+    registers: [registry],
+  }).set({ version: version(), node_version: process.version }, 1);
   backlogMetrics(registry, directories);
   if (ofProcess) processMetrics(registry);
   const startedAtMs = Date.now();
@@ -55,10 +60,15 @@ export function createMetrics({ command, stages, directories, ofProcess }: Metri
     },
     isReady: () => state.hasStarted && !state.isDatabaseAway,
     ended: (exitCode) => {
-      const gauge = (name: string, help: string, value: number): void => new Gauge({ name, help, registers: [registry] }).set(value);
+      const gauge = (name: string, help: string, value: number): void =>
+        new Gauge({ name, help, registers: [registry] }).set(value);
       gauge('ecompipe_last_run_exit_code', 'Exit code of the last run.', exitCode);
       gauge('ecompipe_last_run_duration_seconds', 'How long the last run took.', (Date.now() - startedAtMs) / 1000);
-      gauge('ecompipe_last_run_timestamp_seconds', 'When the last run ended, in seconds since 1970.', Date.now() / 1000);
+      gauge(
+        'ecompipe_last_run_timestamp_seconds',
+        'When the last run ended, in seconds since 1970.',
+        Date.now() / 1000,
+      );
     },
   };
 }
@@ -76,7 +86,9 @@ function backlogMetrics(registry: Registry, directories: MetricsOptions['directo
   let looking: Promise<readonly { readonly directory: string; readonly backlog: Backlog }[]> | undefined;
   // All metrics are collected at the same time: the first one looks, the others wait for it.
   const look = (): NonNullable<typeof looking> =>
-    (looking ??= Promise.all(places.map(async ([directory, path]) => ({ directory, backlog: await readBacklog(path) }))).finally(() => (looking = undefined)));
+    (looking ??= Promise.all(
+      places.map(async ([directory, path]) => ({ directory, backlog: await readBacklog(path) })),
+    ).finally(() => (looking = undefined)));
   const gauge = (name: string, help: string, valueOf: (backlog: Backlog) => number | undefined): void => {
     new Gauge({
       name,
@@ -94,5 +106,9 @@ function backlogMetrics(registry: Registry, directories: MetricsOptions['directo
   };
   gauge('ecompipe_backlog_files', 'Files that wait in a directory.', ({ files }) => files);
   gauge('ecompipe_backlog_bytes', 'Bytes of the files that wait in a directory.', ({ bytes }) => bytes);
-  gauge('ecompipe_oldest_pending_file_timestamp_seconds', 'Since when the file that waits longest has been in a directory, in seconds since 1970; absent when none waits.', ({ oldestSinceMs }) => (oldestSinceMs === undefined ? undefined : oldestSinceMs / 1000));
+  gauge(
+    'ecompipe_oldest_pending_file_timestamp_seconds',
+    'Since when the file that waits longest has been in a directory, in seconds since 1970; absent when none waits.',
+    ({ oldestSinceMs }) => (oldestSinceMs === undefined ? undefined : oldestSinceMs / 1000),
+  );
 }

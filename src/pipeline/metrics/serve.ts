@@ -14,7 +14,9 @@ import type { PipelineMetrics } from './metrics.js';
 export async function serveMetrics(metrics: PipelineMetrics, host: string, port: number): Promise<Listening> {
   return await listen(host, port, 'metrics', (request, response) => {
     const answer = (status: number, body: string, type = 'text/plain; charset=utf-8'): void => {
-      response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }).end(request.method === 'HEAD' ? undefined : body);
+      response
+        .writeHead(status, { 'content-type': type, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
+        .end(request.method === 'HEAD' ? undefined : body);
     };
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       answer(405, 'only GET\n');
@@ -22,7 +24,10 @@ export async function serveMetrics(metrics: PipelineMetrics, host: string, port:
     }
     switch (request.url?.split('?')[0]) {
       case '/metrics':
-        metrics.registry.metrics().then((text) => answer(200, text, metrics.registry.contentType), (error: unknown) => answer(500, `${String(error)}\n`));
+        metrics.registry.metrics().then(
+          (text) => answer(200, text, metrics.registry.contentType),
+          (error: unknown) => answer(500, `${String(error)}\n`),
+        );
         break;
       case '/healthz':
         answer(200, 'ok\n');

@@ -9,7 +9,13 @@ const DURATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 const LATENCY_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800];
 
 /** A counter whose labels are all there from the start: a rate over a series that only appears at its first event misses it. */
-function counter(registry: Registry, name: string, help: string, label?: string, values: readonly string[] = []): (by?: number, value?: string) => void {
+function counter(
+  registry: Registry,
+  name: string,
+  help: string,
+  label?: string,
+  values: readonly string[] = [],
+): (by?: number, value?: string) => void {
   const metric = new Counter({ name, help, registers: [registry], labelNames: label === undefined ? [] : [label] });
   for (const value of values) metric.inc({ [label ?? '']: value }, 0);
   return (by = 1, value) => {
@@ -31,7 +37,13 @@ export function generateMetrics(registry: Registry): (event: GenerateEvent) => v
 }
 
 export function moveMetrics(registry: Registry): (event: MoveEvent) => void {
-  const files = counter(registry, 'ecompipe_moved_files_total', 'Files moved from incoming to processing, and attempts that failed.', 'outcome', ['moved', 'failed']);
+  const files = counter(
+    registry,
+    'ecompipe_moved_files_total',
+    'Files moved from incoming to processing, and attempts that failed.',
+    'outcome',
+    ['moved', 'failed'],
+  );
   const bytes = counter(registry, 'ecompipe_moved_bytes_total', 'Bytes of files moved from incoming to processing.');
   return (event) => {
     if (event.type === 'fileFailed') files(1, 'failed');
@@ -42,13 +54,43 @@ export function moveMetrics(registry: Registry): (event: MoveEvent) => void {
 }
 
 export function streamMetrics(registry: Registry, nowMs: () => number = Date.now): (event: StreamEvent) => void {
-  const rows = counter(registry, 'ecompipe_rows_total', 'Rows read from files, by what became of them.', 'outcome', ['inserted', 'duplicate', 'rejected']);
-  const files = counter(registry, 'ecompipe_files_total', 'Files by what became of them; failed counts attempts.', 'outcome', ['loaded', 'redelivered', 'quarantined', 'failed']);
+  const rows = counter(registry, 'ecompipe_rows_total', 'Rows read from files, by what became of them.', 'outcome', [
+    'inserted',
+    'duplicate',
+    'rejected',
+  ]);
+  const files = counter(
+    registry,
+    'ecompipe_files_total',
+    'Files by what became of them; failed counts attempts.',
+    'outcome',
+    ['loaded', 'redelivered', 'quarantined', 'failed'],
+  );
   const bytes = counter(registry, 'ecompipe_loaded_bytes_total', 'Bytes of CSV that were committed.');
-  const batches = counter(registry, 'ecompipe_batches_total', 'Committed load transactions, by path: fast (COPY alone) or slow (rows sorted out one by one).', 'load_path', ['fast', 'slow']);
-  const duration = new Histogram({ name: 'ecompipe_batch_duration_seconds', help: 'Time that a committed load transaction took.', buckets: DURATION_BUCKETS, registers: [registry] });
-  const latency = new Histogram({ name: 'ecompipe_file_to_visible_seconds', help: 'Time from the last write of a file to the commit that made all of it visible.', buckets: LATENCY_BUCKETS, registers: [registry] });
-  const lastCommit = new Gauge({ name: 'ecompipe_last_commit_timestamp_seconds', help: 'When this process last committed rows, in seconds since 1970; 0 before the first commit.', registers: [registry] });
+  const batches = counter(
+    registry,
+    'ecompipe_batches_total',
+    'Committed load transactions, by path: fast (COPY alone) or slow (rows sorted out one by one).',
+    'load_path',
+    ['fast', 'slow'],
+  );
+  const duration = new Histogram({
+    name: 'ecompipe_batch_duration_seconds',
+    help: 'Time that a committed load transaction took.',
+    buckets: DURATION_BUCKETS,
+    registers: [registry],
+  });
+  const latency = new Histogram({
+    name: 'ecompipe_file_to_visible_seconds',
+    help: 'Time from the last write of a file to the commit that made all of it visible.',
+    buckets: LATENCY_BUCKETS,
+    registers: [registry],
+  });
+  const lastCommit = new Gauge({
+    name: 'ecompipe_last_commit_timestamp_seconds',
+    help: 'When this process last committed rows, in seconds since 1970; 0 before the first commit.',
+    registers: [registry],
+  });
   return (event) => {
     switch (event.type) {
       case 'batchCommitted':
@@ -80,8 +122,18 @@ export function streamMetrics(registry: Registry, nowMs: () => number = Date.now
 
 /** Classes of SQLSTATE (its first two characters) number some forty; `network` is a failure without one. */
 export function databaseMetrics(registry: Registry): (event: DatabaseEvent) => void {
-  const retries = counter(registry, 'ecompipe_database_retries_total', 'Attempts on the database that failed for a passing reason, by class of SQLSTATE.', 'sqlstate_class', ['network', '08', '40', '53', '57']);
-  const up = new Gauge({ name: 'ecompipe_database_up', help: 'Whether the database answered at the last attempt: 1, or 0 while it is being retried.', registers: [registry] });
+  const retries = counter(
+    registry,
+    'ecompipe_database_retries_total',
+    'Attempts on the database that failed for a passing reason, by class of SQLSTATE.',
+    'sqlstate_class',
+    ['network', '08', '40', '53', '57'],
+  );
+  const up = new Gauge({
+    name: 'ecompipe_database_up',
+    help: 'Whether the database answered at the last attempt: 1, or 0 while it is being retried.',
+    registers: [registry],
+  });
   up.set(1);
   return (event) => {
     if (event.type === 'databaseBack') up.set(1);

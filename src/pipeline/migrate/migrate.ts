@@ -11,7 +11,10 @@ export type MigrateMode = 'apply' | 'status' | 'dry-run';
 export interface MigrateResult {
   readonly database: string;
   readonly mode: MigrateMode;
-  readonly migrations: readonly { readonly name: string; readonly state: 'applied' | 'pending' | 'new' | 'would apply' }[];
+  readonly migrations: readonly {
+    readonly name: string;
+    readonly state: 'applied' | 'pending' | 'new' | 'would apply';
+  }[];
 }
 
 interface Applied {
@@ -36,7 +39,11 @@ const REGISTRY = `
  * Several at once are fine: the later ones wait and find nothing left to do.
  * @throws IntegrityError when an applied migration was edited since, or the schema is newer than this program.
  */
-export async function runMigrate(database: Database, mode: MigrateMode, { log }: { readonly log: Logger }): Promise<MigrateResult> {
+export async function runMigrate(
+  database: Database,
+  mode: MigrateMode,
+  { log }: { readonly log: Logger },
+): Promise<MigrateResult> {
   const migrations = await loadMigrations();
   return await withConnection(database, 'cannot migrate', async (connection) => {
     await connection.client.query(`select pg_advisory_lock(${LOCK_KEY})`);
@@ -49,7 +56,10 @@ export async function runMigrate(database: Database, mode: MigrateMode, { log }:
     return {
       database: database.label,
       mode,
-      migrations: migrations.map(({ name }, index) => ({ name, state: index < applied.length ? 'applied' : states[mode] })),
+      migrations: migrations.map(({ name }, index) => ({
+        name,
+        state: index < applied.length ? 'applied' : states[mode],
+      })),
     };
   });
 }
@@ -63,9 +73,13 @@ export async function pendingMigrations(connection: Connection): Promise<string[
 }
 
 async function readApplied({ client }: Connection): Promise<Applied[]> {
-  const { rows: found } = await client.query<{ exists: boolean }>(`select to_regclass('public.ecompipe_migrations') is not null as exists`);
+  const { rows: found } = await client.query<{ exists: boolean }>(
+    `select to_regclass('public.ecompipe_migrations') is not null as exists`,
+  );
   if (found[0]?.exists !== true) return [];
-  const { rows } = await client.query<Applied>('select version, name, checksum from public.ecompipe_migrations order by version');
+  const { rows } = await client.query<Applied>(
+    'select version, name, checksum from public.ecompipe_migrations order by version',
+  );
   return rows;
 }
 
@@ -73,10 +87,20 @@ function assertHistory(applied: readonly Applied[], migrations: readonly Migrati
   applied.forEach((row, index) => {
     const migration = migrations[index];
     if (migration === undefined) {
-      throw new IntegrityError({ what: `the schema is newer than this ecompipe`, why: `${row.name} is applied and unknown here`, done: 'nothing was changed', hint: 'install the newer version that applied it' });
+      throw new IntegrityError({
+        what: `the schema is newer than this ecompipe`,
+        why: `${row.name} is applied and unknown here`,
+        done: 'nothing was changed',
+        hint: 'install the newer version that applied it',
+      });
     }
     if (migration.version !== row.version || migration.checksum !== row.checksum) {
-      throw new IntegrityError({ what: `migration ${migration.name} was edited after it was applied`, why: `the database has checksum ${row.checksum.slice(0, 12)}…, the file ${migration.checksum.slice(0, 12)}…`, done: 'nothing was changed', hint: 'restore the file and put the change into a new migration' });
+      throw new IntegrityError({
+        what: `migration ${migration.name} was edited after it was applied`,
+        why: `the database has checksum ${row.checksum.slice(0, 12)}…, the file ${migration.checksum.slice(0, 12)}…`,
+        done: 'nothing was changed',
+        hint: 'restore the file and put the change into a new migration',
+      });
     }
   });
 }
@@ -90,7 +114,11 @@ async function applyInside({ client }: Connection, migration: Migration): Promis
   try {
     await client.query(REGISTRY);
     await client.query(migration.sql);
-    await client.query('insert into public.ecompipe_migrations (version, name, checksum) values ($1, $2, $3)', [migration.version, migration.name, migration.checksum]);
+    await client.query('insert into public.ecompipe_migrations (version, name, checksum) values ($1, $2, $3)', [
+      migration.version,
+      migration.name,
+      migration.checksum,
+    ]);
   } catch (error) {
     throw explainIfFinal(`migration ${migration.name} failed`, error);
   }
@@ -113,5 +141,8 @@ export function describeMigrations(result: MigrateResult): string {
     status: `${changed} pending`,
     'dry-run': `${changed} would apply; nothing was changed`,
   }[result.mode];
-  return [`${result.database}: ${summary}`, ...result.migrations.map(({ name, state }) => `  ${state.padEnd(11)} ${name}`)].join('\n');
+  return [
+    `${result.database}: ${summary}`,
+    ...result.migrations.map(({ name, state }) => `  ${state.padEnd(11)} ${name}`),
+  ].join('\n');
 }

@@ -25,11 +25,19 @@ export async function loadMigrations(directory = SQL_DIRECTORY): Promise<Migrati
       .sort()
       .map(async (name) => {
         const sql = (await readFile(path.join(directory, name), 'utf8')).replaceAll('\r\n', '\n');
-        return { version: Number(name.slice(0, 3)), name, sql, checksum: createHash('sha256').update(sql).digest('hex') };
+        return {
+          version: Number(name.slice(0, 3)),
+          name,
+          sql,
+          checksum: createHash('sha256').update(sql).digest('hex'),
+        };
       }),
   );
   migrations.forEach(({ version, name }, index) => {
-    if (version !== index + 1) throw new EcompipeError(EXIT.bug, { what: `migrations in ${directory} are not numbered 001, 002, …: ${name} comes as number ${index + 1}` });
+    if (version !== index + 1)
+      throw new EcompipeError(EXIT.bug, {
+        what: `migrations in ${directory} are not numbered 001, 002, …: ${name} comes as number ${index + 1}`,
+      });
   });
   return migrations;
 }

@@ -11,6 +11,10 @@ import { pendingMigrations, runMigrate } from './migrate.js';
 export async function ensureSchema(database: Database, context: { readonly log: Logger }): Promise<void> {
   const pending = await withConnection(database, 'cannot read the schema version', pendingMigrations);
   if (pending.length === 0) return;
-  if (!database.embedded) throw new UsageError([`the database ${database.label} lacks ${pending.join(', ')}`], 'run `ecompipe migrate` first');
+  if (!database.embedded)
+    throw new UsageError(
+      [`the database ${database.label} lacks ${pending.join(', ')}`],
+      'run `ecompipe migrate` first',
+    );
   await runMigrate(database, 'apply', context);
 }

@@ -15,13 +15,19 @@ import type { MoveSettings } from './events.js';
 export async function prepareDirectories({ from, to }: MoveSettings): Promise<readonly string[]> {
   const { R_OK, W_OK, X_OK } = constants;
   await withFileErrors('take files from', from, async () => {
-    if (!(await stat(from)).isDirectory()) throw new FileError(from, 'ENOTDIR', { what: `cannot take files from ${from}`, why: 'it is not a directory', hint: 'name a directory' });
+    if (!(await stat(from)).isDirectory())
+      throw new FileError(from, 'ENOTDIR', {
+        what: `cannot take files from ${from}`,
+        why: 'it is not a directory',
+        hint: 'name a directory',
+      });
     await access(from, R_OK | W_OK | X_OK);
   });
   return await withFileErrors('put files into', to, async () => {
     await mkdir(to, { recursive: true });
     await access(to, R_OK | W_OK | X_OK);
-    if ((await realpath(from)) === (await realpath(to))) throw new UsageError([`--from and --to are the same directory: ${to}`]);
+    if ((await realpath(from)) === (await realpath(to)))
+      throw new UsageError([`--from and --to are the same directory: ${to}`]);
     return await removeStaleTemporaries(to);
   });
 }

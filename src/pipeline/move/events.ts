@@ -39,7 +39,13 @@ export type MoveEvent =
   /** Told once a file and reason. */
   | { readonly type: 'fileSkipped'; readonly name: string; readonly reason: SkipReason }
   /** The source is intact. Tried again after `retryInMs`, or not at all when draining. */
-  | { readonly type: 'fileFailed'; readonly name: string; readonly error: EcompipeError; readonly attempt: number; readonly retryInMs: number | undefined }
+  | {
+      readonly type: 'fileFailed';
+      readonly name: string;
+      readonly error: EcompipeError;
+      readonly attempt: number;
+      readonly retryInMs: number | undefined;
+    }
   | { readonly type: 'backlogFull'; readonly backlog: number; readonly maxBacklog: number }
   | { readonly type: 'directoryMissing'; readonly directory: string; readonly error: EcompipeError }
   | { readonly type: 'directoryBack'; readonly directory: string }

@@ -36,11 +36,20 @@ export function createMoveEventLogger(log: Logger): (event: MoveEvent) => void {
         break;
       case 'fileFailed':
         failures += 1;
-        (failures <= FAILURES_TOLD ? log.warn : log.debug)('file_failed', `${event.error.message}\n  ${event.retryInMs === undefined ? 'not tried again in this run' : `tried again in ${event.retryInMs / 1000} s`}`, fields);
-        if (failures === FAILURES_TOLD) log.warn('files_failing', 'more files may fail in the same way; they are logged at debug level');
+        (failures <= FAILURES_TOLD ? log.warn : log.debug)(
+          'file_failed',
+          `${event.error.message}\n  ${event.retryInMs === undefined ? 'not tried again in this run' : `tried again in ${event.retryInMs / 1000} s`}`,
+          fields,
+        );
+        if (failures === FAILURES_TOLD)
+          log.warn('files_failing', 'more files may fail in the same way; they are logged at debug level');
         break;
       case 'backlogFull':
-        log.info('backlog_full', `${event.backlog} files wait to be loaded (limit ${event.maxBacklog}): waiting too`, fields);
+        log.info(
+          'backlog_full',
+          `${event.backlog} files wait to be loaded (limit ${event.maxBacklog}): waiting too`,
+          fields,
+        );
         break;
       case 'directoryMissing':
         log.warn('directory_missing', `${event.error.message}\n  waiting for it to come back`, fields);

@@ -18,7 +18,12 @@ export interface Moved {
 }
 
 /** Moves the named files; one that fails is recorded and told, and the others go on. Ends early when stopped. */
-export async function moveFiles(names: readonly string[], settings: MoveSettings, context: StageContext<MoveEvent>, failures: Failures): Promise<Moved> {
+export async function moveFiles(
+  names: readonly string[],
+  settings: MoveSettings,
+  context: StageContext<MoveEvent>,
+  failures: Failures,
+): Promise<Moved> {
   const moved: Moved = { files: 0, bytes: 0 };
   const breather = new Breather();
   const queue = names.values();
@@ -39,7 +44,13 @@ export async function moveFiles(names: readonly string[], settings: MoveSettings
         const explained = asFileError(error, 'move', path.join(settings.from, name));
         if (!(explained instanceof EcompipeError)) throw explained;
         const { attempt, retryInMs } = failures.record(name, explained, performance.now());
-        context.emit({ type: 'fileFailed', name, error: explained, attempt, retryInMs: context.drain.aborted ? undefined : retryInMs });
+        context.emit({
+          type: 'fileFailed',
+          name,
+          error: explained,
+          attempt,
+          retryInMs: context.drain.aborted ? undefined : retryInMs,
+        });
       }
     }
   };
@@ -49,14 +60,22 @@ export async function moveFiles(names: readonly string[], settings: MoveSettings
 }
 
 /** @returns undefined when the file is gone: withdrawn by its producer, or moved by another mover. */
-async function moveFile(name: string, settings: MoveSettings, stop: AbortSignal): Promise<{ target: string; bytes: number } | undefined> {
+async function moveFile(
+  name: string,
+  settings: MoveSettings,
+  stop: AbortSignal,
+): Promise<{ target: string; bytes: number } | undefined> {
   const source = path.join(settings.from, name);
   for (let isRepeated = false; ; isRepeated = true) {
     const stats = lstatSync(source, { throwIfNoEntry: false });
     if (stats === undefined) {
       // A name in another encoding can't be written back in UTF-8, so the file that was listed is never found.
       if (!name.includes('\uFFFD')) return undefined;
-      throw new FileError(source, 'EILSEQ', { what: `cannot move ${source}`, why: 'its name is not valid UTF-8', hint: 'rename it' });
+      throw new FileError(source, 'EILSEQ', {
+        what: `cannot move ${source}`,
+        why: 'its name is not valid UTF-8',
+        hint: 'rename it',
+      });
     }
     // Something else took its place since the listing; the next listing shows what it is.
     if (!stats.isFile()) return undefined;

@@ -58,7 +58,9 @@ class Mover {
 
   async run(): Promise<MoveResult> {
     const { from, to, maxBacklog } = this.settings;
-    const watches = [from, ...(maxBacklog === undefined ? [] : [to])].map((directory) => new DirectoryWatch(directory, this.bell.ring));
+    const watches = [from, ...(maxBacklog === undefined ? [] : [to])].map(
+      (directory) => new DirectoryWatch(directory, this.bell.ring),
+    );
     try {
       while (!this.context.stop.aborted) {
         for (const watch of watches) watch.renew();
@@ -69,7 +71,8 @@ class Mover {
         const settling = this.isPatient() ? scan.settling : [];
         if (this.drainStartMs !== undefined && movedAll && settling.length === 0) return this.finish(scan.settling);
         // More may have come meanwhile, and not every file system tells; and of failed files a new look knows when they are due.
-        if (movedAll && (this.moved.files > filesBefore || scan.ready.some((name) => this.failures.has(name)))) continue;
+        if (movedAll && (this.moved.files > filesBefore || scan.ready.some((name) => this.failures.has(name))))
+          continue;
         await this.wait(scan.nextDueMs, performance.now() - startMs);
       }
       return this.finish([]);
@@ -123,7 +126,9 @@ class Mover {
   }
 
   private isPatient(): boolean {
-    return this.drainStartMs === undefined || performance.now() - this.drainStartMs < DRAIN_PATIENCE * this.settings.settleMs;
+    return (
+      this.drainStartMs === undefined || performance.now() - this.drainStartMs < DRAIN_PATIENCE * this.settings.settleMs
+    );
   }
 
   private async wait(nextDueMs: number, lookedForMs: number): Promise<void> {
@@ -132,13 +137,17 @@ class Mover {
     // Every change rings the bell, our own too. Resting as long as the look took keeps a directory of 100,000 files in
     // which much happens from taking a whole core.
     await pause(lookedForMs, ...signals);
-    await this.bell.wait(Math.max(0, Math.min(this.settings.pollIntervalMs, nextDueMs - performance.now())), ...signals);
+    await this.bell.wait(
+      Math.max(0, Math.min(this.settings.pollIntervalMs, nextDueMs - performance.now())),
+      ...signals,
+    );
   }
 
   private finish(filesStillWritten: readonly string[]): MoveResult {
     const result = { filesMoved: this.moved.files, bytesMoved: this.moved.bytes, filesStillWritten };
     const failures = this.failures.all();
-    if (this.drainStartMs !== undefined && !this.context.stop.aborted && failures.length > 0) throw new FilesNotMovedError(failures, result);
+    if (this.drainStartMs !== undefined && !this.context.stop.aborted && failures.length > 0)
+      throw new FilesNotMovedError(failures, result);
     return result;
   }
 }

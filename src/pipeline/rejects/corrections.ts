@@ -33,9 +33,14 @@ export async function checkCorrections(file: string): Promise<number> {
   const lineOf = new Map<number, number>();
   for await (const { rejectId, line, fields } of readCorrections(file)) {
     const earlier = lineOf.get(rejectId);
-    if (!Number.isSafeInteger(rejectId) || rejectId < 1) problems.push(`${file}:${line}: reject_id is no number; rows that were not rejected belong into a file of their own, in processing/`);
-    else if (earlier !== undefined) problems.push(`${file}:${line}: reject ${rejectId} stands in line ${earlier} already`);
-    else if (Buffer.byteLength(stringify([[...fields]])) >= MAX_RECORD_BYTES) problems.push(`${file}:${line}: the row is longer than 1 MiB`);
+    if (!Number.isSafeInteger(rejectId) || rejectId < 1)
+      problems.push(
+        `${file}:${line}: reject_id is no number; rows that were not rejected belong into a file of their own, in processing/`,
+      );
+    else if (earlier !== undefined)
+      problems.push(`${file}:${line}: reject ${rejectId} stands in line ${earlier} already`);
+    else if (Buffer.byteLength(stringify([[...fields]])) >= MAX_RECORD_BYTES)
+      problems.push(`${file}:${line}: the row is longer than 1 MiB`);
     lineOf.set(rejectId, line);
     if (problems.length === MOST_PROBLEMS) break;
   }
@@ -47,16 +52,34 @@ export async function checkCorrections(file: string): Promise<number> {
 export async function* readCorrections(file: string): AsyncGenerator<Correction> {
   const delimiter = await findDelimiter(file);
   const source = Readable.from(utf8Of(file));
-  const parser = parse({ bom: true, delimiter, info: true, skip_empty_lines: true, relax_column_count: true, cast: nullIfUnquoted });
+  const parser = parse({
+    bom: true,
+    delimiter,
+    info: true,
+    skip_empty_lines: true,
+    relax_column_count: true,
+    cast: nullIfUnquoted,
+  });
   source.on('error', (error) => parser.destroy(error));
   source.pipe(parser);
   let place: Place | undefined;
   let line = 1;
   try {
-    for await (const { record, info } of parser as AsyncIterable<{ record: (string | null)[]; info: { lines: number } }>) {
-      if (place === undefined) place = findColumns(file, record.map((name) => (name ?? '').trim()));
+    for await (const { record, info } of parser as AsyncIterable<{
+      record: (string | null)[];
+      info: { lines: number };
+    }>) {
+      if (place === undefined)
+        place = findColumns(
+          file,
+          record.map((name) => (name ?? '').trim()),
+        );
       else if (record.length === place.width) yield correctionOf(record, place, line);
-      else throw new UsageError([`${file}:${line}: ${record.length} fields where the header has ${place.width}`], NOT_DONE);
+      else
+        throw new UsageError(
+          [`${file}:${line}: ${record.length} fields where the header has ${place.width}`],
+          NOT_DONE,
+        );
       line = info.lines + 1;
     }
   } catch (error) {
@@ -65,7 +88,8 @@ export async function* readCorrections(file: string): AsyncGenerator<Correction>
   } finally {
     source.destroy();
   }
-  if (place === undefined) throw new UsageError([`${file} is empty`], '`ecompipe rejects export` writes a file to begin with');
+  if (place === undefined)
+    throw new UsageError([`${file} is empty`], '`ecompipe rejects export` writes a file to begin with');
 }
 
 /** Where in a record what stands. */
@@ -82,17 +106,32 @@ function findColumns(file: string, names: readonly string[]): Place {
   const unknown = names.filter((name) => !known.includes(name));
   const repeated = names.filter((name, index) => names.indexOf(name) !== index);
   const problems = [
-    ...(names.includes('reject_id') ? [] : [`${file} has no column reject_id: nobody can tell which rejects its rows correct`]),
-    ...(unknown.length === 0 ? [] : [`${file} has columns that nobody knows: ${unknown.map((name) => JSON.stringify(name)).join(', ')}`]),
+    ...(names.includes('reject_id')
+      ? []
+      : [`${file} has no column reject_id: nobody can tell which rejects its rows correct`]),
+    ...(unknown.length === 0
+      ? []
+      : [`${file} has columns that nobody knows: ${unknown.map((name) => JSON.stringify(name)).join(', ')}`]),
     ...(repeated.length === 0 ? [] : [`${file} has columns twice: ${repeated.join(', ')}`]),
   ];
-  if (problems.length > 0) throw new UsageError(problems, 'give back what `ecompipe rejects export` wrote, with its header');
-  return { rejectId: names.indexOf('reject_id'), raw: names.indexOf('reject_raw'), width: names.length, fields: EVENT_COLUMNS.map((name) => names.indexOf(name)) };
+  if (problems.length > 0)
+    throw new UsageError(problems, 'give back what `ecompipe rejects export` wrote, with its header');
+  return {
+    rejectId: names.indexOf('reject_id'),
+    raw: names.indexOf('reject_raw'),
+    width: names.length,
+    fields: EVENT_COLUMNS.map((name) => names.indexOf(name)),
+  };
 }
 
 function correctionOf(record: readonly (string | null)[], { rejectId, raw, fields }: Place, line: number): Correction {
   const id = record[rejectId]?.trim() ?? '';
-  return { rejectId: /^\d+$/.test(id) ? Number(id) : Number.NaN, line, fields: fields.map((index) => record[index] ?? null), raw: record[raw] ?? null };
+  return {
+    rejectId: /^\d+$/.test(id) ? Number(id) : Number.NaN,
+    line,
+    fields: fields.map((index) => record[index] ?? null),
+    raw: record[raw] ?? null,
+  };
 }
 
 /** The delimiter between which `reject_id` stands in the first line; a comma where it stands nowhere. */
@@ -103,7 +142,11 @@ async function findDelimiter(file: string): Promise<string> {
     if (start.includes('\n') || start.length > MAX_RECORD_BYTES) break;
   }
   const [header = ''] = start.split(/\r?\n/);
-  return DELIMITERS.find((delimiter) => header.split(delimiter).some((name) => name.replace(/^\ufeff?"?|"?$/g, '') === 'reject_id')) ?? ',';
+  return (
+    DELIMITERS.find((delimiter) =>
+      header.split(delimiter).some((name) => name.replace(/^\ufeff?"?|"?$/g, '') === 'reject_id'),
+    ) ?? ','
+  );
 }
 
 /** A file's text. @throws UsageError where its bytes are no UTF-8: a wrong guess would load wrong letters. */

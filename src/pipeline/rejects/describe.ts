@@ -16,7 +16,10 @@ export function describeList({ groups, total, rejects }: RejectList, { all }: Re
     ...(groups.length > MOST_GROUPS ? [`  and ${groups.length - MOST_GROUPS} more reasons`] : []),
     '',
     rejects.length < total ? `the newest ${rejects.length}:` : 'newest first:',
-    ...rejects.map((reject) => `  ${describePlace(reject)}  ${reject.sqlState}  ${clip(reject.message)}${reject.resolution === null ? '' : `  (resolved: ${reject.resolution})`}`),
+    ...rejects.map(
+      (reject) =>
+        `  ${describePlace(reject)}  ${reject.sqlState}  ${clip(reject.message)}${reject.resolution === null ? '' : `  (resolved: ${reject.resolution})`}`,
+    ),
     '',
     'to correct them: ecompipe rejects export --output FILE, edit it, ecompipe rejects replay FILE',
   ];
@@ -38,7 +41,22 @@ function clip(text: string): string {
 }
 
 export function describeReject(row: RejectedRow): string {
-  const { rejectId, file, line, byteOffset, batchId, rejectedAt, kind, sqlState, column, constraint, message, raw, rawBase64, fields } = row;
+  const {
+    rejectId,
+    file,
+    line,
+    byteOffset,
+    batchId,
+    rejectedAt,
+    kind,
+    sqlState,
+    column,
+    constraint,
+    message,
+    raw,
+    rawBase64,
+    fields,
+  } = row;
   const facts: [string, string | null][] = [
     ['place', `${file}:${line}, byte ${byteOffset}`],
     ['rejected', `${rejectedAt.toISOString()} in batch ${batchId}`],
@@ -48,12 +66,19 @@ export function describeReject(row: RejectedRow): string {
     ['why', message],
     ['resolved', describeResolution(row)],
   ];
-  const values = fields === null ? [] : EVENT_COLUMNS.flatMap((name, index) => (fields[index] === null ? [] : [`  ${name.padEnd(14)} ${fields[index] ?? ''}`]));
+  const values =
+    fields === null
+      ? []
+      : EVENT_COLUMNS.flatMap((name, index) =>
+          fields[index] === null ? [] : [`  ${name.padEnd(14)} ${fields[index] ?? ''}`],
+        );
   return [
     `reject ${rejectId}`,
     ...facts.flatMap(([name, text]) => (text === null ? [] : [`  ${name.padEnd(9)} ${text}`])),
     '',
-    rawBase64 === null ? 'the row as it came:' : 'the row as it came (\\xNN: bytes that are no text; --json has them all):',
+    rawBase64 === null
+      ? 'the row as it came:'
+      : 'the row as it came (\\xNN: bytes that are no text; --json has them all):',
     raw,
     ...(values.length === 0 ? [] : ['', 'its values:', ...values]),
     '',
@@ -69,15 +94,30 @@ function describeResolution({ resolution, resolvedAt, resolvedBy, resolvedBatchI
 
 function whatToDo({ resolution, kind, file }: RejectedRow): string {
   if (resolution !== null) return 'nothing is left to do';
-  if (kind === 'conflict') return `to do: the first delivery of this event stays. Ask the producer which one is right; to load this one besides, give it another event_id: ecompipe rejects export --file ${JSON.stringify(file)} --output FILE, edit it, ecompipe rejects replay FILE`;
+  if (kind === 'conflict')
+    return `to do: the first delivery of this event stays. Ask the producer which one is right; to load this one besides, give it another event_id: ecompipe rejects export --file ${JSON.stringify(file)} --output FILE, edit it, ecompipe rejects replay FILE`;
   return `to do: ecompipe rejects export --file ${JSON.stringify(file)} --output FILE, correct the ${kind === 'malformed' ? 'reject_raw of the row' : 'row'}, ecompipe rejects replay FILE`;
 }
 
-export function describeReplay({ read, inserted, duplicate, rejected, resolvedBefore, unknown, batchIds, rejectedAgain }: ReplayResult, file: string): string {
-  const lines = [`${read} ${read === 1 ? 'row' : 'rows'} of ${file}: ${inserted} inserted${duplicate > 0 ? `, ${duplicate} in the table already` : ''}${batchIds.length === 0 ? '' : ` (batch ${batchIds.join(', ')})`}`];
+export function describeReplay(
+  { read, inserted, duplicate, rejected, resolvedBefore, unknown, batchIds, rejectedAgain }: ReplayResult,
+  file: string,
+): string {
+  const lines = [
+    `${read} ${read === 1 ? 'row' : 'rows'} of ${file}: ${inserted} inserted${duplicate > 0 ? `, ${duplicate} in the table already` : ''}${batchIds.length === 0 ? '' : ` (batch ${batchIds.join(', ')})`}`,
+  ];
   if (resolvedBefore > 0) lines.push(`  ${resolvedBefore} resolved before: left alone`);
   if (unknown > 0) lines.push(`  ${unknown} of no reject that this database has: not loaded`);
-  if (rejected > 0) lines.push(`  ${rejected} rejected again; they stay open:`, ...rejectedAgain.slice(0, MOST_TOLD).map(({ rejectId, line, reason }) => `    ${file}:${line} (reject ${rejectId}): ${reason.sqlState} ${reason.message}`));
+  if (rejected > 0)
+    lines.push(
+      `  ${rejected} rejected again; they stay open:`,
+      ...rejectedAgain
+        .slice(0, MOST_TOLD)
+        .map(
+          ({ rejectId, line, reason }) =>
+            `    ${file}:${line} (reject ${rejectId}): ${reason.sqlState} ${reason.message}`,
+        ),
+    );
   if (rejectedAgain.length > MOST_TOLD) lines.push(`    and ${rejected - MOST_TOLD} more`);
   return lines.join('\n');
 }

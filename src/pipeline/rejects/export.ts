@@ -8,18 +8,35 @@ import { queryRejectedRows, type RejectedRow } from './show.js';
 const PAGE_ROWS = 200;
 
 /** What a file of rejects has beside the columns of events. A replay only needs the id; the rest is for people. */
-export const REJECT_COLUMNS = ['reject_id', 'reject_file', 'reject_line', 'reject_kind', 'reject_sqlstate', 'reject_column', 'reject_reason', 'reject_raw', 'reject_raw_base64'] as const;
+export const REJECT_COLUMNS = [
+  'reject_id',
+  'reject_file',
+  'reject_line',
+  'reject_kind',
+  'reject_sqlstate',
+  'reject_column',
+  'reject_reason',
+  'reject_raw',
+  'reject_raw_base64',
+] as const;
 
 /**
  * Rejects as CSV that a person can correct and give to a replay. A row that is one by structure has its values in the
  * columns of events. Of one that is not they are empty, and `reject_raw` is what to correct instead.
  * @returns pieces of text that end with a row.
  */
-export async function* exportRejects(connection: Connection, filter: RejectFilter): AsyncGenerator<{ readonly text: string; readonly rows: number }> {
+export async function* exportRejects(
+  connection: Connection,
+  filter: RejectFilter,
+): AsyncGenerator<{ readonly text: string; readonly rows: number }> {
   yield { text: stringify([[...EVENT_COLUMNS, ...REJECT_COLUMNS]]), rows: 0 };
   const { sql, values } = rejectCondition(filter);
-  for (let last = 0; ; ) {
-    const page = await queryRejectedRows(connection, `where ${sql} and r.reject_id > $5 order by r.reject_id limit ${PAGE_ROWS}`, [...values, last]);
+  for (let last = 0; ;) {
+    const page = await queryRejectedRows(
+      connection,
+      `where ${sql} and r.reject_id > $5 order by r.reject_id limit ${PAGE_ROWS}`,
+      [...values, last],
+    );
     if (page.length === 0) return;
     // An empty text is quoted, NULL is not.
     yield { text: stringify(page.map(exportedRow), { quoted_match: /^$/ }), rows: page.length };
@@ -27,7 +44,18 @@ export async function* exportRejects(connection: Connection, filter: RejectFilte
   }
 }
 
-function exportedRow({ fields, rejectId, file, line, kind, sqlState, column, message, raw, rawBase64 }: RejectedRow): (string | number | null)[] {
+function exportedRow({
+  fields,
+  rejectId,
+  file,
+  line,
+  kind,
+  sqlState,
+  column,
+  message,
+  raw,
+  rawBase64,
+}: RejectedRow): (string | number | null)[] {
   const values = fields ?? EVENT_COLUMNS.map(() => null);
   return [...values, rejectId, file, line, kind, sqlState, column, message, raw, rawBase64];
 }

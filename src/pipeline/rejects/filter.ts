@@ -10,7 +10,10 @@ export interface RejectFilter {
 }
 
 /** A condition over `ecompipe.rejected_rows r` and `ecompipe.files f`, and its parameters $1 to $4. */
-export function rejectCondition({ file, sqlState, reason, all }: RejectFilter): { readonly sql: string; readonly values: unknown[] } {
+export function rejectCondition({ file, sqlState, reason, all }: RejectFilter): {
+  readonly sql: string;
+  readonly values: unknown[];
+} {
   return {
     sql: `($1::text is null or f.name = $1 or encode(f.sha256, 'hex') = lower($1))
       and ($2::text is null or r.sql_state = $2)

@@ -35,7 +35,7 @@ export function isText(raw: Buffer): boolean {
 export function readable(raw: Buffer): string {
   if (isText(raw)) return raw.toString('utf8');
   let text = '';
-  for (let at = 0; at < raw.length; ) {
+  for (let at = 0; at < raw.length;) {
     const length = [1, 2, 3, 4].find((count) => at + count <= raw.length && isText(raw.subarray(at, at + count)));
     text += length === undefined ? `\\x${raw.toString('hex', at, at + 1)}` : raw.toString('utf8', at, at + length);
     at += length ?? 1;

@@ -42,8 +42,17 @@ export interface ReplayResult {
 }
 
 /** How corrected rows come into the table; the loader's part. */
-export type LoadCorrected = (batches: AsyncIterable<readonly CorrectedRow[]>, database: Database, stop: AbortSignal) => Promise<{
-  readonly rows: { readonly read: number; readonly inserted: number; readonly duplicate: number; readonly rejected: number };
+export type LoadCorrected = (
+  batches: AsyncIterable<readonly CorrectedRow[]>,
+  database: Database,
+  stop: AbortSignal,
+) => Promise<{
+  readonly rows: {
+    readonly read: number;
+    readonly inserted: number;
+    readonly duplicate: number;
+    readonly rejected: number;
+  };
   readonly resolvedBefore: number;
   readonly unknown: number;
   readonly batchIds: readonly number[];
@@ -59,16 +68,34 @@ const MOST_TOLD = 1000;
  * Loads a file of corrected rejects, exactly once, and resolves those that are accepted.
  * @throws UsageError when the file as such is wrong: nothing is loaded then.
  */
-export async function runReplay(file: string, database: Database, load: LoadCorrected, stop: AbortSignal): Promise<ReplayResult> {
+export async function runReplay(
+  file: string,
+  database: Database,
+  load: LoadCorrected,
+  stop: AbortSignal,
+): Promise<ReplayResult> {
   const read = await checkCorrections(file);
   const uncorrected: RejectedAgain[] = [];
   const loaded = await load(correctedBatches(file, database, uncorrected), database, stop);
   const { inserted, duplicate, rejected } = loaded.rows;
   const rejectedAgain = [...loaded.rejectedAgain, ...uncorrected].sort((a, b) => a.line - b.line).slice(0, MOST_TOLD);
-  return { read, inserted, duplicate, rejected: rejected + uncorrected.length, resolvedBefore: loaded.resolvedBefore, unknown: loaded.unknown, batchIds: loaded.batchIds, rejectedAgain };
+  return {
+    read,
+    inserted,
+    duplicate,
+    rejected: rejected + uncorrected.length,
+    resolvedBefore: loaded.resolvedBefore,
+    unknown: loaded.unknown,
+    batchIds: loaded.batchIds,
+    rejectedAgain,
+  };
 }
 
-async function* correctedBatches(file: string, database: Database, uncorrected: RejectedAgain[]): AsyncGenerator<readonly CorrectedRow[]> {
+async function* correctedBatches(
+  file: string,
+  database: Database,
+  uncorrected: RejectedAgain[],
+): AsyncGenerator<readonly CorrectedRow[]> {
   let batch: Correction[] = [];
   let characters = 0;
   const take = async (): Promise<CorrectedRow[]> => {
@@ -89,9 +116,19 @@ async function* correctedBatches(file: string, database: Database, uncorrected: 
  * Where the columns of a row are all empty, `reject_raw` is what was corrected: its fields are those that the columns of
  * its file make of it. One that is as it was exported, or still no row, is not for the server.
  */
-async function withRawFields(batch: readonly Correction[], database: Database, uncorrected: RejectedAgain[]): Promise<CorrectedRow[]> {
+async function withRawFields(
+  batch: readonly Correction[],
+  database: Database,
+  uncorrected: RejectedAgain[],
+): Promise<CorrectedRow[]> {
   const byRaw = batch.filter(isByRaw);
-  const stored = byRaw.length === 0 ? new Map<number, StoredReject>() : await readStored(database, byRaw.map(({ rejectId }) => rejectId));
+  const stored =
+    byRaw.length === 0
+      ? new Map<number, StoredReject>()
+      : await readStored(
+          database,
+          byRaw.map(({ rejectId }) => rejectId),
+        );
   return batch.flatMap((row) => {
     const reject = isByRaw(row) ? stored.get(row.rejectId) : undefined;
     // Unknown or resolved: the loader says so.
@@ -122,20 +159,26 @@ interface StoredReject extends Reason {
 
 function stillBroken({ kind, sqlState, message, columns }: StoredReject, isChanged: boolean): Reason {
   if (!isChanged) return { kind, sqlState, message: `not corrected: ${message}` };
-  const why = columns === null ? 'nobody knows the columns of its file any more; fill in the columns instead' : `reject_raw is no row of ${columns.length} fields: ${columns.join(',')}`;
+  const why =
+    columns === null
+      ? 'nobody knows the columns of its file any more; fill in the columns instead'
+      : `reject_raw is no row of ${columns.length} fields: ${columns.join(',')}`;
   return { kind, sqlState, message: why };
 }
 
 async function readStored(database: Database, rejectIds: readonly number[]): Promise<Map<number, StoredReject>> {
-  const rows = await withConnection(database, 'cannot read the rejects', async ({ client }) =>
-    (
-      await client.query<StoredReject>(
-        `select r.reject_id as "rejectId", r.raw, r.kind, r.sql_state as "sqlState", r.message, b.columns, r.resolved_at is not null as "isResolved"
+  const rows = await withConnection(
+    database,
+    'cannot read the rejects',
+    async ({ client }) =>
+      (
+        await client.query<StoredReject>(
+          `select r.reject_id as "rejectId", r.raw, r.kind, r.sql_state as "sqlState", r.message, b.columns, r.resolved_at is not null as "isResolved"
          from ecompipe.rejected_rows r join ecompipe.batches b on b.batch_id = r.batch_id
          where r.reject_id = any ($1)`,
-        [rejectIds],
-      )
-    ).rows,
+          [rejectIds],
+        )
+      ).rows,
   );
   return new Map(rows.map((row) => [row.rejectId, row]));
 }

@@ -25,7 +25,11 @@ export const WHOLE_REJECTS_SQL = `
   join ecompipe.files f using (file_id)
   join ecompipe.batches b on b.batch_id = r.batch_id`;
 
-export async function queryRejectedRows({ client }: Connection, condition: string, values: unknown[]): Promise<RejectedRow[]> {
+export async function queryRejectedRows(
+  { client }: Connection,
+  condition: string,
+  values: unknown[],
+): Promise<RejectedRow[]> {
   const { rows } = await client.query<StoredRow>(`${WHOLE_REJECTS_SQL} ${condition}`, values);
   return rows.map(({ rawBytes, columns, ...reject }) => ({
     ...reject,
@@ -38,6 +42,7 @@ export async function queryRejectedRows({ client }: Connection, condition: strin
 /** @throws UsageError when there is no such reject. */
 export async function showReject(connection: Connection, rejectId: number): Promise<RejectedRow> {
   const [row] = await queryRejectedRows(connection, 'where r.reject_id = $1', [rejectId]);
-  if (row === undefined) throw new UsageError([`there is no reject ${rejectId}`], '`ecompipe rejects list --all` shows which there are');
+  if (row === undefined)
+    throw new UsageError([`there is no reject ${rejectId}`], '`ecompipe rejects list --all` shows which there are');
   return row;
 }

@@ -19,7 +19,8 @@ export async function writeNewFile(file: string, pieces: Pieces, stop: AbortSign
     let rows = 0;
     try {
       for await (const piece of pieces) {
-        if (stop.aborted) throw new InterruptedError({ what: 'the export was interrupted', done: 'no file was written' });
+        if (stop.aborted)
+          throw new InterruptedError({ what: 'the export was interrupted', done: 'no file was written' });
         await target.writeFile(piece.text);
         rows += piece.rows;
       }
@@ -37,14 +38,22 @@ export async function writeNewFile(file: string, pieces: Pieces, stop: AbortSign
 }
 
 function alreadyThere(file: string): UsageError {
-  return new UsageError([`${file} is there already, and may hold corrections: it was not overwritten`], 'name another file, or move that one away');
+  return new UsageError(
+    [`${file} is there already, and may hold corrections: it was not overwritten`],
+    'name another file, or move that one away',
+  );
 }
 
 /** Hands pieces to `write`, in order. @returns how many rows they had. */
-export async function writePieces(pieces: Pieces, write: (text: string) => Promise<void>, stop: AbortSignal): Promise<number> {
+export async function writePieces(
+  pieces: Pieces,
+  write: (text: string) => Promise<void>,
+  stop: AbortSignal,
+): Promise<number> {
   let rows = 0;
   for await (const piece of pieces) {
-    if (stop.aborted) throw new InterruptedError({ what: 'the export was interrupted', done: `${rows} rows were written` });
+    if (stop.aborted)
+      throw new InterruptedError({ what: 'the export was interrupted', done: `${rows} rows were written` });
     await write(piece.text);
     rows += piece.rows;
   }

@@ -36,7 +36,10 @@ export interface Latency {
   readonly p99Ms: number;
 }
 
-export async function readThroughput(ask: Ask, windowSeconds: number): Promise<Throughput & { readonly freshnessMs: number | null }> {
+export async function readThroughput(
+  ask: Ask,
+  windowSeconds: number,
+): Promise<Throughput & { readonly freshnessMs: number | null }> {
   const [row] = await ask<Throughput & { freshnessMs: number | null }>(
     `with latest as (
        select rows_inserted, bytes, committed_at from ecompipe.batches order by batch_id desc limit ${BATCHES_LOOKED_AT}

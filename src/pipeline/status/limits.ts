@@ -21,24 +21,56 @@ export interface Violation {
 }
 
 /** Which limits do not hold. Those on the ledger are left out while the database is away, which is worse. */
-export function findViolations({ incoming, processing, ledger }: Status, limits: Limits, nowMs = Date.now()): Violation[] {
+export function findViolations(
+  { incoming, processing, ledger }: Status,
+  limits: Limits,
+  nowMs = Date.now(),
+): Violation[] {
   const found: Violation[] = [];
-  const check = (limit: keyof Limits, value: number | undefined, message: (value: number, allowed: number) => string): void => {
+  const check = (
+    limit: keyof Limits,
+    value: number | undefined,
+    message: (value: number, allowed: number) => string,
+  ): void => {
     const allowed = limits[limit];
-    if (allowed !== undefined && value !== undefined && value > allowed) found.push({ limit, message: message(value, allowed) });
+    if (allowed !== undefined && value !== undefined && value > allowed)
+      found.push({ limit, message: message(value, allowed) });
   };
   for (const { directory, errno } of [incoming, processing]) {
     // Whoever never used the default directories has none.
-    if (errno !== undefined && errno !== 'ENOENT') found.push({ limit: 'directory', message: `${directory} cannot be read (${errno})` });
+    if (errno !== undefined && errno !== 'ENOENT')
+      found.push({ limit: 'directory', message: `${directory} cannot be read (${errno})` });
   }
   const oldestSinceMs = Math.min(incoming.oldestSinceMs ?? Infinity, processing.oldestSinceMs ?? Infinity);
-  check('maxPending', incoming.files + processing.files, (value, allowed) => `${formatCount(value)} files wait (limit ${formatCount(allowed)})`);
-  check('maxPendingMs', oldestSinceMs === Infinity ? undefined : nowMs - oldestSinceMs, (value, allowed) => `a file has waited for ${formatSpan(value)} (limit ${formatSpan(allowed)})`);
+  check(
+    'maxPending',
+    incoming.files + processing.files,
+    (value, allowed) => `${formatCount(value)} files wait (limit ${formatCount(allowed)})`,
+  );
+  check(
+    'maxPendingMs',
+    oldestSinceMs === Infinity ? undefined : nowMs - oldestSinceMs,
+    (value, allowed) => `a file has waited for ${formatSpan(value)} (limit ${formatSpan(allowed)})`,
+  );
   if (ledger === undefined) return found;
   const { recentRead, recentRejected, recentQuarantined } = ledger.problems;
-  check('maxFreshnessMs', ledger.freshnessMs ?? Infinity, (value, allowed) => `${value === Infinity ? 'nothing was ever loaded' : `the last commit is ${formatSpan(value)} old`} (limit ${formatSpan(allowed)})`);
-  check('maxRejectShare', recentRead === 0 ? 0 : recentRejected / recentRead, (value, allowed) => `${percent(value)} of the last hour's rows were rejected (limit ${percent(allowed)})`);
-  check('maxQuarantined', recentQuarantined, (value, allowed) => `${formatCount(value)} files went to quarantine within the last hour (limit ${formatCount(allowed)})`);
+  check(
+    'maxFreshnessMs',
+    ledger.freshnessMs ?? Infinity,
+    (value, allowed) =>
+      `${value === Infinity ? 'nothing was ever loaded' : `the last commit is ${formatSpan(value)} old`} (limit ${formatSpan(allowed)})`,
+  );
+  check(
+    'maxRejectShare',
+    recentRead === 0 ? 0 : recentRejected / recentRead,
+    (value, allowed) => `${percent(value)} of the last hour's rows were rejected (limit ${percent(allowed)})`,
+  );
+  check(
+    'maxQuarantined',
+    recentQuarantined,
+    (value, allowed) =>
+      `${formatCount(value)} files went to quarantine within the last hour (limit ${formatCount(allowed)})`,
+  );
   return found;
 }
 

@@ -6,7 +6,15 @@ export interface Problems {
   readonly recentRead: number;
   readonly recentRejected: number;
   readonly recentQuarantined: number;
-  readonly lastReject: { readonly file: string; readonly line: number; readonly kind: string; readonly message: string; readonly ageMs: number } | undefined;
+  readonly lastReject:
+    | {
+        readonly file: string;
+        readonly line: number;
+        readonly kind: string;
+        readonly message: string;
+        readonly ageMs: number;
+      }
+    | undefined;
   readonly lastQuarantine: { readonly file: string; readonly reason: string; readonly ageMs: number } | undefined;
 }
 

@@ -2,7 +2,18 @@ import type { Ask, Observer } from '../../core/db/observer.js';
 import { readBacklog, type Backlog } from '../../core/files/backlog.js';
 import { EcompipeError } from '../../core/runtime/errors.js';
 import { LOCK_SPACE, ownershipKey } from '../stream/owner.js';
-import { readLatency, readLatestBatches, readOwners, readThroughput, readTotals, type BatchStatus, type Latency, type Owner, type Throughput, type Totals } from './ledger.js';
+import {
+  readLatency,
+  readLatestBatches,
+  readOwners,
+  readThroughput,
+  readTotals,
+  type BatchStatus,
+  type Latency,
+  type Owner,
+  type Throughput,
+  type Totals,
+} from './ledger.js';
 import { readProblems, type Problems } from './problems.js';
 
 export interface StatusPlaces {
@@ -42,8 +53,15 @@ const WINDOW_SECONDS = 60;
  * Looks at the directories and the ledger. A database that is away takes nothing from what the directories say.
  * @param observer undefined when there is no database, for the reason given instead.
  */
-export async function readStatus(places: StatusPlaces, label: string, database: Observer | EcompipeError): Promise<Status> {
-  const [incoming, processing] = await Promise.all([readBacklog(places.incomingDir), readBacklog(places.processingDir)]);
+export async function readStatus(
+  places: StatusPlaces,
+  label: string,
+  database: Observer | EcompipeError,
+): Promise<Status> {
+  const [incoming, processing] = await Promise.all([
+    readBacklog(places.incomingDir),
+    readBacklog(places.processingDir),
+  ]);
   const directories = { at: new Date().toISOString(), incoming, processing, database: label };
   if (database instanceof EcompipeError) return { ...directories, ledger: undefined, unavailable: database };
   try {

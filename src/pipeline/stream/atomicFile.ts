@@ -12,7 +12,12 @@ import { isRace, loadSlow } from './slow/loadSlow.js';
  * @throws CompareAndSetLost when another process was at the file meanwhile, or when an earlier attempt's lost commit
  *   turns out to have gone through; the ledger tells which.
  */
-export async function loadAtomically(context: LoaderContext, source: RangeSource, file: LedgerFile, batchBytes: number): Promise<CommittedBatch> {
+export async function loadAtomically(
+  context: LoaderContext,
+  source: RangeSource,
+  file: LedgerFile,
+  batchBytes: number,
+): Promise<CommittedBatch> {
   return await context.pool.use('bulk', `cannot load ${source.name}`, async (connection) => {
     try {
       return await loadInOneTransaction(connection, context, source, file, batchBytes);
@@ -24,28 +29,57 @@ export async function loadAtomically(context: LoaderContext, source: RangeSource
   });
 }
 
-async function loadInOneTransaction(connection: Connection, context: LoaderContext, source: RangeSource, file: LedgerFile, batchBytes: number): Promise<CommittedBatch> {
+async function loadInOneTransaction(
+  connection: Connection,
+  context: LoaderContext,
+  source: RangeSource,
+  file: LedgerFile,
+  batchBytes: number,
+): Promise<CommittedBatch> {
   const startedAt = new Date();
   const batchId = await beginBatch(connection, { isDurable: true, lockTimeoutMs: 0, rules: context.rules });
   let counts: RowCounts = NO_ROWS;
   let whole: BatchPart | undefined;
   let loadPath: 'fast' | 'slow' = 'fast';
-  for await (const { part, release } of readRanges(source, { offset: file.committedOffset, lines: file.committedLines }, batchBytes, 1)) {
+  for await (const { part, release } of readRanges(
+    source,
+    { offset: file.committedOffset, lines: file.committedLines },
+    batchBytes,
+    1,
+  )) {
     const range = await loadRange(connection, context, source, part, batchId);
     counts = addCounts(counts, range.counts);
     if (range.loadPath === 'slow') loadPath = 'slow';
     release();
-    whole = { ...(whole ?? part), endOffset: part.endOffset, lines: (whole?.lines ?? 0) + part.lines, isLast: part.isLast };
+    whole = {
+      ...(whole ?? part),
+      endOffset: part.endOffset,
+      lines: (whole?.lines ?? 0) + part.lines,
+      isLast: part.isLast,
+    };
   }
   if (whole === undefined) throw new RangeError(`${source.name} has no range left`);
   const entry = { part: whole, fileId: source.fileId, counts };
-  const [totals] = await writeLedger(connection, { batchId, loadPath, startedAt, columns: source.header.columns, parts: [entry], enteredLoaded: new Set() });
+  const [totals] = await writeLedger(connection, {
+    batchId,
+    loadPath,
+    startedAt,
+    columns: source.header.columns,
+    parts: [entry],
+    enteredLoaded: new Set(),
+  });
   if (totals !== undefined) context.assertLimit(whole, totals);
   await commit(connection);
   return { batchId, loadPath, parts: [entry], counts, durationMs: Date.now() - startedAt.getTime(), isDurable: true };
 }
 
-async function loadRange(connection: Connection, context: LoaderContext, source: RangeSource, part: BatchPart, batchId: number): Promise<{ counts: RowCounts; loadPath: 'fast' | 'slow' }> {
+async function loadRange(
+  connection: Connection,
+  context: LoaderContext,
+  source: RangeSource,
+  part: BatchPart,
+  batchId: number,
+): Promise<{ counts: RowCounts; loadPath: 'fast' | 'slow' }> {
   const batch = { columns: source.header.columns, parts: [part], isDurable: true };
   if (part.plain && !context.choice.skipFast()) {
     await connection.client.query('savepoint ecompipe_range');
@@ -60,6 +94,11 @@ async function loadRange(connection: Connection, context: LoaderContext, source:
       context.choice.fastFailed();
     }
   }
-  const [counts = NO_ROWS] = await loadSlow(connection, batch, { ...context, fileIds: [source.fileId], batchId, turn: () => Promise.resolve() });
+  const [counts = NO_ROWS] = await loadSlow(connection, batch, {
+    ...context,
+    fileIds: [source.fileId],
+    batchId,
+    turn: () => Promise.resolve(),
+  });
   return { counts, loadPath: 'slow' };
 }

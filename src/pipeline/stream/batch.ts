@@ -51,12 +51,19 @@ export interface RowCounts {
 export const NO_ROWS: RowCounts = { read: 0, inserted: 0, duplicate: 0, rejected: 0 };
 
 export function addCounts(a: RowCounts, b: RowCounts): RowCounts {
-  return { read: a.read + b.read, inserted: a.inserted + b.inserted, duplicate: a.duplicate + b.duplicate, rejected: a.rejected + b.rejected };
+  return {
+    read: a.read + b.read,
+    inserted: a.inserted + b.inserted,
+    duplicate: a.duplicate + b.duplicate,
+    rejected: a.rejected + b.rejected,
+  };
 }
 
 /** `orders.csv:120` style label of where a batch is, for messages. */
 export function describeBatch(batch: Batch): string {
   const [first] = batch.parts;
   if (first === undefined) return 'an empty batch';
-  return batch.parts.length === 1 ? `${first.name} bytes ${first.startOffset}–${first.endOffset}` : `${first.name} and ${batch.parts.length - 1} more files`;
+  return batch.parts.length === 1
+    ? `${first.name} bytes ${first.startOffset}–${first.endOffset}`
+    : `${first.name} and ${batch.parts.length - 1} more files`;
 }

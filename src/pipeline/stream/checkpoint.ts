@@ -61,7 +61,15 @@ export class CheckpointWriter {
   ) {}
 
   /** Notes a commit and, when no write is under way, writes. Does not wait: the file may lag. */
-  committed(batchId: number, parts: readonly { readonly sha256: Buffer; readonly name: string; readonly endOffset: number; readonly isLast: boolean }[]): void {
+  committed(
+    batchId: number,
+    parts: readonly {
+      readonly sha256: Buffer;
+      readonly name: string;
+      readonly endOffset: number;
+      readonly isLast: boolean;
+    }[],
+  ): void {
     this.lastBatchId = Math.max(batchId, this.lastBatchId ?? 0);
     for (const part of parts) {
       const key = part.sha256.toString('hex');
@@ -83,10 +91,18 @@ export class CheckpointWriter {
     while (this.isStale) {
       this.isStale = false;
       try {
-        await this.write({ version: 1, database: this.database, lastBatchId: this.lastBatchId, files: Object.fromEntries(this.files) });
+        await this.write({
+          version: 1,
+          database: this.database,
+          lastBatchId: this.lastBatchId,
+          files: Object.fromEntries(this.files),
+        });
       } catch (error) {
         // Only a witness: a full disk here must not stop a load whose truth is in the database.
-        this.log.warn('checkpoint_failed', `cannot write the checkpoint in ${this.directory}: ${error instanceof Error ? error.message : String(error)}; loading goes on, the ledger in the database has it all`);
+        this.log.warn(
+          'checkpoint_failed',
+          `cannot write the checkpoint in ${this.directory}: ${error instanceof Error ? error.message : String(error)}; loading goes on, the ledger in the database has it all`,
+        );
       }
       await pause(WRITE_INTERVAL_MS, this.flushing.signal);
     }
@@ -115,15 +131,27 @@ export class CheckpointWriter {
  * anew. From another database, or ahead of the ledger: something was restored or exchanged that a person must look at.
  * @throws IntegrityError (exit 6) in those two cases.
  */
-export async function assertCheckpoint({ client }: Connection, directory: string, identity: DatabaseIdentity, log: Logger): Promise<void> {
+export async function assertCheckpoint(
+  { client }: Connection,
+  directory: string,
+  identity: DatabaseIdentity,
+  log: Logger,
+): Promise<void> {
   await withFileErrors('create the checkpoint directory', directory, () => mkdir(directory, { recursive: true }));
   const file = path.join(directory, CHECKPOINT_NAME);
   const checkpoint = await readCheckpoint(file, log);
   if (checkpoint === undefined) return;
   const { database } = checkpoint;
-  const sameCluster = database.systemIdentifier === null || identity.systemIdentifier === null || database.systemIdentifier === identity.systemIdentifier;
+  const sameCluster =
+    database.systemIdentifier === null ||
+    identity.systemIdentifier === null ||
+    database.systemIdentifier === identity.systemIdentifier;
   if (!sameCluster || database.oid !== identity.oid) {
-    throw new IntegrityError({ what: `the checkpoint ${file} is from another database`, done: 'nothing was loaded', hint: 'connect to the database it belongs to, or delete the file to load into this one' });
+    throw new IntegrityError({
+      what: `the checkpoint ${file} is from another database`,
+      done: 'nothing was loaded',
+      hint: 'connect to the database it belongs to, or delete the file to load into this one',
+    });
   }
   const { rows } = await client.query<{ hasBatch: boolean; lost: string[] | null }>(
     `select $1::bigint is null or exists (select from ecompipe.batches where batch_id = $1) as "hasBatch",
@@ -133,7 +161,12 @@ export async function assertCheckpoint({ client }: Connection, directory: string
              where (f.file_id is null or f.committed_offset < w.committed_offset)
                -- What a person took out again is not lost.
                and not exists (select from ecompipe.undone_files u where u.sha256 = decode(w.sha256, 'hex'))) as lost`,
-    [checkpoint.lastBatchId, Object.keys(checkpoint.files), Object.values(checkpoint.files).map(({ name }) => name), Object.values(checkpoint.files).map(({ committedOffset }) => committedOffset)],
+    [
+      checkpoint.lastBatchId,
+      Object.keys(checkpoint.files),
+      Object.values(checkpoint.files).map(({ name }) => name),
+      Object.values(checkpoint.files).map(({ committedOffset }) => committedOffset),
+    ],
   );
   if (rows[0]?.hasBatch === true && rows[0].lost === null) return;
   throw new IntegrityError({
@@ -165,6 +198,13 @@ async function readCheckpoint(file: string, log: Logger): Promise<Checkpoint | u
 function isCheckpoint(value: unknown): value is Checkpoint {
   const candidate = value as Partial<Checkpoint> | null;
   if (typeof candidate !== 'object' || candidate?.version !== 1 || typeof candidate.files !== 'object') return false;
-  if (typeof candidate.database?.oid !== 'number' || !(candidate.lastBatchId === null || Number.isSafeInteger(candidate.lastBatchId))) return false;
-  return Object.entries(candidate.files).every(([sha256, file]) => /^[0-9a-f]{64}$/.test(sha256) && typeof file.name === 'string' && Number.isSafeInteger(file.committedOffset));
+  if (
+    typeof candidate.database?.oid !== 'number' ||
+    !(candidate.lastBatchId === null || Number.isSafeInteger(candidate.lastBatchId))
+  )
+    return false;
+  return Object.entries(candidate.files).every(
+    ([sha256, file]) =>
+      /^[0-9a-f]{64}$/.test(sha256) && typeof file.name === 'string' && Number.isSafeInteger(file.committedOffset),
+  );
 }

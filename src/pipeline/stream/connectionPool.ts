@@ -29,7 +29,10 @@ export class ConnectionPool {
    * @param what for messages: what is being done, as `cannot load a.csv`.
    */
   async use<T>(priority: Priority, what: string, action: (connection: Connection) => Promise<T>): Promise<T> {
-    const lane = this.free.pop() ?? (priority === 'urgent' ? this.takeSpare() : undefined) ?? (await new Promise<Lane>((resolve) => this.queues[priority].push(resolve)));
+    const lane =
+      this.free.pop() ??
+      (priority === 'urgent' ? this.takeSpare() : undefined) ??
+      (await new Promise<Lane>((resolve) => this.queues[priority].push(resolve)));
     try {
       return await this.database.retry(what, () => this.attempt(lane, action));
     } finally {

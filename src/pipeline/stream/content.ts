@@ -33,7 +33,11 @@ export interface Content {
 /** The file changed while it was read, against the contract of processing/: leave it for the next round. */
 export class FileChanged extends FileError {
   constructor(file: string) {
-    super(file, undefined, { what: `cannot load ${file}`, why: 'it changed while it was read', hint: 'write files elsewhere and rename them into processing/, as `ecompipe move` does' });
+    super(file, undefined, {
+      what: `cannot load ${file}`,
+      why: 'it changed while it was read',
+      hint: 'write files elsewhere and rename them into processing/, as `ecompipe move` does',
+    });
   }
 }
 
@@ -62,7 +66,7 @@ export function readSmall(path: string, limitBytes: number): Content | undefined
     const bytes = Buffer.allocUnsafe(size + 1);
     let length = 0;
     // One byte of room more than it has: a file that grew shows without another call that finds its end.
-    for (let count = -1; count !== 0 && length < size; ) {
+    for (let count = -1; count !== 0 && length < size;) {
       count = readSync(descriptor, bytes, length, bytes.length - length, null);
       length += count;
     }
@@ -101,7 +105,9 @@ export async function openLarge(path: string): Promise<Content> {
     failpoint('file-opened');
     const before = await file.stat({ bigint: true });
     if (!before.isFile()) throw new NotARegularFile(path);
-    const { sha256, size, fault } = isGzip(path) ? await hashGzip(file) : { ...(await hashPlain(file)), fault: undefined };
+    const { sha256, size, fault } = isGzip(path)
+      ? await hashGzip(file)
+      : { ...(await hashPlain(file)), fault: undefined };
     const after = await file.stat({ bigint: true });
     if (signatureOf(before) !== signatureOf(after)) throw new FileChanged(path);
     return {
@@ -152,7 +158,9 @@ async function hashPlain(file: FileHandle): Promise<{ sha256: Buffer; size: numb
   }
 }
 
-async function hashGzip(file: FileHandle): Promise<{ sha256: Buffer; size: number; fault: UnreadableFile | undefined }> {
+async function hashGzip(
+  file: FileHandle,
+): Promise<{ sha256: Buffer; size: number; fault: UnreadableFile | undefined }> {
   const { sha256 } = await hashPlain(file);
   const reader = gzipReader(file, 0);
   const buffer = Buffer.allocUnsafe(HASH_CHUNK_BYTES);
@@ -224,7 +232,7 @@ function gzipReader(file: FileHandle, offset: number): ContentReader {
 }
 
 async function* chunksOf(file: FileHandle): AsyncGenerator<Buffer> {
-  for (let position = 0; ; ) {
+  for (let position = 0; ;) {
     const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(GZIP_CHUNK_BYTES), 0, GZIP_CHUNK_BYTES, position);
     if (bytesRead === 0) return;
     position += bytesRead;

@@ -13,7 +13,11 @@ export const CHUNK_BYTES = 256 * 1024;
  * @returns the rows the server counted.
  */
 export async function copyFast(connection: Connection, batch: Batch): Promise<number> {
-  return await copyChunks(connection, `copy public.events (${batch.columns.join(', ')}) from stdin (format csv)`, chunksOf(batch.parts.map(({ body }) => body)));
+  return await copyChunks(
+    connection,
+    `copy public.events (${batch.columns.join(', ')}) from stdin (format csv)`,
+    chunksOf(batch.parts.map(({ body }) => body)),
+  );
 }
 
 /**

@@ -6,13 +6,21 @@ import { FileError, withFileErrors } from '../../core/runtime/errors.js';
 /** The files in a directory that can be loaded, by name. Links, FIFOs, directories and hidden names are none. */
 export async function listLoadable(directory: string): Promise<string[]> {
   const entries = await withFileErrors('list', directory, () => readdir(directory, { withFileTypes: true }));
-  return entries.filter((entry) => entry.isFile() && isLoadableName(entry.name)).map((entry) => entry.name).sort();
+  return entries
+    .filter((entry) => entry.isFile() && isLoadableName(entry.name))
+    .map((entry) => entry.name)
+    .sort();
 }
 
 /** @throws FileError when the directory can't be read (or written, if files leave it). */
 export async function assertUsable(directory: string, mustWrite: boolean): Promise<void> {
   await withFileErrors('use the directory', directory, async () => {
-    if (!(await stat(directory)).isDirectory()) throw new FileError(directory, 'ENOTDIR', { what: `cannot load from ${directory}`, why: 'it is not a directory', hint: 'name a directory' });
+    if (!(await stat(directory)).isDirectory())
+      throw new FileError(directory, 'ENOTDIR', {
+        what: `cannot load from ${directory}`,
+        why: 'it is not a directory',
+        hint: 'name a directory',
+      });
     await access(directory, constants.R_OK | constants.X_OK | (mustWrite ? constants.W_OK : 0));
   });
 }

@@ -34,13 +34,26 @@ export interface StreamResult {
 export type StreamEvent =
   /** It owns its checkpoint directory, the schema and the checkpoint are in order, and it begins to look for files. */
   | { readonly type: 'streamStarted'; readonly inputDir: string; readonly database: string }
-  | { readonly type: 'batchCommitted'; readonly batchId: number; readonly loadPath: 'fast' | 'slow'; readonly files: number; readonly bytes: number; readonly rows: RowCounts; readonly durationMs: number }
+  | {
+      readonly type: 'batchCommitted';
+      readonly batchId: number;
+      readonly loadPath: 'fast' | 'slow';
+      readonly files: number;
+      readonly bytes: number;
+      readonly rows: RowCounts;
+      readonly durationMs: number;
+    }
   | { readonly type: 'rowsRejected'; readonly file: string; readonly batchId: number; readonly rejected: number }
   /** `writtenAtMs`: its modification time, in milliseconds since 1970. */
   | { readonly type: 'fileLoaded'; readonly file: string; readonly bytes: number; readonly writtenAtMs: number }
   | { readonly type: 'fileRedelivered'; readonly file: string; readonly firstName: string }
   | { readonly type: 'fileQuarantined'; readonly file: string; readonly reason: string }
   /** The file is where it was and nothing of it was loaded that isn't in the ledger. Tried again after `retryInMs`, or not at all when draining. */
-  | { readonly type: 'fileFailed'; readonly file: string; readonly error: EcompipeError; readonly retryInMs: number | undefined }
+  | {
+      readonly type: 'fileFailed';
+      readonly file: string;
+      readonly error: EcompipeError;
+      readonly retryInMs: number | undefined;
+    }
   | { readonly type: 'directoryMissing'; readonly directory: string; readonly error: EcompipeError }
   | { readonly type: 'directoryBack'; readonly directory: string };

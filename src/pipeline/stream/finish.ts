@@ -21,7 +21,9 @@ export class Finisher {
   /** Files that stay where they are (`--after-load keep`), so that a pass does not hash them again. */
   private readonly kept = new Map<string, string>();
 
-  constructor(private readonly settings: Pick<StreamSettings, 'inputDir' | 'afterLoad' | 'archiveDir' | 'quarantineDir'>) {}
+  constructor(
+    private readonly settings: Pick<StreamSettings, 'inputDir' | 'afterLoad' | 'archiveDir' | 'quarantineDir'>,
+  ) {}
 
   async prepare(): Promise<void> {
     const { afterLoad, archiveDir, quarantineDir } = this.settings;
@@ -58,7 +60,10 @@ export class Finisher {
     const target = path.join(this.settings.quarantineDir, `${name}.reason.json`);
     const temporary = temporaryPath(target);
     await withFileErrors('write', target, async () => {
-      await writeFile(temporary, `${JSON.stringify({ file: name, deliveredAs: file.name, reason, quarantinedAt: new Date().toISOString() }, null, 2)}\n`);
+      await writeFile(
+        temporary,
+        `${JSON.stringify({ file: name, deliveredAs: file.name, reason, quarantinedAt: new Date().toISOString() }, null, 2)}\n`,
+      );
       await rename(temporary, target);
     });
   }

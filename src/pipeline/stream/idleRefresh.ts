@@ -31,7 +31,8 @@ export class IdleRefresh {
 
   /** Starts a refresh, if there is something to do, none is running and the last one is a while ago. */
   readonly whenIdle = (): void => {
-    if (this.running !== undefined || !this.isDue || this.hasFailed || performance.now() - this.lastEndMs < INTERVAL_MS) return;
+    if (this.running !== undefined || !this.isDue || this.hasFailed || performance.now() - this.lastEndMs < INTERVAL_MS)
+      return;
     this.isDue = false;
     this.running = this.refresh().finally(() => {
       this.lastEndMs = performance.now();
@@ -56,7 +57,10 @@ export class IdleRefresh {
       this.isDue = true;
       if (classifyError(error) === 'retry') return;
       this.hasFailed = true;
-      this.log.warn('analytics_not_refreshed', `the analytics views are not kept up to date by this stream: ${serverWords(error)}; loading goes on`);
+      this.log.warn(
+        'analytics_not_refreshed',
+        `the analytics views are not kept up to date by this stream: ${serverWords(error)}; loading goes on`,
+      );
     }
   }
 }

@@ -63,7 +63,11 @@ export class Intake {
         if (found > 0) continue;
         if (isDraining && this.inFlight.size === 0) break;
         if (this.inFlight.size === 0) this.onIdle();
-        await this.bell.wait(this.settings.pollIntervalMs, this.halt.signal, ...(isDraining ? [] : [this.context.drain]));
+        await this.bell.wait(
+          this.settings.pollIntervalMs,
+          this.halt.signal,
+          ...(isDraining ? [] : [this.context.drain]),
+        );
       }
     } finally {
       watch.close();
@@ -77,7 +81,8 @@ export class Intake {
     if (this.fatal !== undefined) throw this.fatal.error;
     const { result } = this.outcomes;
     const failed = this.failures.all();
-    if (this.context.drain.aborted && !this.context.stop.aborted && failed.length > 0) throw new FilesNotLoadedError(failed, result);
+    if (this.context.drain.aborted && !this.context.stop.aborted && failed.length > 0)
+      throw new FilesNotLoadedError(failed, result);
     return result;
   }
 
@@ -124,7 +129,10 @@ export class Intake {
   private take(name: string): void {
     const file = path.join(this.settings.inputDir, name);
     try {
-      const content = this.settings.atomicFile || this.unfinished.delete(name) ? undefined : readSmall(file, this.settings.batchBytes);
+      const content =
+        this.settings.atomicFile || this.unfinished.delete(name)
+          ? undefined
+          : readSmall(file, this.settings.batchBytes);
       if (content?.whole === undefined) this.startLarge(name);
       else this.addToGroup(name, content, content.whole);
     } catch (error) {
@@ -158,18 +166,24 @@ export class Intake {
     const taken = this.group.take();
     if (taken === undefined) return;
     const { batch, files } = taken;
-    const task = this.start(files.map(({ name }) => name), async () => {
-      const { committed, known } = await runBatch(this.loader, batch, 'urgent');
-      if (committed !== undefined) this.outcomes.batchCommitted(committed);
-      const entries = new Map(known.map(({ part, file }) => [part.name, file]));
-      for (const [index, file] of files.entries()) {
-        const entry = entries.get(file.name);
-        // Listed again, and then loaded from where it stands.
-        if (entry?.state === 'loading') this.unfinished.add(file.name);
-        const finish = entry === undefined ? this.outcomes.fileLoaded(file, batch.parts[index]?.fileSize ?? 0) : this.outcomes.fileKnown(file, entry);
-        await finish.catch((error: unknown) => this.fileFailed(file.name, error));
-      }
-    });
+    const task = this.start(
+      files.map(({ name }) => name),
+      async () => {
+        const { committed, known } = await runBatch(this.loader, batch, 'urgent');
+        if (committed !== undefined) this.outcomes.batchCommitted(committed);
+        const entries = new Map(known.map(({ part, file }) => [part.name, file]));
+        for (const [index, file] of files.entries()) {
+          const entry = entries.get(file.name);
+          // Listed again, and then loaded from where it stands.
+          if (entry?.state === 'loading') this.unfinished.add(file.name);
+          const finish =
+            entry === undefined
+              ? this.outcomes.fileLoaded(file, batch.parts[index]?.fileSize ?? 0)
+              : this.outcomes.fileKnown(file, entry);
+          await finish.catch((error: unknown) => this.fileFailed(file.name, error));
+        }
+      },
+    );
     this.groups.add(task);
     void task.finally(() => this.groups.delete(task));
   }
@@ -193,7 +207,13 @@ export class Intake {
       const outcome = await loadLargeFile(
         this.loader,
         { ...file, content, header },
-        { batchBytes: this.settings.batchBytes, parallel: this.settings.connections, atomicFile: this.settings.atomicFile, stop: this.halt.signal, onCommit: (batch) => this.outcomes.batchCommitted(batch) },
+        {
+          batchBytes: this.settings.batchBytes,
+          parallel: this.settings.connections,
+          atomicFile: this.settings.atomicFile,
+          stop: this.halt.signal,
+          onCommit: (batch) => this.outcomes.batchCommitted(batch),
+        },
       );
       if (outcome.kind === 'known') await this.outcomes.fileKnown(file, outcome.file);
       if (outcome.kind === 'loaded') await this.outcomes.fileLoaded(file, content.size);
@@ -232,7 +252,12 @@ export class Intake {
       return;
     }
     const { retryInMs } = this.failures.record(name, error, performance.now());
-    this.context.emit({ type: 'fileFailed', file: name, error, retryInMs: this.context.drain.aborted ? undefined : retryInMs });
+    this.context.emit({
+      type: 'fileFailed',
+      file: name,
+      error,
+      retryInMs: this.context.drain.aborted ? undefined : retryInMs,
+    });
   }
 }
 

@@ -24,13 +24,18 @@ export interface LargeFileSettings {
 }
 
 /** How a file that was opened ended up: all of it is in the ledger now, it was already, or we were stopped. */
-export type LargeFileOutcome = { readonly kind: 'loaded' | 'stopped' } | { readonly kind: 'known'; readonly file: LedgerFile };
+export type LargeFileOutcome =
+  { readonly kind: 'loaded' | 'stopped' } | { readonly kind: 'known'; readonly file: LedgerFile };
 
 /**
  * Loads a large file range by range: several connections COPY at the same time, commits come in order. Goes on where the
  * ledger says; if another process takes a range first, reads the ledger again and goes on behind it.
  */
-export async function loadLargeFile(context: LoaderContext, source: Omit<RangeSource, 'fileId'>, settings: LargeFileSettings): Promise<LargeFileOutcome> {
+export async function loadLargeFile(
+  context: LoaderContext,
+  source: Omit<RangeSource, 'fileId'>,
+  settings: LargeFileSettings,
+): Promise<LargeFileOutcome> {
   for (let isFirstLook = true; ; isFirstLook = false) {
     const file = await enterFile(context, source);
     if (file.state !== 'loading') return isFirstLook ? { kind: 'known', file } : { kind: 'loaded' };
@@ -46,10 +51,15 @@ export async function loadLargeFile(context: LoaderContext, source: Omit<RangeSo
 }
 
 /** The file's ledger entry, made if need be. */
-async function enterFile(context: LoaderContext, { name, signature, content }: Omit<RangeSource, 'fileId'>): Promise<LedgerFile> {
+async function enterFile(
+  context: LoaderContext,
+  { name, signature, content }: Omit<RangeSource, 'fileId'>,
+): Promise<LedgerFile> {
   return await context.pool.use('bulk', `cannot enter ${name} into the ledger`, (connection) =>
     withTransaction(connection, async () => {
-      await registerFiles(connection, [{ name, signature, sha256: content.sha256, size: content.size, loaded: undefined }]);
+      await registerFiles(connection, [
+        { name, signature, sha256: content.sha256, size: content.size, loaded: undefined },
+      ]);
       const file = (await readLedger(connection, [content.sha256])).get(content.sha256.toString('hex'));
       if (file === undefined) throw new Error(`the ledger entry of ${name} went away`);
       return file;
@@ -57,12 +67,21 @@ async function enterFile(context: LoaderContext, { name, signature, content }: O
   );
 }
 
-async function loadRanges(context: LoaderContext, source: RangeSource, file: LedgerFile, settings: LargeFileSettings): Promise<void> {
+async function loadRanges(
+  context: LoaderContext,
+  source: RangeSource,
+  file: LedgerFile,
+  settings: LargeFileSettings,
+): Promise<void> {
   const order = new CommitOrder();
   const running = new Set<Promise<void>>();
   const load = async ({ part, release }: ReadRange, index: number): Promise<void> => {
     try {
-      const batch = { columns: source.header.columns, parts: [part], isDurable: part.isLast || index % DURABLE_EVERY === 0 };
+      const batch = {
+        columns: source.header.columns,
+        parts: [part],
+        isDurable: part.isLast || index % DURABLE_EVERY === 0,
+      };
       const { committed } = await runBatch(context, batch, 'bulk', { order, index });
       if (committed !== undefined) settings.onCommit(committed);
       order.committed();
@@ -73,7 +92,12 @@ async function loadRanges(context: LoaderContext, source: RangeSource, file: Led
     }
   };
   let index = 0;
-  for await (const range of readRanges(source, { offset: file.committedOffset, lines: file.committedLines }, settings.batchBytes, settings.parallel)) {
+  for await (const range of readRanges(
+    source,
+    { offset: file.committedOffset, lines: file.committedLines },
+    settings.batchBytes,
+    settings.parallel,
+  )) {
     const task = load(range, index++).finally(() => running.delete(task));
     running.add(task);
     // One range more than load at once is read and counted ahead, so that no connection waits for bytes.

@@ -44,7 +44,9 @@ const RANGE_KEYS: ReadonlySet<string> = new Set([
 
 /** What a failed transaction's error means: a violated key of the ledger is a lost compare-and-set. */
 export function explainLedgerError(error: unknown): unknown {
-  return RANGE_KEYS.has((error as { constraint?: string }).constraint ?? '') ? new CompareAndSetLost('the range is committed already', error) : error;
+  return RANGE_KEYS.has((error as { constraint?: string }).constraint ?? '')
+    ? new CompareAndSetLost('the range is committed already', error)
+    : error;
 }
 
 /** The ledger's rows of these contents, by hexadecimal SHA-256. */
@@ -181,7 +183,11 @@ export interface FileTotals {
 }
 
 /** The range that starts here, if it is committed: by which batch, and with what counts. */
-export async function findCommittedRange({ client }: Connection, fileId: number, part: ByteRange): Promise<{ batchId: number; counts: RowCounts } | undefined> {
+export async function findCommittedRange(
+  { client }: Connection,
+  fileId: number,
+  part: ByteRange,
+): Promise<{ batchId: number; counts: RowCounts } | undefined> {
   const { rows } = await client.query<RowCounts & { batchId: number }>(
     `select batch_id as "batchId", rows_read as read, rows_inserted as inserted, rows_duplicate as duplicate, rows_rejected as rejected
      from ecompipe.batch_ranges
@@ -189,7 +195,12 @@ export async function findCommittedRange({ client }: Connection, fileId: number,
     [fileId, part.startOffset, part.endOffset],
   );
   const [row] = rows;
-  return row === undefined ? undefined : { batchId: row.batchId, counts: { read: row.read, inserted: row.inserted, duplicate: row.duplicate, rejected: row.rejected } };
+  return row === undefined
+    ? undefined
+    : {
+        batchId: row.batchId,
+        counts: { read: row.read, inserted: row.inserted, duplicate: row.duplicate, rejected: row.rejected },
+      };
 }
 
 const LEDGER_SQL = `

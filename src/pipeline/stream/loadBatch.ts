@@ -3,7 +3,16 @@ import { classifyError } from '../../core/db/sqlState.js';
 import { failpoint } from '../../core/runtime/failpoint.js';
 import { addCounts, NO_ROWS, type Batch, type BatchPart, type RowCounts } from './batch.js';
 import { copyFast } from './copyFast.js';
-import { CompareAndSetLost, explainLedgerError, readLedger, registerFiles, writeLedger, type CommittedPart, type FileTotals, type LedgerFile } from './ledger.js';
+import {
+  CompareAndSetLost,
+  explainLedgerError,
+  readLedger,
+  registerFiles,
+  writeLedger,
+  type CommittedPart,
+  type FileTotals,
+  type LedgerFile,
+} from './ledger.js';
 import type { LoadPathChoice } from './loadPath.js';
 import { isRace, loadSlow } from './slow/loadSlow.js';
 import type { EventRules } from './slow/rules.js';
@@ -62,7 +71,12 @@ export async function loadBatch(connection: Connection, batch: Batch, context: L
   return await loadInTransaction(connection, batch, context, 'slow');
 }
 
-async function loadInTransaction(connection: Connection, batch: Batch, context: LoadContext, loadPath: 'fast' | 'slow'): Promise<LoadResult> {
+async function loadInTransaction(
+  connection: Connection,
+  batch: Batch,
+  context: LoadContext,
+  loadPath: 'fast' | 'slow',
+): Promise<LoadResult> {
   const startedAt = new Date();
   try {
     const batchId = await beginBatch(connection, { ...context, isDurable: batch.isDurable });
@@ -74,17 +88,41 @@ async function loadInTransaction(connection: Connection, batch: Batch, context: 
       return { committed: undefined, known };
     }
     const remaining = { ...batch, parts };
-    const counts = loadPath === 'fast' ? await loadFast(connection, remaining) : await loadSlow(connection, remaining, { ...context, fileIds, batchId });
+    const counts =
+      loadPath === 'fast'
+        ? await loadFast(connection, remaining)
+        : await loadSlow(connection, remaining, { ...context, fileIds, batchId });
     failpoint('copied');
     await context.turn();
-    const entries = parts.map((part, index) => ({ part, fileId: fileIds[index] ?? 0, counts: counts[index] ?? NO_ROWS }));
-    const totals = await writeLedger(connection, { batchId, loadPath, startedAt, columns: batch.columns, parts: entries, enteredLoaded });
+    const entries = parts.map((part, index) => ({
+      part,
+      fileId: fileIds[index] ?? 0,
+      counts: counts[index] ?? NO_ROWS,
+    }));
+    const totals = await writeLedger(connection, {
+      batchId,
+      loadPath,
+      startedAt,
+      columns: batch.columns,
+      parts: entries,
+      enteredLoaded,
+    });
     for (const total of totals) {
       const entry = entries.find(({ fileId }) => total.rejected > 0 && fileId === total.fileId);
       if (entry !== undefined) context.assertLimit(entry.part, total);
     }
     await commit(connection);
-    return { committed: { batchId, loadPath, parts: entries, counts: counts.reduce(addCounts, NO_ROWS), durationMs: Date.now() - startedAt.getTime(), isDurable: batch.isDurable }, known };
+    return {
+      committed: {
+        batchId,
+        loadPath,
+        parts: entries,
+        counts: counts.reduce(addCounts, NO_ROWS),
+        durationMs: Date.now() - startedAt.getTime(),
+        isDurable: batch.isDurable,
+      },
+      known,
+    };
   } catch (error) {
     await connection.client.query('rollback').catch(() => undefined);
     throw explainLedgerError(error);
@@ -111,13 +149,18 @@ export interface BatchOptions extends Pick<LoadContext, 'rules' | 'lockTimeoutMs
  * Begins a batch's transaction and gives it its id. Every row is judged when it is inserted: a constraint that waited for
  * the commit could not tell which row broke it.
  */
-export async function beginBatch({ client }: Connection, { rules: { deferrable }, lockTimeoutMs, isDurable }: BatchOptions): Promise<number> {
+export async function beginBatch(
+  { client }: Connection,
+  { rules: { deferrable }, lockTimeoutMs, isDurable }: BatchOptions,
+): Promise<number> {
   const results = (await client.query(`
     begin;
     set local lock_timeout = ${lockTimeoutMs};
     ${isDurable ? '' : 'set local synchronous_commit = off;'}
     ${deferrable.length === 0 ? '' : `set constraints ${deferrable.join(', ')} immediate;`}
-    select set_config('ecompipe.batch_id', nextval('ecompipe.batches_batch_id_seq')::text, true) as id`)) as unknown as { rows: { id: string }[] }[];
+    select set_config('ecompipe.batch_id', nextval('ecompipe.batches_batch_id_seq')::text, true) as id`)) as unknown as {
+    rows: { id: string }[];
+  }[];
   return Number(results.at(-1)?.rows[0]?.id);
 }
 
@@ -134,17 +177,32 @@ interface Resolved extends Pick<LoadResult, 'known'> {
  */
 async function resolveFiles(connection: Connection, batch: Batch, loadPath: 'fast' | 'slow'): Promise<Resolved> {
   const unregistered = batch.parts.filter((part) => part.fileId === undefined);
-  const entries = unregistered.map(({ sha256, name, signature, fileSize, endOffset, lines, rows }) => ({ sha256, name, signature, size: fileSize, loaded: loadPath === 'fast' ? { endOffset, lines, rows } : undefined }));
+  const entries = unregistered.map(({ sha256, name, signature, fileSize, endOffset, lines, rows }) => ({
+    sha256,
+    name,
+    signature,
+    size: fileSize,
+    loaded: loadPath === 'fast' ? { endOffset, lines, rows } : undefined,
+  }));
   const registered = entries.length === 0 ? new Map<string, number>() : await registerFiles(connection, entries);
   const rest = unregistered.filter((part) => !registered.has(part.sha256.toString('hex')));
-  const ledger = rest.length === 0 ? new Map<string, LedgerFile>() : await readLedger(connection, rest.map((part) => part.sha256));
+  const ledger =
+    rest.length === 0
+      ? new Map<string, LedgerFile>()
+      : await readLedger(
+          connection,
+          rest.map((part) => part.sha256),
+        );
   const parts: BatchPart[] = [];
   const fileIds: number[] = [];
   const known: { part: BatchPart; file: LedgerFile }[] = [];
   for (const part of batch.parts) {
     const key = part.sha256.toString('hex');
     const file = ledger.get(key);
-    const fileId = part.fileId ?? registered.get(key) ?? (file?.state === 'loading' && file.committedOffset === part.startOffset ? file.fileId : undefined);
+    const fileId =
+      part.fileId ??
+      registered.get(key) ??
+      (file?.state === 'loading' && file.committedOffset === part.startOffset ? file.fileId : undefined);
     if (fileId !== undefined) {
       parts.push(part);
       fileIds.push(fileId);
@@ -169,5 +227,7 @@ export async function loadFast(connection: Connection, batch: Batch): Promise<Ro
 
 /** The batch met another transaction, or its own file's next range: worth doing again at once, and no fault of anyone. */
 export function isContention(error: unknown): boolean {
-  return isRace(error) || (error as { code?: string }).code === '55P03' || (error as { code?: string }).code === '40P01';
+  return (
+    isRace(error) || (error as { code?: string }).code === '55P03' || (error as { code?: string }).code === '40P01'
+  );
 }

@@ -15,18 +15,35 @@ export function createStreamEventLogger(log: Logger): (event: StreamEvent) => vo
         break;
       case 'batchCommitted': {
         rows += event.rows.inserted;
-        log.debug('batch_committed', `batch ${event.batchId}: ${event.rows.inserted} rows in ${event.durationMs} ms (${event.loadPath} path)`, fields);
+        log.debug(
+          'batch_committed',
+          `batch ${event.batchId}: ${event.rows.inserted} rows in ${event.durationMs} ms (${event.loadPath} path)`,
+          fields,
+        );
         const nowMs = performance.now();
         if (nowMs - lastProgressMs < PROGRESS_INTERVAL_MS) break;
         lastProgressMs = nowMs;
-        log.info('stream_progress', `${rows} rows from ${files} files so far${rejected > 0 ? `, ${rejected} rejected` : ''}`, { files, rows, rejected });
+        log.info(
+          'stream_progress',
+          `${rows} rows from ${files} files so far${rejected > 0 ? `, ${rejected} rejected` : ''}`,
+          { files, rows, rejected },
+        );
         break;
       }
       case 'rowsRejected': {
         rejected += event.rejected;
         const tell = told.next(performance.now(), event.rejected);
-        if (tell.before !== undefined) log.warn('more_rows_rejected', `${tell.before.rows} more rows of ${tell.before.files} more files rejected meanwhile; each is told at debug level`, tell.before);
-        (tell.isTold ? log.warn : log.debug)('rows_rejected', `${event.file}: ${event.rejected} row${event.rejected === 1 ? '' : 's'} rejected, kept in ecompipe.rejected_rows (batch ${event.batchId})`, fields);
+        if (tell.before !== undefined)
+          log.warn(
+            'more_rows_rejected',
+            `${tell.before.rows} more rows of ${tell.before.files} more files rejected meanwhile; each is told at debug level`,
+            tell.before,
+          );
+        (tell.isTold ? log.warn : log.debug)(
+          'rows_rejected',
+          `${event.file}: ${event.rejected} row${event.rejected === 1 ? '' : 's'} rejected, kept in ecompipe.rejected_rows (batch ${event.batchId})`,
+          fields,
+        );
         break;
       }
       case 'fileLoaded':
@@ -34,13 +51,21 @@ export function createStreamEventLogger(log: Logger): (event: StreamEvent) => vo
         log.debug('file_loaded', `loaded ${event.file}`, fields);
         break;
       case 'fileRedelivered':
-        log.info('file_redelivered', `${event.file} has the content of ${event.firstName}, which is loaded: not loaded again`, fields);
+        log.info(
+          'file_redelivered',
+          `${event.file} has the content of ${event.firstName}, which is loaded: not loaded again`,
+          fields,
+        );
         break;
       case 'fileQuarantined':
         log.warn('file_quarantined', `${event.file} can't be read and went to quarantine: ${event.reason}`, fields);
         break;
       case 'fileFailed':
-        log.warn('file_failed', `${event.error.message}\n  ${event.retryInMs === undefined ? 'not tried again in this run' : `tried again in ${event.retryInMs / 1000} s`}`, fields);
+        log.warn(
+          'file_failed',
+          `${event.error.message}\n  ${event.retryInMs === undefined ? 'not tried again in this run' : `tried again in ${event.retryInMs / 1000} s`}`,
+          fields,
+        );
         break;
       case 'directoryMissing':
         log.warn('directory_missing', `${event.error.message}\n  waiting for it to come back`, fields);
@@ -61,7 +86,10 @@ class RejectNews {
   private files = 0;
   private untold = { files: 0, rows: 0 };
 
-  next(nowMs: number, rows: number): { readonly isTold: boolean; readonly before: { readonly files: number; readonly rows: number } | undefined } {
+  next(
+    nowMs: number,
+    rows: number,
+  ): { readonly isTold: boolean; readonly before: { readonly files: number; readonly rows: number } | undefined } {
     let before: { files: number; rows: number } | undefined;
     if (nowMs - this.sinceMs >= NEWS_INTERVAL_MS) {
       if (this.untold.files > 0) before = this.untold;

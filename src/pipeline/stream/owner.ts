@@ -21,7 +21,10 @@ export async function ownershipKey(checkpointDir: string): Promise<number> {
  */
 export async function takeOwnership({ client }: Connection, checkpointDir: string): Promise<void> {
   const key = await ownershipKey(checkpointDir);
-  const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1, $2) as taken', [LOCK_SPACE, key]);
+  const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1, $2) as taken', [
+    LOCK_SPACE,
+    key,
+  ]);
   if (rows[0]?.taken === true) return;
   throw new OwnedError({
     what: `another stream or run-all with the checkpoint directory ${checkpointDir} is running`,

@@ -21,7 +21,11 @@ export interface RangeSource {
 }
 
 /** Where rows of a body end: by the quick count where that can be trusted, else record by record. */
-export function measure(body: Buffer, atEof: boolean, fieldCount: number): Pick<BatchPart, 'plain' | 'rows' | 'lines'> & { end: number } {
+export function measure(
+  body: Buffer,
+  atEof: boolean,
+  fieldCount: number,
+): Pick<BatchPart, 'plain' | 'rows' | 'lines'> & { end: number } {
   const quick = countRows(body, atEof);
   if (quick.plain) return quick;
   const { records, end, lines } = frameRecords(body, atEof, fieldCount);
@@ -62,7 +66,12 @@ function rangeBytes(batchBytes: number, remaining: number, parallel: number): nu
  * Cuts a large file into ranges of about `batchBytes` that end where rows end, from the resume point on.
  * @param parallel how many ranges load at the same time.
  */
-export async function* readRanges({ name, signature, fileId, content, header }: RangeSource, from: ResumePoint, batchBytes: number, parallel: number): AsyncGenerator<ReadRange> {
+export async function* readRanges(
+  { name, signature, fileId, content, header }: RangeSource,
+  from: ResumePoint,
+  batchBytes: number,
+  parallel: number,
+): AsyncGenerator<ReadRange> {
   let startOffset = from.offset;
   let lineCount = from.lines;
   let bodyOffset = Math.max(startOffset, header.length);
@@ -72,7 +81,13 @@ export async function* readRanges({ name, signature, fileId, content, header }: 
   let carry: Buffer = Buffer.alloc(0);
   try {
     for (;;) {
-      const { memory, body, atEof, cut } = await nextBody(reader, pool, carry, rangeBytes(batchBytes, content.size - bodyOffset, parallel), header.columns.length);
+      const { memory, body, atEof, cut } = await nextBody(
+        reader,
+        pool,
+        carry,
+        rangeBytes(batchBytes, content.size - bodyOffset, parallel),
+        header.columns.length,
+      );
       const endOffset = bodyOffset + cut.end;
       const isLast = endOffset === content.size;
       if (atEof && !isLast) throw new FileChanged(name);
@@ -80,7 +95,22 @@ export async function* readRanges({ name, signature, fileId, content, header }: 
       const headerLines = startOffset < header.length ? header.lines : 0;
       // Its own bytes: the memory may be another range's by the time they are read.
       carry = Buffer.from(body.subarray(cut.end));
-      const part = { name, signature, sha256: content.sha256, fileId, fileSize: content.size, startOffset, endOffset, firstLine, lines: cut.lines + headerLines, body: body.subarray(0, cut.end), bodyOffset, isLast, rows: cut.rows, plain: cut.plain };
+      const part = {
+        name,
+        signature,
+        sha256: content.sha256,
+        fileId,
+        fileSize: content.size,
+        startOffset,
+        endOffset,
+        firstLine,
+        lines: cut.lines + headerLines,
+        body: body.subarray(0, cut.end),
+        bodyOffset,
+        isLast,
+        rows: cut.rows,
+        plain: cut.plain,
+      };
       yield { part, release: () => pool.give(memory) };
       if (isLast) return;
       lineCount += cut.lines;
@@ -98,7 +128,13 @@ interface ReadBytes {
 }
 
 /** The next bytes and where their rows end; where not one does, as many more as the longest record may need. */
-async function nextBody(reader: ContentReader, pool: BufferPool, carry: Buffer, batchBytes: number, fieldCount: number): Promise<ReadBytes & { cut: ReturnType<typeof measure> }> {
+async function nextBody(
+  reader: ContentReader,
+  pool: BufferPool,
+  carry: Buffer,
+  batchBytes: number,
+  fieldCount: number,
+): Promise<ReadBytes & { cut: ReturnType<typeof measure> }> {
   const read = await readMore(reader, pool, carry, batchBytes);
   const cut = measure(read.body, read.atEof, fieldCount);
   if (cut.end > 0 || read.atEof) return { ...read, cut };

@@ -9,7 +9,10 @@ export class RejectLimitError extends EcompipeError {
 }
 
 /** Makes the check that runs before each commit of rejected rows; what it throws rolls the transaction back. */
-export function assertRejectLimit({ maxRejected, atomicFile }: Pick<StreamSettings, 'maxRejected' | 'atomicFile'>): (part: BatchPart, totals: FileTotals) => void {
+export function assertRejectLimit({
+  maxRejected,
+  atomicFile,
+}: Pick<StreamSettings, 'maxRejected' | 'atomicFile'>): (part: BatchPart, totals: FileTotals) => void {
   return (part, { read, rejected }) => {
     if (maxRejected === undefined) return;
     const allowed = 'rows' in maxRejected ? maxRejected.rows : maxRejected.share * read;
@@ -18,7 +21,9 @@ export function assertRejectLimit({ maxRejected, atomicFile }: Pick<StreamSettin
     throw new RejectLimitError(EXIT.rejectLimit, {
       what: `${part.name} has more rejected rows than --max-rejected ${limit}`,
       why: `${rejected} of ${read} rows up to byte ${part.endOffset}`,
-      done: atomicFile ? 'the file was rolled back whole and is where it was' : `the last batch was rolled back; what was committed before it stays, and the file is where it was`,
+      done: atomicFile
+        ? 'the file was rolled back whole and is where it was'
+        : `the last batch was rolled back; what was committed before it stays, and the file is where it was`,
       hint: 'look at the rows with a higher limit and `ecompipe rejects list`, or correct the file',
     });
   };

@@ -28,7 +28,12 @@ export interface Place {
  * because of the compare-and-set.
  * @throws CompareAndSetLost when another process has the range; a database error that no retry will mend.
  */
-export async function runBatch(context: LoaderContext, batch: Batch, priority: Priority, place?: Place): Promise<LoadResult> {
+export async function runBatch(
+  context: LoaderContext,
+  batch: Batch,
+  priority: Priority,
+  place?: Place,
+): Promise<LoadResult> {
   const attempted = new Set<number>();
   return await context.pool.use(priority, `cannot load ${describeBatch(batch)}`, async (connection) => {
     for (let contentions = 0; ; contentions++) {
@@ -46,7 +51,13 @@ const LOCK_TIMEOUT_MS = 500;
 const MOST_CONTENTIONS = 20;
 
 /** One attempt, or what it met that makes it worth repeating at once. */
-async function attempt(connection: Connection, context: LoaderContext, batch: Batch, place: Place | undefined, attempted: Set<number>): Promise<LoadResult | { readonly contention: unknown }> {
+async function attempt(
+  connection: Connection,
+  context: LoaderContext,
+  batch: Batch,
+  place: Place | undefined,
+  attempted: Set<number>,
+): Promise<LoadResult | { readonly contention: unknown }> {
   try {
     const result = await loadBatch(connection, batch, {
       rules: context.rules,
@@ -87,16 +98,38 @@ function settleKnown(result: LoadResult, attempted: ReadonlySet<number>): LoadRe
   if (result.committed !== undefined || first === undefined) return result;
   const parts = ours.map(({ part, file }) => ({ part, fileId: file.fileId, counts: file.rows }));
   return {
-    committed: { batchId: first.file.lastBatchId ?? 0, loadPath: 'fast', parts, counts: parts.map(({ counts }) => counts).reduce(addCounts, NO_ROWS), durationMs: 0, isDurable: false },
+    committed: {
+      batchId: first.file.lastBatchId ?? 0,
+      loadPath: 'fast',
+      parts,
+      counts: parts.map(({ counts }) => counts).reduce(addCounts, NO_ROWS),
+      durationMs: 0,
+      isDurable: false,
+    },
     known: result.known.filter((known) => !ours.includes(known)),
   };
 }
 
 /** A range that is taken: by an attempt of ours after all, or by another process. Whole files are looked up afresh. */
-async function settleLost(connection: Connection, batch: Batch, attempted: ReadonlySet<number>, lost: CompareAndSetLost): Promise<LoadResult | { readonly contention: unknown }> {
+async function settleLost(
+  connection: Connection,
+  batch: Batch,
+  attempted: ReadonlySet<number>,
+  lost: CompareAndSetLost,
+): Promise<LoadResult | { readonly contention: unknown }> {
   const [part] = batch.parts;
   if (part?.fileId === undefined) return { contention: lost };
   const range = await findCommittedRange(connection, part.fileId, part);
   if (range === undefined || !attempted.has(range.batchId)) throw lost;
-  return { committed: { batchId: range.batchId, loadPath: 'fast', parts: [{ part, fileId: part.fileId, counts: range.counts }], counts: range.counts, durationMs: 0, isDurable: false }, known: [] };
+  return {
+    committed: {
+      batchId: range.batchId,
+      loadPath: 'fast',
+      parts: [{ part, fileId: part.fileId, counts: range.counts }],
+      counts: range.counts,
+      durationMs: 0,
+      isDurable: false,
+    },
+    known: [],
+  };
 }

@@ -8,7 +8,11 @@ import { measure } from './ranges.js';
 const MOST_FILES = 500;
 
 /** Makes a small file one part of a batch. @throws UnreadableFile when its header is none of ours. */
-export function wholePart({ name, signature }: ReadFile, content: Content, bytes: Buffer): { part: BatchPart; columns: Batch['columns'] } {
+export function wholePart(
+  { name, signature }: ReadFile,
+  content: Content,
+  bytes: Buffer,
+): { part: BatchPart; columns: Batch['columns'] } {
   const header = parseHeader(bytes);
   const bodyOffset = header?.length ?? bytes.length;
   const body = bytes.subarray(bodyOffset);
@@ -17,7 +21,22 @@ export function wholePart({ name, signature }: ReadFile, content: Content, bytes
   const headerLines = header?.lines ?? 0;
   return {
     columns,
-    part: { name, signature, sha256: content.sha256, fileId: undefined, fileSize: bytes.length, startOffset: 0, endOffset: bytes.length, firstLine: 1 + headerLines, lines: lines + headerLines, body, bodyOffset, isLast: true, rows, plain },
+    part: {
+      name,
+      signature,
+      sha256: content.sha256,
+      fileId: undefined,
+      fileSize: bytes.length,
+      startOffset: 0,
+      endOffset: bytes.length,
+      firstLine: 1 + headerLines,
+      lines: lines + headerLines,
+      body,
+      bodyOffset,
+      isLast: true,
+      rows,
+      plain,
+    },
   };
 }
 
@@ -41,7 +60,8 @@ export class SmallFileGroup<File> {
   /** Whether a part may come into the same COPY: the same columns, and not the same content twice. */
   accepts(part: BatchPart, columns: Batch['columns']): boolean {
     if (this.files.length === 0) return true;
-    const sameColumns = columns.length === this.columns.length && columns.every((column, index) => column === this.columns[index]);
+    const sameColumns =
+      columns.length === this.columns.length && columns.every((column, index) => column === this.columns[index]);
     return sameColumns && !this.seen.has(part.sha256.toString('hex')) && this.bytes + part.fileSize <= this.batchBytes;
   }
 

@@ -21,7 +21,11 @@ import { readEventRules } from './slow/rules.js';
  *
  * @throws FileError, OwnedError (5), IntegrityError (6), RejectLimitError (4), DatabaseError (2, 69, 77), FilesNotLoadedError (74).
  */
-export async function runStream(settings: StreamSettings, database: Database, context: StageContext<StreamEvent>): Promise<StreamResult> {
+export async function runStream(
+  settings: StreamSettings,
+  database: Database,
+  context: StageContext<StreamEvent>,
+): Promise<StreamResult> {
   await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
   const finisher = new Finisher(settings);
   await finisher.prepare();
@@ -35,7 +39,13 @@ export async function runStream(settings: StreamSettings, database: Database, co
       context.emit(event);
     };
     try {
-      return await new Intake(settings, loader, new Outcomes(pool, finisher, checkpoint, emit), { ...context, emit }, refresh.whenIdle).run();
+      return await new Intake(
+        settings,
+        loader,
+        new Outcomes(pool, finisher, checkpoint, emit),
+        { ...context, emit },
+        refresh.whenIdle,
+      ).run();
     } finally {
       await checkpoint.flush();
       await refresh.close();
@@ -44,20 +54,32 @@ export async function runStream(settings: StreamSettings, database: Database, co
   });
 }
 
-type OwnedAction = (checkpoint: CheckpointWriter, rules: Awaited<ReturnType<typeof readEventRules>>) => Promise<StreamResult>;
+type OwnedAction = (
+  checkpoint: CheckpointWriter,
+  rules: Awaited<ReturnType<typeof readEventRules>>,
+) => Promise<StreamResult>;
 
 /**
  * The owner's lock lives as long as its connection. If that breaks, the loading goes on: ownership is a courtesy, the
  * ledger is what makes it safe.
  */
-export async function withOwnership(settings: Pick<StreamSettings, 'checkpointDir'>, database: Database, context: StageContext<StreamEvent>, action: OwnedAction): Promise<StreamResult> {
+export async function withOwnership(
+  settings: Pick<StreamSettings, 'checkpointDir'>,
+  database: Database,
+  context: StageContext<StreamEvent>,
+  action: OwnedAction,
+): Promise<StreamResult> {
   const { connection, checkpoint, rules } = await database.retry('cannot start', async () => {
     const connection = await database.connect();
     try {
       const identity = await readIdentity(connection);
       await assertCheckpoint(connection, settings.checkpointDir, identity, context.log);
       await takeOwnership(connection, settings.checkpointDir);
-      return { connection, checkpoint: new CheckpointWriter(settings.checkpointDir, identity, context.log), rules: await readEventRules(connection) };
+      return {
+        connection,
+        checkpoint: new CheckpointWriter(settings.checkpointDir, identity, context.log),
+        rules: await readEventRules(connection),
+      };
     } catch (error) {
       await connection.close();
       throw error;

@@ -8,25 +8,44 @@ export function describeTrace({ eventId, known, event, duplicates, rejects, rede
   return [
     `event ${eventId}`,
     ...(event === undefined ? ['  not in the table'] : describeEvent(event)),
-    ...section('duplicate', duplicates.map(({ file, line, batchId }) => `${file}:${line} (batch ${batchId})`)),
+    ...section(
+      'duplicate',
+      duplicates.map(({ file, line, batchId }) => `${file}:${line} (batch ${batchId})`),
+    ),
     ...section('reject', rejects.map(describeReject)),
-    ...section('redelivery', redeliveries.map(({ file, name, seenAt }) => `${file} came again as ${name} at ${seenAt.toISOString()}: not loaded`)),
+    ...section(
+      'redelivery',
+      redeliveries.map(
+        ({ file, name, seenAt }) => `${file} came again as ${name} at ${seenAt.toISOString()}: not loaded`,
+      ),
+    ),
   ].join('\n');
 }
 
 function describeEvent({ eventType, eventTime, ingestedAt, batch, origins, replayOf }: TracedEvent): string[] {
   const head = `  in the table: ${eventType} of ${eventTime.toISOString()}, loaded at ${ingestedAt.toISOString()}`;
   if (batch === undefined) return [head, '  not loaded by ecompipe: it has no batch'];
-  const lines = [`${head} by batch ${batch.batchId} (${batch.loadPath === 'replay' ? 'replay' : `${batch.engine}, ${batch.loadPath} path`})`];
-  if (replayOf !== undefined) return [...lines, `  from:       reject ${replayOf.rejectId}, corrected; rejected at ${replayOf.file}:${replayOf.line}`];
+  const lines = [
+    `${head} by batch ${batch.batchId} (${batch.loadPath === 'replay' ? 'replay' : `${batch.engine}, ${batch.loadPath} path`})`,
+  ];
+  if (replayOf !== undefined)
+    return [
+      ...lines,
+      `  from:       reject ${replayOf.rejectId}, corrected; rejected at ${replayOf.file}:${replayOf.line}`,
+    ];
   const [origin] = origins;
   if (origin === undefined) return [...lines, '  from:       unknown'];
   if (origins.length === 1) return [...lines, `  from:       ${describeOrigin(origin)}`];
-  return [...lines, `  from:       one of ${origins.length} files of that batch, whose bytes are gone: ${clipped(origins.map(({ file }) => file))}`];
+  return [
+    ...lines,
+    `  from:       one of ${origins.length} files of that batch, whose bytes are gone: ${clipped(origins.map(({ file }) => file))}`,
+  ];
 }
 
 function describeOrigin({ file, line, firstLine, rows, startOffset, endOffset }: Origin): string {
-  return line === undefined ? `${file}, one of ${rows} rows from line ${firstLine} on (bytes ${startOffset}–${endOffset}); the file is gone` : `${file}:${line}`;
+  return line === undefined
+    ? `${file}, one of ${rows} rows from line ${firstLine} on (bytes ${startOffset}–${endOffset}); the file is gone`
+    : `${file}:${line}`;
 }
 
 function describeReject({ rejectId, file, line, sqlState, message, resolution, carries }: TracedReject): string {
@@ -39,5 +58,7 @@ function section(name: string, lines: readonly string[]): string[] {
 }
 
 function clipped(words: readonly string[]): string {
-  return words.length > MOST_SHOWN ? `${words.slice(0, MOST_SHOWN).join(', ')} and ${words.length - MOST_SHOWN} more` : words.join(', ');
+  return words.length > MOST_SHOWN
+    ? `${words.slice(0, MOST_SHOWN).join(', ')} and ${words.length - MOST_SHOWN} more`
+    : words.join(', ');
 }

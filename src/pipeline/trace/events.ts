@@ -25,7 +25,9 @@ export interface TracedEvent {
   readonly eventTime: Date;
   readonly ingestedAt: Date;
   /** Undefined for a row that ecompipe did not load. */
-  readonly batch: { readonly batchId: number; readonly engine: string; readonly loadPath: string; readonly committedAt: Date } | undefined;
+  readonly batch:
+    | { readonly batchId: number; readonly engine: string; readonly loadPath: string; readonly committedAt: Date }
+    | undefined;
   /** One; or each range of the batch that it can be from, when none of their bytes can be read any more. */
   readonly origins: readonly Origin[];
   /** It came into the table as the correction of this reject. */

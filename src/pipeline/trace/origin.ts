@@ -17,7 +17,12 @@ interface Range extends Omit<Origin, 'line' | 'sha256'> {
  * batch's ranges are read again where they still are; a batch is some megabytes.
  * @returns the one place; or all ranges that it can be from.
  */
-export async function findOrigins({ client }: Connection, eventId: string, batchId: number, directories: readonly string[]): Promise<Origin[]> {
+export async function findOrigins(
+  { client }: Connection,
+  eventId: string,
+  batchId: number,
+  directories: readonly string[],
+): Promise<Origin[]> {
   const { rows: ranges } = await client.query<Range>(
     `select f.name as file, f.sha256, r.start_offset as "startOffset", r.end_offset as "endOffset", r.first_line as "firstLine", r.rows_inserted as rows, b.columns,
             array(select byte_offset from ecompipe.rejected_rows x where x.file_id = r.file_id union all select byte_offset from ecompipe.duplicate_rows x where x.file_id = r.file_id) as elsewhere
@@ -30,7 +35,12 @@ export async function findOrigins({ client }: Connection, eventId: string, batch
   for (const { columns, sha256, elsewhere, ...range } of ranges) {
     const origin = { ...range, sha256: sha256.toString('hex') };
     const path = await locate(range.file, { sha256 }, directories);
-    const lines = path === undefined ? undefined : (await placesOf(path, range, columns, eventId))?.filter(({ byteOffset }) => !elsewhere.map(Number).includes(byteOffset)).map(({ line }) => line);
+    const lines =
+      path === undefined
+        ? undefined
+        : (await placesOf(path, range, columns, eventId))
+            ?.filter(({ byteOffset }) => !elsewhere.map(Number).includes(byteOffset))
+            .map(({ line }) => line);
     if (lines?.[0] !== undefined) return [{ ...origin, line: lines[0] }];
     if (lines === undefined) unread.push({ ...origin, line: undefined });
   }
@@ -38,12 +48,19 @@ export async function findOrigins({ client }: Connection, eventId: string, batch
 }
 
 /** @returns undefined when the file went away while we looked. */
-async function placesOf(path: string, { startOffset, endOffset, firstLine }: Pick<Range, 'startOffset' | 'endOffset' | 'firstLine'>, columns: readonly string[] | null, eventId: string): Promise<PlacedEvent[] | undefined> {
+async function placesOf(
+  path: string,
+  { startOffset, endOffset, firstLine }: Pick<Range, 'startOffset' | 'endOffset' | 'firstLine'>,
+  columns: readonly string[] | null,
+  eventId: string,
+): Promise<PlacedEvent[] | undefined> {
   if (columns === null && startOffset > 0) return undefined;
   try {
     const bytes = await readContentRange(path, startOffset, endOffset);
     const wanted = plainId(eventId);
-    const rows = eventIdsOf({ bytes, startOffset, firstLine }, columns ?? undefined, (row) => plainId(row.toString('latin1')).includes(wanted));
+    const rows = eventIdsOf({ bytes, startOffset, firstLine }, columns ?? undefined, (row) =>
+      plainId(row.toString('latin1')).includes(wanted),
+    );
     return [...rows].filter((row) => plainId(row.eventId) === wanted);
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;

@@ -8,13 +8,29 @@ import { findOrigins, plainId } from './origin.js';
  * rows with it, and redeliveries of those files.
  * @param directories where loaded files may lie; they are read for the line.
  */
-export async function traceEvent(connection: Connection, eventId: string, directories: readonly string[]): Promise<Trace> {
+export async function traceEvent(
+  connection: Connection,
+  eventId: string,
+  directories: readonly string[],
+): Promise<Trace> {
   const event = await findEvent(connection, eventId, directories);
   const duplicates = await findDuplicates(connection, eventId);
   const rejects = await findRejects(connection, eventId);
-  const files = [...(event?.origins ?? []), ...(event?.replayOf === undefined ? [] : [event.replayOf]), ...duplicates, ...rejects].map(({ sha256 }) => Buffer.from(sha256, 'hex'));
+  const files = [
+    ...(event?.origins ?? []),
+    ...(event?.replayOf === undefined ? [] : [event.replayOf]),
+    ...duplicates,
+    ...rejects,
+  ].map(({ sha256 }) => Buffer.from(sha256, 'hex'));
   const redeliveries = await findRedeliveries(connection, files);
-  return { eventId, known: event !== undefined || duplicates.length + rejects.length > 0, event, duplicates, rejects, redeliveries };
+  return {
+    eventId,
+    known: event !== undefined || duplicates.length + rejects.length > 0,
+    event,
+    duplicates,
+    rejects,
+    redeliveries,
+  };
 }
 
 interface EventRow extends Pick<TracedEvent, 'eventType' | 'eventTime' | 'ingestedAt'> {
@@ -24,7 +40,11 @@ interface EventRow extends Pick<TracedEvent, 'eventType' | 'eventTime' | 'ingest
   readonly committedAt: Date | null;
 }
 
-async function findEvent(connection: Connection, eventId: string, directories: readonly string[]): Promise<TracedEvent | undefined> {
+async function findEvent(
+  connection: Connection,
+  eventId: string,
+  directories: readonly string[],
+): Promise<TracedEvent | undefined> {
   const { rows } = await connection.client.query<EventRow>(
     `select e.event_type as "eventType", e.event_time as "eventTime", e.ingested_at as "ingestedAt",
             e.batch_id as "batchId", b.engine, b.load_path as "loadPath", b.committed_at as "committedAt"
@@ -35,14 +55,24 @@ async function findEvent(connection: Connection, eventId: string, directories: r
   const [row] = rows;
   if (row === undefined) return undefined;
   const { batchId, engine, loadPath, committedAt, ...event } = row;
-  if (batchId === null || engine === null || loadPath === null || committedAt === null) return { ...event, batch: undefined, origins: [], replayOf: undefined };
+  if (batchId === null || engine === null || loadPath === null || committedAt === null)
+    return { ...event, batch: undefined, origins: [], replayOf: undefined };
   const replayOf = loadPath === 'replay' ? await findReplayed(connection, eventId, batchId) : undefined;
-  return { ...event, batch: { batchId, engine, loadPath, committedAt }, origins: loadPath === 'replay' ? [] : await findOrigins(connection, eventId, batchId, directories), replayOf };
+  return {
+    ...event,
+    batch: { batchId, engine, loadPath, committedAt },
+    origins: loadPath === 'replay' ? [] : await findOrigins(connection, eventId, batchId, directories),
+    replayOf,
+  };
 }
 
 const PLACE = `f.name as file, encode(f.sha256, 'hex') as sha256, r.line, r.byte_offset as "byteOffset", r.batch_id as "batchId"`;
 
-async function findReplayed({ client }: Connection, eventId: string, batchId: number): Promise<TracedEvent['replayOf']> {
+async function findReplayed(
+  { client }: Connection,
+  eventId: string,
+  batchId: number,
+): Promise<TracedEvent['replayOf']> {
   const { rows } = await client.query<RowPlace & { rejectId: number }>(
     `select ${PLACE}, r.reject_id as "rejectId"
      from ecompipe.rejected_rows r join ecompipe.files f using (file_id)
@@ -53,7 +83,10 @@ async function findReplayed({ client }: Connection, eventId: string, batchId: nu
 }
 
 async function findDuplicates({ client }: Connection, eventId: string): Promise<RowPlace[]> {
-  const { rows } = await client.query<RowPlace>(`select ${PLACE} from ecompipe.duplicate_rows r join ecompipe.files f using (file_id) where r.event_id = $1 order by r.batch_id, f.name, r.line`, [eventId]);
+  const { rows } = await client.query<RowPlace>(
+    `select ${PLACE} from ecompipe.duplicate_rows r join ecompipe.files f using (file_id) where r.event_id = $1 order by r.batch_id, f.name, r.line`,
+    [eventId],
+  );
   return rows;
 }
 
@@ -62,14 +95,19 @@ async function findDuplicates({ client }: Connection, eventId: string): Promise<
  * (some seconds for millions), and the field decides where the columns of the file are known.
  */
 async function findRejects({ client }: Connection, eventId: string): Promise<TracedReject[]> {
-  const { rows } = await client.query<Omit<TracedReject, 'carries'> & { raw: Buffer; columns: readonly string[] | null; isResolvedBy: boolean | null }>(
+  const { rows } = await client.query<
+    Omit<TracedReject, 'carries'> & { raw: Buffer; columns: readonly string[] | null; isResolvedBy: boolean | null }
+  >(
     `select ${PLACE}, r.reject_id as "rejectId", r.kind, r.sql_state as "sqlState", r.message, r.resolution, r.raw, b.columns, r.resolved_event_id = $2 as "isResolvedBy"
      from ecompipe.rejected_rows r join ecompipe.files f using (file_id) join ecompipe.batches b on b.batch_id = r.batch_id
      where position($1 in translate(lower(encode(r.raw, 'escape')), '-{}', '')) > 0 or r.resolved_event_id = $2
      order by r.batch_id, f.name, r.line`,
     [plainId(eventId), eventId],
   );
-  return rows.map(({ raw, columns, isResolvedBy, ...reject }) => ({ ...reject, carries: isResolvedBy === true || isAbout(raw, columns, eventId) ? 'event_id' : 'mention' }));
+  return rows.map(({ raw, columns, isResolvedBy, ...reject }) => ({
+    ...reject,
+    carries: isResolvedBy === true || isAbout(raw, columns, eventId) ? 'event_id' : 'mention',
+  }));
 }
 
 function isAbout(raw: Buffer, columns: readonly string[] | null, eventId: string): boolean {

@@ -10,7 +10,10 @@ export interface LedgerChange {
 }
 
 /** Counts the duplicates that other files have of the events that are gone: nothing is in the table for them now. */
-export async function findOrphans({ client }: Connection, fileIds: readonly number[]): Promise<{ file: string; rows: number }[]> {
+export async function findOrphans(
+  { client }: Connection,
+  fileIds: readonly number[],
+): Promise<{ file: string; rows: number }[]> {
   const { rows } = await client.query<{ file: string; rows: number }>(
     `select f.name as file, count(*) as rows
      from ecompipe.duplicate_rows d join ecompipe.files f using (file_id)
@@ -41,8 +44,14 @@ export async function reopenRejects({ client }: Connection, fileIds: readonly nu
 }
 
 /** Takes files out of the ledger, and their share out of the batches that loaded them. */
-export async function removeFiles({ client }: Connection, fileIds: readonly number[]): Promise<LedgerChange & { readonly replays: readonly number[] }> {
-  const { rows: replays } = await client.query<{ batchId: number }>('select distinct resolved_batch_id as "batchId" from ecompipe.rejected_rows where file_id = any ($1) and resolved_batch_id is not null', [fileIds]);
+export async function removeFiles(
+  { client }: Connection,
+  fileIds: readonly number[],
+): Promise<LedgerChange & { readonly replays: readonly number[] }> {
+  const { rows: replays } = await client.query<{ batchId: number }>(
+    'select distinct resolved_batch_id as "batchId" from ecompipe.rejected_rows where file_id = any ($1) and resolved_batch_id is not null',
+    [fileIds],
+  );
   const { rows: expected } = await client.query<{ rows: number }>(
     `select (select coalesce(sum(rows_inserted), 0) from ecompipe.files where file_id = any ($1))::int8
           + (select count(*) from ecompipe.rejected_rows where file_id = any ($1) and resolution = 'inserted') as rows`,
@@ -67,11 +76,21 @@ export async function removeFiles({ client }: Connection, fileIds: readonly numb
      returning b.batch_id as "batchId"`,
     [fileIds],
   );
-  const remove = async (table: string): Promise<number> => (await client.query(`delete from ecompipe.${table} where file_id = any ($1)`, [fileIds])).rowCount ?? 0;
-  const removed = { rejectsRemoved: await remove('rejected_rows'), duplicatesRemoved: await remove('duplicate_rows'), redeliveriesRemoved: await remove('redeliveries') };
+  const remove = async (table: string): Promise<number> =>
+    (await client.query(`delete from ecompipe.${table} where file_id = any ($1)`, [fileIds])).rowCount ?? 0;
+  const removed = {
+    rejectsRemoved: await remove('rejected_rows'),
+    duplicatesRemoved: await remove('duplicate_rows'),
+    redeliveriesRemoved: await remove('redeliveries'),
+  };
   await remove('batch_ranges');
   await remove('files');
-  return { batchIds: batches.map(({ batchId }) => batchId), replays: replays.map(({ batchId }) => batchId), eventsExpected: expected[0]?.rows ?? 0, ...removed };
+  return {
+    batchIds: batches.map(({ batchId }) => batchId),
+    replays: replays.map(({ batchId }) => batchId),
+    eventsExpected: expected[0]?.rows ?? 0,
+    ...removed,
+  };
 }
 
 /** A replay counts what is left of the rejects that it resolved. */
@@ -99,7 +118,11 @@ export async function recountReplays({ client }: Connection, batchIds: readonly 
  * take anything back (the last name of a product, the begin of a session), so it begins anew.
  * @returns whether it did.
  */
-export async function mendRollups({ client }: Connection, batchIds: readonly number[], { dryRun }: { readonly dryRun: boolean }): Promise<boolean> {
+export async function mendRollups(
+  { client }: Connection,
+  batchIds: readonly number[],
+  { dryRun }: { readonly dryRun: boolean },
+): Promise<boolean> {
   const { rows } = await client.query<{ inRollups: boolean }>(
     `select exists (select from ${REMOVED}) and exists (
        select unnest ($1::bigint[]) except select batch_id from analytics.pending_batches

@@ -33,7 +33,11 @@ export async function prepareRemoval({ client }: Connection): Promise<void> {
  * that the ledger has as rejects and duplicates.
  * @throws EcompipeError (74) when the bytes are needed and not there.
  */
-export async function removeEventsOf(connection: Connection, files: readonly TargetFile[], paths: ReadonlyMap<number, string>): Promise<void> {
+export async function removeEventsOf(
+  connection: Connection,
+  files: readonly TargetFile[],
+  paths: ReadonlyMap<number, string>,
+): Promise<void> {
   const { client } = connection;
   const fileIds = files.map(({ fileId }) => fileId);
   const { rows: ranges } = await client.query<Range>(
@@ -44,7 +48,9 @@ export async function removeEventsOf(connection: Connection, files: readonly Tar
      order by r.file_id, r.start_offset`,
     [fileIds],
   );
-  await removeBatches(connection, [...new Set(ranges.filter(({ others }) => others === 0).map(({ batchId }) => batchId))]);
+  await removeBatches(connection, [
+    ...new Set(ranges.filter(({ others }) => others === 0).map(({ batchId }) => batchId)),
+  ]);
   for (const range of ranges.filter(({ others }) => others > 0)) {
     const name = files.find(({ fileId }) => fileId === range.fileId)?.name ?? '?';
     const path = paths.get(range.fileId);
@@ -62,14 +68,26 @@ export async function removeEventsOf(connection: Connection, files: readonly Tar
 }
 
 export async function removeBatches({ client }: Connection, batchIds: readonly number[]): Promise<void> {
-  await client.query(`with gone as (delete from public.events where batch_id = any ($1) returning event_id) insert into ${REMOVED} select event_id from gone`, [batchIds]);
+  await client.query(
+    `with gone as (delete from public.events where batch_id = any ($1) returning event_id) insert into ${REMOVED} select event_id from gone`,
+    [batchIds],
+  );
 }
 
-async function removeRange({ client }: Connection, { batchId, fileId, startOffset, endOffset, firstLine, columns }: Range, path: string): Promise<void> {
-  const { rows } = await client.query<{ byteOffset: number }>('select byte_offset as "byteOffset" from ecompipe.rejected_rows where file_id = $1 union all select byte_offset from ecompipe.duplicate_rows where file_id = $1', [fileId]);
+async function removeRange(
+  { client }: Connection,
+  { batchId, fileId, startOffset, endOffset, firstLine, columns }: Range,
+  path: string,
+): Promise<void> {
+  const { rows } = await client.query<{ byteOffset: number }>(
+    'select byte_offset as "byteOffset" from ecompipe.rejected_rows where file_id = $1 union all select byte_offset from ecompipe.duplicate_rows where file_id = $1',
+    [fileId],
+  );
   const elsewhere = new Set(rows.map(({ byteOffset }) => byteOffset));
   const bytes = await readContentRange(path, startOffset, endOffset);
-  const eventIds = [...eventIdsOf({ bytes, startOffset, firstLine }, columns ?? undefined)].filter(({ byteOffset }) => !elsewhere.has(byteOffset)).map(({ eventId }) => eventId);
+  const eventIds = [...eventIdsOf({ bytes, startOffset, firstLine }, columns ?? undefined)]
+    .filter(({ byteOffset }) => !elsewhere.has(byteOffset))
+    .map(({ eventId }) => eventId);
   await client.query(
     `with gone as (delete from public.events where event_id = any ($1::text[]::uuid[]) and batch_id = $2 returning event_id) insert into ${REMOVED} select event_id from gone`,
     [eventIds, batchId],

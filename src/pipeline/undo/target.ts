@@ -28,25 +28,51 @@ export async function findTarget(connection: Connection, { file, batchId }: Undo
 }
 
 async function findFile({ client }: Connection, file: string): Promise<UndoTarget> {
-  const { rows: files } = await client.query<TargetFile>(`select ${FILE_COLUMNS} from ecompipe.files f where f.name = $1 or encode(f.sha256, 'hex') = lower($1) order by f.file_id for update`, [file]);
+  const { rows: files } = await client.query<TargetFile>(
+    `select ${FILE_COLUMNS} from ecompipe.files f where f.name = $1 or encode(f.sha256, 'hex') = lower($1) order by f.file_id for update`,
+    [file],
+  );
   const [first] = files;
   if (first === undefined) {
-    const { rows } = await client.query<{ at: Date }>(`select undone_at as at from ecompipe.undone_files where name = $1 or encode(sha256, 'hex') = lower($1) order by undone_id desc limit 1`, [file]);
-    if (rows[0] === undefined) throw new UsageError([`no file ${JSON.stringify(file)} was ever loaded into this database`], 'name it as the ledger does: select name from ecompipe.files');
+    const { rows } = await client.query<{ at: Date }>(
+      `select undone_at as at from ecompipe.undone_files where name = $1 or encode(sha256, 'hex') = lower($1) order by undone_id desc limit 1`,
+      [file],
+    );
+    if (rows[0] === undefined)
+      throw new UsageError(
+        [`no file ${JSON.stringify(file)} was ever loaded into this database`],
+        'name it as the ledger does: select name from ecompipe.files',
+      );
     return { kind: 'before', label: `${file} (${rows[0].at.toISOString()})` };
   }
   if (files.length > 1) {
-    throw new UsageError([`${files.length} files with the name ${file} were loaded: ${files.map(({ sha256, rowsInserted }) => `${sha256.toString('hex')} (${rowsInserted} events)`).join(', ')}`], 'name the one that is meant by its SHA-256');
+    throw new UsageError(
+      [
+        `${files.length} files with the name ${file} were loaded: ${files.map(({ sha256, rowsInserted }) => `${sha256.toString('hex')} (${rowsInserted} events)`).join(', ')}`,
+      ],
+      'name the one that is meant by its SHA-256',
+    );
   }
-  if (first.state === 'quarantined') throw new UsageError([`nothing of ${first.name} was loaded: it is in quarantine`], 'correct it and put it back into processing/; its bytes are then another file');
+  if (first.state === 'quarantined')
+    throw new UsageError(
+      [`nothing of ${first.name} was loaded: it is in quarantine`],
+      'correct it and put it back into processing/; its bytes are then another file',
+    );
   return { kind: 'files', label: first.name, files };
 }
 
 async function findBatch({ client }: Connection, batchId: number): Promise<UndoTarget> {
   const label = `batch ${batchId}`;
-  const { rows: batches } = await client.query<{ loadPath: string; undoneAt: Date | null }>('select load_path as "loadPath", undone_at as "undoneAt" from ecompipe.batches where batch_id = $1 for update', [batchId]);
+  const { rows: batches } = await client.query<{ loadPath: string; undoneAt: Date | null }>(
+    'select load_path as "loadPath", undone_at as "undoneAt" from ecompipe.batches where batch_id = $1 for update',
+    [batchId],
+  );
   const [batch] = batches;
-  if (batch === undefined) throw new UsageError([`there is no ${label} in this database`], 'select batch_id, committed_at, rows_inserted from ecompipe.batches order by 1 desc');
+  if (batch === undefined)
+    throw new UsageError(
+      [`there is no ${label} in this database`],
+      'select batch_id, committed_at, rows_inserted from ecompipe.batches order by 1 desc',
+    );
   if (batch.undoneAt !== null) return { kind: 'before', label: `${label} (${batch.undoneAt.toISOString()})` };
   if (batch.loadPath === 'replay') return { kind: 'replay', label, batchId };
   const { rows: files } = await client.query<TargetFile & { otherBatches: number }>(
@@ -59,6 +85,12 @@ async function findBatch({ client }: Connection, batchId: number): Promise<UndoT
   );
   const partial = files.find(({ otherBatches }) => otherBatches > 0);
   // A hole in a file is nothing that the ledger could say, or a stream could fill.
-  if (partial !== undefined) throw new UsageError([`${label} is a part of ${partial.name}, which has ${partial.otherBatches + 1} batches: a file can only be taken out whole`], `ecompipe undo --file ${JSON.stringify(partial.name)}`);
+  if (partial !== undefined)
+    throw new UsageError(
+      [
+        `${label} is a part of ${partial.name}, which has ${partial.otherBatches + 1} batches: a file can only be taken out whole`,
+      ],
+      `ecompipe undo --file ${JSON.stringify(partial.name)}`,
+    );
   return { kind: 'files', label, files };
 }

@@ -36,7 +36,11 @@ export async function runUndo(settings: UndoSettings, database: Database): Promi
   });
 }
 
-async function takeOut(connection: Connection, target: Exclude<UndoTarget, { kind: 'before' }>, settings: UndoSettings): Promise<UndoResult> {
+async function takeOut(
+  connection: Connection,
+  target: Exclude<UndoTarget, { kind: 'before' }>,
+  settings: UndoSettings,
+): Promise<UndoResult> {
   const files = target.kind === 'files' ? target.files : [];
   const fileIds = files.map(({ fileId }) => fileId);
   const found = await locateFiles(files, settings);
@@ -49,7 +53,8 @@ async function takeOut(connection: Connection, target: Exclude<UndoTarget, { kin
   const reopened = await reopenRejects(connection, fileIds);
   const change = await removeFiles(connection, fileIds);
   const replays = [...new Set([...reopened, ...change.replays, ...(target.kind === 'replay' ? [target.batchId] : [])])];
-  const eventsExpected = change.eventsExpected + (target.kind === 'replay' ? await countOfBatch(connection, target.batchId) : 0);
+  const eventsExpected =
+    change.eventsExpected + (target.kind === 'replay' ? await countOfBatch(connection, target.batchId) : 0);
   await recountReplays(connection, replays);
   const batchIds = [...change.batchIds, ...replays].sort((a, b) => a - b);
   return {
@@ -68,11 +73,20 @@ async function takeOut(connection: Connection, target: Exclude<UndoTarget, { kin
   };
 }
 
-async function locateFiles(files: readonly TargetFile[], { loadedDirs, waitingDirs }: UndoSettings): Promise<(UndoneFile & { readonly fileId: number })[]> {
+async function locateFiles(
+  files: readonly TargetFile[],
+  { loadedDirs, waitingDirs }: UndoSettings,
+): Promise<(UndoneFile & { readonly fileId: number })[]> {
   return await Promise.all(
     files.map(async ({ fileId, name, sha256 }) => {
       const waiting = await locate(name, { sha256 }, waitingDirs);
-      return { fileId, name, sha256: sha256.toString('hex'), path: waiting ?? (await locate(name, { sha256 }, loadedDirs)), isWaiting: waiting !== undefined };
+      return {
+        fileId,
+        name,
+        sha256: sha256.toString('hex'),
+        path: waiting ?? (await locate(name, { sha256 }, loadedDirs)),
+        isWaiting: waiting !== undefined,
+      };
     }),
   );
 }
@@ -82,9 +96,28 @@ async function countRemoved({ client }: Connection): Promise<number> {
 }
 
 async function countOfBatch({ client }: Connection, batchId: number): Promise<number> {
-  return (await client.query<{ rows: number }>('select rows_inserted as rows from ecompipe.batches where batch_id = $1', [batchId])).rows[0]?.rows ?? 0;
+  return (
+    (
+      await client.query<{ rows: number }>('select rows_inserted as rows from ecompipe.batches where batch_id = $1', [
+        batchId,
+      ])
+    ).rows[0]?.rows ?? 0
+  );
 }
 
 function nothingLeft(target: string): UndoResult {
-  return { outcome: 'before', target, files: [], batchIds: [], eventsRemoved: 0, eventsMissing: 0, rejectsRemoved: 0, duplicatesRemoved: 0, redeliveriesRemoved: 0, orphans: [], rejectsReopened: 0, rollupsRebuilt: false };
+  return {
+    outcome: 'before',
+    target,
+    files: [],
+    batchIds: [],
+    eventsRemoved: 0,
+    eventsMissing: 0,
+    rejectsRemoved: 0,
+    duplicatesRemoved: 0,
+    redeliveriesRemoved: 0,
+    orphans: [],
+    rejectsReopened: 0,
+    rollupsRebuilt: false,
+  };
 }

@@ -18,8 +18,22 @@ const ALWAYS: ReadonlySet<FindingKind> = new Set(['lost', 'duplicated', 'corrupt
 
 /** The result for people: the verdict in one line, what it is about, and what is off. */
 export function describeVerify(result: VerifyResult): string {
-  const { counts, files, rows, runs, duplicates, rejects, quarantined, pendingFiles, pendingRows, durationMs, findings } = result;
-  const verdict = (Object.keys(WORDS) as FindingKind[]).filter((kind) => ALWAYS.has(kind) || counts[kind] > 0).map((kind) => `${WORDS[kind]} ${counts[kind]}`);
+  const {
+    counts,
+    files,
+    rows,
+    runs,
+    duplicates,
+    rejects,
+    quarantined,
+    pendingFiles,
+    pendingRows,
+    durationMs,
+    findings,
+  } = result;
+  const verdict = (Object.keys(WORDS) as FindingKind[])
+    .filter((kind) => ALWAYS.has(kind) || counts[kind] > 0)
+    .map((kind) => `${WORDS[kind]} ${counts[kind]}`);
   const also = [
     duplicates > 0 ? `${duplicates} duplicates` : undefined,
     rejects > 0 ? `${rejects} rejects` : undefined,
@@ -29,7 +43,10 @@ export function describeVerify(result: VerifyResult): string {
     verdict.join(' · '),
     `${rows} rows of ${files} files from ${runs} ${runs === 1 ? 'run' : 'runs'}${also.length === 0 ? '' : `, ${also.join(', ')}`}; ${(durationMs / 1000).toFixed(1)} s`,
   ];
-  if (pendingFiles > 0) lines.push(`not all is loaded yet: ${pendingFiles} files with ${pendingRows} rows are pending (--allow-pending leaves them out of the verdict)`);
+  if (pendingFiles > 0)
+    lines.push(
+      `not all is loaded yet: ${pendingFiles} files with ${pendingRows} rows are pending (--allow-pending leaves them out of the verdict)`,
+    );
   lines.push(...findings.slice(0, SHOWN).map(describeFinding));
   if (findings.length > SHOWN) lines.push(`  and more: --json shows the first ${findings.length}`);
   return lines.join('\n');

@@ -16,7 +16,17 @@ export interface VerifySettings {
 }
 
 /** What can be off, in the order in which it is reported. */
-export const FINDING_KINDS = ['lost', 'duplicated', 'corrupted', 'wronglyAccepted', 'wronglyRejected', 'wronglyQuarantined', 'wronglyLoaded', 'miscounted', 'unproven'] as const;
+export const FINDING_KINDS = [
+  'lost',
+  'duplicated',
+  'corrupted',
+  'wronglyAccepted',
+  'wronglyRejected',
+  'wronglyQuarantined',
+  'wronglyLoaded',
+  'miscounted',
+  'unproven',
+] as const;
 
 /**
  * - `lost`: a row that must be in the table and isn't, or a rejected row of which nothing was kept.

@@ -29,7 +29,11 @@ export interface Expectations {
 }
 
 /** Reads the manifests into the temporary tables. */
-export async function stageExpectations(connection: Connection, manifestDir: string, emit: (event: VerifyEvent) => void): Promise<Expectations> {
+export async function stageExpectations(
+  connection: Connection,
+  manifestDir: string,
+  emit: (event: VerifyEvent) => void,
+): Promise<Expectations> {
   const { client } = connection;
   await client.query(TABLES);
   const stage = new Stage(connection);
@@ -47,7 +51,9 @@ export async function stageExpectations(connection: Connection, manifestDir: str
     delete from expected_fault where file_no is null or outcome = 'held';
     create index on expected_fault (file_no, line);
     analyze expected_fault, expected_type`);
-  const { rows } = await client.query<Omit<Expectations, 'runs'>>('select (select count(*) from expected_file) as files, (select count(*) from expected_fault) as faults');
+  const { rows } = await client.query<Omit<Expectations, 'runs'>>(
+    'select (select count(*) from expected_file) as files, (select count(*) from expected_fault) as faults',
+  );
   const counted = { runs: stage.runs, files: rows[0]?.files ?? 0, faults: rows[0]?.faults ?? 0 };
   emit({ type: 'manifestsRead', ...counted });
   return counted;
@@ -100,12 +106,20 @@ class Stage {
   /** The last file of a run that did not end is published unless its bytes still lie where they were written. */
   private acceptLatestUnlessStaged(): void {
     const { latest } = this;
-    if (latest !== undefined && lstatSync(path.join(latest.run.outputDir, latest.line.staged), { throwIfNoEntry: false }) !== undefined) this.latest = undefined;
+    if (
+      latest !== undefined &&
+      lstatSync(path.join(latest.run.outputDir, latest.line.staged), { throwIfNoEntry: false }) !== undefined
+    )
+      this.latest = undefined;
     this.acceptLatest();
   }
 
   private async send(): Promise<void> {
-    const { files, faults, connection: { client } } = this;
+    const {
+      files,
+      faults,
+      connection: { client },
+    } = this;
     this.files = [];
     this.faults = [];
     await client.query(
@@ -130,21 +144,29 @@ class Stage {
         files.map(({ line }) => line.redeliveryOf !== null),
       ],
     );
-    const types = files.flatMap(({ fileNo, line }) => Object.entries(line.loadedByType).map(([type, totals]) => ({ fileNo, type, ...totals })));
-    await client.query('insert into expected_type select * from unnest ($1::bigint[], $2::text[], $3::bigint[], $4::numeric[])', [
-      types.map(({ fileNo }) => fileNo),
-      types.map(({ type }) => type),
-      types.map(({ rows }) => rows),
-      types.map(({ moneyCents }) => moneyCents),
-    ]);
-    await client.query('insert into expected_fault (manifest, name, line, kind, event_id, outcome) select * from unnest ($1::int[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[])', [
-      faults.map(({ manifest }) => manifest),
-      faults.map(({ line }) => line.file),
-      faults.map(({ line }) => line.fileLine),
-      faults.map(({ line }) => line.kind),
-      faults.map(({ line }) => line.eventId),
-      faults.map(({ line }) => line.outcome),
-    ]);
+    const types = files.flatMap(({ fileNo, line }) =>
+      Object.entries(line.loadedByType).map(([type, totals]) => ({ fileNo, type, ...totals })),
+    );
+    await client.query(
+      'insert into expected_type select * from unnest ($1::bigint[], $2::text[], $3::bigint[], $4::numeric[])',
+      [
+        types.map(({ fileNo }) => fileNo),
+        types.map(({ type }) => type),
+        types.map(({ rows }) => rows),
+        types.map(({ moneyCents }) => moneyCents),
+      ],
+    );
+    await client.query(
+      'insert into expected_fault (manifest, name, line, kind, event_id, outcome) select * from unnest ($1::int[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[])',
+      [
+        faults.map(({ manifest }) => manifest),
+        faults.map(({ line }) => line.file),
+        faults.map(({ line }) => line.fileLine),
+        faults.map(({ line }) => line.kind),
+        faults.map(({ line }) => line.eventId),
+        faults.map(({ line }) => line.outcome),
+      ],
+    );
   }
 }
 

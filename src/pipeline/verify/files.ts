@@ -29,7 +29,16 @@ interface Unloaded {
 
 /** Compares what the ledger says of each file, its rows aside: on which side it is and how many rows it was found to have. */
 export async function compareFiles({ client }: Connection, findings: Findings): Promise<void> {
-  const { rows } = await client.query<{ name: string; state: string; quarantined: string | null; reason: string | null; rows: number; rejects: number; rowsRead: number; rowsRejected: number }>(`
+  const { rows } = await client.query<{
+    name: string;
+    state: string;
+    quarantined: string | null;
+    reason: string | null;
+    rows: number;
+    rejects: number;
+    rowsRead: number;
+    rowsRejected: number;
+  }>(`
     select e.name, e.state, e.quarantined, f.reason, e.rows, e.rejects, f.rows_read as "rowsRead", f.rows_rejected as "rowsRejected"
     from expected_file e
     join ecompipe.files f using (file_id)
@@ -38,9 +47,16 @@ export async function compareFiles({ client }: Connection, findings: Findings): 
         or e.quarantined is null and e.rows <> f.rows_read)
     order by e.file_no`);
   for (const { name, state, quarantined, reason, rows: written, rowsRead } of rows) {
-    if (state === 'quarantined' && quarantined === null) findings.add({ kind: 'wronglyQuarantined', file: name, detail: `in quarantine, but must be loaded: ${reason ?? ''}` });
-    else if (state === 'loaded' && quarantined !== null) findings.add({ kind: 'wronglyLoaded', file: name, detail: `loaded, but must be in quarantine (${quarantined})` });
-    else findings.add({ kind: 'miscounted', file: name, detail: `has ${written} rows, the ledger counted ${rowsRead}` });
+    if (state === 'quarantined' && quarantined === null)
+      findings.add({
+        kind: 'wronglyQuarantined',
+        file: name,
+        detail: `in quarantine, but must be loaded: ${reason ?? ''}`,
+      });
+    else if (state === 'loaded' && quarantined !== null)
+      findings.add({ kind: 'wronglyLoaded', file: name, detail: `loaded, but must be in quarantine (${quarantined})` });
+    else
+      findings.add({ kind: 'miscounted', file: name, detail: `has ${written} rows, the ledger counted ${rowsRead}` });
   }
 }
 
@@ -48,14 +64,19 @@ export async function compareFiles({ client }: Connection, findings: Findings): 
  * Looks for files that are not loaded: pending, or gone. Files move on while we look; that goes from incoming/ over
  * processing/ to archive/, so looking in this order misses none, and who seems lost is looked up in the ledger again.
  */
-export async function findUnloaded({ client }: Connection, settings: VerifySettings, findings: Findings): Promise<FileTotals> {
+export async function findUnloaded(
+  { client }: Connection,
+  settings: VerifySettings,
+  findings: Findings,
+): Promise<FileTotals> {
   const { rows: files } = await client.query<Unloaded>(`
     select file_no as "fileNo", name, output_dir as "outputDir", sha256, bytes, rows, loaded
     from expected_file where state is null or state = 'loading' order by file_no`);
   let [pendingFiles, pendingRows] = [0, 0];
   const unknown: UnknownFile[] = [];
   for (const file of files) {
-    const isWaiting = (await locate(file.name, { bytes: file.bytes }, [file.outputDir, ...settings.waitingDirs])) !== undefined;
+    const isWaiting =
+      (await locate(file.name, { bytes: file.bytes }, [file.outputDir, ...settings.waitingDirs])) !== undefined;
     const path = isWaiting ? undefined : await locate(file.name, { sha256: file.sha256 }, settings.loadedDirs);
     if (isWaiting || (await isInLedger(client, file))) {
       pendingFiles++;
@@ -64,13 +85,23 @@ export async function findUnloaded({ client }: Connection, settings: VerifySetti
       unknown.push({ fileNo: file.fileNo, name: file.name, path, rows: file.rows });
       findings.add({ kind: 'miscounted', file: file.name, detail: `lies at ${path}, but the ledger does not know it` });
     } else {
-      findings.add({ kind: 'lost', file: file.name, detail: `the file was published with ${file.rows} rows; the ledger does not know it, and it is nowhere` }, Math.max(1, file.rows));
+      findings.add(
+        {
+          kind: 'lost',
+          file: file.name,
+          detail: `the file was published with ${file.rows} rows; the ledger does not know it, and it is nowhere`,
+        },
+        Math.max(1, file.rows),
+      );
     }
   }
   return { pendingFiles, pendingRows, unknown };
 }
 
 async function isInLedger(client: Connection['client'], { sha256 }: Unloaded): Promise<boolean> {
-  const { rows } = await client.query<{ known: boolean }>('select exists (select from ecompipe.files where sha256 = $1) as known', [sha256]);
+  const { rows } = await client.query<{ known: boolean }>(
+    'select exists (select from ecompipe.files where sha256 = $1) as known',
+    [sha256],
+  );
   return rows[0]?.known === true;
 }

@@ -15,7 +15,8 @@ export function createVerifyEventLogger(log: Logger): (event: VerifyEvent) => vo
     const nowMs = performance.now();
     if (nowMs - lastProgressMs < PROGRESS_INTERVAL_MS) return;
     lastProgressMs = nowMs;
-    if (type === 'tableScanned') log.info('verify_progress', `${Math.round(event.share * 100)} % of the table read, ${event.rows} rows`, fields);
+    if (type === 'tableScanned')
+      log.info('verify_progress', `${Math.round(event.share * 100)} % of the table read, ${event.rows} rows`, fields);
     else log.info('verify_progress', `${event.files} of ${event.of} files compared row by row`, fields);
   };
 }

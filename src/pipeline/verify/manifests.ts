@@ -21,8 +21,14 @@ export async function* readManifests(directory: string): AsyncGenerator<Manifest
     yield* readManifest(directory, 0);
     return;
   }
-  const names = (await withFileErrors('read the manifests in', directory, () => readdir(directory))).filter((name) => name.endsWith('.jsonl')).sort();
-  if (names.length === 0) throw new UsageError([`${directory} has no manifest (*.jsonl)`], 'name the directory that generate reported, with --manifest');
+  const names = (await withFileErrors('read the manifests in', directory, () => readdir(directory)))
+    .filter((name) => name.endsWith('.jsonl'))
+    .sort();
+  if (names.length === 0)
+    throw new UsageError(
+      [`${directory} has no manifest (*.jsonl)`],
+      'name the directory that generate reported, with --manifest',
+    );
   for (const [manifest, name] of names.entries()) yield* readManifest(path.join(directory, name), manifest);
 }
 
@@ -35,12 +41,19 @@ async function* readManifest(file: string, manifest: number): AsyncGenerator<Man
     if (line.line === 'run') run = line;
     if (run === undefined) throw foreign(file, 'its first line does not describe a run');
     const version: unknown = run.manifestVersion;
-    if (version !== MANIFEST_VERSION) throw foreign(file, `it has version ${JSON.stringify(version)}, this ecompipe reads ${MANIFEST_VERSION}`);
+    if (version !== MANIFEST_VERSION)
+      throw foreign(file, `it has version ${JSON.stringify(version)}, this ecompipe reads ${MANIFEST_VERSION}`);
     yield { run, manifest, line };
   }
 }
 
-const LINE_KINDS: ReadonlySet<unknown> = new Set(['run', 'fault', 'file', 'withdrawn', 'end'] satisfies ManifestLine['line'][]);
+const LINE_KINDS: ReadonlySet<unknown> = new Set([
+  'run',
+  'fault',
+  'file',
+  'withdrawn',
+  'end',
+] satisfies ManifestLine['line'][]);
 
 function parseLine(text: string, file: string, number: number): ManifestLine {
   try {

@@ -33,10 +33,17 @@ interface Context {
  * Names the rows that make sums differ: reads the files of those components again, and compares row by row. So are mixed
  * components, whose sums say nothing, and files that the ledger does not know. A good run has none of the three.
  */
-export async function narrowDown(context: Context, deviations: readonly Deviation[], unknown: readonly UnknownFile[]): Promise<void> {
+export async function narrowDown(
+  context: Context,
+  deviations: readonly Deviation[],
+  unknown: readonly UnknownFile[],
+): Promise<void> {
   const { connection, findings } = context;
   const { client } = connection;
-  const files = await filesToRead(connection, deviations.map(({ component }) => component));
+  const files = await filesToRead(
+    connection,
+    deviations.map(({ component }) => component),
+  );
   if (files.length + unknown.length === 0 && deviations.length === 0) return;
   await createFileRows(connection);
   await client.query('create temp table narrowed (component bigint primary key)');
@@ -53,7 +60,15 @@ export async function narrowDown(context: Context, deviations: readonly Deviatio
   }
   for (const file of files) {
     const why = unread.get(file.component);
-    if (why !== undefined && !deviations.some(({ component }) => component === file.component)) findings.add({ kind: 'unproven', file: file.name, detail: `shares a batch with files that the manifests do not know, and can't be compared row by row: ${why}` }, file.rows);
+    if (why !== undefined && !deviations.some(({ component }) => component === file.component))
+      findings.add(
+        {
+          kind: 'unproven',
+          file: file.name,
+          detail: `shares a batch with files that the manifests do not know, and can't be compared row by row: ${why}`,
+        },
+        file.rows,
+      );
   }
 }
 
@@ -72,12 +87,17 @@ async function filesToRead({ client }: Connection, components: readonly number[]
 }
 
 /** @returns by component why it could not be read as a whole. */
-async function readAgain({ connection, settings, stop, emit }: Context, files: readonly OurFile[], unknown: readonly UnknownFile[]): Promise<Map<number, string>> {
+async function readAgain(
+  { connection, settings, stop, emit }: Context,
+  files: readonly OurFile[],
+  unknown: readonly UnknownFile[],
+): Promise<Map<number, string>> {
   const unread = new Map<number, string>();
   const jobs = [...unknown.map((file) => ({ ...file, component: undefined })), ...files];
   let [rows, done] = [0, 0];
   for (const job of jobs) {
-    if (stop.aborted) throw new InterruptedError({ what: 'verify was interrupted', done: 'nothing is proved either way' });
+    if (stop.aborted)
+      throw new InterruptedError({ what: 'verify was interrupted', done: 'nothing is proved either way' });
     rows += job.rows;
     const why = rows > MOST_ROWS ? 'too many rows' : await readOne(connection, settings, job);
     if (why !== undefined && job.component !== undefined) unread.set(job.component, why);
@@ -86,11 +106,21 @@ async function readAgain({ connection, settings, stop, emit }: Context, files: r
   return unread;
 }
 
-async function readOne(connection: Connection, settings: VerifySettings, job: OurFile | (UnknownFile & { component: undefined })): Promise<string | undefined> {
+async function readOne(
+  connection: Connection,
+  settings: VerifySettings,
+  job: OurFile | (UnknownFile & { component: undefined }),
+): Promise<string | undefined> {
   const directories = [...settings.loadedDirs, ...settings.waitingDirs];
-  const path = 'path' in job ? job.path : ((await locate(job.ledgerName, job, directories)) ?? (await locate(job.name, job, directories)));
+  const path =
+    'path' in job
+      ? job.path
+      : ((await locate(job.ledgerName, job, directories)) ?? (await locate(job.name, job, directories)));
   if (path === undefined) return `${job.name} is no longer there`;
-  const { rows } = await connection.client.query<{ line: number }>(`select line from expected_fault where file_no = $1 and outcome = 'rejected'`, [job.fileNo]);
+  const { rows } = await connection.client.query<{ line: number }>(
+    `select line from expected_fault where file_no = $1 and outcome = 'rejected'`,
+    [job.fileNo],
+  );
   try {
     await rereadFile(connection, job.fileNo, path, new Set(rows.map(({ line }) => line)));
     return undefined;
@@ -102,17 +132,31 @@ async function readOne(connection: Connection, settings: VerifySettings, job: Ou
   }
 }
 
-function reportBySums(findings: Findings, { expectedRows, observedRows }: Deviation, file: string | undefined, why: string): void {
+function reportBySums(
+  findings: Findings,
+  { expectedRows, observedRows }: Deviation,
+  file: string | undefined,
+  why: string,
+): void {
   const place = file === undefined ? {} : { file };
   const detail = `${observedRows} rows in the table where ${expectedRows} must be; the rows can't be named: ${why}`;
   const difference = observedRows - expectedRows;
   if (difference < 0) findings.add({ kind: 'lost', ...place, detail }, -difference);
   else if (difference > 0) findings.add({ kind: 'duplicated', ...place, detail }, difference);
-  else findings.add({ kind: 'corrupted', ...place, detail: `the rows are as many as must be, but ids, money or text lengths differ; they can't be named: ${why}` });
+  else
+    findings.add({
+      kind: 'corrupted',
+      ...place,
+      detail: `the rows are as many as must be, but ids, money or text lengths differ; they can't be named: ${why}`,
+    });
 }
 
 /** Each row is as its file has it, and still the sums differ: it is the books that are wrong, the ledger's or the manifest's. */
-function reportUnexplained(findings: Findings, { expectedRows, observedRows }: Deviation, file: string | undefined): void {
+function reportUnexplained(
+  findings: Findings,
+  { expectedRows, observedRows }: Deviation,
+  file: string | undefined,
+): void {
   const detail = `the table has its rows, but manifest and ledger do not add up (${expectedRows} rows against ${observedRows}): one of the two was altered, or duplicates are not in ecompipe.duplicate_rows`;
   findings.add({ kind: 'miscounted', ...(file === undefined ? {} : { file }), detail });
 }

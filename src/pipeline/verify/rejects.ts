@@ -33,7 +33,12 @@ async function reportMissing({ client }: Connection, findings: Findings): Promis
     limit ${MOST_ROWS}`);
   for (const { file, line, eventId, kind, isInTable, isDuplicate } of rows) {
     const place = { file, line, ...(eventId === null ? {} : { eventId }) };
-    if (isInTable || isDuplicate) findings.add({ kind: 'wronglyAccepted', ...place, detail: `${isDuplicate ? 'taken as a duplicate' : 'in the table'}, but must be rejected (${kind})` });
+    if (isInTable || isDuplicate)
+      findings.add({
+        kind: 'wronglyAccepted',
+        ...place,
+        detail: `${isDuplicate ? 'taken as a duplicate' : 'in the table'}, but must be rejected (${kind})`,
+      });
     else findings.add({ kind: 'lost', ...place, detail: `must be among the rejects (${kind}) and is nowhere` });
   }
   countRest(findings, 'lost', rows);
@@ -48,7 +53,8 @@ async function reportUnexpected({ client }: Connection, findings: Findings): Pro
       and not exists (select from expected_fault t where t.file_no = e.file_no and t.line = r.line and t.outcome = 'rejected')
     order by e.file_no, r.line
     limit ${MOST_ROWS}`);
-  for (const { file, line, detail } of rows) findings.add({ kind: 'wronglyRejected', file, line, detail: `rejected, but must be accepted: ${detail}` });
+  for (const { file, line, detail } of rows)
+    findings.add({ kind: 'wronglyRejected', file, line, detail: `rejected, but must be accepted: ${detail}` });
   countRest(findings, 'wronglyRejected', rows);
 }
 

@@ -12,33 +12,50 @@ const CHUNK_BYTES = 4 * 2 ** 20;
 
 /** Creates `file_row`: rows of files with their place, in the types of the table. */
 export async function createFileRows({ client }: Connection): Promise<void> {
-  await client.query(`create temp table file_row as select 0::bigint as file_no, 0::bigint as line, ${EVENT_COLUMNS.join(', ')} from public.events where false`);
+  await client.query(
+    `create temp table file_row as select 0::bigint as file_no, 0::bigint as line, ${EVENT_COLUMNS.join(', ')} from public.events where false`,
+  );
 }
 
 /**
  * Copies the rows of a file that PostgreSQL must accept into `file_row`; those at `rejectedLines` are left out.
  * @throws what the server says when it doesn't accept one after all, or the file system when the file can't be read.
  */
-export async function rereadFile({ client }: Connection, fileNo: number, path: string, rejectedLines: ReadonlySet<number>): Promise<void> {
+export async function rereadFile(
+  { client }: Connection,
+  fileNo: number,
+  path: string,
+  rejectedLines: ReadonlySet<number>,
+): Promise<void> {
   const header = await readHeader(path);
   if (header === undefined) return;
-  const copy = client.query(copyFrom.from(`copy file_row (file_no, line, ${header.columns.join(', ')}) from stdin (format csv)`));
+  const copy = client.query(
+    copyFrom.from(`copy file_row (file_no, line, ${header.columns.join(', ')}) from stdin (format csv)`),
+  );
   await pipeline(Readable.from(acceptedRows(path, header, fileNo, rejectedLines)), copy);
 }
 
 async function readHeader(path: string): Promise<Header | undefined> {
-  for await (const start of createReadStream(path, { highWaterMark: MAX_RECORD_BYTES + 4096 })) return parseHeader(start as Buffer);
+  for await (const start of createReadStream(path, { highWaterMark: MAX_RECORD_BYTES + 4096 }))
+    return parseHeader(start as Buffer);
   return undefined;
 }
 
 /** Each row's own bytes behind its place: COPY parses them as it did when they were loaded. */
-async function* acceptedRows(path: string, header: Header, fileNo: number, rejectedLines: ReadonlySet<number>): AsyncGenerator<Buffer> {
+async function* acceptedRows(
+  path: string,
+  header: Header,
+  fileNo: number,
+  rejectedLines: ReadonlySet<number>,
+): AsyncGenerator<Buffer> {
   let line = 1 + header.lines;
   let rest: Buffer = Buffer.alloc(0);
   const rowsOf = (atEof: boolean): Buffer => {
     const { records, end, lines } = frameRecords(rest, atEof, header.columns.length);
     const pieces = [...records].flatMap((record) =>
-      record.defect !== undefined || rejectedLines.has(line + record.line) ? [] : [Buffer.from(`${fileNo},${line + record.line},`), rest.subarray(record.start, record.end), NEWLINE],
+      record.defect !== undefined || rejectedLines.has(line + record.line)
+        ? []
+        : [Buffer.from(`${fileNo},${line + record.line},`), rest.subarray(record.start, record.end), NEWLINE],
     );
     line += lines;
     rest = rest.subarray(end);

@@ -41,7 +41,10 @@ async function lostRows({ client }: Connection): Promise<Row[]> {
 }
 
 async function corruptedRows({ client }: Connection): Promise<Row[]> {
-  const differences = CONTENT.map((name) => `case when r.${name} is distinct from e.${name} then format('%s is %L, must be %L', '${name}', e.${name}, r.${name}) end`);
+  const differences = CONTENT.map(
+    (name) =>
+      `case when r.${name} is distinct from e.${name} then format('%s is %L, must be %L', '${name}', e.${name}, r.${name}) end`,
+  );
   const { rows } = await client.query<Row>(`
     select *, count(*) over () as total
     from (
@@ -59,7 +62,13 @@ async function corruptedRows({ client }: Connection): Promise<Row[]> {
 
 /** Rows in the batches of these files that none of the files has. */
 async function reportSurplus({ client }: Connection, findings: Findings): Promise<number> {
-  const { rows } = await client.query<{ eventId: string; batchId: number; rejectedAs: string | null; copyOf: string | null; total: number }>(`
+  const { rows } = await client.query<{
+    eventId: string;
+    batchId: number;
+    rejectedAs: string | null;
+    copyOf: string | null;
+    total: number;
+  }>(`
     with surplus as materialized (
       select e.*
       from public.events e
@@ -77,8 +86,21 @@ async function reportSurplus({ client }: Connection, findings: Findings): Promis
     order by s.event_id
     limit ${MOST_ROWS}`);
   for (const { eventId, batchId, rejectedAs, copyOf } of rows) {
-    if (rejectedAs !== null) findings.add({ kind: 'wronglyAccepted', eventId, detail: `in the table (batch ${batchId}), but must be rejected (${rejectedAs})` });
-    else findings.add({ kind: 'duplicated', eventId, detail: copyOf === null ? `in the table (batch ${batchId}), but in no file of that batch` : `a copy of event ${copyOf} under another id (batch ${batchId})` });
+    if (rejectedAs !== null)
+      findings.add({
+        kind: 'wronglyAccepted',
+        eventId,
+        detail: `in the table (batch ${batchId}), but must be rejected (${rejectedAs})`,
+      });
+    else
+      findings.add({
+        kind: 'duplicated',
+        eventId,
+        detail:
+          copyOf === null
+            ? `in the table (batch ${batchId}), but in no file of that batch`
+            : `a copy of event ${copyOf} under another id (batch ${batchId})`,
+      });
   }
   countRest(findings, 'duplicated', rows);
   return rows.length;
@@ -99,7 +121,12 @@ export async function reportForeignCopies({ client }: Connection, findings: Find
     group by foreigner.event_id
     order by foreigner.event_id
     limit ${MOST_ROWS}`);
-  for (const { eventId, copyOf } of rows) findings.add({ kind: 'duplicated', eventId, detail: `a copy of event ${copyOf} under another id, loaded by no batch` });
+  for (const { eventId, copyOf } of rows)
+    findings.add({
+      kind: 'duplicated',
+      eventId,
+      detail: `a copy of event ${copyOf} under another id, loaded by no batch`,
+    });
   countRest(findings, 'duplicated', rows);
 }
 
@@ -108,7 +135,11 @@ function report(findings: Findings, kind: 'lost' | 'corrupted', rows: readonly R
   countRest(findings, kind, rows);
 }
 
-function countRest(findings: Findings, kind: 'lost' | 'corrupted' | 'duplicated', rows: readonly { readonly total: number }[]): void {
+function countRest(
+  findings: Findings,
+  kind: 'lost' | 'corrupted' | 'duplicated',
+  rows: readonly { readonly total: number }[],
+): void {
   const rest = (rows[0]?.total ?? 0) - rows.length;
   if (rest > 0) findings.add({ kind, detail: `and ${rest} rows more` }, rest);
 }

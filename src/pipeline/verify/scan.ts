@@ -34,10 +34,21 @@ export interface ScanResult {
  * readers share the caller's snapshot, so that what is loaded meanwhile is not there for any of them.
  * @param snapshot of the caller's transaction, from pg_export_snapshot().
  */
-export async function scanEvents(connection: Connection, database: Database, snapshot: string, readers: number, stop: AbortSignal, emit: (event: VerifyEvent) => void): Promise<ScanResult> {
+export async function scanEvents(
+  connection: Connection,
+  database: Database,
+  snapshot: string,
+  readers: number,
+  stop: AbortSignal,
+  emit: (event: VerifyEvent) => void,
+): Promise<ScanResult> {
   const { client } = connection;
-  await client.query('create temp table observed (batch_id bigint, event_type text not null, rows bigint not null, cents numeric not null, id_sum numeric not null, content_sum numeric not null)');
-  const { rows: size } = await client.query<{ blocks: number }>(`select (pg_relation_size('public.events') / current_setting('block_size')::int8) as blocks`);
+  await client.query(
+    'create temp table observed (batch_id bigint, event_type text not null, rows bigint not null, cents numeric not null, id_sum numeric not null, content_sum numeric not null)',
+  );
+  const { rows: size } = await client.query<{ blocks: number }>(
+    `select (pg_relation_size('public.events') / current_setting('block_size')::int8) as blocks`,
+  );
   const blocks = size[0]?.blocks ?? 0;
   const chunks = Math.ceil(blocks / CHUNK_BLOCKS);
   let [next, done, rowsScanned, rowsWithoutBatch] = [0, 0, 0, 0];
@@ -48,7 +59,8 @@ export async function scanEvents(connection: Connection, database: Database, sna
     const reader = await openReader(database, snapshot);
     try {
       while (next < chunks && !failed.signal.aborted) {
-        if (stop.aborted) throw new InterruptedError({ what: 'verify was interrupted', done: 'nothing is proved either way' });
+        if (stop.aborted)
+          throw new InterruptedError({ what: 'verify was interrupted', done: 'nothing is proved either way' });
         const sums = await sumChunk(reader, next++);
         writing = writing.then(() => store(connection, sums));
         await writing;
@@ -73,7 +85,9 @@ export async function scanEvents(connection: Connection, database: Database, sna
 async function openReader(database: Database, snapshot: string): Promise<Connection> {
   const reader = await openConnection(database.settings);
   try {
-    await reader.client.query(`begin isolation level repeatable read read only; set transaction snapshot '${snapshot}'`);
+    await reader.client.query(
+      `begin isolation level repeatable read read only; set transaction snapshot '${snapshot}'`,
+    );
     return reader;
   } catch (error) {
     await reader.close();
@@ -100,12 +114,15 @@ async function sumChunk({ client }: Connection, chunk: number): Promise<Sums[]> 
 }
 
 async function store({ client }: Connection, sums: readonly Sums[]): Promise<void> {
-  await client.query('insert into observed select * from unnest ($1::bigint[], $2::text[], $3::bigint[], $4::numeric[], $5::numeric[], $6::numeric[])', [
-    sums.map(({ batchId }) => batchId),
-    sums.map(({ eventType }) => eventType),
-    sums.map(({ rows }) => rows),
-    sums.map(({ cents }) => cents),
-    sums.map(({ idSum }) => idSum),
-    sums.map(({ contentSum }) => contentSum),
-  ]);
+  await client.query(
+    'insert into observed select * from unnest ($1::bigint[], $2::text[], $3::bigint[], $4::numeric[], $5::numeric[], $6::numeric[])',
+    [
+      sums.map(({ batchId }) => batchId),
+      sums.map(({ eventType }) => eventType),
+      sums.map(({ rows }) => rows),
+      sums.map(({ cents }) => cents),
+      sums.map(({ idSum }) => idSum),
+      sums.map(({ contentSum }) => contentSum),
+    ],
+  );
 }

@@ -30,7 +30,11 @@ const DEFAULT_CONNECTIONS = 2;
  * @throws UsageError or FileError when the manifests can't be read, DatabaseError, InterruptedError. That something is off is
  * no error but a result.
  */
-export async function runVerify(settings: VerifySettings, database: Database, context: VerifyContext): Promise<VerifyResult> {
+export async function runVerify(
+  settings: VerifySettings,
+  database: Database,
+  context: VerifyContext,
+): Promise<VerifyResult> {
   const startMs = performance.now();
   return await withConnection(database, 'cannot verify', async (connection) => {
     const findings = new Findings();
@@ -38,29 +42,63 @@ export async function runVerify(settings: VerifySettings, database: Database, co
     const { deviations, ...scan } = await compareInSnapshot(connection, settings, database, context, findings);
     // What follows looks at single rows and files, and at what has come since.
     const files = await findUnloaded(connection, settings, findings);
-    await narrowDown({ connection, settings, findings, stop: context.stop, emit: context.emit }, deviations, files.unknown);
+    await narrowDown(
+      { connection, settings, findings, stop: context.stop, emit: context.emit },
+      deviations,
+      files.unknown,
+    );
     if (scan.rowsWithoutBatch > 0) await reportForeignCopies(connection, findings);
-    return { ...(await summarize(connection, settings, expectations, files, scan, findings)), durationMs: Math.round(performance.now() - startMs) };
+    return {
+      ...(await summarize(connection, settings, expectations, files, scan, findings)),
+      durationMs: Math.round(performance.now() - startMs),
+    };
   });
 }
 
-async function compareInSnapshot(connection: Connection, settings: VerifySettings, database: Database, { stop, emit }: VerifyContext, findings: Findings): Promise<ScanResult & { deviations: Deviation[] }> {
+async function compareInSnapshot(
+  connection: Connection,
+  settings: VerifySettings,
+  database: Database,
+  { stop, emit }: VerifyContext,
+  findings: Findings,
+): Promise<ScanResult & { deviations: Deviation[] }> {
   const { client } = connection;
   await client.query('begin isolation level repeatable read');
   const { rows } = await client.query<{ snapshot: string }>('select pg_export_snapshot() as snapshot');
   await findComponents(connection);
-  const scan = await scanEvents(connection, database, rows[0]?.snapshot ?? '', settings.connections ?? DEFAULT_CONNECTIONS, stop, emit);
+  const scan = await scanEvents(
+    connection,
+    database,
+    rows[0]?.snapshot ?? '',
+    settings.connections ?? DEFAULT_CONNECTIONS,
+    stop,
+    emit,
+  );
   await compareFiles(connection, findings);
   await compareRejects(connection, findings);
   const deviations = await compareComponents(connection);
   for (const { batchId, ledgerRows, observedRows, file } of await findMixedSurplus(connection)) {
-    findings.add({ kind: 'duplicated', file, detail: `batch ${batchId} loaded ${ledgerRows} rows, and the table has ${observedRows} of it` }, observedRows - ledgerRows);
+    findings.add(
+      {
+        kind: 'duplicated',
+        file,
+        detail: `batch ${batchId} loaded ${ledgerRows} rows, and the table has ${observedRows} of it`,
+      },
+      observedRows - ledgerRows,
+    );
   }
   await client.query('commit');
   return { ...scan, deviations };
 }
 
-async function summarize({ client }: Connection, { allowPending }: VerifySettings, { runs, files }: Expectations, totals: FileTotals, scan: ScanResult, findings: Findings): Promise<Omit<VerifyResult, 'durationMs'>> {
+async function summarize(
+  { client }: Connection,
+  { allowPending }: VerifySettings,
+  { runs, files }: Expectations,
+  totals: FileTotals,
+  scan: ScanResult,
+  findings: Findings,
+): Promise<Omit<VerifyResult, 'durationMs'>> {
   const { rows } = await client.query<{ rows: number; duplicates: number; rejects: number; quarantined: number }>(`
     select coalesce(sum(loaded) filter (where state = 'loaded'), 0)::int8 as rows,
            coalesce(sum(duplicates) filter (where state = 'loaded'), 0)::int8 as duplicates,

@@ -14,7 +14,9 @@ const columns = Array.from({ length: FIELDS }, (_, index) => `c${index}`);
 before(async () => {
   const server = await startTestServer();
   connection = await openConnection({ ...(await server.createDatabase()), sslMode: 'disable' });
-  await connection.client.query(`create temporary table t (n bigint generated always as identity, ${columns.map((name) => `${name} text`).join(', ')})`);
+  await connection.client.query(
+    `create temporary table t (n bigint generated always as identity, ${columns.map((name) => `${name} text`).join(', ')})`,
+  );
 });
 after(() => connection.close());
 
@@ -27,7 +29,10 @@ async function copied(bytes: Buffer): Promise<string[][] | undefined> {
     assert.ok(error instanceof pg.DatabaseError && error.code?.startsWith('22'), String(error));
     return undefined;
   }
-  const { rows } = await connection.client.query<string[]>({ text: `select ${columns.map((name) => `coalesce(${name}, '')`).join(', ')} from t order by n`, rowMode: 'array' });
+  const { rows } = await connection.client.query<string[]>({
+    text: `select ${columns.map((name) => `coalesce(${name}, '')`).join(', ')} from t order by n`,
+    rowMode: 'array',
+  });
   return rows;
 }
 

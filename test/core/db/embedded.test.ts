@@ -4,7 +4,13 @@ import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { attachEmbeddedServer, embeddedUrl, startEmbedded, stopEmbedded, withEmbeddedServer } from '../../../src/core/db/embedded/index.js';
+import {
+  attachEmbeddedServer,
+  embeddedUrl,
+  startEmbedded,
+  stopEmbedded,
+  withEmbeddedServer,
+} from '../../../src/core/db/embedded/index.js';
 import { OwnedError } from '../../../src/core/runtime/errors.js';
 import { connectAs, createdProject, embeddedProject, isAlive, queryAs } from '../../helpers/embeddedProject.js';
 import { startEmbeddedProcess } from '../../helpers/embeddedProcess.js';
@@ -13,12 +19,20 @@ import { until } from '../../helpers/until.js';
 test('the first command creates a durable UTF-8 database that only we can log in to', async (t) => {
   const directory = await embeddedProject(t);
   const lease = await attachEmbeddedServer({ directory });
-  const settings = await queryAs('ecompipe test', lease.connection, `select current_database() as database, current_setting('server_encoding') as encoding,
+  const settings = await queryAs(
+    'ecompipe test',
+    lease.connection,
+    `select current_database() as database, current_setting('server_encoding') as encoding,
     current_setting('fsync') as fsync, current_setting('synchronous_commit') as sync, current_setting('full_page_writes') as pages,
-    current_setting('listen_addresses') as listens, current_setting('unix_socket_directories') as sockets`);
-  assert.deepEqual(settings, [{ database: 'ecompipe', encoding: 'UTF8', fsync: 'on', sync: 'on', pages: 'on', listens: '127.0.0.1', sockets: '' }]);
+    current_setting('listen_addresses') as listens, current_setting('unix_socket_directories') as sockets`,
+  );
+  assert.deepEqual(settings, [
+    { database: 'ecompipe', encoding: 'UTF8', fsync: 'on', sync: 'on', pages: 'on', listens: '127.0.0.1', sockets: '' },
+  ]);
   assert.equal((await stat(path.join(directory, 'postgres', 'password'))).mode & 0o777, 0o600);
-  await assert.rejects(queryAs('ecompipe test', { ...lease.connection, password: 'guess' }, 'select 1'), { code: '28P01' });
+  await assert.rejects(queryAs('ecompipe test', { ...lease.connection, password: 'guess' }, 'select 1'), {
+    code: '28P01',
+  });
   await lease.release();
 });
 
@@ -63,7 +77,9 @@ test('a kept server outlives its commands until it is stopped, and starting or s
   const { port } = await startEmbedded({ directory });
   assert.equal((await startEmbedded({ directory })).port, port);
   const pid = await withEmbeddedServer({ directory }, async (connection) => {
-    const [row] = (await queryAs('ecompipe test', connection, "select pg_read_file('postmaster.pid') as file")) as [{ file: string }];
+    const [row] = (await queryAs('ecompipe test', connection, "select pg_read_file('postmaster.pid') as file")) as [
+      { file: string },
+    ];
     return Number(row.file.split('\n')[0]);
   });
   assert.ok(await isAlive(pid));
@@ -82,7 +98,10 @@ test('the last one out leaves the server to a connected psql, and the next last 
   assert.equal(second.server.pid, first.server.pid);
   await guest.end();
   const guests = "select 1 from pg_stat_activity where application_name = 'psql'";
-  await until('the server has noticed that the guest left', async () => (await queryAs('ecompipe test', second.connection, guests)).length === 0);
+  await until(
+    'the server has noticed that the guest left',
+    async () => (await queryAs('ecompipe test', second.connection, guests)).length === 0,
+  );
   await second.release();
   assert.ok(!(await isAlive(second.server.pid)));
 });

@@ -27,7 +27,9 @@ for (const signal of ['SIGKILL', 'SIGINT'] as const) {
 test('a first command killed while it creates the database leaves nothing that the next one minds', async (t) => {
   const directory = await embeddedProject(t);
   const child = spawnEmbedded(directory);
-  await until('initdb has begun', async () => (await readdir(directory).catch(() => [])).some((name) => name.startsWith('.postgres-')));
+  await until('initdb has begun', async () =>
+    (await readdir(directory).catch(() => [])).some((name) => name.startsWith('.postgres-')),
+  );
   process.kill(-child.pid!, 'SIGKILL');
   assert.ok(!(await readdir(directory)).includes('postgres'));
   const lease = await attachEmbeddedServer({ directory });
@@ -79,11 +81,16 @@ test('an aborted first command ends at once and leaves nothing behind', async (t
   const directory = await embeddedProject(t);
   const stop = new AbortController();
   const attached = attachEmbeddedServer({ directory, signal: stop.signal });
-  await until('initdb has begun', async () => (await readdir(directory).catch(() => [])).some((name) => name.startsWith('.postgres-')));
+  await until('initdb has begun', async () =>
+    (await readdir(directory).catch(() => [])).some((name) => name.startsWith('.postgres-')),
+  );
   stop.abort();
   await assert.rejects(attached, { exitCode: 130 });
   // Files of the server that root's account can't use where they are installed are staged here, for the next command.
-  assert.deepEqual((await readdir(directory)).filter((name) => !name.startsWith('server-')), []);
+  assert.deepEqual(
+    (await readdir(directory)).filter((name) => !name.startsWith('server-')),
+    [],
+  );
 });
 
 test('a project that is moved while its server runs keeps that server', async (t) => {
@@ -115,7 +122,10 @@ test('a server that does not answer is given up after the deadline, and left alo
   const directory = await createdProject(t);
   const first = await attachEmbeddedServer({ directory });
   process.kill(first.server.pid, 'SIGSTOP');
-  await assert.rejects(attachEmbeddedServer({ directory, deadlineMs: 300 }), { exitCode: 69, message: /not ready after 0\.3 s/ });
+  await assert.rejects(attachEmbeddedServer({ directory, deadlineMs: 300 }), {
+    exitCode: 69,
+    message: /not ready after 0\.3 s/,
+  });
   process.kill(first.server.pid, 'SIGCONT');
   await first.release();
 });
@@ -128,7 +138,10 @@ test('a copy of a project whose server runs gets a server of its own', async (t)
   const other = await attachEmbeddedServer({ directory: copy });
   assert.notEqual(other.server.pid, lease.server.pid);
   await queryAs('ecompipe test', other.connection, 'create table only_in_the_copy ()');
-  assert.deepEqual(await queryAs('ecompipe test', lease.connection, "select to_regclass('only_in_the_copy') as found"), [{ found: null }]);
+  assert.deepEqual(
+    await queryAs('ecompipe test', lease.connection, "select to_regclass('only_in_the_copy') as found"),
+    [{ found: null }],
+  );
   await other.release();
   await lease.release();
 });

@@ -6,7 +6,12 @@ import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { asAccount, canReach, parsePasswd, serverAccount } from '../../../src/core/db/embedded/account.js';
-import { findServerFiles, program, repairServerFiles, type ServerFiles } from '../../../src/core/db/embedded/binaries.js';
+import {
+  findServerFiles,
+  program,
+  repairServerFiles,
+  type ServerFiles,
+} from '../../../src/core/db/embedded/binaries.js';
 import { attachEmbeddedServer } from '../../../src/core/db/embedded/index.js';
 import { serverSettings } from '../../../src/core/db/embedded/serverSettings.js';
 import { usableServerFiles, withShellSafeFiles } from '../../../src/core/db/embedded/staging.js';
@@ -24,22 +29,28 @@ test('it works in a directory with a space, quotes, a dollar sign and an umlaut 
   }
 });
 
-test('as root below a directory that is closed to others, the data goes elsewhere, and one log line says so', needsRoot, async (t) => {
-  const directory = await embeddedProject(t, { mode: 0o700 });
-  const lines: string[] = [];
-  const log = createLogger({ level: 'info', format: 'json', color: false }, (line) => lines.push(line));
-  for (let round = 0; round < 2; round++) {
-    const lease = await attachEmbeddedServer({ directory, log });
-    assert.deepEqual(await queryAs('ecompipe test', lease.connection, 'select 1 as one'), [{ one: 1 }]);
-    await lease.release();
-  }
-  const home = await readlink(path.join(directory, 'postgres'));
-  assert.equal((await stat(path.join(home, 'password'))).mode & 0o777, 0o600);
-  assert.equal((await stat(path.join(home, 'password'))).uid, 0);
-  const said = lines.map((line) => JSON.parse(line) as { event: string; message: string }).filter(({ event }) => event === 'database_elsewhere');
-  assert.equal(said.length, 1);
-  assert.match(said[0]!.message, /links to it/);
-});
+test(
+  'as root below a directory that is closed to others, the data goes elsewhere, and one log line says so',
+  needsRoot,
+  async (t) => {
+    const directory = await embeddedProject(t, { mode: 0o700 });
+    const lines: string[] = [];
+    const log = createLogger({ level: 'info', format: 'json', color: false }, (line) => lines.push(line));
+    for (let round = 0; round < 2; round++) {
+      const lease = await attachEmbeddedServer({ directory, log });
+      assert.deepEqual(await queryAs('ecompipe test', lease.connection, 'select 1 as one'), [{ one: 1 }]);
+      await lease.release();
+    }
+    const home = await readlink(path.join(directory, 'postgres'));
+    assert.equal((await stat(path.join(home, 'password'))).mode & 0o777, 0o600);
+    assert.equal((await stat(path.join(home, 'password'))).uid, 0);
+    const said = lines
+      .map((line) => JSON.parse(line) as { event: string; message: string })
+      .filter(({ event }) => event === 'database_elsewhere');
+    assert.equal(said.length, 1);
+    assert.match(said[0]!.message, /links to it/);
+  },
+);
 
 test('commands of root that start at once below a closed directory share one database', needsRoot, async (t) => {
   const directory = await embeddedProject(t, { mode: 0o700 });
@@ -109,7 +120,8 @@ async function installation(t: TestContext, { mode }: { mode: number }): Promise
   await cp(installed.root, root, { recursive: true, verbatimSymlinks: true });
   const links = JSON.parse(await readFile(path.join(root, 'pg-symlinks.json'), 'utf8')) as { target: string }[];
   for (const { target } of links) await rm(path.join(parent, target), { force: true });
-  for (const name of ['postgres', 'initdb', 'pg_ctl'] as const) await chmod(program({ ...installed, root }, name), 0o644);
+  for (const name of ['postgres', 'initdb', 'pg_ctl'] as const)
+    await chmod(program({ ...installed, root }, name), 0o644);
   await chmod(parent, mode);
   return { ...installed, root };
 }
@@ -123,6 +135,9 @@ async function scratch(t: TestContext): Promise<string> {
 
 /** Runs initdb as the server's account: it needs its libraries even to say its version. */
 async function version(files: ServerFiles): Promise<string> {
-  const { stdout } = await promisify(execFile)(program(files, 'initdb'), ['--version'], { cwd: '/', ...asAccount(await serverAccount()) });
+  const { stdout } = await promisify(execFile)(program(files, 'initdb'), ['--version'], {
+    cwd: '/',
+    ...asAccount(await serverAccount()),
+  });
   return stdout;
 }

@@ -13,27 +13,72 @@ const withCode = (code: string): Error => Object.assign(new Error('failed'), { c
 
 const CLASSES: readonly (readonly [ErrorClass, readonly Error[]])[] = [
   ['row', ['22P02', '22021', '22P04', '23502', '23505', '23514', '23P01'].map(serverError)],
-  ['retry', ['08006', '57P01', '57P02', '57P03', '57014', '40001', '40P01', '53300', '53100', '55P03', '25006', 'XX000', 'P0001', 'ZZ999'].map(serverError)],
-  ['retry', [...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND'].map(withCode), new Error('Connection terminated unexpectedly')]],
+  [
+    'retry',
+    [
+      '08006',
+      '57P01',
+      '57P02',
+      '57P03',
+      '57014',
+      '40001',
+      '40P01',
+      '53300',
+      '53100',
+      '55P03',
+      '25006',
+      'XX000',
+      'P0001',
+      'ZZ999',
+    ].map(serverError),
+  ],
+  [
+    'retry',
+    [
+      ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND'].map(withCode),
+      new Error('Connection terminated unexpectedly'),
+    ],
+  ],
   ['fatal', ['42501', '42P01', '42703', '28P01', '28000', '3D000', '3F000', '0A000'].map(serverError)],
-  ['bug', [new TypeError('x is not a function'), new RangeError('no record 3'), withCode('ERR_INVALID_ARG_TYPE'), new UsageError(['no'])]],
+  [
+    'bug',
+    [
+      new TypeError('x is not a function'),
+      new RangeError('no record 3'),
+      withCode('ERR_INVALID_ARG_TYPE'),
+      new UsageError(['no']),
+    ],
+  ],
 ];
 for (const [expected, errors] of CLASSES) {
   for (const error of errors) {
-    test(`${(error as { code?: string }).code ?? error.message} asks for: ${expected}`, () => assert.equal(classifyError(error), expected));
+    test(`${(error as { code?: string }).code ?? error.message} asks for: ${expected}`, () =>
+      assert.equal(classifyError(error), expected));
   }
 }
 
-const settings = (retryForMs: number, stop = new AbortController().signal): Parameters<typeof withRetry>[1] => ({ retryForMs, stop, log: silentLogger });
+const settings = (retryForMs: number, stop = new AbortController().signal): Parameters<typeof withRetry>[1] => ({
+  retryForMs,
+  stop,
+  log: silentLogger,
+});
 
 test('a passing failure is tried again until it passes', async () => {
   let attempts = 0;
-  assert.equal(await withRetry('cannot', settings(5000), () => (++attempts < 3 ? Promise.reject(withCode('ECONNREFUSED')) : Promise.resolve('done'))), 'done');
+  assert.equal(
+    await withRetry('cannot', settings(5000), () =>
+      ++attempts < 3 ? Promise.reject(withCode('ECONNREFUSED')) : Promise.resolve('done'),
+    ),
+    'done',
+  );
   assert.equal(attempts, 3);
 });
 
 test('a failure that does not pass ends with exit code 69 after the time that was given', async () => {
-  await assert.rejects(withRetry('cannot', settings(120), () => Promise.reject(withCode('ECONNREFUSED'))), { name: 'DatabaseError', exitCode: 69 });
+  await assert.rejects(
+    withRetry('cannot', settings(120), () => Promise.reject(withCode('ECONNREFUSED'))),
+    { name: 'DatabaseError', exitCode: 69 },
+  );
 });
 
 test('only the time since the failures began counts: what worked for longer before is tried again', async () => {
@@ -46,10 +91,17 @@ test('only the time since the failures began counts: what worked for longer befo
   assert.equal(await withRetry('cannot', settings(100), attempt), 'done');
 });
 
-for (const [what, code, exitCode] of [['a missing table', '42P01', 2], ['a missing right', '42501', 77], ['a wrong password', '28P01', 77]] as const) {
+for (const [what, code, exitCode] of [
+  ['a missing table', '42P01', 2],
+  ['a missing right', '42501', 77],
+  ['a wrong password', '28P01', 77],
+] as const) {
   test(`${what} is not tried again and ends with exit code ${exitCode}`, async () => {
     let attempts = 0;
-    await assert.rejects(withRetry('cannot', settings(5000), () => Promise.reject((attempts++, serverError(code)))), { exitCode, sqlState: code });
+    await assert.rejects(
+      withRetry('cannot', settings(5000), () => Promise.reject((attempts++, serverError(code)))),
+      { exitCode, sqlState: code },
+    );
     assert.equal(attempts, 1);
   });
 }

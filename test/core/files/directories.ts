@@ -13,7 +13,9 @@ export function temporaryDirectory(t: TestContext, parent = tmpdir()): string {
 const OTHER_FILE_SYSTEM = '/dev/shm';
 
 /** Value for `skip`: false when this machine has a second file system to test with. */
-export const noSecondFileSystem: false | string = hasSecondFileSystem() ? false : `${tmpdir()} and ${OTHER_FILE_SYSTEM} are one file system, or the second one is missing`;
+export const noSecondFileSystem: false | string = hasSecondFileSystem()
+  ? false
+  : `${tmpdir()} and ${OTHER_FILE_SYSTEM} are one file system, or the second one is missing`;
 
 function hasSecondFileSystem(): boolean {
   const other = statSync(OTHER_FILE_SYSTEM, { throwIfNoEntry: false });
@@ -27,6 +29,8 @@ export function directoryElsewhere(t: TestContext): string {
 
 /** Name → content of all regular files, hidden ones too. */
 export function contents(directory: string): Record<string, string> {
-  const files = readdirSync(directory).sort().filter((name) => lstatSync(path.join(directory, name)).isFile());
+  const files = readdirSync(directory)
+    .sort()
+    .filter((name) => lstatSync(path.join(directory, name)).isFile());
   return Object.fromEntries(files.map((name) => [name, readFileSync(path.join(directory, name), 'utf8')]));
 }

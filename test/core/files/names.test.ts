@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { createRunId, generatedFileName, isAtomicallyPublished, isLoadableName, isUnfinishedName } from '../../../src/core/files/names.js';
+import {
+  createRunId,
+  generatedFileName,
+  isAtomicallyPublished,
+  isLoadableName,
+  isUnfinishedName,
+} from '../../../src/core/files/names.js';
 
 test('generated names are recognised as atomically published, loadable and finished', () => {
   for (const sequence of [0, 1, 999_999_999, 1_000_000_000]) {
@@ -22,17 +28,25 @@ test('two runs that start in one millisecond get different names', () => {
 });
 
 test('names by other producers are not taken for atomically published', () => {
-  for (const name of ['events.csv', 'events-1.csv', 'events-20261122T133000123Z-1f2e3d4c-000000001.1.csv', 'my-events-20261122T133000123Z-1f2e3d4c-000000001.csv']) {
+  for (const name of [
+    'events.csv',
+    'events-1.csv',
+    'events-20261122T133000123Z-1f2e3d4c-000000001.1.csv',
+    'my-events-20261122T133000123Z-1f2e3d4c-000000001.csv',
+  ]) {
     assert.equal(isAtomicallyPublished(name), false, name);
   }
 });
 
 test('loadable are .csv and .csv.gz in any case, and nothing hidden', () => {
-  for (const name of ['a.csv', 'A.CSV', 'a.csv.gz', 'a.Csv.GZ', 'a\nb.csv', '日本.csv']) assert.equal(isLoadableName(name), true, name);
-  for (const name of ['.a.csv', 'a.csv~', 'a.csv.tmp', 'a.gz', 'acsv', 'a.csv.zip']) assert.equal(isLoadableName(name), false, name);
+  for (const name of ['a.csv', 'A.CSV', 'a.csv.gz', 'a.Csv.GZ', 'a\nb.csv', '日本.csv'])
+    assert.equal(isLoadableName(name), true, name);
+  for (const name of ['.a.csv', 'a.csv~', 'a.csv.tmp', 'a.gz', 'acsv', 'a.csv.zip'])
+    assert.equal(isLoadableName(name), false, name);
 });
 
 test('names of files that are being written are unfinished', () => {
-  for (const name of ['.x', 'a.tmp', 'a.csv.part', 'a.CRDOWNLOAD', 'a.csv~']) assert.equal(isUnfinishedName(name), true, name);
+  for (const name of ['.x', 'a.tmp', 'a.csv.part', 'a.CRDOWNLOAD', 'a.csv~'])
+    assert.equal(isUnfinishedName(name), true, name);
   assert.equal(isUnfinishedName('template.csv'), false);
 });

@@ -14,8 +14,11 @@ interface Place {
 
 /** Each behaviour holds within one file system and across two. */
 function onBothKinds(name: string, behaviour: (place: Place, t: TestContext) => Promise<void>): void {
-  test(`${name} (within one file system)`, (t) => behaviour({ from: temporaryDirectory(t), to: temporaryDirectory(t) }, t));
-  test(`${name} (across two file systems)`, { skip: noSecondFileSystem }, (t) => behaviour({ from: temporaryDirectory(t), to: directoryElsewhere(t) }, t));
+  test(`${name} (within one file system)`, (t) =>
+    behaviour({ from: temporaryDirectory(t), to: temporaryDirectory(t) }, t));
+  test(`${name} (across two file systems)`, { skip: noSecondFileSystem }, (t) =>
+    behaviour({ from: temporaryDirectory(t), to: directoryElsewhere(t) }, t),
+  );
 }
 
 onBothKinds('a file moves with its content, mode and modification time', async ({ from, to }) => {
@@ -43,7 +46,10 @@ onBothKinds('a name that is taken a hundred times over still finds a free one', 
     writeFileSync(path.join(from, 'export.csv'), String(index));
     await moveIntoDirectory(path.join(from, 'export.csv'), to);
   }
-  assert.deepEqual(new Set(Object.values(contents(to))), new Set(Array.from({ length: 100 }, (_, index) => String(index))));
+  assert.deepEqual(
+    new Set(Object.values(contents(to))),
+    new Set(Array.from({ length: 100 }, (_, index) => String(index))),
+  );
 });
 
 onBothKinds('a source that is gone is ENOENT and makes no target', async ({ from, to }) => {
@@ -60,19 +66,25 @@ test('a move that was killed between link and unlink is finished, not doubled', 
   assert.deepEqual([contents(from), contents(to)], [{}, { 'a.csv': 'other', 'a.1.csv': 'x' }]);
 });
 
-test('a move across file systems that was killed before the unlink is finished, not doubled', { skip: noSecondFileSystem }, async (t) => {
-  const [from, to] = [temporaryDirectory(t), directoryElsewhere(t)];
-  writeFileSync(path.join(from, 'a.csv'), 'x');
-  writeFileSync(path.join(to, 'a.csv'), 'y');
-  writeFileSync(path.join(to, 'a.1.csv'), 'x');
-  assert.equal(await moveIntoDirectory(path.join(from, 'a.csv'), to), 'a.1.csv');
-  assert.deepEqual([contents(from), contents(to)], [{}, { 'a.csv': 'y', 'a.1.csv': 'x' }]);
-});
+test(
+  'a move across file systems that was killed before the unlink is finished, not doubled',
+  { skip: noSecondFileSystem },
+  async (t) => {
+    const [from, to] = [temporaryDirectory(t), directoryElsewhere(t)];
+    writeFileSync(path.join(from, 'a.csv'), 'x');
+    writeFileSync(path.join(to, 'a.csv'), 'y');
+    writeFileSync(path.join(to, 'a.1.csv'), 'x');
+    assert.equal(await moveIntoDirectory(path.join(from, 'a.csv'), to), 'a.1.csv');
+    assert.deepEqual([contents(from), contents(to)], [{}, { 'a.csv': 'y', 'a.1.csv': 'x' }]);
+  },
+);
 
 test('a copy that is stopped leaves the source and no trace', { skip: noSecondFileSystem }, async (t) => {
   const [from, to] = [temporaryDirectory(t), directoryElsewhere(t)];
   writeFileSync(path.join(from, 'a.csv'), 'x');
-  await assert.rejects(moveIntoDirectory(path.join(from, 'a.csv'), to, 'a.csv', AbortSignal.abort()), { name: 'AbortError' });
+  await assert.rejects(moveIntoDirectory(path.join(from, 'a.csv'), to, 'a.csv', AbortSignal.abort()), {
+    name: 'AbortError',
+  });
   assert.deepEqual([contents(from), contents(to)], [{ 'a.csv': 'x' }, {}]);
 });
 
@@ -118,9 +130,13 @@ onBothKinds('whatever stands in both directories, nothing is overwritten, lost o
       for (const [name, content] of Object.entries(sources)) writeFileSync(path.join(origin, name), content);
       for (const [name, content] of Object.entries(targets)) writeFileSync(path.join(destination, name), content);
       const moved = new Map<string, string>();
-      for (const [name, content] of Object.entries(sources)) moved.set(await moveIntoDirectory(path.join(origin, name), destination), content);
+      for (const [name, content] of Object.entries(sources))
+        moved.set(await moveIntoDirectory(path.join(origin, name), destination), content);
       assert.deepEqual(contents(origin), {});
-      assert.deepEqual(contents(destination), { ...Object.fromEntries(Object.entries(contents(destination)).filter(([name]) => moved.has(name))), ...targets });
+      assert.deepEqual(contents(destination), {
+        ...Object.fromEntries(Object.entries(contents(destination)).filter(([name]) => moved.has(name))),
+        ...targets,
+      });
       for (const [name, content] of moved) assert.equal(contents(destination)[name], content);
     }),
     { numRuns: 60 },

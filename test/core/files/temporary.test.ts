@@ -36,7 +36,9 @@ test('a temporary file of an earlier process with our own pid is removed', async
 });
 
 test('a temporary file of another machine is removed only after a day', async (t) => {
-  const { directory, file } = leftBy(t, (name) => name.replace(/\.[A-Za-z0-9-]*(\.\d+-)/, '.elsewhere$1').replace(ownPart, `.${deadPid}-$1-`));
+  const { directory, file } = leftBy(t, (name) =>
+    name.replace(/\.[A-Za-z0-9-]*(\.\d+-)/, '.elsewhere$1').replace(ownPart, `.${deadPid}-$1-`),
+  );
   assert.deepEqual(await removeStaleTemporaries(directory), []);
   const twoDaysAgo = Date.now() / 1000 - 2 * 24 * 3600;
   utimesSync(file, twoDaysAgo, twoDaysAgo);

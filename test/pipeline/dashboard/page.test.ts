@@ -27,16 +27,32 @@ test('the page shows the figures of the tables, and complains about nothing', op
   await pipeline.database.query('select analytics.refresh()');
   const { page, complaints } = await openPage(t, await serve(t, pipeline));
   await isLive(page);
-  const [{ count }] = await pipeline.database.query<{ count: number }>('select count(*)::int as count from events') as [{ count: number }];
-  const [{ rejected }] = await pipeline.database.query<{ rejected: number }>('select count(*)::int as rejected from ecompipe.rejected_rows') as [{ rejected: number }];
+  const [{ count }] = (await pipeline.database.query<{ count: number }>(
+    'select count(*)::int as count from events',
+  )) as [{ count: number }];
+  const [{ rejected }] = (await pipeline.database.query<{ rejected: number }>(
+    'select count(*)::int as rejected from ecompipe.rejected_rows',
+  )) as [{ rejected: number }];
   const formatted = (value: number): string => value.toLocaleString('en');
   assert.equal(await text(page, '#tile-events-note'), `${formatted(count)} rows`);
   assert.equal(await text(page, '#tile-rejects'), formatted(rejected));
-  const cells = (await page.locator('#types tbody tr').all()).map(async (row) => (await row.locator('th, td').allInnerTexts()).slice(0, 2));
-  const types = await pipeline.database.query<{ type: string; events: number }>('select event_type as type, count(*)::int as events from events group by 1 order by 2 desc, 1');
-  assert.deepEqual(await Promise.all(cells), types.map(({ type, events }) => [type, formatted(events)]));
+  const cells = (await page.locator('#types tbody tr').all()).map(async (row) =>
+    (await row.locator('th, td').allInnerTexts()).slice(0, 2),
+  );
+  const types = await pipeline.database.query<{ type: string; events: number }>(
+    'select event_type as type, count(*)::int as events from events group by 1 order by 2 desc, 1',
+  );
+  assert.deepEqual(
+    await Promise.all(cells),
+    types.map(({ type, events }) => [type, formatted(events)]),
+  );
   const steps = await page.locator('#funnel tbody td:nth-child(2)').allInnerTexts();
-  assert.deepEqual(steps, (await pipeline.database.query<{ sessions: number }>('select sessions::int from analytics.funnel')).map(({ sessions }) => formatted(sessions)));
+  assert.deepEqual(
+    steps,
+    (await pipeline.database.query<{ sessions: number }>('select sessions::int from analytics.funnel')).map(
+      ({ sessions }) => formatted(sessions),
+    ),
+  );
   assert.equal(await page.locator('.plot canvas').count(), 4);
   assert.deepEqual(complaints, []);
 });
@@ -45,7 +61,10 @@ test('what came from a file is shown as text, whatever it is', options, async (t
   const pipeline = await createPipeline(t);
   const hostile = '<img src=x onerror="document.title=1"><script>document.title=2</script>';
   const quoted = `"${hostile.replaceAll('"', '""')}"`;
-  writeFileSync(path.join(pipeline.processing, `<b onclick=alert(1)>.csv`), `${HEADER}\n${eventRow(1, { product_name: quoted })}\n${eventRow(2, { event_type: 'search', search_term: quoted })}\n${eventRow(3, { event_type: quoted })}\n`);
+  writeFileSync(
+    path.join(pipeline.processing, `<b onclick=alert(1)>.csv`),
+    `${HEADER}\n${eventRow(1, { product_name: quoted })}\n${eventRow(2, { event_type: 'search', search_term: quoted })}\n${eventRow(3, { event_type: quoted })}\n`,
+  );
   await pipeline.stream();
   await pipeline.database.query('select analytics.refresh()');
   const { page, complaints } = await openPage(t, await serve(t, pipeline));
@@ -103,7 +122,10 @@ for (const scheme of ['light', 'dark'] as const) {
   for (const width of [375, 1600]) {
     test(`at ${width} px and ${scheme} nothing is cut off, and axe finds nothing`, options, async (t) => {
       const pipeline = await createPipeline(t);
-      writeFileSync(path.join(pipeline.processing, `${'a-very-long-name-without-a-place-to-break'.repeat(3)}.csv`), eventFile(1, 50) + eventRow(60, { price: 'unbreakable'.repeat(40) }));
+      writeFileSync(
+        path.join(pipeline.processing, `${'a-very-long-name-without-a-place-to-break'.repeat(3)}.csv`),
+        eventFile(1, 50) + eventRow(60, { price: 'unbreakable'.repeat(40) }),
+      );
       await pipeline.run({ events: 3000, dirt: 'wrong-type=2%' });
       const { page, complaints } = await openPage(t, await serve(t, pipeline), { width, scheme });
       await isLive(page);
@@ -112,8 +134,13 @@ for (const scheme of ['light', 'dark'] as const) {
       assert.ok((await page.evaluate<number>('document.documentElement.scrollWidth')) <= width);
       assert.equal(await page.evaluate('document.documentElement.dataset.theme'), scheme);
       // The page's own policy would not let it in.
-      const violations = await page.evaluate<{ id: string; nodes: { target: string[]; failureSummary: string }[] }[]>(`(() => { ${AXE}; return axe.run(document).then(({ violations }) => violations); })()`);
-      assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map(({ target, failureSummary }) => [target, failureSummary])]), []);
+      const violations = await page.evaluate<{ id: string; nodes: { target: string[]; failureSummary: string }[] }[]>(
+        `(() => { ${AXE}; return axe.run(document).then(({ violations }) => violations); })()`,
+      );
+      assert.deepEqual(
+        violations.map(({ id, nodes }) => [id, nodes.map(({ target, failureSummary }) => [target, failureSummary])]),
+        [],
+      );
       assert.deepEqual(complaints, []);
     });
   }

@@ -43,10 +43,13 @@ test('files of a paced run are the recorded ones: the clock of the machine is no
 
 test('no source of the generator uses what differs between machines and engines', () => {
   const directory = new URL('../../../src/pipeline/generate/', import.meta.url);
-  const forbidden = /Math\.(random|exp|expm1|log\w*|pow|sin|cos|tan|cbrt|hypot)\b|\*\*|\bIntl\b|toLocale|localeCompare|\.getHours|\.getDay\(|performance\.timeOrigin/;
+  const forbidden =
+    /Math\.(random|exp|expm1|log\w*|pow|sin|cos|tan|cbrt|hypot)\b|\*\*|\bIntl\b|toLocale|localeCompare|\.getHours|\.getDay\(|performance\.timeOrigin/;
   // Powers of two are exact.
   const allowed = /\b2 \*\* \d+/g;
-  for (const name of readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((entry) => entry.endsWith('.ts'))) {
+  for (const name of readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((entry) =>
+    entry.endsWith('.ts'),
+  )) {
     const code = readFileSync(new URL(name, directory), 'utf8').replace(/\/\*\*[\s\S]*?\*\/|\/\/.*/g, '');
     assert.doesNotMatch(code.replaceAll(allowed, ''), forbidden, name);
   }

@@ -11,9 +11,18 @@ import { contextOf, FIXED, generated, readManifest, readOutput, temporaryDirecto
 
 const SCRIPT = fileURLToPath(new URL('killed.ts', import.meta.url));
 
-function killedRun(t: TestContext, type: string, count: number, dirt = 'clean'): { directory: string; manifest: ManifestLine[] } {
+function killedRun(
+  t: TestContext,
+  type: string,
+  count: number,
+  dirt = 'clean',
+): { directory: string; manifest: ManifestLine[] } {
   const directory = temporaryDirectory(t);
-  const { signal, stderr } = spawnSync(process.execPath, ['--import', import.meta.resolve('tsx'), SCRIPT, directory, type, String(count), dirt], { encoding: 'utf8' });
+  const { signal, stderr } = spawnSync(
+    process.execPath,
+    ['--import', import.meta.resolve('tsx'), SCRIPT, directory, type, String(count), dirt],
+    { encoding: 'utf8' },
+  );
   assert.equal(signal, 'SIGKILL', stderr);
   const [name] = readdirSync(path.join(directory, '.manifest'));
   return { directory, manifest: readManifest(path.join(directory, '.manifest', name!)) };
@@ -30,7 +39,10 @@ function publishedBy(manifest: readonly ManifestLine[], directory: string): File
 /** What the manifest says was published is what is there. */
 function assertTrue(directory: string, manifest: readonly ManifestLine[]): void {
   const published = publishedBy(manifest, directory);
-  assert.deepEqual(published.map(({ file }) => file), readOutput(directory).names);
+  assert.deepEqual(
+    published.map(({ file }) => file),
+    readOutput(directory).names,
+  );
   for (const { file, sha256, bytes } of published) {
     const content = readFileSync(path.join(directory, file));
     assert.equal(content.length, bytes);
@@ -60,7 +72,10 @@ test('killed with dirt, between the two publications of one content, the manifes
 
 test('killed before the first file, the manifest promises nothing', (t) => {
   const { directory, manifest } = killedRun(t, 'runStarted', 1);
-  assert.deepEqual(manifest.map(({ line }) => line), ['run']);
+  assert.deepEqual(
+    manifest.map(({ line }) => line),
+    ['run'],
+  );
   assertTrue(directory, manifest);
 });
 
@@ -73,7 +88,8 @@ test('the same run again after a kill publishes the same names with the same byt
   assert.deepEqual(after.contents.slice(0, 4), before.contents);
   assert.equal(readdirSync(path.join(directory, '.manifest')).length, 2);
   // All but where it was written: what the killed run left there keeps its place.
-  const facts = (lines: readonly ManifestLine[]): unknown[] => lines.slice(1, 6).map((line) => ({ ...line, staged: undefined }));
+  const facts = (lines: readonly ManifestLine[]): unknown[] =>
+    lines.slice(1, 6).map((line) => ({ ...line, staged: undefined }));
   assert.deepEqual(facts(readManifest(result.manifest)), facts(manifest));
 });
 
@@ -82,9 +98,16 @@ test('a file whose name can not be published is withdrawn, and the error says wh
   const { names } = await generated(t, { events: 200, batchSize: 100 });
   mkdirSync(path.join(directory, names[1]!));
   writeFileSync(path.join(directory, names[1]!, 'in the way'), '');
-  await assert.rejects(runGenerate({ ...FIXED, outputDir: directory, events: 200, batchSize: 100 }, contextOf()), { name: 'FileError', path: path.join(directory, names[1]!), exitCode: 74 });
+  await assert.rejects(runGenerate({ ...FIXED, outputDir: directory, events: 200, batchSize: 100 }, contextOf()), {
+    name: 'FileError',
+    path: path.join(directory, names[1]!),
+    exitCode: 74,
+  });
   const [manifest] = readdirSync(path.join(directory, '.manifest'));
-  assert.deepEqual(readManifest(path.join(directory, '.manifest', manifest!)).at(-1), { line: 'withdrawn', file: names[1] });
+  assert.deepEqual(readManifest(path.join(directory, '.manifest', manifest!)).at(-1), {
+    line: 'withdrawn',
+    file: names[1],
+  });
   assert.ok(!existsSync(path.join(directory, '.staging')));
 });
 
@@ -92,14 +115,26 @@ test('a directory that can not be made is a FileError, and no manifest is left o
   const directory = temporaryDirectory(t);
   const blocked = path.join(directory, 'file');
   writeFileSync(blocked, '');
-  await assert.rejects(runGenerate({ ...FIXED, outputDir: path.join(blocked, 'out'), events: 10 }, contextOf()), { name: 'FileError' });
-  await assert.rejects(runGenerate({ ...FIXED, outputDir: path.join(directory, 'out'), manifestDir: blocked, events: 10 }, contextOf()), { name: 'FileError' });
+  await assert.rejects(runGenerate({ ...FIXED, outputDir: path.join(blocked, 'out'), events: 10 }, contextOf()), {
+    name: 'FileError',
+  });
+  await assert.rejects(
+    runGenerate({ ...FIXED, outputDir: path.join(directory, 'out'), manifestDir: blocked, events: 10 }, contextOf()),
+    { name: 'FileError' },
+  );
 });
 
 test('a mover may take files away while the run goes on', async (t) => {
   const directory = temporaryDirectory(t);
   const moved = temporaryDirectory(t);
-  await runGenerate({ ...FIXED, outputDir: directory, events: 500, batchSize: 50 }, contextOf({ emit: (event) => { if (event.type === 'filePublished') renameSync(event.path, path.join(moved, event.file)); } }));
+  await runGenerate(
+    { ...FIXED, outputDir: directory, events: 500, batchSize: 50 },
+    contextOf({
+      emit: (event) => {
+        if (event.type === 'filePublished') renameSync(event.path, path.join(moved, event.file));
+      },
+    }),
+  );
   assert.equal(readOutput(moved).names.length, 10);
   assert.deepEqual(readOutput(directory).names, []);
 });

@@ -19,14 +19,42 @@ export async function loaded(t: TestContext, ...outputs: readonly string[]): Pro
   const place = (name: string): string => path.join(directory, name);
   mkdirSync(place('in'));
   for (const output of outputs) {
-    for (const name of readdirSync(output).filter((entry) => !entry.startsWith('.'))) cpSync(path.join(output, name), path.join(place('in'), name));
+    for (const name of readdirSync(output).filter((entry) => !entry.startsWith('.')))
+      cpSync(path.join(output, name), path.join(place('in'), name));
   }
-  const context = { stop: new AbortController().signal, drain: AbortSignal.abort(), log: silentLogger, emit: () => undefined };
-  const target = { databaseUrl: database.url, host: undefined, port: undefined, database: undefined, user: undefined, password: undefined, sslMode: undefined, sslRootCert: undefined, embeddedDir: '', retryForMs: 1000 };
+  const context = {
+    stop: new AbortController().signal,
+    drain: AbortSignal.abort(),
+    log: silentLogger,
+    emit: () => undefined,
+  };
+  const target = {
+    databaseUrl: database.url,
+    host: undefined,
+    port: undefined,
+    database: undefined,
+    user: undefined,
+    password: undefined,
+    sslMode: undefined,
+    sslRootCert: undefined,
+    embeddedDir: '',
+    retryForMs: 1000,
+  };
   await withDatabase(target, context, async (connected) => {
     await runMigrate(connected, 'apply', context);
     await runStream(
-      { inputDir: place('in'), connections: 2, batchBytes: 1 << 20, afterLoad: 'archive', archiveDir: place('archive'), quarantineDir: place('quarantine'), checkpointDir: place('checkpoint'), maxRejected: undefined, atomicFile: false, pollIntervalMs: 1000 },
+      {
+        inputDir: place('in'),
+        connections: 2,
+        batchBytes: 1 << 20,
+        afterLoad: 'archive',
+        archiveDir: place('archive'),
+        quarantineDir: place('quarantine'),
+        checkpointDir: place('checkpoint'),
+        maxRejected: undefined,
+        atomicFile: false,
+        pollIntervalMs: 1000,
+      },
       connected,
       context,
     );
@@ -48,8 +76,14 @@ export interface Books {
 
 /** Adds up a manifest as its format says: a content counts once. */
 export function expectedBooks(manifest: readonly ManifestLine[]): Books {
-  const contents = new Map(manifest.filter((line): line is FileLine => line.line === 'file').map(({ file, sha256 }) => [file, sha256]));
-  const files = [...new Map(manifest.filter((line): line is FileLine => line.line === 'file').map((line) => [line.sha256, line])).values()];
+  const contents = new Map(
+    manifest.filter((line): line is FileLine => line.line === 'file').map(({ file, sha256 }) => [file, sha256]),
+  );
+  const files = [
+    ...new Map(
+      manifest.filter((line): line is FileLine => line.line === 'file').map((line) => [line.sha256, line]),
+    ).values(),
+  ];
   const byType: Record<string, { rows: number; moneyCents: number }> = {};
   for (const { loadedByType } of files) {
     for (const [type, { rows, moneyCents }] of Object.entries(loadedByType)) {
@@ -76,14 +110,22 @@ export async function actualBooks(database: TestDatabase): Promise<Books> {
   const [sums] = await database.query<{ rows: number; id_sum: string | null; content_sum: string | null }>(
     `select count(*)::int as rows, sum(tail)::text as id_sum, sum(${fingerprintSql('tail', 'content')})::text as content_sum from (select ${idTailSql()} as tail, ${contentSql()} as content from events e) as row`,
   );
-  const types = await database.query<{ event_type: string; rows: number; cents: string }>('select event_type, count(*)::int as rows, coalesce(sum(price * 100 * coalesce(quantity, 1)), 0)::bigint as cents from events group by 1');
-  const [files] = await database.query<{ duplicates: string | null; quarantined: string }>("select sum(rows_duplicate) as duplicates, count(*) filter (where state = 'quarantined') as quarantined from ecompipe.files");
-  const rejected = await database.query<{ place: string }>("select encode(sha256, 'hex') || ':' || line as place from ecompipe.rejected_rows join ecompipe.files using (file_id)");
+  const types = await database.query<{ event_type: string; rows: number; cents: string }>(
+    'select event_type, count(*)::int as rows, coalesce(sum(price * 100 * coalesce(quantity, 1)), 0)::bigint as cents from events group by 1',
+  );
+  const [files] = await database.query<{ duplicates: string | null; quarantined: string }>(
+    "select sum(rows_duplicate) as duplicates, count(*) filter (where state = 'quarantined') as quarantined from ecompipe.files",
+  );
+  const rejected = await database.query<{ place: string }>(
+    "select encode(sha256, 'hex') || ':' || line as place from ecompipe.rejected_rows join ecompipe.files using (file_id)",
+  );
   return {
     rows: sums!.rows,
     idSum: sums!.id_sum ?? '0',
     contentSum: sums!.content_sum ?? '0',
-    byType: Object.fromEntries(types.map(({ event_type, rows, cents }) => [event_type, { rows, moneyCents: Number(cents) }])),
+    byType: Object.fromEntries(
+      types.map(({ event_type, rows, cents }) => [event_type, { rows, moneyCents: Number(cents) }]),
+    ),
     duplicates: Number(files!.duplicates ?? 0),
     quarantined: Number(files!.quarantined),
     rejected: rejected.map(({ place }) => place).sort(),

@@ -13,7 +13,9 @@ test('a rate is never exceeded (that it is held is for bench/generate to say: a 
 test('times of a live run follow the schedule and never run ahead of it', async (t) => {
   const { manifest } = await generated(t, { intervalSeconds: 0.01, batchSize: 10, events: 200 });
   const start = Date.parse(FIXED.start);
-  for (const { sequence, firstEventTime, lastEventTime } of manifest.filter((line): line is FileLine => line.line === 'file')) {
+  for (const { sequence, firstEventTime, lastEventTime } of manifest.filter(
+    (line): line is FileLine => line.line === 'file',
+  )) {
     assert.ok(Date.parse(firstEventTime!) >= start + (sequence - 1) * 10);
     assert.ok(Date.parse(lastEventTime!) < start + (sequence + 1) * 10);
   }
@@ -33,7 +35,12 @@ test('a stop ends the run with the file that is being written, and the manifest 
   const events: GenerateEvent[] = [];
   const result = await runGenerate(
     { ...FIXED, outputDir: directory, intervalSeconds: 60, batchSize: 10 },
-    contextOf({ stop: stop.signal, emit: (event) => { if (events.push(event) && event.type === 'filePublished') stop.abort(); } }),
+    contextOf({
+      stop: stop.signal,
+      emit: (event) => {
+        if (events.push(event) && event.type === 'filePublished') stop.abort();
+      },
+    }),
   );
   assert.equal(result.files, 1);
   assert.deepEqual(readManifest(result.manifest).at(-1), { line: 'end', files: 1, events: 10, rows: 10 });
@@ -42,7 +49,10 @@ test('a stop ends the run with the file that is being written, and the manifest 
 test('a stop in the middle of a large file cuts it short and publishes it', async (t) => {
   const stop = new AbortController();
   const directory = temporaryDirectory(t);
-  const running = runGenerate({ ...FIXED, outputDir: directory, batchSize: 50_000_000 }, contextOf({ stop: stop.signal, emit: () => setImmediate(() => stop.abort()) }));
+  const running = runGenerate(
+    { ...FIXED, outputDir: directory, batchSize: 50_000_000 },
+    contextOf({ stop: stop.signal, emit: () => setImmediate(() => stop.abort()) }),
+  );
   const result = await running;
   const { names, contents } = readOutput(directory);
   assert.equal(names.length, 1);
@@ -56,13 +66,24 @@ test('a drain is a stop; rows that were held back come in a last file', async (t
   let files = 0;
   const result = await runGenerate(
     { ...FIXED, outputDir: directory, batchSize: 1000, dirt: 'late-72h=0.1' },
-    contextOf({ drain: drain.signal, emit: (event) => { if (event.type === 'filePublished' && ++files === 2) drain.abort(); } }),
+    contextOf({
+      drain: drain.signal,
+      emit: (event) => {
+        if (event.type === 'filePublished' && ++files === 2) drain.abort();
+      },
+    }),
   );
   assert.equal(result.files, 3);
   assert.equal(result.rows, result.events);
 });
 
 test('events and batches limit the run, whichever is reached first', async (t) => {
-  assert.deepEqual((({ files, events }) => [files, events])((await generated(t, { events: 25, batchSize: 10 })).result), [3, 25]);
-  assert.deepEqual((({ files, events }) => [files, events])((await generated(t, { batches: 2, events: 25, batchSize: 10 })).result), [2, 20]);
+  assert.deepEqual(
+    (({ files, events }) => [files, events])((await generated(t, { events: 25, batchSize: 10 })).result),
+    [3, 25],
+  );
+  assert.deepEqual(
+    (({ files, events }) => [files, events])((await generated(t, { batches: 2, events: 25, batchSize: 10 })).result),
+    [2, 20],
+  );
 });

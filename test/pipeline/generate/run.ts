@@ -5,7 +5,12 @@ import type { TestContext } from 'node:test';
 import { silentLogger } from '../../../src/core/runtime/log.js';
 import type { StageContext } from '../../../src/core/runtime/stage.js';
 import type { ManifestLine } from '../../../src/core/manifest/format.js';
-import { runGenerate, type GenerateEvent, type GenerateResult, type GenerateSettings } from '../../../src/pipeline/generate/index.js';
+import {
+  runGenerate,
+  type GenerateEvent,
+  type GenerateResult,
+  type GenerateSettings,
+} from '../../../src/pipeline/generate/index.js';
 
 /** A fixed run: what a test leaves out of its settings comes from here. */
 export const FIXED = { intervalSeconds: 0, seed: 42, start: '2026-03-01T00:00:00Z', products: 500 } as const;
@@ -39,12 +44,17 @@ export async function generated(t: TestContext, settings: Partial<GenerateSettin
 }
 
 export function readOutput(directory: string): { names: string[]; contents: string[] } {
-  const names = readdirSync(directory).filter((name) => !name.startsWith('.')).sort();
+  const names = readdirSync(directory)
+    .filter((name) => !name.startsWith('.'))
+    .sort();
   return { names, contents: names.map((name) => readFileSync(path.join(directory, name), 'utf8')) };
 }
 
 export function readManifest(file: string): ManifestLine[] {
-  return readFileSync(file, 'utf8').split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as ManifestLine);
+  return readFileSync(file, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as ManifestLine);
 }
 
 /** All data rows of a clean run, without the files' headers. */

@@ -17,19 +17,53 @@ function problemsOf(settings: Partial<GenerateSettings>): readonly string[] {
 }
 
 test('all problems are reported together', () => {
-  const problems = problemsOf({ rate: 0, batchSize: 1.5, seed: -1, start: 'yesterday', profile: 'shop', dirt: 'mud=1', products: 0 });
-  assert.deepEqual(problems.map((problem) => problem.split(' ')[0]), ['batch-size', 'rate', 'seed', 'products', 'start', 'profile', 'dirt']);
+  const problems = problemsOf({
+    rate: 0,
+    batchSize: 1.5,
+    seed: -1,
+    start: 'yesterday',
+    profile: 'shop',
+    dirt: 'mud=1',
+    products: 0,
+  });
+  assert.deepEqual(
+    problems.map((problem) => problem.split(' ')[0]),
+    ['batch-size', 'rate', 'seed', 'products', 'start', 'profile', 'dirt'],
+  );
 });
 
-for (const start of ['2026-11-22T13:00:00', '2026-02-30', '22.11.2026', '2026-13-01T00:00:00Z', '1969-12-31', '20261122T130000Z', '']) {
+for (const start of [
+  '2026-11-22T13:00:00',
+  '2026-02-30',
+  '22.11.2026',
+  '2026-13-01T00:00:00Z',
+  '1969-12-31',
+  '20261122T130000Z',
+  '',
+]) {
   test(`a start of ${JSON.stringify(start)} is refused`, () => assert.equal(problemsOf({ start }).length, 1));
 }
 
-for (const [start, ms] of [['2026-11-22', Date.UTC(2026, 10, 22)], ['2026-11-22T13:00Z', NOW], ['2026-11-22T14:00:00+01:00', NOW], ['2026-11-22 13:00:00.250Z', NOW + 250]] as const) {
+for (const [start, ms] of [
+  ['2026-11-22', Date.UTC(2026, 10, 22)],
+  ['2026-11-22T13:00Z', NOW],
+  ['2026-11-22T14:00:00+01:00', NOW],
+  ['2026-11-22 13:00:00.250Z', NOW + 250],
+] as const) {
   test(`a start of ${start} is that moment`, () => assert.equal(plan({ start }).traffic.startMs, ms));
 }
 
-for (const dirt of ['mud=0.1', 'burst', 'burst=2', 'burst=-1', 'burst=0.1,burst=0.2', 'clean=1', '', 'burst=0.6,conflict=0.6', 'nul=1e-3']) {
+for (const dirt of [
+  'mud=0.1',
+  'burst',
+  'burst=2',
+  'burst=-1',
+  'burst=0.1,burst=0.2',
+  'clean=1',
+  '',
+  'burst=0.6,conflict=0.6',
+  'nul=1e-3',
+]) {
   test(`dirt ${JSON.stringify(dirt)} is refused`, () => assert.equal(problemsOf({ dirt }).length, 1));
 }
 
@@ -70,6 +104,16 @@ test('two runs have one name only if they make the same files', () => {
   const base = { seed: 1, start: '2026-01-01', intervalSeconds: 0, events: 100 };
   const name = (settings: Partial<GenerateSettings>): string => runIdOf(plan({ ...base, ...settings }));
   assert.equal(name({}), name({ outputDir: 'elsewhere' }));
-  const different = [{ seed: 2 }, { start: '2026-01-02' }, { batchSize: 11 }, { events: 101 }, { users: 5 }, { products: 9 }, { profile: 'rees46' }, { dirt: 'nul=1' }, { intervalSeconds: 1 }];
+  const different = [
+    { seed: 2 },
+    { start: '2026-01-02' },
+    { batchSize: 11 },
+    { events: 101 },
+    { users: 5 },
+    { products: 9 },
+    { profile: 'rees46' },
+    { dirt: 'nul=1' },
+    { intervalSeconds: 1 },
+  ];
   assert.equal(new Set([{}, ...different].map(name)).size, different.length + 1);
 });

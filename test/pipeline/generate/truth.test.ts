@@ -12,7 +12,8 @@ for (const profile of Object.keys(PROFILES)) {
     const output = await generated(t, { events: 30_000, batchSize: 7000, profile });
     const database = await loaded(t, output.directory);
     assert.deepEqual(await actualBooks(database), expectedBooks(output.manifest));
-    for (const { rule, sql } of INVARIANTS) assert.deepEqual(await database.query(`select * from (${sql}) as broken limit 1`), [], rule);
+    for (const { rule, sql } of INVARIANTS)
+      assert.deepEqual(await database.query(`select * from (${sql}) as broken limit 1`), [], rule);
   });
 }
 
@@ -22,8 +23,10 @@ test('dirty events become exactly what the manifest says', async (t) => {
   assert.deepEqual(await actualBooks(database), expectedBooks(output.manifest));
 });
 
-const kindsOf = (unit: 'row' | 'file'): DirtKind[] => (Object.keys(DIRT_KINDS) as DirtKind[]).filter((kind) => DIRT_KINDS[kind].unit === unit);
-const faultsOf = ({ manifest }: Output, kind: string): FaultLine[] => manifest.filter((line): line is FaultLine => line.line === 'fault' && line.kind === kind);
+const kindsOf = (unit: 'row' | 'file'): DirtKind[] =>
+  (Object.keys(DIRT_KINDS) as DirtKind[]).filter((kind) => DIRT_KINDS[kind].unit === unit);
+const faultsOf = ({ manifest }: Output, kind: string): FaultLine[] =>
+  manifest.filter((line): line is FaultLine => line.line === 'fault' && line.kind === kind);
 const filesOf = ({ manifest }: Output): FileLine[] => manifest.filter((line): line is FileLine => line.line === 'file');
 
 test('every kind of row fault alone becomes what the manifest says', async (t) => {
@@ -41,7 +44,10 @@ test('every kind of file fault alone becomes what the manifest says', async (t) 
   const outputs: Output[] = [];
   for (const [index, kind] of kindsOf('file').entries()) {
     const output = await generated(t, { events: 200, batchSize: 20, seed: 200 + index, dirt: `${kind}=0.5` });
-    assert.ok(filesOf(output).some(({ fileFaults, redeliveryOf }) => fileFaults.includes(kind) || redeliveryOf !== null), `${kind} occurs`);
+    assert.ok(
+      filesOf(output).some(({ fileFaults, redeliveryOf }) => fileFaults.includes(kind) || redeliveryOf !== null),
+      `${kind} occurs`,
+    );
     outputs.push(output);
   }
   const database = await loaded(t, ...outputs.map(({ directory }) => directory));

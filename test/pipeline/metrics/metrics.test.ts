@@ -6,13 +6,37 @@ import { createMetrics, type MetricsOptions } from '../../../src/pipeline/metric
 import { serveMetrics, writeTextfile } from '../../../src/pipeline/metrics/serve.js';
 import { temporaryDirectory } from '../../core/files/directories.js';
 
-const ALL: MetricsOptions = { command: 'run-all', stages: ['generate', 'move', 'stream'], directories: {}, ofProcess: true };
+const ALL: MetricsOptions = {
+  command: 'run-all',
+  stages: ['generate', 'move', 'stream'],
+  directories: {},
+  ofProcess: true,
+};
 const rows = { read: 10, inserted: 7, duplicate: 2, rejected: 1 };
-const batch = { type: 'batchCommitted', batchId: 1, loadPath: 'fast', files: 1, bytes: 100, rows, durationMs: 40 } as const;
+const batch = {
+  type: 'batchCommitted',
+  batchId: 1,
+  loadPath: 'fast',
+  files: 1,
+  bytes: 100,
+  rows,
+  durationMs: 40,
+} as const;
 
 test('events become counters, gauges and histograms', async () => {
   const { registry, observe, observeDatabase } = createMetrics(ALL);
-  observe({ stage: 'generate', event: { type: 'filePublished', file: 'a', path: 'a', rows: 10, bytes: 100, firstEventTime: null, lastEventTime: null } });
+  observe({
+    stage: 'generate',
+    event: {
+      type: 'filePublished',
+      file: 'a',
+      path: 'a',
+      rows: 10,
+      bytes: 100,
+      firstEventTime: null,
+      lastEventTime: null,
+    },
+  });
   observe({ stage: 'move', event: { type: 'fileMoved', name: 'a', target: 'a', bytes: 100 } });
   observe({ stage: 'stream', event: batch });
   observe({ stage: 'stream', event: { ...batch, loadPath: 'slow', durationMs: 4000 } });
@@ -38,7 +62,8 @@ test('events become counters, gauges and histograms', async () => {
     'ecompipe_database_retries_total{sqlstate_class="57",command="run-all"} 1',
     'ecompipe_database_retries_total{sqlstate_class="network",command="run-all"} 1',
     'ecompipe_database_up{command="run-all"} 0',
-  ]) assert.ok(lines.includes(line), `${line}\n${lines.filter((text) => text.startsWith('ecompipe_')).join('\n')}`);
+  ])
+    assert.ok(lines.includes(line), `${line}\n${lines.filter((text) => text.startsWith('ecompipe_')).join('\n')}`);
 });
 
 test('the backlog is what waits at the moment of the scrape, and nothing is oldest when nothing waits', async (t) => {
@@ -70,28 +95,44 @@ test('the Grafana dashboard asks only for metrics and labels that exist', async 
   metrics.ended(0);
   const known = new Set(await metrics.registry.getMetricsAsJSON().then((list) => list.map(({ name }) => name)));
   const text = readFileSync(new URL('../../../docs/grafana-dashboard.json', import.meta.url), 'utf8');
-  const expressions = [...text.matchAll(/"(?:expr|query)": "((?:[^"\\]|\\.)*)"/g)].map(([, expression]) => JSON.parse(`"${expression!}"`) as string);
-  const asked = new Set(expressions.flatMap((expression) => expression.match(/\b(?:ecompipe|process|nodejs)_\w+/g) ?? []));
+  const expressions = [...text.matchAll(/"(?:expr|query)": "((?:[^"\\]|\\.)*)"/g)].map(
+    ([, expression]) => JSON.parse(`"${expression!}"`) as string,
+  );
+  const asked = new Set(
+    expressions.flatMap((expression) => expression.match(/\b(?:ecompipe|process|nodejs)_\w+/g) ?? []),
+  );
   for (const name of asked) assert.ok(known.has(name) || known.has(name.replace(/_(bucket|sum|count)$/, '')), name);
   // And for everything of ours.
-  for (const name of known) if (name.startsWith('ecompipe_')) assert.ok(asked.has(name) || asked.has(`${name}_bucket`), `no panel shows ${name}`);
+  for (const name of known)
+    if (name.startsWith('ecompipe_'))
+      assert.ok(asked.has(name) || asked.has(`${name}_bucket`), `no panel shows ${name}`);
   const exposed = await metrics.registry.metrics();
-  for (const [, label, value] of expressions.join(' ').matchAll(/(outcome|load_path|sqlstate_class|directory)="(\w+)"/g)) assert.ok(exposed.includes(`${label!}="${value!}"`), `${label}="${value}"`);
+  for (const [, label, value] of expressions
+    .join(' ')
+    .matchAll(/(outcome|load_path|sqlstate_class|directory)="(\w+)"/g))
+    assert.ok(exposed.includes(`${label!}="${value!}"`), `${label}="${value}"`);
 });
 
 test('healthz is about the process, readyz about its work: not before the start, not while the database is away', async (t) => {
   const metrics = createMetrics(ALL);
   const server = await serveMetrics(metrics, '127.0.0.1', 0);
   t.after(() => server.close());
-  const status = async (place: string, method = 'GET'): Promise<number> => (await fetch(`http://127.0.0.1:${server.port}${place}`, { method })).status;
+  const status = async (place: string, method = 'GET'): Promise<number> =>
+    (await fetch(`http://127.0.0.1:${server.port}${place}`, { method })).status;
   assert.deepEqual([await status('/healthz'), await status('/readyz')], [200, 503]);
   metrics.observe({ stage: 'stream', event: { type: 'streamStarted', inputDir: '', database: '' } });
   assert.equal(await status('/readyz'), 200);
   metrics.observeDatabase({ type: 'databaseRetry', sqlState: undefined, delayMs: 1 });
   assert.deepEqual([await status('/healthz'), await status('/readyz')], [200, 503]);
   metrics.observeDatabase({ type: 'databaseBack', awayMs: 1 });
-  assert.deepEqual([await status('/readyz'), await status('/metrics'), await status('/'), await status('/metrics', 'POST')], [200, 200, 404, 405]);
-  await assert.rejects(serveMetrics(metrics, '127.0.0.1', server.port), /cannot serve metrics on 127\.0\.0\.1:\d+: .*EADDRINUSE[^]*hint: /);
+  assert.deepEqual(
+    [await status('/readyz'), await status('/metrics'), await status('/'), await status('/metrics', 'POST')],
+    [200, 200, 404, 405],
+  );
+  await assert.rejects(
+    serveMetrics(metrics, '127.0.0.1', server.port),
+    /cannot serve metrics on 127\.0\.0\.1:\d+: .*EADDRINUSE[^]*hint: /,
+  );
 });
 
 test('a textfile is replaced whole and has none of the process metrics that the node exporter has itself', async (t) => {

@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -8,7 +17,9 @@ import { run, type Ended } from '../../helpers/executable.js';
 import { startTestServer, type TestDatabase } from '../../helpers/postgres.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
-const NAMES = readdirSync(path.join(ROOT, 'sql')).filter((name) => /^\d{3}_/.test(name)).sort();
+const NAMES = readdirSync(path.join(ROOT, 'sql'))
+  .filter((name) => /^\d{3}_/.test(name))
+  .sort();
 const NEXT = `${String(NAMES.length + 1).padStart(3, '0')}_next.sql`;
 
 interface Installation {
@@ -20,11 +31,18 @@ interface Installation {
 function install(t: TestContext): Installation {
   const directory = mkdtempSync(path.join(tmpdir(), 'ecompipe-migrate-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
-  for (const part of ['bin', 'dist', 'sql', 'package.json']) cpSync(path.join(ROOT, part), path.join(directory, part), { recursive: true });
+  for (const part of ['bin', 'dist', 'sql', 'package.json'])
+    cpSync(path.join(ROOT, part), path.join(directory, part), { recursive: true });
   symlinkSync(path.join(ROOT, 'node_modules'), path.join(directory, 'node_modules'));
   return {
     migration: (name) => path.join(directory, 'sql', name),
-    migrate: (database, ...flags) => run(t, { cwd: directory, env: database.env, executable: path.join(directory, 'bin/ecompipe.js') }, 'migrate', ...flags),
+    migrate: (database, ...flags) =>
+      run(
+        t,
+        { cwd: directory, env: database.env, executable: path.join(directory, 'bin/ecompipe.js') },
+        'migrate',
+        ...flags,
+      ),
   };
 }
 
@@ -33,9 +51,13 @@ async function emptyDatabase(): Promise<TestDatabase> {
 }
 
 async function appliedIn(database: TestDatabase): Promise<string[]> {
-  const [registry] = await database.query<{ exists: boolean }>(`select to_regclass('public.ecompipe_migrations') is not null as exists`);
+  const [registry] = await database.query<{ exists: boolean }>(
+    `select to_regclass('public.ecompipe_migrations') is not null as exists`,
+  );
   if (registry?.exists !== true) return [];
-  return (await database.query<{ name: string }>('select name from public.ecompipe_migrations order by version')).map(({ name }) => name);
+  return (await database.query<{ name: string }>('select name from public.ecompipe_migrations order by version')).map(
+    ({ name }) => name,
+  );
 }
 
 /** What a schema is, for comparing two: its relations, columns, functions and constraints. */
@@ -65,7 +87,10 @@ test('four at once on an empty database all end well, and leave the schema that 
   const [alone, crowded] = [await emptyDatabase(), await emptyDatabase()];
   await migrate(alone);
   const ends = await Promise.all(Array.from({ length: 4 }, () => migrate(crowded)));
-  assert.deepEqual(ends.map(({ exitCode, stderr }) => (exitCode === 0 ? 0 : stderr)), [0, 0, 0, 0]);
+  assert.deepEqual(
+    ends.map(({ exitCode, stderr }) => (exitCode === 0 ? 0 : stderr)),
+    [0, 0, 0, 0],
+  );
   assert.deepEqual(await appliedIn(crowded), NAMES);
   assert.deepEqual(await shapeOf(crowded), await shapeOf(alone));
 });
@@ -74,7 +99,10 @@ test('--status and --dry-run show what is pending and change nothing', async (t)
   const { migrate } = install(t);
   const database = await emptyDatabase();
   const before = await shapeOf(database);
-  for (const [flag, state] of [['--status', 'pending'], ['--dry-run', 'would apply']] as const) {
+  for (const [flag, state] of [
+    ['--status', 'pending'],
+    ['--dry-run', 'would apply'],
+  ] as const) {
     const { exitCode, stdout } = await migrate(database, flag, '--json');
     const { migrations } = JSON.parse(stdout) as { migrations: { name: string; state: string }[] };
     assert.deepEqual([exitCode, migrations], [0, NAMES.map((name) => ({ name, state }))]);
@@ -96,7 +124,8 @@ test('a checkout with CRLF line ends has the same migrations', async (t) => {
   const { migrate, migration } = install(t);
   const database = await emptyDatabase();
   await migrate(database);
-  for (const name of NAMES) writeFileSync(migration(name), readFileSync(migration(name), 'utf8').replaceAll('\n', '\r\n'));
+  for (const name of NAMES)
+    writeFileSync(migration(name), readFileSync(migration(name), 'utf8').replaceAll('\n', '\r\n'));
   assert.equal((await migrate(database)).exitCode, 0);
 });
 

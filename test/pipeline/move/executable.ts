@@ -14,8 +14,14 @@ export interface Ended {
 }
 
 /** `ecompipe move` as a process of its own, run from the sources; killed at the end of the test if it still runs. */
-export function spawnMove(t: TestContext, ...flags: readonly string[]): { readonly child: ChildProcess; readonly end: Promise<Ended> } {
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), CLI, 'move', ...flags], { cwd: tmpdir(), stdio: ['ignore', 'pipe', 'pipe'] });
+export function spawnMove(
+  t: TestContext,
+  ...flags: readonly string[]
+): { readonly child: ChildProcess; readonly end: Promise<Ended> } {
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), CLI, 'move', ...flags], {
+    cwd: tmpdir(),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   t.after(() => child.kill('SIGKILL'));
   const output = { stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout += text));

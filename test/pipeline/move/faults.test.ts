@@ -35,28 +35,36 @@ test('a file whose name is not UTF-8 is named in the error and does not hold up 
   assert.deepEqual(readdirSync(settings.to), ['a.csv']);
 });
 
-test('an unreadable file does not hold up the others, and is moved once it can be read', { skip: noRoot || noSecondFileSystem }, async (t) => {
-  const settings = moveSettings(t, { to: directoryElsewhere(t) });
-  const bad = path.join(settings.from, 'bad.csv');
-  put(settings.from, { 'bad.csv': 'x', 'good.csv': 'y' });
-  chmodSync(bad, 0);
-  withoutPrivileges(t, path.dirname(settings.from), settings.from, settings.to, bad);
-  const mover = startMover(t, settings);
-  const { error, attempt, retryInMs } = await mover.event('fileFailed');
-  assert.deepEqual([error.exitCode, attempt, retryInMs], [77, 1, 1000]);
-  assert.equal((await mover.event('fileMoved')).name, 'good.csv');
-  chmodSync(bad, 0o600);
-  const since = mover.events.findIndex(({ type }) => type === 'fileMoved') + 1;
-  assert.equal((await mover.event('fileMoved', since)).name, 'bad.csv');
-});
+test(
+  'an unreadable file does not hold up the others, and is moved once it can be read',
+  { skip: noRoot || noSecondFileSystem },
+  async (t) => {
+    const settings = moveSettings(t, { to: directoryElsewhere(t) });
+    const bad = path.join(settings.from, 'bad.csv');
+    put(settings.from, { 'bad.csv': 'x', 'good.csv': 'y' });
+    chmodSync(bad, 0);
+    withoutPrivileges(t, path.dirname(settings.from), settings.from, settings.to, bad);
+    const mover = startMover(t, settings);
+    const { error, attempt, retryInMs } = await mover.event('fileFailed');
+    assert.deepEqual([error.exitCode, attempt, retryInMs], [77, 1, 1000]);
+    assert.equal((await mover.event('fileMoved')).name, 'good.csv');
+    chmodSync(bad, 0o600);
+    const since = mover.events.findIndex(({ type }) => type === 'fileMoved') + 1;
+    assert.equal((await mover.event('fileMoved', since)).name, 'bad.csv');
+  },
+);
 
-test('a drain that lacks permissions exits 77 and tells which file', { skip: noRoot || noSecondFileSystem }, async (t) => {
-  const settings = moveSettings(t, { to: directoryElsewhere(t) });
-  put(settings.from, { 'bad.csv': 'x' });
-  chmodSync(path.join(settings.from, 'bad.csv'), 0);
-  withoutPrivileges(t, path.dirname(settings.from), settings.from, settings.to);
-  await assert.rejects(moveOnce(t, settings), { exitCode: 77, message: /bad\.csv/ });
-});
+test(
+  'a drain that lacks permissions exits 77 and tells which file',
+  { skip: noRoot || noSecondFileSystem },
+  async (t) => {
+    const settings = moveSettings(t, { to: directoryElsewhere(t) });
+    put(settings.from, { 'bad.csv': 'x' });
+    chmodSync(path.join(settings.from, 'bad.csv'), 0);
+    withoutPrivileges(t, path.dirname(settings.from), settings.from, settings.to);
+    await assert.rejects(moveOnce(t, settings), { exitCode: 77, message: /bad\.csv/ });
+  },
+);
 
 test('a source directory that may not be written to is refused at the start with 77', { skip: noMount }, async (t) => {
   const settings = moveSettings(t);
@@ -80,27 +88,44 @@ test('a full target keeps the source, leaves no temporary, and is tried again', 
   });
 });
 
-test('a mover killed in the middle of a copy leaves the source, and the next one cleans up', { skip: noSecondFileSystem }, async (t) => {
-  const settings = moveSettings(t, { to: directoryElsewhere(t) });
-  put(settings.from, { 'big.csv': 'x'.repeat(5_000_000) });
-  const { signal, stderr } = await spawnEcompipe(t, ['move', '--once', '--settle', '0', '--from', settings.from, '--to', settings.to], { ECOMPIPE_FAILPOINT: 'move-copying:3=kill' }, settings.from).end;
-  assert.equal(signal, 'SIGKILL', stderr);
-  assert.deepEqual(readdirSync(settings.from), ['big.csv']);
-  assert.match(readdirSync(settings.to).join(), /^\.big\.csv\..*ecompipe-tmp$/);
+test(
+  'a mover killed in the middle of a copy leaves the source, and the next one cleans up',
+  { skip: noSecondFileSystem },
+  async (t) => {
+    const settings = moveSettings(t, { to: directoryElsewhere(t) });
+    put(settings.from, { 'big.csv': 'x'.repeat(5_000_000) });
+    const { signal, stderr } = await spawnEcompipe(
+      t,
+      ['move', '--once', '--settle', '0', '--from', settings.from, '--to', settings.to],
+      { ECOMPIPE_FAILPOINT: 'move-copying:3=kill' },
+      settings.from,
+    ).end;
+    assert.equal(signal, 'SIGKILL', stderr);
+    assert.deepEqual(readdirSync(settings.from), ['big.csv']);
+    assert.match(readdirSync(settings.to).join(), /^\.big\.csv\..*ecompipe-tmp$/);
 
-  const mover = startMover(t, settings, undefined, true);
-  assert.equal((await mover.end).bytesMoved, 5_000_000);
-  assert.ok(mover.events.some(({ type }) => type === 'temporaryRemoved'));
-  assert.deepEqual([readdirSync(settings.from), readdirSync(settings.to)], [[], ['big.csv']]);
-});
+    const mover = startMover(t, settings, undefined, true);
+    assert.equal((await mover.end).bytesMoved, 5_000_000);
+    assert.ok(mover.events.some(({ type }) => type === 'temporaryRemoved'));
+    assert.deepEqual([readdirSync(settings.from), readdirSync(settings.to)], [[], ['big.csv']]);
+  },
+);
 
 /** Distinct contents, so that a lost or doubled file shows; names that collide with what stands in the target. */
 function manyFiles(count: number): Record<string, string> {
   const runId = createRunId(new Date());
-  return Object.fromEntries(Array.from({ length: count }, (_, index) => [index % 2 === 0 ? generatedFileName(runId, index) : `shop-${index}.csv`, `content ${index}`]));
+  return Object.fromEntries(
+    Array.from({ length: count }, (_, index) => [
+      index % 2 === 0 ? generatedFileName(runId, index) : `shop-${index}.csv`,
+      `content ${index}`,
+    ]),
+  );
 }
 
-for (const [where, skip, elsewhere] of [['one file system', false, false], ['two file systems', noSecondFileSystem, true]] as const) {
+for (const [where, skip, elsewhere] of [
+  ['one file system', false, false],
+  ['two file systems', noSecondFileSystem, true],
+] as const) {
   test(`movers killed again and again publish each file exactly once (${where})`, { skip }, async (t) => {
     const settings = moveSettings(t, { settleMs: 0, ...(elsewhere ? { to: directoryElsewhere(t) } : {}) });
     const files = manyFiles(1200);
@@ -115,19 +140,37 @@ for (const [where, skip, elsewhere] of [['one file system', false, false], ['two
     }
     await moveOnce(t, settings);
     assert.deepEqual(readdirSync(settings.from), []);
-    assert.deepEqual(contents(settings.to), Object.fromEntries(Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1))));
+    assert.deepEqual(
+      contents(settings.to),
+      Object.fromEntries(Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1))),
+    );
   });
 
-  test(`three movers on one directory publish each file exactly once and all end well (${where})`, { skip }, async (t) => {
-    const settings = moveSettings(t, elsewhere ? { to: directoryElsewhere(t) } : {});
-    const files = manyFiles(1200);
-    put(settings.from, files);
-    const movers = Array.from({ length: 3 }, () => spawnMove(t, '--once', '--settle', '0', '--from', settings.from, '--to', settings.to, '--json'));
-    const ends = await Promise.all(movers.map(({ end }) => end));
-    assert.deepEqual(ends.map(({ exitCode, stderr }) => (exitCode === 0 ? 0 : stderr)), [0, 0, 0]);
-    assert.deepEqual(readdirSync(settings.from), []);
-    assert.deepEqual(contents(settings.to), Object.fromEntries(Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1))));
-    const told = ends.map(({ stdout }) => (JSON.parse(stdout) as { filesMoved: number }).filesMoved);
-    assert.equal(told.reduce((sum, count) => sum + count), 1200);
-  });
+  test(
+    `three movers on one directory publish each file exactly once and all end well (${where})`,
+    { skip },
+    async (t) => {
+      const settings = moveSettings(t, elsewhere ? { to: directoryElsewhere(t) } : {});
+      const files = manyFiles(1200);
+      put(settings.from, files);
+      const movers = Array.from({ length: 3 }, () =>
+        spawnMove(t, '--once', '--settle', '0', '--from', settings.from, '--to', settings.to, '--json'),
+      );
+      const ends = await Promise.all(movers.map(({ end }) => end));
+      assert.deepEqual(
+        ends.map(({ exitCode, stderr }) => (exitCode === 0 ? 0 : stderr)),
+        [0, 0, 0],
+      );
+      assert.deepEqual(readdirSync(settings.from), []);
+      assert.deepEqual(
+        contents(settings.to),
+        Object.fromEntries(Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1))),
+      );
+      const told = ends.map(({ stdout }) => (JSON.parse(stdout) as { filesMoved: number }).filesMoved);
+      assert.equal(
+        told.reduce((sum, count) => sum + count),
+        1200,
+      );
+    },
+  );
 }

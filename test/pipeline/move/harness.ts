@@ -26,7 +26,12 @@ export function moveSettings(t: TestContext, overrides: Partial<MoveSettings> = 
 }
 
 /** Starts a mover in this process; it is stopped at the end of the test. `onEvent` runs inside the mover's own emit. */
-export function startMover(t: TestContext, settings: MoveSettings, onEvent: (event: MoveEvent) => void = () => undefined, isDraining = false): RunningMover {
+export function startMover(
+  t: TestContext,
+  settings: MoveSettings,
+  onEvent: (event: MoveEvent) => void = () => undefined,
+  isDraining = false,
+): RunningMover {
   const [stopping, draining] = [new AbortController(), new AbortController()];
   if (isDraining) draining.abort();
   const events: MoveEvent[] = [];
@@ -71,7 +76,11 @@ export function startMover(t: TestContext, settings: MoveSettings, onEvent: (eve
 }
 
 /** Moves what is there, as `--once` does. */
-export function moveOnce(t: TestContext, settings: MoveSettings, onEvent?: (event: MoveEvent) => void): Promise<MoveResult> {
+export function moveOnce(
+  t: TestContext,
+  settings: MoveSettings,
+  onEvent?: (event: MoveEvent) => void,
+): Promise<MoveResult> {
   return startMover(t, settings, onEvent, true).end;
 }
 

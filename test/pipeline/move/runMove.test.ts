@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 import { createRunId, generatedFileName, isLoadableName } from '../../../src/core/files/names.js';
@@ -14,7 +24,10 @@ test('a drain moves what is there, waits for what settles, and reports it', asyn
   const settings = moveSettings(t);
   put(settings.from, { 'a.csv': 'abc', 'b.CSV.GZ': 'de', [generated]: 'f' });
   assert.deepEqual(await moveOnce(t, settings), { filesMoved: 3, bytesMoved: 6, filesStillWritten: [] });
-  assert.deepEqual([contents(settings.from), contents(settings.to)], [{}, { 'a.csv': 'abc', 'b.CSV.GZ': 'de', [generated]: 'f' }]);
+  assert.deepEqual(
+    [contents(settings.from), contents(settings.to)],
+    [{}, { 'a.csv': 'abc', 'b.CSV.GZ': 'de', [generated]: 'f' }],
+  );
 });
 
 test('a drain of an empty directory ends at once', async (t) => {
@@ -76,7 +89,14 @@ test('an empty file waits for its content', async (t) => {
 
 test('hidden, unfinished, other, and irregular names are left alone and the unexpected ones told once', async (t) => {
   const settings = moveSettings(t);
-  put(settings.from, { '.hidden.csv': '', 'a.csv.tmp': '', 'a.csv.part': '', 'a.csv.crdownload': '', 'a.csv~': '', 'readme.txt': '' });
+  put(settings.from, {
+    '.hidden.csv': '',
+    'a.csv.tmp': '',
+    'a.csv.part': '',
+    'a.csv.crdownload': '',
+    'a.csv~': '',
+    'readme.txt': '',
+  });
   mkdirSync(path.join(settings.from, 'directory.csv'));
   symlinkSync('/etc/hostname', path.join(settings.from, 'symlink.csv'));
   spawnSync('mkfifo', [path.join(settings.from, 'fifo.csv')]);
@@ -87,13 +107,30 @@ test('hidden, unfinished, other, and irregular names are left alone and the unex
   await mover.drain();
   assert.deepEqual(readdirSync(settings.from), before);
   assert.deepEqual(readdirSync(settings.to), [generated]);
-  const skipped = mover.events.filter((event) => event.type === 'fileSkipped').map(({ name, reason }) => `${name} ${reason}`);
-  assert.deepEqual(skipped.sort(), ['directory.csv notRegular', 'fifo.csv notRegular', 'readme.txt otherEnding', 'symlink.csv notRegular']);
+  const skipped = mover.events
+    .filter((event) => event.type === 'fileSkipped')
+    .map(({ name, reason }) => `${name} ${reason}`);
+  assert.deepEqual(skipped.sort(), [
+    'directory.csv notRegular',
+    'fifo.csv notRegular',
+    'readme.txt otherEnding',
+    'symlink.csv notRegular',
+  ]);
 });
 
 test('names with newlines, quotes, escapes, blanks and any script are moved as they are', async (t) => {
   const settings = moveSettings(t);
-  const names = ['a\nb.csv', `"'\`$(x).csv`, '\u001b[31mred.csv', ' blank .csv', '日本語 🛒.csv', '-rf.csv', 'a\\b.csv', 'é.csv', 'e\u0301.csv'];
+  const names = [
+    'a\nb.csv',
+    `"'\`$(x).csv`,
+    '\u001b[31mred.csv',
+    ' blank .csv',
+    '日本語 🛒.csv',
+    '-rf.csv',
+    'a\\b.csv',
+    'é.csv',
+    'e\u0301.csv',
+  ];
   put(settings.from, Object.fromEntries(names.map((name) => [name, name])));
   await moveOnce(t, settings);
   assert.deepEqual(contents(settings.to), Object.fromEntries([...names].sort().map((name) => [name, name])));
@@ -176,9 +213,16 @@ test('a full backlog is told once, and does not keep the mover from stopping', a
 test('a missing, non-directory or unwritable source is an error at the start', async (t) => {
   const settings = moveSettings(t);
   const missing = path.join(settings.from, 'missing');
-  await assert.rejects(moveOnce(t, { ...settings, from: missing }), { exitCode: 74, errno: 'ENOENT', message: /hint: create it/ });
+  await assert.rejects(moveOnce(t, { ...settings, from: missing }), {
+    exitCode: 74,
+    errno: 'ENOENT',
+    message: /hint: create it/,
+  });
   put(settings.from, { file: '' });
-  await assert.rejects(moveOnce(t, { ...settings, from: path.join(settings.from, 'file') }), { exitCode: 74, errno: 'ENOTDIR' });
+  await assert.rejects(moveOnce(t, { ...settings, from: path.join(settings.from, 'file') }), {
+    exitCode: 74,
+    errno: 'ENOTDIR',
+  });
   assert.equal(existsSync(settings.to), false);
 });
 

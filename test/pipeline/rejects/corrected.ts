@@ -31,8 +31,14 @@ export function parseExport(text: string): ExportedRow[] {
 }
 
 /** Writes the open rejects into a file, each as `correct` makes it; without a row it is left out. */
-export async function correctedFile(database: TestDatabase, directory: string, correct: (row: ExportedRow) => ExportedRow | undefined): Promise<string> {
-  const rows = parseExport(await exported(database)).map(correct).filter((row) => row !== undefined);
+export async function correctedFile(
+  database: TestDatabase,
+  directory: string,
+  correct: (row: ExportedRow) => ExportedRow | undefined,
+): Promise<string> {
+  const rows = parseExport(await exported(database))
+    .map(correct)
+    .filter((row) => row !== undefined);
   const file = path.join(directory, 'corrected.csv');
   writeFileSync(file, stringify(rows, { header: true, quoted_match: /^$/ }));
   return file;

@@ -18,24 +18,43 @@ test('an export has the values of each row, their reason and their place, and em
   const [row] = parseExport(await exported(database));
   assert.equal(row?.['product_name'], 'a "quoted", comma\r\nand line, 雪 é =1+1');
   assert.deepEqual([row['brand'], row['category'], row['event_id'], row['quantity']], ['', null, eventId(1), '0']);
-  assert.deepEqual([row['reject_file'], row['reject_line'], row['reject_kind'], row['reject_sqlstate'], row['reject_column']], ['odd.csv', '2', 'invalid', '23514', 'quantity']);
+  assert.deepEqual(
+    [row['reject_file'], row['reject_line'], row['reject_kind'], row['reject_sqlstate'], row['reject_column']],
+    ['odd.csv', '2', 'invalid', '23514', 'quantity'],
+  );
   assert.match(row['reject_reason'] ?? '', /events_quantity_positive/);
 
   const file = path.join(shop.home, 'rejects.csv');
   writeFileSync(file, (await exported(database)).replace(',0,EUR', ',5,EUR'));
   assert.equal((await replay(database, file)).inserted, 1);
-  assert.deepEqual(await database.query('select product_name, brand, category, quantity from public.events'), [{ product_name: 'a "quoted", comma\r\nand line, 雪 é =1+1', brand: '', category: null, quantity: 5 }]);
+  assert.deepEqual(await database.query('select product_name, brand, category, quantity from public.events'), [
+    { product_name: 'a "quoted", comma\r\nand line, 雪 é =1+1', brand: '', category: null, quantity: 5 },
+  ]);
 });
 
 test('rows that are none by structure keep each byte', async (t) => {
   const database = await migratedDatabase();
   t.after(() => database.drop());
   const shop = openShop(t);
-  const rows = [Buffer.from('a,b'), Buffer.from([0x78, 0x00, 0xff, 0xc3, 0xa9, 0x2c, 0x1b, 0x5b]), Buffer.from(`"open,${eventId(1)}`)];
-  shop.put('broken.csv', Buffer.concat([Buffer.from(`${HEADER}\n`), ...rows.flatMap((row) => [row, Buffer.from('\n')])]));
+  const rows = [
+    Buffer.from('a,b'),
+    Buffer.from([0x78, 0x00, 0xff, 0xc3, 0xa9, 0x2c, 0x1b, 0x5b]),
+    Buffer.from(`"open,${eventId(1)}`),
+  ];
+  shop.put(
+    'broken.csv',
+    Buffer.concat([Buffer.from(`${HEADER}\n`), ...rows.flatMap((row) => [row, Buffer.from('\n')])]),
+  );
   await load(shop, database);
   const found = parseExport(await exported(database));
-  assert.deepEqual(found.map((row) => (row['reject_raw_base64'] === null ? Buffer.from(row['reject_raw'] ?? '') : Buffer.from(row['reject_raw_base64'] ?? '', 'base64'))), rows);
+  assert.deepEqual(
+    found.map((row) =>
+      row['reject_raw_base64'] === null
+        ? Buffer.from(row['reject_raw'] ?? '')
+        : Buffer.from(row['reject_raw_base64'] ?? '', 'base64'),
+    ),
+    rows,
+  );
   assert.equal(found[1]?.['reject_raw'], 'x\\x00\\xffé,\u001b[');
   assert.ok(found.every((row) => EVENT_COLUMNS.every((name) => row[name] === null)));
 });
@@ -47,10 +66,14 @@ test('an export is narrowed by file, SQLSTATE and reason, and has resolved rows 
   shop.put('a.csv', `${HEADER}\n${eventRow(1, { quantity: '0' })}\n${eventRow(2, { price: 'free' })}\n`);
   shop.put('b.csv', `${HEADER}\n${eventRow(3, { quantity: '0' })}\n`);
   await load(shop, database);
-  const lines = async (filter: Parameters<typeof exported>[1]): Promise<string[]> => parseExport(await exported(database, filter)).map((row) => `${row['reject_file'] ?? ''}:${row['reject_line'] ?? ''}`).sort();
+  const lines = async (filter: Parameters<typeof exported>[1]): Promise<string[]> =>
+    parseExport(await exported(database, filter))
+      .map((row) => `${row['reject_file'] ?? ''}:${row['reject_line'] ?? ''}`)
+      .sort();
   assert.deepEqual(await lines({ file: 'a.csv' }), ['a.csv:2', 'a.csv:3']);
   assert.deepEqual(await lines({ sqlState: '22P02' }), ['a.csv:3']);
-  for (const reason of ['quantity', 'events_quantity_positive', 'breaks the rule']) assert.deepEqual(await lines({ reason }), ['a.csv:2', 'b.csv:2']);
+  for (const reason of ['quantity', 'events_quantity_positive', 'breaks the rule'])
+    assert.deepEqual(await lines({ reason }), ['a.csv:2', 'b.csv:2']);
   const file = path.join(shop.home, 'rejects.csv');
   writeFileSync(file, (await exported(database, { file: 'b.csv' })).replace(',0,EUR', ',5,EUR'));
   await replay(database, file);

@@ -12,7 +12,13 @@ import { startProxy } from '../../helpers/proxy.js';
 import { until } from '../../helpers/until.js';
 import { createPipeline, type Pipeline } from '../verify/pipeline.js';
 
-const NO_LIMITS: Limits = { maxPending: undefined, maxPendingMs: undefined, maxFreshnessMs: undefined, maxRejectShare: undefined, maxQuarantined: undefined };
+const NO_LIMITS: Limits = {
+  maxPending: undefined,
+  maxPendingMs: undefined,
+  maxFreshnessMs: undefined,
+  maxRejectShare: undefined,
+  maxQuarantined: undefined,
+};
 
 function placesOf({ incoming, processing, home }: Pipeline) {
   return { incomingDir: incoming, processingDir: processing, checkpointDir: path.join(home, 'checkpoints') };
@@ -33,7 +39,10 @@ test('an empty pipeline has a status: nothing waits, nothing was loaded, nobody 
   const status = await statusOf(await createPipeline(t));
   assert.deepEqual([status.incoming.files, status.processing.files, status.unavailable], [0, 0, undefined]);
   const { ledger } = status;
-  assert.deepEqual([ledger?.totals.inserted, ledger?.freshnessMs, ledger?.latency, ledger?.batches, ledger?.owners], [0, null, undefined, [], []]);
+  assert.deepEqual(
+    [ledger?.totals.inserted, ledger?.freshnessMs, ledger?.latency, ledger?.batches, ledger?.owners],
+    [0, null, undefined, [], []],
+  );
   assert.match(describeStatus(status, [], 80), /nothing was ever loaded[^]*all is well/);
 });
 
@@ -51,7 +60,10 @@ test('the status says what waits and what the tables hold', async (t) => {
   assert.deepEqual({ ...ledger!.totals }, { ...tables });
   assert.ok(tables!['rejected']! > 0 && tables!['quarantinedFiles']! > 0 && tables!['redeliveries']! > 0);
   assert.ok(ledger!.freshnessMs! >= 0 && ledger!.freshnessMs! < 60_000);
-  assert.equal(Math.round(ledger!.throughput.rowsPerSecond * ledger!.throughput.windowMs / 1000), tables!['inserted']);
+  assert.equal(
+    Math.round((ledger!.throughput.rowsPerSecond * ledger!.throughput.windowMs) / 1000),
+    tables!['inserted'],
+  );
   assert.ok(ledger!.latency!.files === tables!['loadedFiles'] && ledger!.latency!.p99Ms >= ledger!.latency!.p50Ms);
   assert.equal(ledger!.problems.recentRejected, tables!['rejected']);
   assert.match(ledger!.problems.lastReject!.message, /./);
@@ -68,7 +80,13 @@ test('a running stream is named as the owner of its checkpoint directory', async
   await ours.query('select pg_advisory_lock($1, $2)', [LOCK_SPACE, await ownershipKey(checkpointDir)]);
   await other.query('select pg_advisory_lock($1, -5)', [LOCK_SPACE]);
   const { ledger } = await statusOf(pipeline);
-  assert.deepEqual(ledger!.owners.map(({ isOurs, client }) => [isOurs, client]), [[true, '127.0.0.1'], [false, '127.0.0.1']]);
+  assert.deepEqual(
+    ledger!.owners.map(({ isOurs, client }) => [isOurs, client]),
+    [
+      [true, '127.0.0.1'],
+      [false, '127.0.0.1'],
+    ],
+  );
 });
 
 test('each limit that does not hold is named, and only those', async (t) => {
@@ -76,11 +94,24 @@ test('each limit that does not hold is named, and only those', async (t) => {
   await pipeline.run({ dirt: 'wrong-type=10%,unknown-column=0.5', events: 1000, batchSize: 100 });
   writeFileSync(path.join(pipeline.processing, 'late.csv'), 'x');
   const status = await statusOf(pipeline);
-  const violated = (limits: Partial<Limits>, nowMs = Date.now()): string[] => findViolations(status, { ...NO_LIMITS, ...limits }, nowMs).map(({ limit }) => limit);
+  const violated = (limits: Partial<Limits>, nowMs = Date.now()): string[] =>
+    findViolations(status, { ...NO_LIMITS, ...limits }, nowMs).map(({ limit }) => limit);
   const inAnHour = Date.now() + 3_600_000;
   assert.deepEqual(violated({}), []);
-  assert.deepEqual(violated({ maxPending: 0, maxPendingMs: 60_000, maxFreshnessMs: 0, maxRejectShare: 0.01, maxQuarantined: 0 }, inAnHour), ['maxPending', 'maxPendingMs', 'maxFreshnessMs', 'maxRejectShare', 'maxQuarantined']);
-  assert.deepEqual(violated({ maxPending: 1, maxPendingMs: 7_200_000, maxFreshnessMs: 600_000, maxRejectShare: 0.9, maxQuarantined: 100 }, inAnHour), []);
+  assert.deepEqual(
+    violated(
+      { maxPending: 0, maxPendingMs: 60_000, maxFreshnessMs: 0, maxRejectShare: 0.01, maxQuarantined: 0 },
+      inAnHour,
+    ),
+    ['maxPending', 'maxPendingMs', 'maxFreshnessMs', 'maxRejectShare', 'maxQuarantined'],
+  );
+  assert.deepEqual(
+    violated(
+      { maxPending: 1, maxPendingMs: 7_200_000, maxFreshnessMs: 600_000, maxRejectShare: 0.9, maxQuarantined: 100 },
+      inAnHour,
+    ),
+    [],
+  );
 });
 
 test('with the database away the directories are still told, with the reason; and the next look finds it back', async (t) => {
@@ -93,14 +124,23 @@ test('with the database away the directories are still told, with the reason; an
     const observer = new Observer(database);
     const away = await readStatus(placesOf(pipeline), database.label, observer);
     assert.deepEqual([away.incoming.files, away.ledger, away.unavailable?.exitCode], [1, undefined, 69]);
-    assert.match(describeStatus(away, [], 80), /1 file, [^]*cannot read the ledger[^]*failed: the ledger can not be asked/);
+    assert.match(
+      describeStatus(away, [], 80),
+      /1 file, [^]*cannot read the ledger[^]*failed: the ledger can not be asked/,
+    );
     isAway = false;
     assert.equal((await readStatus(placesOf(pipeline), database.label, observer)).unavailable, undefined);
     isAway = true;
     proxy.cutAll();
-    await until('the connection is seen as broken', async () => (await readStatus(placesOf(pipeline), database.label, observer)).unavailable !== undefined);
+    await until(
+      'the connection is seen as broken',
+      async () => (await readStatus(placesOf(pipeline), database.label, observer)).unavailable !== undefined,
+    );
     isAway = false;
-    await until('the database is back', async () => (await readStatus(placesOf(pipeline), database.label, observer)).ledger !== undefined);
+    await until(
+      'the database is back',
+      async () => (await readStatus(placesOf(pipeline), database.label, observer)).ledger !== undefined,
+    );
     await observer.close();
   });
 });
@@ -110,7 +150,10 @@ test('no line is longer than the terminal is wide, and control characters in a f
   writeFileSync(path.join(pipeline.processing, `${'long '.repeat(20)}\u001b[2J.csv`), 'no,header\n');
   await pipeline.stream();
   const text = describeStatus(await statusOf(pipeline), undefined, 60);
-  assert.ok(text.split('\n').every((line) => line.length <= 60), text);
+  assert.ok(
+    text.split('\n').every((line) => line.length <= 60),
+    text,
+  );
   assert.match(text, /quarantine .*\\u001b\[2J\.csv/);
   assert.ok(!text.includes('\u001b'));
 });
@@ -121,7 +164,11 @@ test('a reason that a database gives is one that stays: no schema is exit code 2
   t.after(() => database.drop());
   await onDatabase(database, {}, async (target) => {
     const observer = new Observer(target);
-    const { unavailable } = await readStatus({ incomingDir: '/nonexistent', processingDir: '/nonexistent', checkpointDir: '/nonexistent' }, target.label, observer);
+    const { unavailable } = await readStatus(
+      { incomingDir: '/nonexistent', processingDir: '/nonexistent', checkpointDir: '/nonexistent' },
+      target.label,
+      observer,
+    );
     assert.ok(unavailable instanceof EcompipeError);
     assert.deepEqual([unavailable.exitCode, unavailable.facts.hint], [2, 'run `ecompipe migrate` first']);
     await observer.close();

@@ -13,7 +13,9 @@ const checkpointOf = ({ settings }: Shop): string => path.join(settings.checkpoi
 const ids = (count: number): string[] => Array.from({ length: count }, (_, n) => eventId(n));
 
 /** What may happen to a checkpoint file between two runs: the second one goes on by the ledger. */
-const HARMLESS: Readonly<Record<string, { readonly change: (file: string, older: string) => void; readonly warns: boolean }>> = {
+const HARMLESS: Readonly<
+  Record<string, { readonly change: (file: string, older: string) => void; readonly warns: boolean }>
+> = {
   kept: { change: () => undefined, warns: false },
   deleted: { change: (file) => rmSync(file), warns: false },
   'cut short': { change: (file) => writeFileSync(file, readFileSync(file).subarray(0, 40)), warns: true },
@@ -31,14 +33,32 @@ for (const [what, { change, warns }] of Object.entries(HARMLESS)) {
     const older = readFileSync(checkpointOf(shop), 'utf8');
     shop.put('second.csv', eventFile(20, 100));
     const stop = new AbortController();
-    await load(shop, database, {}, { stop: stop.signal, onEvent: ({ type }) => type === 'batchCommitted' && stop.abort() });
+    await load(
+      shop,
+      database,
+      {},
+      { stop: stop.signal, onEvent: ({ type }) => type === 'batchCommitted' && stop.abort() },
+    );
     change(checkpointOf(shop), older);
     const warnings: string[] = [];
-    await load(shop, database, { batchBytes: 3000 }, { log: createLogger({ level: 'warn', format: 'json', color: false }, (line) => warnings.push(line)) });
+    await load(
+      shop,
+      database,
+      { batchBytes: 3000 },
+      { log: createLogger({ level: 'warn', format: 'json', color: false }, (line) => warnings.push(line)) },
+    );
     assert.deepEqual(await eventIds(database), ids(100));
-    assert.equal(warnings.some((line) => line.includes('checkpoint_rebuilt')), warns);
-    const { lastBatchId, files } = JSON.parse(readFileSync(checkpointOf(shop), 'utf8')) as { lastBatchId: number; files: object };
-    const [last] = await database.query<{ id: number }>("select batch_id::int4 as id from ecompipe.batch_ranges join ecompipe.files using (file_id) where name = 'second.csv' order by start_offset desc limit 1");
+    assert.equal(
+      warnings.some((line) => line.includes('checkpoint_rebuilt')),
+      warns,
+    );
+    const { lastBatchId, files } = JSON.parse(readFileSync(checkpointOf(shop), 'utf8')) as {
+      lastBatchId: number;
+      files: object;
+    };
+    const [last] = await database.query<{ id: number }>(
+      "select batch_id::int4 as id from ecompipe.batch_ranges join ecompipe.files using (file_id) where name = 'second.csv' order by start_offset desc limit 1",
+    );
     assert.deepEqual({ lastBatchId, files }, { lastBatchId: last?.id, files: {} });
     await assertLedger(database);
   });
@@ -59,13 +79,24 @@ test('a checkpoint that is ahead of the ledger ends the start with exit code 6, 
   const shop = openShop(t, { batchBytes: 1024 });
   shop.put('a.csv', eventFile(0, 40));
   const stop = new AbortController();
-  await load(shop, database, {}, { stop: stop.signal, onEvent: ({ type }) => type === 'batchCommitted' && stop.abort() });
+  await load(
+    shop,
+    database,
+    {},
+    { stop: stop.signal, onEvent: ({ type }) => type === 'batchCommitted' && stop.abort() },
+  );
   const checkpoint = readFileSync(checkpointOf(shop), 'utf8');
   // As after a restore from an older backup.
-  await database.query('truncate public.events, ecompipe.batches, ecompipe.batch_ranges, ecompipe.files, ecompipe.rejected_rows, ecompipe.duplicate_rows, ecompipe.redeliveries');
+  await database.query(
+    'truncate public.events, ecompipe.batches, ecompipe.batch_ranges, ecompipe.files, ecompipe.rejected_rows, ecompipe.duplicate_rows, ecompipe.redeliveries',
+  );
   await assert.rejects(load(shop, database), { name: 'IntegrityError', exitCode: 6 });
   writeFileSync(checkpointOf(shop), checkpoint.replace(/"lastBatchId": \d+/, '"lastBatchId": null'));
-  await assert.rejects(load(shop, database), { name: 'IntegrityError', exitCode: 6 }, 'also by the offset of a file alone');
+  await assert.rejects(
+    load(shop, database),
+    { name: 'IntegrityError', exitCode: 6 },
+    'also by the offset of a file alone',
+  );
   assert.deepEqual(await eventIds(database), []);
   rmSync(checkpointOf(shop));
   await load(shop, database);

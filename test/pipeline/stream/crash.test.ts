@@ -12,13 +12,22 @@ import { load, openShop, type Shop } from './harness.js';
 import { assertLedger, eventsIn, rejectsOf } from './tables.js';
 
 const BAD = new Set([3, 21, 40]);
-const large = [HEADER, ...Array.from({ length: 48 }, (_, n) => eventRow(n, BAD.has(n) ? { quantity: '0' } : {})), ''].join('\n');
+const large = [
+  HEADER,
+  ...Array.from({ length: 48 }, (_, n) => eventRow(n, BAD.has(n) ? { quantity: '0' } : {})),
+  '',
+].join('\n');
 const small = (n: number): string => [HEADER, eventRow(100 + n), ''].join('\n');
 const SMALL_FILES = 3;
 
 /** What the killed process was started with: seven ranges, three small files in one transaction. */
 const FIRST = ['--batch-bytes', '1024', '--connections', '1'];
-const RESUMPTIONS = [{ batchBytes: 1024, connections: 1 }, { batchBytes: 2500, connections: 3 }, { batchBytes: 1 << 20, connections: 2 }, { batchBytes: 1500, connections: 1, atomicFile: true }] as const;
+const RESUMPTIONS = [
+  { batchBytes: 1024, connections: 1 },
+  { batchBytes: 2500, connections: 3 },
+  { batchBytes: 1 << 20, connections: 2 },
+  { batchBytes: 1500, connections: 1, atomicFile: true },
+] as const;
 
 /** What became of the checkpoint before the next start. `older` is what it was before the load that was killed. */
 const CHECKPOINTS: Readonly<Record<string, (file: string, older: string, foreign: string) => void>> = {
@@ -61,12 +70,23 @@ interface Case {
 const CASES: readonly Case[] = Object.entries(PASSES).flatMap(([moment, passes], m) =>
   Object.keys(CHECKPOINTS).map((checkpoint, c) => {
     const position = (m + c) % passes.length;
-    return { moment, position, pass: passes[position] ?? 1, checkpoint, resumption: RESUMPTIONS[(m + c) % RESUMPTIONS.length] ?? RESUMPTIONS[0] };
+    return {
+      moment,
+      position,
+      pass: passes[position] ?? 1,
+      checkpoint,
+      resumption: RESUMPTIONS[(m + c) % RESUMPTIONS.length] ?? RESUMPTIONS[0],
+    };
   }),
 );
 
 test('in the cases below any two things come together', () => {
-  const values = { moment: Object.keys(PASSES), position: [0, 1, 2], checkpoint: Object.keys(CHECKPOINTS), resumption: RESUMPTIONS } as const;
+  const values = {
+    moment: Object.keys(PASSES),
+    position: [0, 1, 2],
+    checkpoint: Object.keys(CHECKPOINTS),
+    resumption: RESUMPTIONS,
+  } as const;
   const factors = Object.keys(values) as (keyof typeof values)[];
   for (const [index, first] of factors.entries()) {
     for (const second of factors.slice(index + 1)) {
@@ -77,7 +97,12 @@ test('in the cases below any two things come together', () => {
 });
 
 /** A checkpoint of a database that is none of ours. */
-const foreignCheckpoint = JSON.stringify({ version: 1, database: { systemIdentifier: '7000000000000000001', oid: 5 }, lastBatchId: null, files: {} });
+const foreignCheckpoint = JSON.stringify({
+  version: 1,
+  database: { systemIdentifier: '7000000000000000001', oid: 5 },
+  lastBatchId: null,
+  files: {},
+});
 
 describe('killed with SIGKILL', { concurrency: 2 }, () => {
   for (const { moment, pass, checkpoint, resumption } of CASES) {
@@ -90,20 +115,40 @@ describe('killed with SIGKILL', { concurrency: 2 }, () => {
       const older = readFileSync(checkpointFile, 'utf8');
       shop.put('large.csv', large);
       for (let n = 0; n < SMALL_FILES; n++) shop.put(`small-${n}.csv`, small(n));
-      const env = { ...database.env, PROCESSING_PATH: shop.settings.inputDir, ARCHIVE_PATH: shop.settings.archiveDir, QUARANTINE_PATH: shop.settings.quarantineDir, CHECKPOINT_PATH: shop.settings.checkpointDir };
-      const killed = await spawnEcompipe(t, ['stream', '--once', ...FIRST], { ...env, ECOMPIPE_FAILPOINT: `${moment}:${pass}=kill` }, shop.home).end;
+      const env = {
+        ...database.env,
+        PROCESSING_PATH: shop.settings.inputDir,
+        ARCHIVE_PATH: shop.settings.archiveDir,
+        QUARANTINE_PATH: shop.settings.quarantineDir,
+        CHECKPOINT_PATH: shop.settings.checkpointDir,
+      };
+      const killed = await spawnEcompipe(
+        t,
+        ['stream', '--once', ...FIRST],
+        { ...env, ECOMPIPE_FAILPOINT: `${moment}:${pass}=kill` },
+        shop.home,
+      ).end;
       assert.equal(killed.signal, 'SIGKILL', killed.stderr);
       await assertLedger(database);
       CHECKPOINTS[checkpoint]!(checkpointFile, older, foreignCheckpoint);
       if (checkpoint === 'from another database') {
         const rowsBefore = (await eventsIn(database)).length;
-        await assert.rejects(load(shop, database, resumption), { exitCode: 6, message: /is from another database\n +nothing was loaded\n +hint: .*delete the file/ });
+        await assert.rejects(load(shop, database, resumption), {
+          exitCode: 6,
+          message: /is from another database\n +nothing was loaded\n +hint: .*delete the file/,
+        });
         assert.equal((await eventsIn(database)).length, rowsBefore, 'it loads nothing until a person has looked');
         rmSync(checkpointFile);
       }
       await load(shop, database, resumption);
-      assert.deepEqual((await eventsIn(database)).map(({ event_id: id, user_id: user }) => [id, user]), [...Array(48).keys(), 100, 101, 102, 199].filter((n) => !BAD.has(n)).map((n) => [eventId(n), `u${n}`]));
-      assert.deepEqual((await rejectsOf(database, large)).map(({ line }) => line), [...BAD].map((n) => n + 2));
+      assert.deepEqual(
+        (await eventsIn(database)).map(({ event_id: id, user_id: user }) => [id, user]),
+        [...Array(48).keys(), 100, 101, 102, 199].filter((n) => !BAD.has(n)).map((n) => [eventId(n), `u${n}`]),
+      );
+      assert.deepEqual(
+        (await rejectsOf(database, large)).map(({ line }) => line),
+        [...BAD].map((n) => n + 2),
+      );
       assert.deepEqual(readdirSync(shop.settings.inputDir), []);
       assert.deepEqual(readdirSync(shop.settings.archiveDir).length, 2 + SMALL_FILES);
       await assertLedger(database);
@@ -113,10 +158,23 @@ describe('killed with SIGKILL', { concurrency: 2 }, () => {
 
 /** A stream that stands still at a fail-point until it gets SIGCONT. */
 async function startZombie(t: TestContext, database: TestDatabase, shop: Shop, moment: string): Promise<Running> {
-  const env = { ...database.env, PROCESSING_PATH: shop.settings.inputDir, ARCHIVE_PATH: shop.settings.archiveDir, QUARANTINE_PATH: shop.settings.quarantineDir, CHECKPOINT_PATH: path.join(shop.home, 'zombie') };
-  const zombie = spawnEcompipe(t, ['stream', '--once', ...FIRST], { ...env, ECOMPIPE_FAILPOINT: `${moment}=stop` }, shop.home);
+  const env = {
+    ...database.env,
+    PROCESSING_PATH: shop.settings.inputDir,
+    ARCHIVE_PATH: shop.settings.archiveDir,
+    QUARANTINE_PATH: shop.settings.quarantineDir,
+    CHECKPOINT_PATH: path.join(shop.home, 'zombie'),
+  };
+  const zombie = spawnEcompipe(
+    t,
+    ['stream', '--once', ...FIRST],
+    { ...env, ECOMPIPE_FAILPOINT: `${moment}=stop` },
+    shop.home,
+  );
   const isStopped = async (): Promise<boolean> => {
-    const [row] = await database.query<{ idle: number }>("select count(*)::int4 as idle from pg_stat_activity where datname = current_database() and application_name = 'ecompipe' and state = 'idle in transaction'");
+    const [row] = await database.query<{ idle: number }>(
+      "select count(*)::int4 as idle from pg_stat_activity where datname = current_database() and application_name = 'ecompipe' and state = 'idle in transaction'",
+    );
     return row?.idle === 1 && readFileSync(`/proc/${zombie.child.pid}/stat`, 'utf8').includes(') T ');
   };
   await until('the stream stands still in a transaction', isStopped);
@@ -147,7 +205,8 @@ test('a stream that is stopped with its rows and ledger written holds up nobody 
   const zombie = await startZombie(t, database, shop, 'ledger-written:3');
   for (let n = 0; n < SMALL_FILES; n++) shop.put(`small-${n}.csv`, small(n));
   const rival = load(shop, database);
-  const others = async (): Promise<number> => (await database.query("select from public.events where user_id like 'u10_'")).length;
+  const others = async (): Promise<number> =>
+    (await database.query("select from public.events where user_id like 'u10_'")).length;
   await until('the other files are loaded', async () => (await others()) === SMALL_FILES);
   zombie.child.kill('SIGCONT');
   const { exitCode, stderr } = await zombie.end;

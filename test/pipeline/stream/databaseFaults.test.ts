@@ -18,8 +18,15 @@ import { assertLedger, eventIds, rejectsOf } from './tables.js';
 // What happens to the server here happens to all of its databases: so one test after the other, on a server of their own.
 
 const BAD = new Set([3, 21, 40]);
-const large = [HEADER, ...Array.from({ length: 48 }, (_, n) => eventRow(n, BAD.has(n) ? { quantity: '0' } : {})), ''].join('\n');
-const expected = Array.from({ length: 48 }, (_, n) => n).filter((n) => !BAD.has(n)).map((n) => eventId(n)).concat(eventId(100));
+const large = [
+  HEADER,
+  ...Array.from({ length: 48 }, (_, n) => eventRow(n, BAD.has(n) ? { quantity: '0' } : {})),
+  '',
+].join('\n');
+const expected = Array.from({ length: 48 }, (_, n) => n)
+  .filter((n) => !BAD.has(n))
+  .map((n) => eventId(n))
+  .concat(eventId(100));
 
 let server: RestartableServer;
 before(async () => {
@@ -40,10 +47,27 @@ async function setScene(t: TestContext): Promise<Scene> {
 }
 
 /** Starts the executable, telling of every attempt; with a fail-point it stands still there until `child.kill('SIGCONT')`. */
-async function startStream(t: TestContext, { database, shop }: Scene, failpoint?: `${FailpointName}:${number}`, batchBytes = 1024): Promise<Running> {
+async function startStream(
+  t: TestContext,
+  { database, shop }: Scene,
+  failpoint?: `${FailpointName}:${number}`,
+  batchBytes = 1024,
+): Promise<Running> {
   const { inputDir, archiveDir, quarantineDir, checkpointDir } = shop.settings;
-  const env = { ...database.env, PROCESSING_PATH: inputDir, ARCHIVE_PATH: archiveDir, QUARANTINE_PATH: quarantineDir, CHECKPOINT_PATH: checkpointDir, ...(failpoint === undefined ? {} : { ECOMPIPE_FAILPOINT: `${failpoint}=stop` }) };
-  const stream = spawnEcompipe(t, ['stream', '--once', '--batch-bytes', String(batchBytes), '--connections', '1', '--log-level', 'debug'], env, shop.home);
+  const env = {
+    ...database.env,
+    PROCESSING_PATH: inputDir,
+    ARCHIVE_PATH: archiveDir,
+    QUARANTINE_PATH: quarantineDir,
+    CHECKPOINT_PATH: checkpointDir,
+    ...(failpoint === undefined ? {} : { ECOMPIPE_FAILPOINT: `${failpoint}=stop` }),
+  };
+  const stream = spawnEcompipe(
+    t,
+    ['stream', '--once', '--batch-bytes', String(batchBytes), '--connections', '1', '--log-level', 'debug'],
+    env,
+    shop.home,
+  );
   if (failpoint !== undefined) await until(`the stream stands still at ${failpoint}`, () => isStopped(stream));
   return stream;
 }
@@ -58,7 +82,10 @@ async function assertWhole({ database, shop }: Scene, stream: Running): Promise<
   const { exitCode, stderr } = await stream.end;
   assert.equal(exitCode, 0, stderr);
   assert.deepEqual(await eventIds(database), expected);
-  assert.deepEqual((await rejectsOf(database, large)).map(({ line }) => line), [...BAD].map((n) => n + 2));
+  assert.deepEqual(
+    (await rejectsOf(database, large)).map(({ line }) => line),
+    [...BAD].map((n) => n + 2),
+  );
   assert.deepEqual(readdirSync(shop.settings.archiveDir).sort(), ['large.csv', 'small.csv']);
   await assertLedger(database);
 }
@@ -112,13 +139,18 @@ test('commits that a crash of the server takes back are not in the checkpoint, a
   const { database, shop } = { database: await migratedDatabase(server), shop: openShop(t) };
   shop.put('a.csv', eventFile(0, 100));
   // While nobody writes what is not waited for, the crash is sure to lose it.
-  const findWalWriter = async (): Promise<number | undefined> => (await database.query<{ pid: number }>("select pid from pg_stat_activity where backend_type = 'walwriter'"))[0]?.pid;
+  const findWalWriter = async (): Promise<number | undefined> =>
+    (await database.query<{ pid: number }>("select pid from pg_stat_activity where backend_type = 'walwriter'"))[0]
+      ?.pid;
   const walWriter = await findWalWriter();
   process.kill(walWriter!, 'SIGSTOP');
   // Slow enough for the checkpoint to be written more than once before the next durable commit.
   const proxy = await startProxy(server.port, () => ({ delayMs: 5 }));
   t.after(() => proxy.close());
-  const stream = await startStream(t, { database: { ...database, env: { ...database.env, POSTGRES_PORT: String(proxy.port) } }, shop });
+  const stream = await startStream(t, {
+    database: { ...database, env: { ...database.env, POSTGRES_PORT: String(proxy.port) } },
+    shop,
+  });
   const committed = async (): Promise<number> => (await database.query('select from ecompipe.batches')).length;
   await until('eight batches are committed', async () => (await committed()) >= 8);
   stream.child.kill('SIGKILL');
@@ -126,11 +158,17 @@ test('commits that a crash of the server takes back are not in the checkpoint, a
   const before = await committed();
   // One process that dies takes the server along; it starts again by itself.
   process.kill(walWriter!, 'SIGKILL');
-  await until('the server has another one', async () => ((await findWalWriter().catch(() => undefined)) ?? walWriter) !== walWriter);
+  await until(
+    'the server has another one',
+    async () => ((await findWalWriter().catch(() => undefined)) ?? walWriter) !== walWriter,
+  );
   assert.ok((await committed()) < before, 'the crash took commits back');
   await assertLedger(database);
   await load(shop, database, { batchBytes: 2000 });
-  assert.deepEqual(await eventIds(database), Array.from({ length: 100 }, (_, n) => eventId(n)));
+  assert.deepEqual(
+    await eventIds(database),
+    Array.from({ length: 100 }, (_, n) => eventId(n)),
+  );
   await assertLedger(database);
 });
 
@@ -160,8 +198,13 @@ test('a server that took its connections away and has none free (53300) is waite
   const scene = await setScene(t);
   const stream = await startStream(t, scene, 'copying:4');
   const killer = await scene.database.connect();
-  await killer.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'ecompipe'");
-  await until('they are gone', async () => (await killer.query("select from pg_stat_activity where application_name = 'ecompipe'")).rowCount === 0);
+  await killer.query(
+    "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'ecompipe'",
+  );
+  await until(
+    'they are gone',
+    async () => (await killer.query("select from pg_stat_activity where application_name = 'ecompipe'")).rowCount === 0,
+  );
   const release = await takeAllConnections(scene.database);
   stream.child.kill('SIGCONT');
   await stream.said('SQLSTATE 53300');
@@ -207,7 +250,10 @@ test('a server whose disk is full (53100) is waited for until there is room', { 
   });
 });
 
-for (const [what, delayMs, connections] of [['every packet takes 20 ms', 20, 1], ['every packet takes 5 ms, over several connections', 5, 4]] as const) {
+for (const [what, delayMs, connections] of [
+  ['every packet takes 20 ms', 20, 1],
+  ['every packet takes 5 ms, over several connections', 5, 4],
+] as const) {
   test(`on a slow network (${what}) all arrives, once`, async (t) => {
     const scene = await setScene(t);
     const proxy = await startProxy(scene.database.port, () => ({ delayMs }));

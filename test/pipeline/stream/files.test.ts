@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -12,7 +21,8 @@ import { assertLedger, eventIds } from './tables.js';
 
 const ids = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, n) => eventId(from + n));
 const left = ({ settings }: Shop): string[] => readdirSync(settings.inputDir);
-const archived = ({ settings }: Shop): string[] => (existsSync(settings.archiveDir) ? readdirSync(settings.archiveDir).sort() : []);
+const archived = ({ settings }: Shop): string[] =>
+  existsSync(settings.archiveDir) ? readdirSync(settings.archiveDir).sort() : [];
 
 for (const batchBytes of [8 * 2 ** 20, 1024]) {
   const how = batchBytes === 1024 ? 'in ranges' : 'whole';
@@ -21,7 +31,10 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
     const database = await migratedDatabase();
     const shop = openShop(t, { batchBytes });
     shop.put('a.csv.gz', gzipSync(eventFile(0, 100)));
-    shop.put('two-members.csv.gz', Buffer.concat([gzipSync(eventFile(100, 120)), gzipSync(eventFile(120, 140).slice(HEADER.length + 1))]));
+    shop.put(
+      'two-members.csv.gz',
+      Buffer.concat([gzipSync(eventFile(100, 120)), gzipSync(eventFile(120, 140).slice(HEADER.length + 1))]),
+    );
     await load(shop, database);
     assert.deepEqual(await eventIds(database), ids(0, 140));
     assert.deepEqual(archived(shop), ['a.csv.gz', 'two-members.csv.gz']);
@@ -45,10 +58,20 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
     shop.put('good.csv', eventFile(500, 520));
     await load(shop, database);
     assert.deepEqual(await eventIds(database), ids(500, 520));
-    assert.deepEqual(readdirSync(shop.settings.quarantineDir).sort(), Object.keys(unreadable).flatMap((name) => [name, `${name}.reason.json`]).sort());
+    assert.deepEqual(
+      readdirSync(shop.settings.quarantineDir).sort(),
+      Object.keys(unreadable)
+        .flatMap((name) => [name, `${name}.reason.json`])
+        .sort(),
+    );
     for (const [name, content] of Object.entries(unreadable)) {
-      assert.ok(readFileSync(path.join(shop.settings.quarantineDir, name)).equals(Buffer.from(content as string)), `${name} is whole`);
-      const { reason } = JSON.parse(readFileSync(path.join(shop.settings.quarantineDir, `${name}.reason.json`), 'utf8')) as { reason: string };
+      assert.ok(
+        readFileSync(path.join(shop.settings.quarantineDir, name)).equals(Buffer.from(content as string)),
+        `${name} is whole`,
+      );
+      const { reason } = JSON.parse(
+        readFileSync(path.join(shop.settings.quarantineDir, `${name}.reason.json`), 'utf8'),
+      ) as { reason: string };
       assert.ok(reason.length > 10);
     }
     assert.deepEqual(left(shop), []);
@@ -60,11 +83,19 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
     const shop = openShop(t, { batchBytes });
     shop.put('a.csv', `\ufeff${eventFile(0, 30).replaceAll('\n', '\r\n').slice(0, -2)}`);
     const row = (n: number): string => `s${n},u${n},2026-11-22T00:00:00Z,page_view,${eventId(n)}`;
-    shop.put('b.csv', ['session_id,user_id,event_time,event_type,event_id', ...Array.from({ length: 40 }, (_, n) => row(100 + n))].join('\n'));
+    shop.put(
+      'b.csv',
+      ['session_id,user_id,event_time,event_type,event_id', ...Array.from({ length: 40 }, (_, n) => row(100 + n))].join(
+        '\n',
+      ),
+    );
     await load(shop, database);
     assert.deepEqual(await eventIds(database), [...ids(0, 30), ...ids(100, 140)]);
     assert.deepEqual(await database.query('select distinct load_path from ecompipe.batches'), [{ load_path: 'fast' }]);
-    assert.deepEqual(await database.query('select session_id, user_id from public.events where event_id = $1', [eventId(105)]), [{ session_id: 's105', user_id: 'u105' }]);
+    assert.deepEqual(
+      await database.query('select session_id, user_id from public.events where event_id = $1', [eventId(105)]),
+      [{ session_id: 's105', user_id: 'u105' }],
+    );
     await assertLedger(database);
   });
 
@@ -77,7 +108,12 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
     shop.put('a.csv', eventFile(20, 40));
     await load(shop, database);
     assert.deepEqual(await eventIds(database), ids(0, 40));
-    assert.deepEqual(await database.query('select name, (select name from ecompipe.files f where f.file_id = r.file_id) as first from ecompipe.redeliveries r'), [{ name: 'b.csv', first: 'a.csv' }]);
+    assert.deepEqual(
+      await database.query(
+        'select name, (select name from ecompipe.files f where f.file_id = r.file_id) as first from ecompipe.redeliveries r',
+      ),
+      [{ name: 'b.csv', first: 'a.csv' }],
+    );
     assert.deepEqual(archived(shop), ['a.1.csv', 'a.csv', 'b.csv']);
     assert.deepEqual(await database.query('select count(*)::int4 as files from ecompipe.files'), [{ files: 2 }]);
     await assertLedger(database);
@@ -90,7 +126,9 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
     await load(shop, database);
     assert.deepEqual(await eventIds(database), ids(0, 20));
     assert.deepEqual(archived(shop), ['a.csv', 'b.csv', 'c.csv']);
-    assert.deepEqual(await database.query('select count(*)::int4 as redeliveries from ecompipe.redeliveries'), [{ redeliveries: 2 }]);
+    assert.deepEqual(await database.query('select count(*)::int4 as redeliveries from ecompipe.redeliveries'), [
+      { redeliveries: 2 },
+    ]);
     await assertLedger(database);
   });
 
@@ -104,7 +142,13 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
     shop.put('empty.csv.gz', gzipSync(''));
     await load(shop, database);
     assert.deepEqual(left(shop), []);
-    assert.deepEqual(await database.query('select count(*)::int4 as files, sum(rows_read)::int4 as rows from ecompipe.files where state = $1', ['loaded']), [{ files: 5, rows: 0 }]);
+    assert.deepEqual(
+      await database.query(
+        'select count(*)::int4 as files, sum(rows_read)::int4 as rows from ecompipe.files where state = $1',
+        ['loaded'],
+      ),
+      [{ files: 5, rows: 0 }],
+    );
     await assertLedger(database);
   });
 
@@ -118,7 +162,9 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
     await load(shop, database, { afterLoad: 'delete' });
     assert.deepEqual([left(shop), archived(shop)], [[], []]);
     assert.deepEqual(await eventIds(database), ids(0, 20));
-    assert.deepEqual(await database.query('select count(*)::int4 as batches from ecompipe.redeliveries'), [{ batches: 0 }]);
+    assert.deepEqual(await database.query('select count(*)::int4 as batches from ecompipe.redeliveries'), [
+      { batches: 0 },
+    ]);
     await assertLedger(database);
   });
 
@@ -166,13 +212,36 @@ test('a load that was stopped goes on with other batch sizes and connections whe
   const shop = openShop(t, { batchBytes: 1024 });
   const content = eventFile(0, 300).replace('u5,', ',').replace('u295,', ',');
   shop.put('a.csv', content);
-  for (const [connections, batchBytes] of [[1, 1024], [3, 1500], [2, 4000], [1, 1 << 20]] as const) {
+  for (const [connections, batchBytes] of [
+    [1, 1024],
+    [3, 1500],
+    [2, 4000],
+    [1, 1 << 20],
+  ] as const) {
     const stop = new AbortController();
-    await load(shop, database, { connections, batchBytes }, { stop: stop.signal, onEvent: ({ type }) => type === 'batchCommitted' && batchBytes < 1 << 20 && stop.abort() });
+    await load(
+      shop,
+      database,
+      { connections, batchBytes },
+      { stop: stop.signal, onEvent: ({ type }) => type === 'batchCommitted' && batchBytes < 1 << 20 && stop.abort() },
+    );
     await assertLedger(database);
   }
-  assert.deepEqual(await eventIds(database), ids(0, 300).filter((_, n) => n !== 5 && n !== 295));
-  assert.deepEqual(await database.query('select line::int4, byte_offset::int4 as offset from ecompipe.rejected_rows order by line'), [7, 297].map((line) => ({ line, offset: content.split('\n').slice(0, line - 1).join('\n').length + 1 })));
+  assert.deepEqual(
+    await eventIds(database),
+    ids(0, 300).filter((_, n) => n !== 5 && n !== 295),
+  );
+  assert.deepEqual(
+    await database.query('select line::int4, byte_offset::int4 as offset from ecompipe.rejected_rows order by line'),
+    [7, 297].map((line) => ({
+      line,
+      offset:
+        content
+          .split('\n')
+          .slice(0, line - 1)
+          .join('\n').length + 1,
+    })),
+  );
   assert.deepEqual(archived(shop), ['a.csv']);
 });
 
@@ -183,13 +252,22 @@ test('files that fill more than half a batch are not read ahead either, while ot
   const shop = openShop(t, { connections: 2, batchBytes: Math.ceil(Buffer.byteLength(content(files - 1)) * 1.5) });
   for (let file = 0; file < files; file++) shop.put(`${String(file).padStart(2, '0')}.csv`, content(file));
   let isFirst = true;
-  await load(shop, database, {}, {
-    onEvent: ({ type }) => {
-      // What is in memory by now is still loaded; what was not read yet is gone.
-      if (type === 'batchCommitted' && isFirst) for (const name of readdirSync(shop.settings.inputDir)) unlinkSync(path.join(shop.settings.inputDir, name));
-      if (type === 'batchCommitted') isFirst = false;
+  await load(
+    shop,
+    database,
+    {},
+    {
+      onEvent: ({ type }) => {
+        // What is in memory by now is still loaded; what was not read yet is gone.
+        if (type === 'batchCommitted' && isFirst)
+          for (const name of readdirSync(shop.settings.inputDir)) unlinkSync(path.join(shop.settings.inputDir, name));
+        if (type === 'batchCommitted') isFirst = false;
+      },
     },
-  });
+  );
   const loaded = (await eventIds(database)).length / 20;
-  assert.ok(loaded >= 1 && loaded <= 4, `${loaded} files: one a connection, one more that is ready, and one that did not fit`);
+  assert.ok(
+    loaded >= 1 && loaded <= 4,
+    `${loaded} files: one a connection, one more that is ready, and one that did not fit`,
+  );
 });

@@ -42,9 +42,19 @@ export function openShop(place: TestContext | string, overrides: Partial<StreamS
 }
 
 /** Loads what is there, as `--once` does, in this process. `onEvent` runs inside the loader's own emit. */
-export async function load(shop: Shop, database: TestDatabase, overrides: Partial<StreamSettings> = {}, access: Access & { onEvent?: (event: StreamEvent) => void } = {}): Promise<StreamResult> {
+export async function load(
+  shop: Shop,
+  database: TestDatabase,
+  overrides: Partial<StreamSettings> = {},
+  access: Access & { onEvent?: (event: StreamEvent) => void } = {},
+): Promise<StreamResult> {
   const stop = access.stop ?? new AbortController().signal;
   return await onDatabase(database, { ...access, stop }, (target) =>
-    runStream({ ...shop.settings, ...overrides }, target, { stop, drain: AbortSignal.abort(), log: access.log ?? silentLogger, emit: access.onEvent ?? (() => undefined) }),
+    runStream({ ...shop.settings, ...overrides }, target, {
+      stop,
+      drain: AbortSignal.abort(),
+      log: access.log ?? silentLogger,
+      emit: access.onEvent ?? (() => undefined),
+    }),
   );
 }

@@ -7,7 +7,11 @@ import { load, openShop } from './harness.js';
 import { assertLedger, eventIds } from './tables.js';
 
 /** 100 rows of which every tenth, from the fifth on, is bad. */
-const tenBad = [HEADER, ...Array.from({ length: 100 }, (_, n) => eventRow(n, n % 10 === 5 ? { price: 'free' } : {})), ''].join('\n');
+const tenBad = [
+  HEADER,
+  ...Array.from({ length: 100 }, (_, n) => eventRow(n, n % 10 === 5 ? { price: 'free' } : {})),
+  '',
+].join('\n');
 const good = Array.from({ length: 100 }, (_, n) => eventId(n)).filter((_, n) => n % 10 !== 5);
 
 for (const batchBytes of [8 * 2 ** 20, 1024]) {
@@ -20,7 +24,9 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
         shop.put('a.csv', tenBad);
         await load(shop, database);
         assert.deepEqual(await eventIds(database), good);
-        assert.deepEqual(await database.query('select count(*)::int4 as rows from ecompipe.rejected_rows'), [{ rows: 10 }]);
+        assert.deepEqual(await database.query('select count(*)::int4 as rows from ecompipe.rejected_rows'), [
+          { rows: 10 },
+        ]);
         await assertLedger(database);
       });
     }
@@ -30,7 +36,9 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
         const shop = openShop(t, { batchBytes, atomicFile, maxRejected });
         shop.put('a.csv', tenBad);
         await assert.rejects(load(shop, database), { name: 'RejectLimitError', exitCode: 4 });
-        const [counts] = await database.query<{ events: number; rejected: number }>('select (select count(*) from public.events)::int4 as events, (select count(*) from ecompipe.rejected_rows)::int4 as rejected');
+        const [counts] = await database.query<{ events: number; rejected: number }>(
+          'select (select count(*) from public.events)::int4 as events, (select count(*) from ecompipe.rejected_rows)::int4 as rejected',
+        );
         if (atomicFile || batchBytes > 1024) assert.deepEqual(counts, { events: 0, rejected: 0 }, 'rolled back whole');
         else assert.ok((counts?.rejected ?? 99) <= ('rows' in maxRejected ? maxRejected.rows : 5));
         assert.deepEqual(readdirSync(shop.settings.inputDir), ['a.csv']);

@@ -8,7 +8,11 @@ test('of many files with rejects a few are told one by one, the others as a sum'
   mock.method(performance, 'now', () => nowMs);
   t.after(() => mock.restoreAll());
   const lines: { level: string; event: string; rows?: number; files?: number }[] = [];
-  const log = createStreamEventLogger(createLogger({ level: 'debug', format: 'json', color: false }, (line) => lines.push(JSON.parse(line) as (typeof lines)[number])));
+  const log = createStreamEventLogger(
+    createLogger({ level: 'debug', format: 'json', color: false }, (line) =>
+      lines.push(JSON.parse(line) as (typeof lines)[number]),
+    ),
+  );
   for (let file = 0; file < 100; file++) log({ type: 'rowsRejected', file: `${file}.csv`, batchId: 1, rejected: 2 });
   const warned = (): string[] => lines.filter(({ level }) => level === 'warn').map(({ event }) => event);
   assert.equal(warned().length, 5);

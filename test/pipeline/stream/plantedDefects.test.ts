@@ -24,13 +24,23 @@ interface Defect {
 /** The primary key of a file's ranges would still stop most of what the comparison stops: without either, nothing does. */
 const NO_COMPARE_AND_SET: readonly Edit[] = [
   { file: 'ledger.ts', from: " and f.committed_offset = p.start_offset and f.state = 'loading'", to: '' },
-  { file: 'ledger.ts', from: 'from part\n  ), advanced as (', to: 'from part\n    on conflict do nothing\n  ), advanced as (' },
+  {
+    file: 'ledger.ts',
+    from: 'from part\n  ), advanced as (',
+    to: 'from part\n    on conflict do nothing\n  ), advanced as (',
+  },
 ];
 
 const DEFECTS: Readonly<Record<string, Defect>> = {
   'the ledger is written outside the transaction': {
     // Only of batches without rejects: a foreign key would stop the others.
-    edits: [{ file: 'loadBatch.ts', from: 'const totals = await writeLedger(', to: "if (counts.every(({ read, inserted }) => read === inserted)) await connection.client.query('commit; begin');\n    const totals = await writeLedger(" }],
+    edits: [
+      {
+        file: 'loadBatch.ts',
+        from: 'const totals = await writeLedger(',
+        to: "if (counts.every(({ read, inserted }) => read === inserted)) await connection.client.query('commit; begin');\n    const totals = await writeLedger(",
+      },
+    ],
     seenBy: ['faults', 'when the reply to the COMMIT of a whole file without bad rows is lost, it is not loaded again'],
   },
   'rows are given up on an SQLSTATE that nobody knows': {
@@ -38,12 +48,30 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
     seenBy: ['faults', 'an error that stays ends the run with exit code 69 after --retry-for, and no row is given up'],
   },
   'a conflict counts as a duplicate': {
-    edits: [{ file: 'slow/classify.ts', from: 'if (differing === null || differing.length === 0)', to: 'if (differing !== undefined)' }],
-    seenBy: ['rivals', 'an event that comes again in a range which loads at the same time is a conflict, and the earlier row wins, with 1 connections'],
+    edits: [
+      {
+        file: 'slow/classify.ts',
+        from: 'if (differing === null || differing.length === 0)',
+        to: 'if (differing !== undefined)',
+      },
+    ],
+    seenBy: [
+      'rivals',
+      'an event that comes again in a range which loads at the same time is a conflict, and the earlier row wins, with 1 connections',
+    ],
   },
   'a checkpoint ahead of the ledger is believed': {
-    edits: [{ file: 'checkpoint.ts', from: 'if (rows[0]?.hasBatch === true && rows[0].lost === null) return;', to: 'if (rows.length > 0) return;' }],
-    seenBy: ['checkpoint', 'a checkpoint that is ahead of the ledger ends the start with exit code 6, and nothing is loaded'],
+    edits: [
+      {
+        file: 'checkpoint.ts',
+        from: 'if (rows[0]?.hasBatch === true && rows[0].lost === null) return;',
+        to: 'if (rows.length > 0) return;',
+      },
+    ],
+    seenBy: [
+      'checkpoint',
+      'a checkpoint that is ahead of the ledger ends the start with exit code 6, and nothing is loaded',
+    ],
   },
   'each batch skips a header': {
     edits: [{ file: 'ranges.ts', from: 'Math.max(startOffset, header.length)', to: 'startOffset + header.length' }],
@@ -51,51 +79,113 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
   },
   'a file is known by its name': {
     edits: [{ file: 'content.ts', from: "createHash('sha256').update(raw)", to: "createHash('sha256').update(path)" }],
-    seenBy: ['files', 'the same content under another name is noted whole and not loaded, other content under the same name is'],
+    seenBy: [
+      'files',
+      'the same content under another name is noted whole and not loaded, other content under the same name is',
+    ],
   },
   'whatever has the name of a loaded file is put away': {
-    edits: [{ file: 'finish.ts', from: 'stats !== undefined && signatureOf(stats) === signature', to: 'stats !== undefined && signature.length > 0' }],
+    edits: [
+      {
+        file: 'finish.ts',
+        from: 'stats !== undefined && signatureOf(stats) === signature',
+        to: 'stats !== undefined && signature.length > 0',
+      },
+    ],
     seenBy: ['files', 'a file that takes the name of one being loaded in ranges is not put away unread by delete'],
   },
   'a lost compare-and-set passes for a fault of the database': {
-    edits: [{ file: 'ledger.ts', from: 'export class CompareAndSetLost extends EcompipeError {\n  override readonly name = \'CompareAndSetLost\';\n  constructor(what: string, cause?: unknown) {\n    super(EXIT.bug, { what, cause });\n  }\n}', to: 'export class CompareAndSetLost extends Error {\n  constructor(what: string, cause?: unknown) {\n    super(what, { cause });\n  }\n}' }],
+    edits: [
+      {
+        file: 'ledger.ts',
+        from: "export class CompareAndSetLost extends EcompipeError {\n  override readonly name = 'CompareAndSetLost';\n  constructor(what: string, cause?: unknown) {\n    super(EXIT.bug, { what, cause });\n  }\n}",
+        to: 'export class CompareAndSetLost extends Error {\n  constructor(what: string, cause?: unknown) {\n    super(what, { cause });\n  }\n}',
+      },
+    ],
     seenBy: ['rivals', 'two streams that meet on a file of many ranges load it once between them'],
   },
   'the checkpoint is written before the commit is sure': {
-    edits: [{ file: 'outcomes.ts', from: 'if (isDurable) this.checkpoint', to: 'if (isDurable || batchId > 0) this.checkpoint' }],
-    seenBy: ['databaseFaults', 'commits that a crash of the server takes back are not in the checkpoint, and are loaded again'],
+    edits: [
+      {
+        file: 'outcomes.ts',
+        from: 'if (isDurable) this.checkpoint',
+        to: 'if (isDurable || batchId > 0) this.checkpoint',
+      },
+    ],
+    seenBy: [
+      'databaseFaults',
+      'commits that a crash of the server takes back are not in the checkpoint, and are loaded again',
+    ],
   },
   'a range is committed without compare-and-set': {
     edits: [...NO_COMPARE_AND_SET],
     seenBy: ['faults', 'when the reply to the COMMIT of a range without bad rows is lost, it is not loaded again'],
   },
   'files whose COMMIT got no reply are loaded again without a look at the ledger': {
-    edits: [...NO_COMPARE_AND_SET, { file: 'loadBatch.ts', from: "(file?.state === 'loading' && file.committedOffset === part.startOffset ? file.fileId : undefined)", to: 'file?.fileId' }],
+    edits: [
+      ...NO_COMPARE_AND_SET,
+      {
+        file: 'loadBatch.ts',
+        from: "(file?.state === 'loading' && file.committedOffset === part.startOffset ? file.fileId : undefined)",
+        to: 'file?.fileId',
+      },
+    ],
     seenBy: ['faults', 'when the reply to the COMMIT of a whole file without bad rows is lost, it is not loaded again'],
   },
   'a file is known by its inode': {
-    edits: [{ file: 'content.ts', from: "createHash('sha256').update(raw)", to: "createHash('sha256').update(`${stats.dev}:${stats.ino}`)" }],
+    edits: [
+      {
+        file: 'content.ts',
+        from: "createHash('sha256').update(raw)",
+        to: "createHash('sha256').update(`${stats.dev}:${stats.ino}`)",
+      },
+    ],
     seenBy: ['fileBehaviour', 'a file that gets the inode of a loaded one is loaded'],
   },
   'a bad row takes its neighbours along': {
-    edits: [{ file: 'slow/classify.ts', from: "if (classifyError(error) !== 'row') throw error;\n", to: "if (classifyError(error) !== 'row' || error) throw error;\n" }],
-    seenBy: ['accepts', 'a row that breaks a check of the user that fails to compute is rejected, and its neighbours are loaded'],
+    edits: [
+      {
+        file: 'slow/classify.ts',
+        from: "if (classifyError(error) !== 'row') throw error;\n",
+        to: "if (classifyError(error) !== 'row' || error) throw error;\n",
+      },
+    ],
+    seenBy: [
+      'accepts',
+      'a row that breaks a check of the user that fails to compute is rejected, and its neighbours are loaded',
+    ],
   },
 };
 
+/** Finds a piece of code however a formatter has laid it out: line breaks, indentation and trailing commas don't count. */
+function anyLayout(code: string): RegExp {
+  const tokens = code.match(/\w+|[^\s\w]/g) ?? [];
+  const parts = tokens.map((token) => {
+    const escaped = token.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+    if (token === "'" || token === '"') return `['"]`;
+    return ')]}'.includes(token) ? `,?\\s*${escaped}` : escaped;
+  });
+  return new RegExp(parts.join('\\s*'));
+}
+
 /** A copy of sources and tests with the defect in it; fails when the sources no longer have the place. */
 function plant(directory: string, edits: readonly Edit[]): void {
-  for (const name of ['src', 'test', 'sql', 'package.json', 'tsconfig.json']) cpSync(path.join(ROOT, name), path.join(directory, name), { recursive: true });
+  for (const name of ['src', 'test', 'sql', 'package.json', 'tsconfig.json'])
+    cpSync(path.join(ROOT, name), path.join(directory, name), { recursive: true });
   symlinkSync(path.join(ROOT, 'node_modules'), path.join(directory, 'node_modules'));
   for (const { file, from, to } of edits) {
     const target = path.join(directory, 'src/pipeline/stream', file);
     const source = readFileSync(target, 'utf8');
-    assert.equal(source.split(from).length, 2, `${file} has the place once`);
-    writeFileSync(target, source.replace(from, to));
+    const places = source.split(anyLayout(from));
+    assert.equal(places.length, 2, `${file} has the place once`);
+    writeFileSync(target, places.join(to));
   }
   // Tests that start the executable get one that runs the copy.
   for (const name of ['bin', 'dist']) mkdirSync(path.join(directory, name));
-  writeFileSync(path.join(directory, 'bin/ecompipe.js'), "import { register } from 'tsx/esm/api';\nregister();\nawait import('../src/cli.ts');\n");
+  writeFileSync(
+    path.join(directory, 'bin/ecompipe.js'),
+    "import { register } from 'tsx/esm/api';\nregister();\nawait import('../src/cli.ts');\n",
+  );
   writeFileSync(path.join(directory, 'dist/built'), '');
 }
 
@@ -103,14 +193,29 @@ function plant(directory: string, edits: readonly Edit[]): void {
 async function passes(directory: string, [file, name]: Defect['seenBy']): Promise<boolean> {
   const env = { ...process.env, NODE_TEST_CONTEXT: undefined };
   const pattern = `^${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`;
-  const child = spawn(process.execPath, ['--import', 'tsx', '--test', '--test-reporter=tap', '--test-timeout=60000', `--test-name-pattern=${pattern}`, `test/pipeline/stream/${file}.test.ts`], { cwd: directory, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(
+    process.execPath,
+    [
+      '--import',
+      'tsx',
+      '--test',
+      '--test-reporter=tap',
+      '--test-timeout=60000',
+      `--test-name-pattern=${pattern}`,
+      `test/pipeline/stream/${file}.test.ts`,
+    ],
+    { cwd: directory, env, stdio: ['ignore', 'pipe', 'pipe'] },
+  );
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text));
   await once(child, 'close');
   // A red test keeps its databases; here red is what is wanted.
-  for (const [, data] of output.matchAll(/kept the databases of this test process: (\S+)\/data /g)) if (data !== undefined) rmSync(data, { recursive: true, force: true, maxRetries: 50 });
-  const verdict = output.split('\n').find((line) => line.trim().replace(/^(not )?ok \d+ - /, '') === name && /^\s*(not )?ok /.test(line));
+  for (const [, data] of output.matchAll(/kept the databases of this test process: (\S+)\/data /g))
+    if (data !== undefined) rmSync(data, { recursive: true, force: true, maxRetries: 50 });
+  const verdict = output
+    .split('\n')
+    .find((line) => line.trim().replace(/^(not )?ok \d+ - /, '') === name && /^\s*(not )?ok /.test(line));
   assert.ok(verdict !== undefined, `the test ran: ${output}`);
   return verdict.trim().startsWith('ok');
 }
@@ -126,7 +231,10 @@ describe('a planted defect turns its test red', { concurrency: 2 }, () => {
 });
 
 // One that runs in its own process, and one that starts the executable of the copy.
-for (const what of ['a checkpoint ahead of the ledger is believed', 'the checkpoint is written before the commit is sure']) {
+for (const what of [
+  'a checkpoint ahead of the ledger is believed',
+  'the checkpoint is written before the commit is sure',
+]) {
   test(`the test that sees that ${what} is green without the defect`, { timeout: 120_000 }, async (t) => {
     const directory = temporaryDirectory(t);
     plant(directory, []);

@@ -27,7 +27,15 @@ function contentOf(bytes: Buffer): Content {
     };
     return Promise.resolve({ read, close: () => Promise.resolve() });
   };
-  return { sha256: createHash('sha256').update(bytes).digest(), signature: '', size: bytes.length, whole: undefined, fault: undefined, openAt, close: () => Promise.resolve() };
+  return {
+    sha256: createHash('sha256').update(bytes).digest(),
+    signature: '',
+    size: bytes.length,
+    whole: undefined,
+    fault: undefined,
+    openAt,
+    close: () => Promise.resolve(),
+  };
 }
 
 const HEADER_BYTES = Buffer.from('event_id,event_type,user_id\n');
@@ -35,28 +43,58 @@ const header: Header = { columns: ['event_id', 'event_type', 'user_id'], length:
 
 async function partsOf(content: Content, from: ResumePoint, batchBytes: number): Promise<BatchPart[]> {
   const parts: BatchPart[] = [];
-  for await (const { part } of readRanges({ name: 'a.csv', signature: '', fileId: 1, content, header }, from, batchBytes, 2)) parts.push(part);
+  for await (const { part } of readRanges(
+    { name: 'a.csv', signature: '', fileId: 1, content, header },
+    from,
+    batchBytes,
+    2,
+  ))
+    parts.push(part);
   return parts;
 }
 
 /** Records as the slow path sees them, part by part: places in the file, and whether each is sound. */
 function recordsOf(parts: readonly BatchPart[]): unknown[] {
-  return parts.flatMap((part) => [...frameRecords(part.body, true, header.columns.length).records].map(({ start, end, line, defect }) => ({ start: part.bodyOffset + start, end: part.bodyOffset + end, line: part.firstLine + line, sound: defect === undefined })));
+  return parts.flatMap((part) =>
+    [...frameRecords(part.body, true, header.columns.length).records].map(({ start, end, line, defect }) => ({
+      start: part.bodyOffset + start,
+      end: part.bodyOffset + end,
+      line: part.firstLine + line,
+      sound: defect === undefined,
+    })),
+  );
 }
 
 /** Some KiB of rows, sound and broken: letters are blown up so that rows are from a few bytes to some KiB. */
 const body = fc
-  .tuple(fc.array(fc.oneof(csvBody.map(({ bytes, lineEnd }) => Buffer.concat([bytes, Buffer.from(lineEnd)])), mutatedBody), { maxLength: 8 }), fc.integer({ min: 1, max: 300 }))
-  .map(([pieces, blowUp]) => Buffer.from(Buffer.concat(pieces).toString('latin1').replaceAll('a', 'a'.repeat(blowUp)), 'latin1'));
+  .tuple(
+    fc.array(
+      fc.oneof(
+        csvBody.map(({ bytes, lineEnd }) => Buffer.concat([bytes, Buffer.from(lineEnd)])),
+        mutatedBody,
+      ),
+      { maxLength: 8 },
+    ),
+    fc.integer({ min: 1, max: 300 }),
+  )
+  .map(([pieces, blowUp]) =>
+    Buffer.from(Buffer.concat(pieces).toString('latin1').replaceAll('a', 'a'.repeat(blowUp)), 'latin1'),
+  );
 
 test('ranges of any size cover the file without gap, and their records are those of the file', async () => {
   await fc.assert(
     fc.asyncProperty(body, fc.integer({ min: 1024, max: 4096 }), async (bytes, batchBytes) => {
       const content = contentOf(Buffer.concat([HEADER_BYTES, bytes]));
       const parts = await partsOf(content, START, batchBytes);
-      assert.deepEqual(parts.map(({ startOffset }) => startOffset), [0, ...parts.slice(0, -1).map(({ endOffset }) => endOffset)]);
+      assert.deepEqual(
+        parts.map(({ startOffset }) => startOffset),
+        [0, ...parts.slice(0, -1).map(({ endOffset }) => endOffset)],
+      );
       assert.equal(parts.at(-1)?.endOffset, content.size);
-      assert.deepEqual(parts.map(({ isLast }) => isLast), parts.map((_, index) => index === parts.length - 1));
+      assert.deepEqual(
+        parts.map(({ isLast }) => isLast),
+        parts.map((_, index) => index === parts.length - 1),
+      );
       assert.deepEqual(recordsOf(parts), recordsOf(await partsOf(content, START, 1 << 20)));
       for (const part of parts) assert.equal(part.rows, recordsOf([part]).length);
     }),
@@ -66,27 +104,48 @@ test('ranges of any size cover the file without gap, and their records are those
 
 test('a load that goes on at any committed range, with other batch sizes, sees the rows that were left', async () => {
   await fc.assert(
-    fc.asyncProperty(body, fc.integer({ min: 1024, max: 2048 }), fc.integer({ min: 1024, max: 4096 }), fc.nat(), async (bytes, first, second, pick) => {
-      const content = contentOf(Buffer.concat([HEADER_BYTES, bytes]));
-      const parts = await partsOf(content, START, first);
-      const committed = parts.slice(0, pick % parts.length);
-      const rest = await partsOf(content, { offset: committed.at(-1)?.endOffset ?? 0, lines: committed.reduce((sum, { lines }) => sum + lines, 0) }, second);
-      assert.deepEqual([...recordsOf(committed), ...recordsOf(rest)], recordsOf(parts));
-    }),
+    fc.asyncProperty(
+      body,
+      fc.integer({ min: 1024, max: 2048 }),
+      fc.integer({ min: 1024, max: 4096 }),
+      fc.nat(),
+      async (bytes, first, second, pick) => {
+        const content = contentOf(Buffer.concat([HEADER_BYTES, bytes]));
+        const parts = await partsOf(content, START, first);
+        const committed = parts.slice(0, pick % parts.length);
+        const rest = await partsOf(
+          content,
+          { offset: committed.at(-1)?.endOffset ?? 0, lines: committed.reduce((sum, { lines }) => sum + lines, 0) },
+          second,
+        );
+        assert.deepEqual([...recordsOf(committed), ...recordsOf(rest)], recordsOf(parts));
+      },
+    ),
     { numRuns: 300 },
   );
 });
 
 test('records of 1 MiB and more, and rows without a line end, are read in ranges of 1 KiB', async () => {
   const long = (length: number): string => `a,"${'x'.repeat(length)}",b\n`;
-  const bytes = Buffer.concat([HEADER_BYTES, Buffer.from(`${long(MAX_RECORD_BYTES - 7)}${long(MAX_RECORD_BYTES)}a,b,c\n${long(5000)}${'x'.repeat(3 * MAX_RECORD_BYTES)}`)]);
+  const bytes = Buffer.concat([
+    HEADER_BYTES,
+    Buffer.from(
+      `${long(MAX_RECORD_BYTES - 7)}${long(MAX_RECORD_BYTES)}a,b,c\n${long(5000)}${'x'.repeat(3 * MAX_RECORD_BYTES)}`,
+    ),
+  ]);
   const parts = await partsOf(contentOf(bytes), START, 1024);
   assert.deepEqual(recordsOf(parts), recordsOf(await partsOf(contentOf(bytes), START, 16 * MAX_RECORD_BYTES)));
-  assert.ok(parts.every((part) => part.body.length <= 2 * MAX_RECORD_BYTES + 2048), 'memory stays bounded');
+  assert.ok(
+    parts.every((part) => part.body.length <= 2 * MAX_RECORD_BYTES + 2048),
+    'memory stays bounded',
+  );
 });
 
 test('a .gz is the same rows as what it holds, also from the middle on', async (t) => {
-  const bytes = Buffer.concat([HEADER_BYTES, Buffer.from(Array.from({ length: 3000 }, (_, n) => `e${n},"a\n""${n}""",u${n}\n`).join(''))]);
+  const bytes = Buffer.concat([
+    HEADER_BYTES,
+    Buffer.from(Array.from({ length: 3000 }, (_, n) => `e${n},"a\n""${n}""",u${n}\n`).join('')),
+  ]);
   const file = path.join(temporaryDirectory(t), 'a.csv.gz');
   writeFileSync(file, gzipSync(bytes));
   const [plain, compressed] = [contentOf(bytes), await openLarge(file)];
@@ -95,7 +154,11 @@ test('a .gz is the same rows as what it holds, also from the middle on', async (
   const parts = await partsOf(plain, START, 4096);
   assert.deepEqual(recordsOf(await partsOf(compressed, START, 4096)), recordsOf(parts));
   const middle = parts.slice(0, 7);
-  const resumed = await partsOf(compressed, { offset: middle.at(-1)?.endOffset ?? 0, lines: middle.reduce((sum, { lines }) => sum + lines, 0) }, 10_000);
+  const resumed = await partsOf(
+    compressed,
+    { offset: middle.at(-1)?.endOffset ?? 0, lines: middle.reduce((sum, { lines }) => sum + lines, 0) },
+    10_000,
+  );
   assert.deepEqual([...recordsOf(middle), ...recordsOf(resumed)], recordsOf(parts));
 });
 

@@ -14,8 +14,15 @@ for (const atomicFile of [false, true]) {
     const database = await migratedDatabase();
     const shop = openShop(t, { batchBytes: 1024, atomicFile });
     shop.put('a.csv', eventFile(0, 400).replace('u7,', ',').replace('u300,', ','));
-    await Promise.all([load(shop, database), load(shop, database, rival(shop.home)), load(shop, database, rival(shop.home, 'third'))]);
-    assert.deepEqual(await eventIds(database), ids(400).filter((_, n) => n !== 7 && n !== 300));
+    await Promise.all([
+      load(shop, database),
+      load(shop, database, rival(shop.home)),
+      load(shop, database, rival(shop.home, 'third')),
+    ]);
+    assert.deepEqual(
+      await eventIds(database),
+      ids(400).filter((_, n) => n !== 7 && n !== 300),
+    );
     await assertLedger(database);
   });
 }
@@ -33,11 +40,18 @@ for (const connections of [1, 2, 4]) {
   test(`an event that comes again in a range which loads at the same time is a conflict, and the earlier row wins, with ${connections} connections`, async (t) => {
     const database = await migratedDatabase();
     const shop = openShop(t, { batchBytes: 1024, connections });
-    const rows = Array.from({ length: 48 }, (_, n) => [eventRow(n, { price: '1.00' }), ...(n < 9 ? [] : [eventRow(n - 9, { price: '2.00' })])].join('\n'));
+    const rows = Array.from({ length: 48 }, (_, n) =>
+      [eventRow(n, { price: '1.00' }), ...(n < 9 ? [] : [eventRow(n - 9, { price: '2.00' })])].join('\n'),
+    );
     shop.put('a.csv', [HEADER, ...rows, ''].join('\n'));
     await load(shop, database);
-    assert.deepEqual((await eventsIn(database)).map(({ event_id, price }) => [event_id, price]), ids(48).map((id) => [id, '1.00']));
-    const [rejected] = await database.query(`select count(*)::int4 as rows, min(kind) as kind from ecompipe.rejected_rows`);
+    assert.deepEqual(
+      (await eventsIn(database)).map(({ event_id, price }) => [event_id, price]),
+      ids(48).map((id) => [id, '1.00']),
+    );
+    const [rejected] = await database.query(
+      `select count(*)::int4 as rows, min(kind) as kind from ecompipe.rejected_rows`,
+    );
     assert.deepEqual(rejected, { rows: 39, kind: 'conflict' });
     await assertLedger(database);
   });

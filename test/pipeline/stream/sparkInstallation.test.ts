@@ -26,21 +26,33 @@ test('SPARK_HOME wins over PATH, and PATH is followed through a link', async (t)
 
 for (const version of ['3.4.4', '2.4.8', '5.0.0']) {
   test(`Spark ${version} is refused, with the range that is supported`, async (t) => {
-    await assert.rejects(findSpark({ SPARK_HOME: fakeSpark(t, version) }), (error) => error instanceof SparkError && error.exitCode === 69 && error.message.includes('3.5 to 4.x'));
+    await assert.rejects(
+      findSpark({ SPARK_HOME: fakeSpark(t, version) }),
+      (error) => error instanceof SparkError && error.exitCode === 69 && error.message.includes('3.5 to 4.x'),
+    );
   });
 }
 
 test('a SPARK_HOME without a Spark is told, not searched past', async (t) => {
   const home = temporaryDirectory(t);
-  await assert.rejects(findSpark({ SPARK_HOME: home, PATH: process.env['PATH'] }), (error) => error instanceof SparkError && error.message.includes(home));
+  await assert.rejects(
+    findSpark({ SPARK_HOME: home, PATH: process.env['PATH'] }),
+    (error) => error instanceof SparkError && error.message.includes(home),
+  );
 });
 
 test('without Spark, stream --engine spark exits with 69 and the three lines that install it', async (t) => {
   const home = temporaryDirectory(t);
   mkdirSync(path.join(home, 'processing'));
   const database = await migratedDatabase();
-  const { exitCode, stderr, stdout } = await spawnEcompipe(t, ['stream', '--engine', 'spark', '--once'], { ...database.env, PATH: temporaryDirectory(t), PROCESSING_PATH: path.join(home, 'processing') }, home).end;
+  const { exitCode, stderr, stdout } = await spawnEcompipe(
+    t,
+    ['stream', '--engine', 'spark', '--once'],
+    { ...database.env, PATH: temporaryDirectory(t), PROCESSING_PATH: path.join(home, 'processing') },
+    home,
+  ).end;
   assert.equal(exitCode, 69, stderr);
   assert.equal(stdout, '');
-  for (const line of ['python3 -m venv .venv', '.venv/bin/pip install "pyspark==4.1.*"', 'export SPARK_HOME=']) assert.ok(stderr.includes(line), stderr);
+  for (const line of ['python3 -m venv .venv', '.venv/bin/pip install "pyspark==4.1.*"', 'export SPARK_HOME='])
+    assert.ok(stderr.includes(line), stderr);
 });

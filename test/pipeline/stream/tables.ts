@@ -16,11 +16,15 @@ export interface RejectRow {
 
 /** Everything of public.events that came from the files, in one order. */
 export async function eventsIn(database: TestDatabase): Promise<Record<string, unknown>[]> {
-  return await database.query(`select ${EVENT_COLUMNS.map((name) => `${name}::text`).join(', ')} from public.events order by event_id`);
+  return await database.query(
+    `select ${EVENT_COLUMNS.map((name) => `${name}::text`).join(', ')} from public.events order by event_id`,
+  );
 }
 
 export async function eventIds(database: TestDatabase): Promise<string[]> {
-  return (await database.query<{ event_id: string }>('select event_id from public.events order by event_id')).map((row) => row.event_id);
+  return (await database.query<{ event_id: string }>('select event_id from public.events order by event_id')).map(
+    (row) => row.event_id,
+  );
 }
 
 /** Rejects of one content, in the order of its rows. */
@@ -34,12 +38,18 @@ export async function rejectsOf(database: TestDatabase, content: string | Uint8A
 
 /** Ids that begin so. */
 export async function idsLike(database: TestDatabase, prefix: string): Promise<string[]> {
-  return (await database.query<{ event_id: string }>('select event_id from public.events where event_id::text like $1 order by event_id', [`${prefix}%`])).map((row) => row.event_id);
+  return (
+    await database.query<{ event_id: string }>(
+      'select event_id from public.events where event_id::text like $1 order by event_id',
+      [`${prefix}%`],
+    )
+  ).map((row) => row.event_id);
 }
 
 /** Contradictions between ledger and tables, each as a query that finds nothing where all is well. */
 const CONTRADICTIONS: Readonly<Record<string, string>> = {
-  'an event of no committed batch': 'select event_id from public.events left join ecompipe.batches using (batch_id) where batches.batch_id is null',
+  'an event of no committed batch':
+    'select event_id from public.events left join ecompipe.batches using (batch_id) where batches.batch_id is null',
   'a batch with other rows than it says': `
     select batch_id from ecompipe.batches
     left join (select batch_id, count(*) as rows from public.events group by batch_id) e using (batch_id)
@@ -79,7 +89,9 @@ const CONTRADICTIONS: Readonly<Record<string, string>> = {
 
 /** What contradicts what, with the rows that show it. */
 export async function findContradictions(database: TestDatabase): Promise<{ what: string; rows: unknown[] }[]> {
-  const found = await Promise.all(Object.entries(CONTRADICTIONS).map(async ([what, sql]) => ({ what, rows: await database.query(sql) })));
+  const found = await Promise.all(
+    Object.entries(CONTRADICTIONS).map(async ([what, sql]) => ({ what, rows: await database.query(sql) })),
+  );
   return found.filter(({ rows }) => rows.length > 0);
 }
 

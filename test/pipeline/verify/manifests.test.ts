@@ -7,10 +7,16 @@ import { createPipeline, type Pipeline } from './pipeline.js';
 
 const manifestOf = ({ manifests }: Pipeline): string => path.join(manifests, readdirSync(manifests)[0]!);
 const linesOf = (file: string): string[] => readFileSync(file, 'utf8').trimEnd().split('\n');
-const csvFiles = (directory: string): string[] => readdirSync(directory).filter((name) => name.endsWith('.csv')).sort();
+const csvFiles = (directory: string): string[] =>
+  readdirSync(directory)
+    .filter((name) => name.endsWith('.csv'))
+    .sort();
 
 async function exitCodeOf(action: Promise<unknown>): Promise<number> {
-  const error: unknown = await action.then(() => undefined, (thrown: unknown) => thrown);
+  const error: unknown = await action.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
   assert.ok(error instanceof EcompipeError, String(error));
   return error.exitCode;
 }
@@ -20,7 +26,13 @@ test('no directory is an I/O error, and a directory without or with a foreign ma
   assert.equal(await exitCodeOf(pipeline.verify()), 74);
   mkdirSync(pipeline.manifests);
   assert.equal(await exitCodeOf(pipeline.verify()), 2);
-  for (const content of ['{"line":"file"}\n', '{"line":"run","manifestVersion":99}\n', 'not JSON\n', '{"some":"thing"}\n', 'null\n']) {
+  for (const content of [
+    '{"line":"file"}\n',
+    '{"line":"run","manifestVersion":99}\n',
+    'not JSON\n',
+    '{"some":"thing"}\n',
+    'null\n',
+  ]) {
     writeFileSync(path.join(pipeline.manifests, 'run.jsonl'), content);
     assert.equal(await exitCodeOf(pipeline.verify()), 2, content);
   }
@@ -46,7 +58,10 @@ test('a generator killed in the middle of a line published nothing after the lin
   assert.deepEqual([result.ok, result.files, result.rows], [true, 3, 1500]);
 });
 
-for (const [moment, isStaged, files] of [['before', true, 3], ['after', false, 4]] as const) {
+for (const [moment, isStaged, files] of [
+  ['before', true, 3],
+  ['after', false, 4],
+] as const) {
   test(`a generator killed right ${moment} it published its last file has promised ${files} files`, async (t) => {
     const pipeline = await createPipeline(t);
     await pipeline.generate();

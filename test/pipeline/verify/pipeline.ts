@@ -8,7 +8,12 @@ import { runMigrate } from '../../../src/pipeline/migrate/migrate.js';
 import { runMove } from '../../../src/pipeline/move/runMove.js';
 import type { StreamResult, StreamSettings } from '../../../src/pipeline/stream/events.js';
 import { runStream } from '../../../src/pipeline/stream/stream.js';
-import { runVerify, type VerifyEvent, type VerifyResult, type VerifySettings } from '../../../src/pipeline/verify/index.js';
+import {
+  runVerify,
+  type VerifyEvent,
+  type VerifyResult,
+  type VerifySettings,
+} from '../../../src/pipeline/verify/index.js';
 import { temporaryDirectory } from '../../core/files/directories.js';
 import { startTestServer, type TestDatabase } from '../../helpers/postgres.js';
 
@@ -34,25 +39,77 @@ export interface Pipeline {
 
 export async function createPipeline(t: TestContext): Promise<Pipeline> {
   const server = await startTestServer();
-  const template = await server.createTemplate('migrated', (database) => targetOf(database, (target) => runMigrate(target, 'apply', { log: silentLogger })).then(() => undefined));
+  const template = await server.createTemplate('migrated', (database) =>
+    targetOf(database, (target) => runMigrate(target, 'apply', { log: silentLogger })).then(() => undefined),
+  );
   const database = await server.createDatabase({ template });
   t.after(() => database.drop());
   const home = temporaryDirectory(t);
-  const [incoming, processing, archive, quarantine, checkpoints] = ['incoming', 'processing', 'archive', 'quarantine', 'checkpoints'].map((name) => path.join(home, name)) as [string, string, string, string, string];
+  const [incoming, processing, archive, quarantine, checkpoints] = [
+    'incoming',
+    'processing',
+    'archive',
+    'quarantine',
+    'checkpoints',
+  ].map((name) => path.join(home, name)) as [string, string, string, string, string];
   const manifests = path.join(incoming, '.manifest');
   for (const directory of [incoming, processing]) mkdirSync(directory);
   const target = <T>(action: (database: Database) => Promise<T>): Promise<T> => targetOf(database, action);
   const stage = { stop: never, drain: now, log: silentLogger, emit: () => undefined };
 
   const generate = (settings: Partial<GenerateSettings> = {}): Promise<GenerateResult> =>
-    runGenerate({ intervalSeconds: 0, seed: 42, start: '2026-03-01T00:00:00Z', products: 500, events: 2000, batchSize: 500, outputDir: incoming, ...settings }, { ...stage, drain: never });
+    runGenerate(
+      {
+        intervalSeconds: 0,
+        seed: 42,
+        start: '2026-03-01T00:00:00Z',
+        products: 500,
+        events: 2000,
+        batchSize: 500,
+        outputDir: incoming,
+        ...settings,
+      },
+      { ...stage, drain: never },
+    );
   const move = async (): Promise<void> => {
     await runMove({ from: incoming, to: processing, settleMs: 0, pollIntervalMs: 1000 }, stage);
   };
   const stream = (settings: Partial<StreamSettings> = {}): Promise<StreamResult> =>
-    target((db) => runStream({ inputDir: processing, connections: 2, batchBytes: 8 * 2 ** 20, afterLoad: 'archive', archiveDir: archive, quarantineDir: quarantine, checkpointDir: checkpoints, maxRejected: undefined, atomicFile: false, pollIntervalMs: 1000, ...settings }, db, stage));
-  const verify = (settings: Partial<VerifySettings> = {}, emit: (event: VerifyEvent) => void = () => undefined): Promise<VerifyResult> =>
-    target((db) => runVerify({ manifestDir: manifests, waitingDirs: [incoming, processing], loadedDirs: [archive, processing, quarantine], ...settings }, db, { log: silentLogger, stop: never, emit }));
+    target((db) =>
+      runStream(
+        {
+          inputDir: processing,
+          connections: 2,
+          batchBytes: 8 * 2 ** 20,
+          afterLoad: 'archive',
+          archiveDir: archive,
+          quarantineDir: quarantine,
+          checkpointDir: checkpoints,
+          maxRejected: undefined,
+          atomicFile: false,
+          pollIntervalMs: 1000,
+          ...settings,
+        },
+        db,
+        stage,
+      ),
+    );
+  const verify = (
+    settings: Partial<VerifySettings> = {},
+    emit: (event: VerifyEvent) => void = () => undefined,
+  ): Promise<VerifyResult> =>
+    target((db) =>
+      runVerify(
+        {
+          manifestDir: manifests,
+          waitingDirs: [incoming, processing],
+          loadedDirs: [archive, processing, quarantine],
+          ...settings,
+        },
+        db,
+        { log: silentLogger, stop: never, emit },
+      ),
+    );
   const run = async (settings: Partial<GenerateSettings> = {}): Promise<void> => {
     await generate(settings);
     await move();
@@ -62,6 +119,17 @@ export async function createPipeline(t: TestContext): Promise<Pipeline> {
 }
 
 function targetOf<T>(database: TestDatabase, action: (database: Database) => Promise<T>): Promise<T> {
-  const raw = { databaseUrl: database.url, host: undefined, port: undefined, database: undefined, user: undefined, password: undefined, sslMode: undefined, sslRootCert: undefined, embeddedDir: '.', retryForMs: 5000 };
+  const raw = {
+    databaseUrl: database.url,
+    host: undefined,
+    port: undefined,
+    database: undefined,
+    user: undefined,
+    password: undefined,
+    sslMode: undefined,
+    sslRootCert: undefined,
+    embeddedDir: '.',
+    retryForMs: 5000,
+  };
   return withDatabase(raw, { log: silentLogger, stop: never }, action);
 }

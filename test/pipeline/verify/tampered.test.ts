@@ -17,25 +17,80 @@ interface Tampering {
   readonly namesEvent?: boolean;
 }
 
-const COPIED = 'event_type, event_time, user_id, session_id, device, country, traffic_source, page_url, search_term, product_id, product_name, brand, category, price, quantity, currency, coupon, payment_type, order_id';
+const COPIED =
+  'event_type, event_time, user_id, session_id, device, country, traffic_source, page_url, search_term, product_id, product_name, brand, category, price, quantity, currency, coupon, payment_type, order_id';
 const OTHER_ID = '01234567-89ab-7def-8123-456789abcdef';
 
 const TAMPERINGS: readonly Tampering[] = [
   { name: 'a deleted row', sql: 'delete from events where event_id = $1', kind: 'lost', says: /not in the table/ },
-  { name: 'a copy under another id in the same batch', sql: `insert into events (event_id, ${COPIED}, batch_id) select '${OTHER_ID}', ${COPIED}, batch_id from events where event_id = $1`, kind: 'duplicated', says: /a copy of event ID under another id/, namesEvent: false },
-  { name: 'a copy under another id of no batch', sql: `insert into events (event_id, ${COPIED}) select '${OTHER_ID}', ${COPIED} from events where event_id = $1`, kind: 'duplicated', says: /a copy of event ID under another id, loaded by no batch/, namesEvent: false },
-  { name: 'a price a cent higher', sql: 'update events set price = price + 0.01 where event_id = $1', kind: 'corrupted', says: /price is '[\d.]+', must be '[\d.]+'/ },
-  { name: 'another quantity', sql: 'update events set quantity = quantity + 1 where event_id = $1', kind: 'corrupted', says: /quantity/ },
-  { name: 'a text a letter longer', sql: "update events set product_name = product_name || 'x' where event_id = $1", kind: 'corrupted', says: /product_name is '.*x', must be/ },
-  { name: 'an empty text instead of none', sql: "update events set search_term = '' where event_id = $1", kind: 'corrupted', says: /search_term is '', must be NULL/ },
-  { name: 'a time a millisecond later', sql: "update events set event_time = event_time + interval '1 ms' where event_id = $1", kind: 'corrupted', says: /event_time/ },
-  { name: 'another type of the same length', sql: "update events set event_type = 'view_cart' where event_id = (select event_id from events where event_type = 'page_view' limit 1)", kind: 'corrupted', says: /event_type is 'view_cart', must be 'page_view'/, namesEvent: false },
-  { name: 'another id', sql: `update events set event_id = '${OTHER_ID}' where event_id = $1`, kind: 'lost', says: /not in the table/ },
+  {
+    name: 'a copy under another id in the same batch',
+    sql: `insert into events (event_id, ${COPIED}, batch_id) select '${OTHER_ID}', ${COPIED}, batch_id from events where event_id = $1`,
+    kind: 'duplicated',
+    says: /a copy of event ID under another id/,
+    namesEvent: false,
+  },
+  {
+    name: 'a copy under another id of no batch',
+    sql: `insert into events (event_id, ${COPIED}) select '${OTHER_ID}', ${COPIED} from events where event_id = $1`,
+    kind: 'duplicated',
+    says: /a copy of event ID under another id, loaded by no batch/,
+    namesEvent: false,
+  },
+  {
+    name: 'a price a cent higher',
+    sql: 'update events set price = price + 0.01 where event_id = $1',
+    kind: 'corrupted',
+    says: /price is '[\d.]+', must be '[\d.]+'/,
+  },
+  {
+    name: 'another quantity',
+    sql: 'update events set quantity = quantity + 1 where event_id = $1',
+    kind: 'corrupted',
+    says: /quantity/,
+  },
+  {
+    name: 'a text a letter longer',
+    sql: "update events set product_name = product_name || 'x' where event_id = $1",
+    kind: 'corrupted',
+    says: /product_name is '.*x', must be/,
+  },
+  {
+    name: 'an empty text instead of none',
+    sql: "update events set search_term = '' where event_id = $1",
+    kind: 'corrupted',
+    says: /search_term is '', must be NULL/,
+  },
+  {
+    name: 'a time a millisecond later',
+    sql: "update events set event_time = event_time + interval '1 ms' where event_id = $1",
+    kind: 'corrupted',
+    says: /event_time/,
+  },
+  {
+    name: 'another type of the same length',
+    sql: "update events set event_type = 'view_cart' where event_id = (select event_id from events where event_type = 'page_view' limit 1)",
+    kind: 'corrupted',
+    says: /event_type is 'view_cart', must be 'page_view'/,
+    namesEvent: false,
+  },
+  {
+    name: 'another id',
+    sql: `update events set event_id = '${OTHER_ID}' where event_id = $1`,
+    kind: 'lost',
+    says: /not in the table/,
+  },
 ];
 
-const purchase = async ({ database }: Pipeline): Promise<string> => (await database.query<{ id: string }>("select event_id as id from events where event_type = 'purchase' order by event_id limit 1"))[0]!.id;
+const purchase = async ({ database }: Pipeline): Promise<string> =>
+  (
+    await database.query<{ id: string }>(
+      "select event_id as id from events where event_type = 'purchase' order by event_id limit 1",
+    )
+  )[0]!.id;
 
-const named = ({ findings }: VerifyResult, kind: FindingKind): VerifyResult['findings'] => findings.filter((finding) => finding.kind === kind);
+const named = ({ findings }: VerifyResult, kind: FindingKind): VerifyResult['findings'] =>
+  findings.filter((finding) => finding.kind === kind);
 
 for (const { name, sql, kind, says, namesEvent = true } of TAMPERINGS) {
   test(`${name} is found and named`, async (t) => {
@@ -61,7 +116,12 @@ test('two rows that swapped their prices are both named', async (t) => {
        or event_id in (select event_id from events, pair where price in (low, high) and event_type = 'view_item' order by price desc, event_id limit 1)
     returning event_id as id`);
   const result = await pipeline.verify();
-  assert.deepEqual(named(result, 'corrupted').map(({ eventId }) => eventId).sort(), changed.map(({ id }) => id).sort());
+  assert.deepEqual(
+    named(result, 'corrupted')
+      .map(({ eventId }) => eventId)
+      .sort(),
+    changed.map(({ id }) => id).sort(),
+  );
 });
 
 test('rows of files that are gone are counted, and the file is named', async (t) => {
@@ -79,7 +139,9 @@ test('rows of files that are gone are counted, and the file is named', async (t)
 test('a file that is gone from the ledger is named, and its rows are not taken for others’', async (t) => {
   const pipeline = await createPipeline(t);
   await pipeline.run();
-  const [file] = await pipeline.database.query<{ id: string; name: string }>('select file_id as id, name from ecompipe.files order by file_id limit 1');
+  const [file] = await pipeline.database.query<{ id: string; name: string }>(
+    'select file_id as id, name from ecompipe.files order by file_id limit 1',
+  );
   await pipeline.database.query('delete from ecompipe.batch_ranges where file_id = $1', [file!.id]);
   await pipeline.database.query('delete from ecompipe.files where file_id = $1', [file!.id]);
   const result = await pipeline.verify();

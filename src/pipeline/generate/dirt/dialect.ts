@@ -19,7 +19,14 @@ export interface Dialect {
 }
 
 /** Columns that no type of event needs. */
-const OPTIONAL_COLUMNS = ['device', 'country', 'traffic_source', 'page_url', 'coupon', 'payment_type'] as const satisfies readonly EventColumn[];
+const OPTIONAL_COLUMNS = [
+  'device',
+  'country',
+  'traffic_source',
+  'page_url',
+  'coupon',
+  'payment_type',
+] as const satisfies readonly EventColumn[];
 
 export function dialectOf({ main, lines }: FileFaults, random: Random): Dialect {
   const lineEnd = lines.includes('crlf') ? '\r\n' : '\n';
@@ -27,13 +34,22 @@ export function dialectOf({ main, lines }: FileFaults, random: Random): Dialect 
   const delimiter = main === 'other-delimiter' ? ';' : ',';
   const names = columns.map(({ name }) => name).join(delimiter);
   const bom = lines.includes('bom') ? '\ufeff' : '';
-  const isPlain = columns.every(({ name, from }, index) => name === EVENT_COLUMNS[index] && from === index) && columns.length === EVENT_COLUMNS.length && delimiter === ',';
+  const isPlain =
+    columns.every(({ name, from }, index) => name === EVENT_COLUMNS[index] && from === index) &&
+    columns.length === EVENT_COLUMNS.length &&
+    delimiter === ',';
   const present = new Set(columns.map(({ from }) => from));
   return {
     header: Buffer.from(`${bom}${names}${lineEnd}`),
     lineEnd,
     ending: main === 'truncated-gzip' ? '.csv.gz' : '.csv',
-    render: isPlain ? undefined : (fields) => renderFields(columns.map(({ from }) => fields[from] ?? ''), delimiter),
+    render: isPlain
+      ? undefined
+      : (fields) =>
+          renderFields(
+            columns.map(({ from }) => fields[from] ?? ''),
+            delimiter,
+          ),
     arriving: (fields) => fields.map((field, index) => (present.has(index) ? field : '')),
     encode: encoderOf(main),
   };

@@ -67,13 +67,21 @@ export class DirtPass implements RowPass {
     const drawn = events === 0 ? NO_FAULTS : drawFileFaults(this.rates, this.key, batch);
     const { main, lines } = drawn;
     if (main === 'empty' || main === 'header-only') {
-      return [outlineOf({ main, lines }, 0, false, random), outlineOf({ main: undefined, lines }, events, isFinal, random)];
+      return [
+        outlineOf({ main, lines }, 0, false, random),
+        outlineOf({ main: undefined, lines }, events, isFinal, random),
+      ];
     }
     // The final file takes all that was held back: it can be none that changes its rows' columns.
     return [outlineOf(isFinal && changesColumns(drawn) ? NO_FAULTS : drawn, events, isFinal, random)];
   }
 
-  begin(outline: FileOutline, { name, sequence }: { readonly name: string; readonly sequence: number }, writer: FileWriter, account: FileAccount): void {
+  begin(
+    outline: FileOutline,
+    { name, sequence }: { readonly name: string; readonly sequence: number },
+    writer: FileWriter,
+    account: FileAccount,
+  ): void {
     this.file = new DirtyFile(outline as DirtyOutline, name, sequence, writer, account, this.report);
     this.rowsSeen = 0;
   }
@@ -84,7 +92,12 @@ export class DirtPass implements RowPass {
     const kind = this.drawKind();
     const headerIsDue = faults.main === 'repeated-header' && this.rowsSeen === headerAgainAt;
     this.rowsSeen++;
-    const isUntouched = kind === undefined && this.swapping === undefined && !headerIsDue && faults.main !== 'cut-row' && !this.delayed.isDue(source.timeMs);
+    const isUntouched =
+      kind === undefined &&
+      this.swapping === undefined &&
+      !headerIsDue &&
+      faults.main !== 'cut-row' &&
+      !this.delayed.isDue(source.timeMs);
     if (file.takesFaults && isUntouched) {
       file.keep(source.writer);
       return;
@@ -118,7 +131,10 @@ export class DirtPass implements RowPass {
     const fileFaults: DirtKind[] = [...faults.lines];
     if (this.tail !== undefined) file.cut(this.tail.record, this.details.unit());
     else if (faults.lines.includes('no-last-newline') && writer.position > 0) file.dropLineEnd();
-    const isApplied = faults.main !== undefined && (faults.main !== 'cut-row' || this.tail !== undefined) && (faults.main !== 'repeated-header' || this.rowsSeen > file.outline.headerAgainAt);
+    const isApplied =
+      faults.main !== undefined &&
+      (faults.main !== 'cut-row' || this.tail !== undefined) &&
+      (faults.main !== 'repeated-header' || this.rowsSeen > file.outline.headerAgainAt);
     if (isApplied) fileFaults.unshift(faults.main);
     this.tail = undefined;
     return { quarantined: isQuarantined(faults) ? (faults.main ?? null) : null, fileFaults };
@@ -157,11 +173,17 @@ export class DirtPass implements RowPass {
         return;
       case 'redelivery':
         file.load(record);
-        this.delayed.add({ kind, record, dueMs: timeOf(record) + Math.round(1000 * exp(this.details.unit() * LN_DAY_SECONDS)), origin: file.sequence });
+        this.delayed.add({
+          kind,
+          record,
+          dueMs: timeOf(record) + Math.round(1000 * exp(this.details.unit() * LN_DAY_SECONDS)),
+          origin: file.sequence,
+        });
         return;
       case 'burst':
         file.load(record);
-        for (let copies = 1 + this.details.below(1 + this.details.below(MOST_COPIES)); copies > 0; copies--) file.duplicate(record, kind, false);
+        for (let copies = 1 + this.details.below(1 + this.details.below(MOST_COPIES)); copies > 0; copies--)
+          file.duplicate(record, kind, false);
         return;
       case 'conflict':
         file.load(record);

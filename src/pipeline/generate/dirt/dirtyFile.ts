@@ -53,7 +53,10 @@ export class DirtyFile {
     if (kind !== undefined) this.note(kind, eventIdOf(record), 'loaded');
     const { render, arriving } = this.outline.dialect;
     this.put(Buffer.from(render === undefined ? renderFields(record.fields) : render(record.fields)));
-    if (!this.isQuarantined) this.account.loaded(render === undefined ? record.facts : withFields({ ...record, fields: arriving(record.fields) }, {}).facts);
+    if (!this.isQuarantined)
+      this.account.loaded(
+        render === undefined ? record.facts : withFields({ ...record, fields: arriving(record.fields) }, {}).facts,
+      );
   }
 
   duplicate(record: EventRecord, kind: string, isNewId: boolean): void {

@@ -12,7 +12,10 @@ type LineKind = (typeof LINE_KINDS)[number];
 
 export const NO_FAULTS: FileFaults = { main: undefined, lines: [] };
 
-const MAIN_KINDS = (Object.keys(DIRT_KINDS) as DirtKind[]).filter((kind): kind is NonNullable<FileFaults['main']> => DIRT_KINDS[kind].unit === 'file' && !(LINE_KINDS as readonly DirtKind[]).includes(kind));
+const MAIN_KINDS = (Object.keys(DIRT_KINDS) as DirtKind[]).filter(
+  (kind): kind is NonNullable<FileFaults['main']> =>
+    DIRT_KINDS[kind].unit === 'file' && !(LINE_KINDS as readonly DirtKind[]).includes(kind),
+);
 
 /** Kinds that change what the columns of every row are. Their rows get no fault of their own. */
 export function changesColumns({ main }: FileFaults): boolean {

@@ -26,7 +26,12 @@ export const DIRT_KINDS = {
   'unreadable-time': { unit: 'row', rate: 0.0005, outcome: 'rejected', what: 'an event time that is none' },
   'field-count': { unit: 'row', rate: 0.0005, outcome: 'rejected', what: 'a field too few or too many' },
   'stray-quote': { unit: 'row', rate: 0.0001, outcome: 'rejected', what: 'a quote that does not pair' },
-  'odd-text': { unit: 'row', rate: 0.003, outcome: 'loaded', what: 'commas, newlines, quotes and any Unicode in a quoted field' },
+  'odd-text': {
+    unit: 'row',
+    rate: 0.003,
+    outcome: 'loaded',
+    what: 'commas, newlines, quotes and any Unicode in a quoted field',
+  },
   'invalid-utf8': { unit: 'row', rate: 0.0001, outcome: 'rejected', what: 'bytes that are no UTF-8' },
   nul: { unit: 'row', rate: 0.0001, outcome: 'rejected', what: 'a NUL character' },
 
@@ -34,13 +39,33 @@ export const DIRT_KINDS = {
   crlf: { unit: 'file', rate: 0.45, outcome: 'loaded', what: 'lines end with CR LF' },
   'no-last-newline': { unit: 'file', rate: 0.05, outcome: 'loaded', what: 'the last line has no end' },
   'cut-row': { unit: 'file', rate: 0.01, outcome: 'rejected', what: 'ends inside its last row; only that row is lost' },
-  'repeated-header': { unit: 'file', rate: 0.01, outcome: 'rejected', what: 'the header once more in the middle; only that line is rejected' },
+  'repeated-header': {
+    unit: 'file',
+    rate: 0.01,
+    outcome: 'rejected',
+    what: 'the header once more in the middle; only that line is rejected',
+  },
   empty: { unit: 'file', rate: 0.004, outcome: 'loaded', what: 'an extra file of 0 bytes' },
   'header-only': { unit: 'file', rate: 0.001, outcome: 'loaded', what: 'an extra file without rows' },
-  'redelivered-file': { unit: 'file', rate: 0.01, outcome: 'redelivery', what: 'the same bytes again under another name' },
+  'redelivered-file': {
+    unit: 'file',
+    rate: 0.01,
+    outcome: 'redelivery',
+    what: 'the same bytes again under another name',
+  },
   'reordered-columns': { unit: 'file', rate: 0.005, outcome: 'loaded', what: 'columns in another order' },
-  'missing-optional-column': { unit: 'file', rate: 0.005, outcome: 'loaded', what: 'without a column that may be missing' },
-  'missing-required-column': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'without a column that must be there' },
+  'missing-optional-column': {
+    unit: 'file',
+    rate: 0.005,
+    outcome: 'loaded',
+    what: 'without a column that may be missing',
+  },
+  'missing-required-column': {
+    unit: 'file',
+    rate: 0.002,
+    outcome: 'quarantined',
+    what: 'without a column that must be there',
+  },
   'unknown-column': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'with a column that nobody knows' },
   'duplicate-column': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'with a column twice' },
   'renamed-column': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'with a column under another name' },
@@ -68,14 +93,25 @@ export function parseDirt(text: string): DirtRates {
   for (const part of text.split(',')) {
     const [name = '', rate = '', ...rest] = part.split('=').map((word) => word.trim());
     const kind = KIND_NAMES.find((known) => known === name);
-    const value = /^\d*\.?\d+%?$/.test(rate) && rest.length === 0 ? (rate.endsWith('%') ? Number(rate.slice(0, -1)) / 100 : Number(rate)) : Number.NaN;
-    if (kind === undefined) problems.push(`no kind of dirt is called ${JSON.stringify(name)}; the kinds are ${KIND_NAMES.join(', ')}`);
-    else if (!(value >= 0 && value <= 1)) problems.push(`${kind} needs a rate from 0 to 1, or a percentage: ${kind}=0.01`);
+    const value =
+      /^\d*\.?\d+%?$/.test(rate) && rest.length === 0
+        ? rate.endsWith('%')
+          ? Number(rate.slice(0, -1)) / 100
+          : Number(rate)
+        : Number.NaN;
+    if (kind === undefined)
+      problems.push(`no kind of dirt is called ${JSON.stringify(name)}; the kinds are ${KIND_NAMES.join(', ')}`);
+    else if (!(value >= 0 && value <= 1))
+      problems.push(`${kind} needs a rate from 0 to 1, or a percentage: ${kind}=0.01`);
     else if (kind in rates) problems.push(`${kind} is given twice`);
     else rates[kind] = value;
   }
-  const rowRates = KIND_NAMES.filter((kind) => DIRT_KINDS[kind].unit === 'row').reduce((sum, kind) => sum + (rates[kind] ?? 0), 0);
+  const rowRates = KIND_NAMES.filter((kind) => DIRT_KINDS[kind].unit === 'row').reduce(
+    (sum, kind) => sum + (rates[kind] ?? 0),
+    0,
+  );
   if (rowRates > 1) problems.push('a row has at most one fault, so the rates of row faults can add up to 1 at most');
-  if (problems.length > 0) throw new Problem(problems.length === 1 ? (problems[0] ?? '') : `${problems.join('; ')} (or say clean or dirty)`);
+  if (problems.length > 0)
+    throw new Problem(problems.length === 1 ? (problems[0] ?? '') : `${problems.join('; ')} (or say clean or dirty)`);
   return rates;
 }

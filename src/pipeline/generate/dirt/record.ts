@@ -9,13 +9,18 @@ export interface EventRecord {
   readonly facts: RowFacts;
 }
 
-export const INDEX = Object.fromEntries(EVENT_COLUMNS.map((column, index) => [column, index])) as Readonly<Record<EventColumn, number>>;
+export const INDEX = Object.fromEntries(EVENT_COLUMNS.map((column, index) => [column, index])) as Readonly<
+  Record<EventColumn, number>
+>;
 
 /** Takes apart a row of ours: one line, RFC 4180, with its newline. */
 export function parseRow(bytes: Buffer, facts: RowFacts): EventRecord {
   const line = bytes.toString('utf8', 0, bytes.length - 1);
   const fields = line.includes('"')
-    ? Array.from(`,${line}`.matchAll(/,(?:"((?:[^"]|"")*)"|([^,]*))/g), ([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? '')
+    ? Array.from(
+        `,${line}`.matchAll(/,(?:"((?:[^"]|"")*)"|([^,]*))/g),
+        ([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? '',
+      )
     : line.split(',');
   const { type, moneyCents, idHigh16, idLow32, content } = facts;
   return { fields, facts: { type, moneyCents, idHigh16, idLow32, content } };

@@ -23,14 +23,24 @@ function inputFunctions(serverVersion: number): { isValid: string; errorInfo: st
 }
 
 /** Moves rows of the right types from the stage to the typed table; returns the others with what the server says of them. */
-export async function judgeTypes({ client, serverVersion }: Connection, rules: EventRules): Promise<Map<number, Reason>> {
+export async function judgeTypes(
+  { client, serverVersion }: Connection,
+  rules: EventRules,
+): Promise<Map<number, Reason>> {
   const { isValid, errorInfo } = inputFunctions(serverVersion);
   const faults = rules.columns.flatMap((column) => [
     ...(column.notNull ? [{ column, when: `${column.name} is null`, isNull: true }] : []),
-    ...(column.type === 'text' ? [] : [{ column, when: `not ${isValid}(${column.name}, ${literal(column.type)})`, isNull: false }]),
+    ...(column.type === 'text'
+      ? []
+      : [{ column, when: `not ${isValid}(${column.name}, ${literal(column.type)})`, isNull: false }]),
   ]);
   const names = rules.columns.map(({ name }) => name).join(', ');
-  const { rows } = await client.query<{ ordinal: number; fault: number; message: string | null; sqlState: string | null }>(`
+  const { rows } = await client.query<{
+    ordinal: number;
+    fault: number;
+    message: string | null;
+    sqlState: string | null;
+  }>(`
     with judged as materialized (
       select *, case ${faults.map(({ when }, index) => `when ${when} then ${index}`).join(' ')} end as fault
       from ${STAGE}
@@ -50,10 +60,18 @@ export async function judgeTypes({ client, serverVersion }: Connection, rules: E
   return new Map(rows.map((row) => [row.ordinal, typeFault(faults[row.fault], row)]));
 }
 
-function typeFault(fault: { readonly column: ColumnRule; readonly isNull: boolean } | undefined, row: { readonly message: string | null; readonly sqlState: string | null }): Reason {
+function typeFault(
+  fault: { readonly column: ColumnRule; readonly isNull: boolean } | undefined,
+  row: { readonly message: string | null; readonly sqlState: string | null },
+): Reason {
   const column = fault?.column.name ?? '?';
   if (fault?.isNull === true) return nullFault(column);
-  return { kind: 'invalid', sqlState: row.sqlState ?? '22000', column, message: row.message ?? `not a valid ${fault?.column.type ?? 'value'}` };
+  return {
+    kind: 'invalid',
+    sqlState: row.sqlState ?? '22000',
+    column,
+    message: row.message ?? `not a valid ${fault?.column.type ?? 'value'}`,
+  };
 }
 
 /**
@@ -74,8 +92,14 @@ export async function judgeConstraints(connection: Connection, rules: EventRules
 
 async function takeOutBroken({ client }: Connection, rules: EventRules): Promise<Map<number, Reason>> {
   const faults = [
-    ...rules.columns.filter(({ notNull }) => notNull).map(({ name }) => ({ isSound: `${name} is not null`, column: name, reason: () => nullFault(name) })),
-    ...rules.checks.map((check) => ({ isSound: `(${check.expression}) is not false`, column: check.column, reason: (value: string | null) => checkFault(check, value) })),
+    ...rules.columns
+      .filter(({ notNull }) => notNull)
+      .map(({ name }) => ({ isSound: `${name} is not null`, column: name, reason: () => nullFault(name) })),
+    ...rules.checks.map((check) => ({
+      isSound: `(${check.expression}) is not false`,
+      column: check.column,
+      reason: (value: string | null) => checkFault(check, value),
+    })),
   ];
   if (faults.length === 0) return new Map();
   const { rows } = await client.query<{ ordinal: number; fault: number; value: string | null }>(`
@@ -83,10 +107,12 @@ async function takeOutBroken({ client }: Connection, rules: EventRules): Promise
     where not (${faults.map(({ isSound }) => isSound).join(' and ')})
     returning ordinal, case ${faults.map(({ isSound }, index) => `when not (${isSound}) then ${index}`).join(' ')} end as fault,
       case ${faults.map(({ isSound, column }) => `when not (${isSound}) then ${column === null ? 'null' : `left(${column}::text, 100)`}`).join(' ')} end as value`);
-  return new Map(rows.flatMap(({ ordinal, fault, value }) => {
-    const found = faults[fault];
-    return found === undefined ? [] : [[ordinal, found.reason(value)] as const];
-  }));
+  return new Map(
+    rows.flatMap(({ ordinal, fault, value }) => {
+      const found = faults[fault];
+      return found === undefined ? [] : [[ordinal, found.reason(value)] as const];
+    }),
+  );
 }
 
 function nullFault(column: string): Reason {
@@ -94,15 +120,27 @@ function nullFault(column: string): Reason {
 }
 
 function checkFault({ name, column, expression }: CheckRule, value: string | null): Reason {
-  const what = column === null ? 'the row' : value === null ? `the row without ${column}` : `${column} ${JSON.stringify(value)}`;
-  return { kind: 'invalid', sqlState: CHECK_VIOLATION, constraint: name, message: `${what} breaks the rule ${name}: ${expression}`, ...(column === null ? {} : { column }) };
+  const what =
+    column === null ? 'the row' : value === null ? `the row without ${column}` : `${column} ${JSON.stringify(value)}`;
+  return {
+    kind: 'invalid',
+    sqlState: CHECK_VIOLATION,
+    constraint: name,
+    message: `${what} breaks the rule ${name}: ${expression}`,
+    ...(column === null ? {} : { column }),
+  };
 }
 
 /**
  * Inserts the rows whose event is new, the first of each event by ordinal, and returns the ordinals of the others.
  * @throws a unique violation (23505) when another transaction inserted one of the events meanwhile: do the batch again.
  */
-export async function insertNew({ client }: Connection, rules: EventRules, from = 0, to = 2 ** 31 - 1): Promise<{ inserted: number; known: number[] }> {
+export async function insertNew(
+  { client }: Connection,
+  rules: EventRules,
+  from = 0,
+  to = 2 ** 31 - 1,
+): Promise<{ inserted: number; known: number[] }> {
   const { rows } = await client.query<{ known: number[] | null }>(
     `select array_agg(ordinal) as known
      from (
@@ -128,7 +166,11 @@ export async function insertNew({ client }: Connection, rules: EventRules, from 
 }
 
 /** Tells a redelivered row (the table has the same content) from a conflict (it has other content under the same id). */
-export async function compareKnown({ client }: Connection, rules: EventRules, known: readonly number[]): Promise<Pick<Verdicts, 'rejected' | 'duplicates'>> {
+export async function compareKnown(
+  { client }: Connection,
+  rules: EventRules,
+  known: readonly number[],
+): Promise<Pick<Verdicts, 'rejected' | 'duplicates'>> {
   const rejected = new Map<number, Reason>();
   const duplicates = new Map<number, string>();
   if (known.length === 0) return { rejected, duplicates };
@@ -143,7 +185,14 @@ export async function compareKnown({ client }: Connection, rules: EventRules, kn
   );
   for (const { ordinal, eventId, differing } of rows) {
     if (differing === null || differing.length === 0) duplicates.set(ordinal, eventId);
-    else rejected.set(ordinal, { kind: 'conflict', sqlState: UNIQUE_VIOLATION, column: differing[0] ?? '', constraint: 'events_pkey', message: `event ${eventId} is in the table with other content: ${differing.join(', ')}` });
+    else
+      rejected.set(ordinal, {
+        kind: 'conflict',
+        sqlState: UNIQUE_VIOLATION,
+        column: differing[0] ?? '',
+        constraint: 'events_pkey',
+        message: `event ${eventId} is in the table with other content: ${differing.join(', ')}`,
+      });
   }
   return { rejected, duplicates };
 }

@@ -23,7 +23,11 @@ type FileIds = readonly number[];
  * types, judge constraints, insert what is new, compare what is known. Part of the caller's transaction.
  * @returns the counts of each part, in order.
  */
-export async function loadSlow(connection: Connection, batch: Batch, { fileIds, batchId, rules, turn }: SlowContext): Promise<RowCounts[]> {
+export async function loadSlow(
+  connection: Connection,
+  batch: Batch,
+  { fileIds, batchId, rules, turn }: SlowContext,
+): Promise<RowCounts[]> {
   const records = splitRecords(batch);
   const { reasons, duplicates } = await insertAccepted(connection, batch, records, rules, turn);
   await writeVerdicts(connection, batchId, records, fileIds, reasons, duplicates);
@@ -34,7 +38,13 @@ export async function loadSlow(connection: Connection, batch: Batch, { fileIds, 
  * Inserts the rows that the server accepts. Part of the caller's transaction.
  * @returns by ordinal why rows were rejected, and which events were in the table already; all others are inserted.
  */
-export async function insertAccepted(connection: Connection, batch: Batch, records: Records, rules: EventRules, turn: () => Promise<void>): Promise<{ reasons: Map<number, Reason>; duplicates: Map<number, string> }> {
+export async function insertAccepted(
+  connection: Connection,
+  batch: Batch,
+  records: Records,
+  rules: EventRules,
+  turn: () => Promise<void>,
+): Promise<{ reasons: Map<number, Reason>; duplicates: Map<number, string> }> {
   await prepareStage(connection, rules);
   await stageRecords(connection, batch, records);
   const badTypes = await judgeTypes(connection, rules);
@@ -48,12 +58,17 @@ export async function insertAccepted(connection: Connection, batch: Batch, recor
   const expected = records.length - reasons.size - duplicates.size;
   // Each row has its verdict by now; the server must have inserted just the others. If not, somebody changed the table
   // between our statements, and the batch has to look again.
-  if (expected !== inserted) throw new Error(`the server inserted ${inserted} rows where ${expected} were left to insert`);
+  if (expected !== inserted)
+    throw new Error(`the server inserted ${inserted} rows where ${expected} were left to insert`);
   return { reasons, duplicates };
 }
 
 /** One statement inserts all; only where the server still refuses (a constraint of the user's own), halves are tried. */
-export async function insertJudged(connection: Connection, rules: EventRules, count: number): Promise<{ known: number[]; refused: Map<number, Reason>; inserted: number }> {
+export async function insertJudged(
+  connection: Connection,
+  rules: EventRules,
+  count: number,
+): Promise<{ known: number[]; refused: Map<number, Reason>; inserted: number }> {
   let inserted = 0;
   const known: number[] = [];
   const refused = new Map<number, Reason>();
@@ -88,21 +103,56 @@ export function isRace(error: unknown): boolean {
 
 function refusal(error: unknown): Reason {
   const { column, constraint } = error as { column?: string; constraint?: string };
-  return { kind: 'invalid', sqlState: sqlStateOf(error) ?? '22000', message: serverWords(error), ...(column === undefined ? {} : { column }), ...(constraint === undefined ? {} : { constraint }) };
+  return {
+    kind: 'invalid',
+    sqlState: sqlStateOf(error) ?? '22000',
+    message: serverWords(error),
+    ...(column === undefined ? {} : { column }),
+    ...(constraint === undefined ? {} : { constraint }),
+  };
 }
 
-async function writeVerdicts(connection: Connection, batchId: number, records: Records, fileIds: FileIds, reasons: ReadonlyMap<number, Reason>, duplicates: ReadonlyMap<number, string>): Promise<void> {
+async function writeVerdicts(
+  connection: Connection,
+  batchId: number,
+  records: Records,
+  fileIds: FileIds,
+  reasons: ReadonlyMap<number, Reason>,
+  duplicates: ReadonlyMap<number, string>,
+): Promise<void> {
   const place = (ordinal: number): { fileId: number; line: number; byteOffset: number; raw: Buffer } => {
     const record = records.at(ordinal);
     const { part, partIndex, frame } = record;
-    return { fileId: fileIds[partIndex] ?? 0, line: part.firstLine + frame.line, byteOffset: part.bodyOffset + frame.start, raw: recordBytes(record) };
+    return {
+      fileId: fileIds[partIndex] ?? 0,
+      line: part.firstLine + frame.line,
+      byteOffset: part.bodyOffset + frame.start,
+      raw: recordBytes(record),
+    };
   };
-  await writeRejects(connection, batchId, [...reasons].map(([ordinal, reason]) => ({ ...place(ordinal), reason })));
-  await writeDuplicates(connection, batchId, [...duplicates].map(([ordinal, eventId]) => ({ ...place(ordinal), eventId })));
+  await writeRejects(
+    connection,
+    batchId,
+    [...reasons].map(([ordinal, reason]) => ({ ...place(ordinal), reason })),
+  );
+  await writeDuplicates(
+    connection,
+    batchId,
+    [...duplicates].map(([ordinal, eventId]) => ({ ...place(ordinal), eventId })),
+  );
 }
 
-function countByPart(batch: Batch, records: Records, reasons: ReadonlyMap<number, Reason>, duplicates: ReadonlyMap<number, string>): RowCounts[] {
-  const counts: { -readonly [K in keyof RowCounts]: RowCounts[K] }[] = batch.parts.map((_, index) => ({ ...NO_ROWS, read: records.rowsOf(index), inserted: records.rowsOf(index) }));
+function countByPart(
+  batch: Batch,
+  records: Records,
+  reasons: ReadonlyMap<number, Reason>,
+  duplicates: ReadonlyMap<number, string>,
+): RowCounts[] {
+  const counts: { -readonly [K in keyof RowCounts]: RowCounts[K] }[] = batch.parts.map((_, index) => ({
+    ...NO_ROWS,
+    read: records.rowsOf(index),
+    inserted: records.rowsOf(index),
+  }));
   const move = (ordinal: number, to: 'rejected' | 'duplicate'): void => {
     const count = counts[records.at(ordinal).partIndex];
     if (count === undefined) return;

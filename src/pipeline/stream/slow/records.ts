@@ -15,7 +15,11 @@ export interface SourceRecord {
 
 /** The rows of a batch, each known by its ordinal: its index in the batch. */
 export class Records {
-  private readonly sections: { readonly part: BatchPart; readonly frames: RecordFrames; readonly firstOrdinal: number }[] = [];
+  private readonly sections: {
+    readonly part: BatchPart;
+    readonly frames: RecordFrames;
+    readonly firstOrdinal: number;
+  }[] = [];
   /** The rows whose structure or encoding is broken, and why: all others can be staged. */
   readonly malformed = new Map<number, Reason>();
   length = 0;
@@ -80,15 +84,22 @@ export function recordBytes({ part, frame }: SourceRecord): Buffer {
 }
 
 /** What is wrong with a record by structure or encoding, if anything is. `clean`: the body is known to be text. */
-export function explainDefect(body: Buffer, frame: Pick<RecordFrame, 'start' | 'end' | 'defect'>, fieldCount: number, clean: boolean): Reason | undefined {
+export function explainDefect(
+  body: Buffer,
+  frame: Pick<RecordFrame, 'start' | 'end' | 'defect'>,
+  fieldCount: number,
+  clean: boolean,
+): Reason | undefined {
   if (frame.defect !== undefined) {
     const message = describeDefect(body.subarray(frame.start, frame.end), frame.defect, fieldCount);
     return { kind: 'malformed', sqlState: BAD_COPY_FILE_FORMAT, message };
   }
   if (clean) return undefined;
   const bytes = body.subarray(frame.start, frame.end);
-  if (bytes.includes(NUL)) return { kind: 'malformed', sqlState: CHARACTER_NOT_IN_REPERTOIRE, message: 'a NUL byte, which text can not hold' };
-  if (!isUtf8(bytes)) return { kind: 'malformed', sqlState: CHARACTER_NOT_IN_REPERTOIRE, message: 'bytes that are not UTF-8' };
+  if (bytes.includes(NUL))
+    return { kind: 'malformed', sqlState: CHARACTER_NOT_IN_REPERTOIRE, message: 'a NUL byte, which text can not hold' };
+  if (!isUtf8(bytes))
+    return { kind: 'malformed', sqlState: CHARACTER_NOT_IN_REPERTOIRE, message: 'bytes that are not UTF-8' };
   return undefined;
 }
 
@@ -134,7 +145,9 @@ export function* stageChunks(records: Records, ordinals: Iterable<number>, chunk
 }
 
 /** Rows that COPY before PostgreSQL 18 can not carry: `\.` alone on a line of a quoted field would end the data. */
-export function* endMarkerRows(records: Records): Generator<{ readonly ordinal: number; readonly fields: readonly (string | null)[] }> {
+export function* endMarkerRows(
+  records: Records,
+): Generator<{ readonly ordinal: number; readonly fields: readonly (string | null)[] }> {
   for (let ordinal = 0; ordinal < records.length; ordinal++) {
     const record = records.at(ordinal);
     if (!record.frame.endMarker || records.malformed.has(ordinal)) continue;

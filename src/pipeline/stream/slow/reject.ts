@@ -49,11 +49,21 @@ export async function writeRejects({ client }: Connection, batchId: number, reje
   );
 }
 
-export async function writeDuplicates({ client }: Connection, batchId: number, duplicates: readonly Duplicate[]): Promise<void> {
+export async function writeDuplicates(
+  { client }: Connection,
+  batchId: number,
+  duplicates: readonly Duplicate[],
+): Promise<void> {
   if (duplicates.length === 0) return;
   await client.query(
     `insert into ecompipe.duplicate_rows (batch_id, file_id, line, byte_offset, event_id)
      select $1, * from unnest ($2::bigint[], $3::bigint[], $4::bigint[], $5::uuid[])`,
-    [batchId, duplicates.map((row) => row.fileId), duplicates.map((row) => row.line), duplicates.map((row) => row.byteOffset), duplicates.map((row) => row.eventId)],
+    [
+      batchId,
+      duplicates.map((row) => row.fileId),
+      duplicates.map((row) => row.line),
+      duplicates.map((row) => row.byteOffset),
+      duplicates.map((row) => row.eventId),
+    ],
   );
 }

@@ -44,7 +44,11 @@ export async function prepareStage({ client }: Connection, rules: EventRules): P
 export async function stageRecords(connection: Connection, batch: Batch, records: Records): Promise<void> {
   const refused = connection.serverVersion >= 170_000 ? await copyTyped(connection, batch, records) : undefined;
   const columns = ['ordinal', ...batch.columns].join(', ');
-  await copyChunks(connection, `copy ${STAGE} (${columns}) from stdin (format csv)`, stageChunks(records, refused ?? copyableOrdinals(records), CHUNK_BYTES));
+  await copyChunks(
+    connection,
+    `copy ${STAGE} (${columns}) from stdin (format csv)`,
+    stageChunks(records, refused ?? copyableOrdinals(records), CHUNK_BYTES),
+  );
   for (const { ordinal, fields } of endMarkerRows(records)) {
     const values = ['ordinal', ...batch.columns].map((_, index) => `$${index + 1}`).join(', ');
     await connection.client.query(`insert into ${STAGE} (${columns}) values (${values})`, [ordinal, ...fields]);
@@ -57,7 +61,11 @@ async function copyTyped(connection: Connection, batch: Batch, records: Records)
   await client.query('savepoint ecompipe_typed');
   try {
     const columns = ['ordinal', ...batch.columns].join(', ');
-    await copyChunks(connection, `copy ${TYPED} (${columns}) from stdin (format csv, on_error ignore)`, stageChunks(records, copyableOrdinals(records), CHUNK_BYTES));
+    await copyChunks(
+      connection,
+      `copy ${TYPED} (${columns}) from stdin (format csv, on_error ignore)`,
+      stageChunks(records, copyableOrdinals(records), CHUNK_BYTES),
+    );
   } catch (error) {
     if (classifyError(error) !== 'row') throw error;
     await client.query('rollback to savepoint ecompipe_typed');

@@ -8,7 +8,8 @@ const LINE = /^\d\d\/\d\d\/\d\d \d\d:\d\d:\d\d (TRACE|DEBUG|INFO|WARN|ERROR|FATA
 const LEVELS = { TRACE: 'debug', DEBUG: 'debug', INFO: 'debug', WARN: 'warn', ERROR: 'error', FATAL: 'error' } as const;
 
 /** What Spark warns of at every start, and nobody has to do anything about. */
-const NOISE = /NativeCodeLoader|Utils: (Your hostname|Set SPARK_LOCAL_IP|Service '\w+' could not bind)|ResolveWriteToStream|ProcessingTimeExecutor|Using incubator modules/;
+const NOISE =
+  /NativeCodeLoader|Utils: (Your hostname|Set SPARK_LOCAL_IP|Service '\w+' could not bind)|ResolveWriteToStream|ProcessingTimeExecutor|Using incubator modules/;
 
 /** Passes Spark's log on as events of ours (`spark_log`). `remember` gets the last error, for the message when it ends. */
 export function forwardSparkLog(stderr: Readable, log: Logger, remember: (text: string) => void): void {
@@ -16,7 +17,8 @@ export function forwardSparkLog(stderr: Readable, log: Logger, remember: (text: 
     const [, level, source, message] = LINE.exec(line) ?? [];
     if (level === undefined || source === undefined || message === undefined) {
       // Stack traces, Ivy, the JVM. What Spark's shell scripts say when they can't start stands here too.
-      if (/^(JAVA_HOME|Error:|Exception in thread|:: .*not found|.*UnsupportedClassVersionError)/.test(line)) remember(line);
+      if (/^(JAVA_HOME|Error:|Exception in thread|:: .*not found|.*UnsupportedClassVersionError)/.test(line))
+        remember(line);
       log.debug('spark_output', line);
       return;
     }

@@ -40,15 +40,24 @@ export class DriverProcess {
 
   constructor(settings: DriverSettings, environment: NodeJS.ProcessEnv, log: Logger) {
     const { spark } = settings;
-    const env = { ...Object.fromEntries(Object.entries(environment).filter(([name]) => !SECRETS.has(name))), SPARK_HOME: spark.home };
-    this.child = spawn(path.join(spark.home, 'bin', 'spark-submit'), submitArguments(settings), { env, detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
+    const env = {
+      ...Object.fromEntries(Object.entries(environment).filter(([name]) => !SECRETS.has(name))),
+      SPARK_HOME: spark.home,
+    };
+    this.child = spawn(path.join(spark.home, 'bin', 'spark-submit'), submitArguments(settings), {
+      env,
+      detached: true,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
     // A driver that died reads no more: its exit says so.
     this.child.stdin.on('error', () => undefined);
     forwardSparkLog(this.child.stderr, log, (text) => (this.lastWords = text));
     createInterface({ input: this.child.stdout }).on('line', (line) => this.receive(line, log));
     this.exited = new Promise((resolve) => {
       this.child.once('error', (error) => this.ended(error.message, resolve));
-      this.child.once('close', (code, signal) => this.ended(signal === null ? `it ended with code ${code}` : `it was ended by ${signal}`, resolve));
+      this.child.once('close', (code, signal) =>
+        this.ended(signal === null ? `it ended with code ${code}` : `it was ended by ${signal}`, resolve),
+      );
     });
   }
 
@@ -94,7 +103,10 @@ export class DriverProcess {
   }
 
   private endWithin(ms: number): void {
-    const timers = [setTimeout(() => this.child.kill('SIGTERM'), ms), setTimeout(() => this.child.kill('SIGKILL'), ms + KILL_AFTER_MS)];
+    const timers = [
+      setTimeout(() => this.child.kill('SIGTERM'), ms),
+      setTimeout(() => this.child.kill('SIGKILL'), ms + KILL_AFTER_MS),
+    ];
     void this.exited.then(() => timers.forEach((timer) => clearTimeout(timer)));
   }
 
@@ -128,6 +140,22 @@ export class DriverProcess {
 }
 
 function submitArguments({ spark, jar, master, jdbcDriver }: DriverSettings): string[] {
-  const driver = jdbcDriver === undefined ? ['--packages', JDBC_PACKAGE] : jdbcDriver.startsWith(`${spark.home}${path.sep}`) ? [] : ['--jars', jdbcDriver];
-  return ['--master', master, '--name', 'ecompipe', '--class', 'ecompipe.Main', '--conf', 'spark.ui.showConsoleProgress=false', ...driver, jar];
+  const driver =
+    jdbcDriver === undefined
+      ? ['--packages', JDBC_PACKAGE]
+      : jdbcDriver.startsWith(`${spark.home}${path.sep}`)
+        ? []
+        : ['--jars', jdbcDriver];
+  return [
+    '--master',
+    master,
+    '--name',
+    'ecompipe',
+    '--class',
+    'ecompipe.Main',
+    '--conf',
+    'spark.ui.showConsoleProgress=false',
+    ...driver,
+    jar,
+  ];
 }

@@ -11,16 +11,35 @@ import type { ToJob } from './messages.js';
  * wherever it came from (~/.pgpass is not on the executors); it travels in Spark's own messages, never on a command line.
  * @throws UsageError for a Unix socket, which the JVM can't use.
  */
-export function jdbcOptions(settings: ConnectionSettings, connection: Connection): Extract<ToJob, { type: 'start' }>['database'] {
+export function jdbcOptions(
+  settings: ConnectionSettings,
+  connection: Connection,
+): Extract<ToJob, { type: 'start' }>['database'] {
   const { host, port, database, user, sslMode, sslRootCert } = settings;
-  if (host.startsWith('/')) throw new UsageError([`POSTGRES_HOST ${JSON.stringify(host)}: --engine spark needs TCP, as the JVM knows no Unix sockets`]);
+  if (host.startsWith('/'))
+    throw new UsageError([
+      `POSTGRES_HOST ${JSON.stringify(host)}: --engine spark needs TCP, as the JVM knows no Unix sockets`,
+    ]);
   const verifies = sslMode === 'verify-ca' || sslMode === 'verify-full';
   // Without a certificate of ours the JVM's own authorities count, as the system's do in Node.
-  const trust = sslRootCert !== undefined ? { sslrootcert: path.resolve(sslRootCert) } : verifies ? { sslfactory: 'org.postgresql.ssl.DefaultJavaSSLFactory' } : {};
+  const trust =
+    sslRootCert !== undefined
+      ? { sslrootcert: path.resolve(sslRootCert) }
+      : verifies
+        ? { sslfactory: 'org.postgresql.ssl.DefaultJavaSSLFactory' }
+        : {};
   const password = (connection.client as { password?: string | null }).password;
   return {
     url: `jdbc:postgresql://${host.includes(':') ? `[${host}]` : host}:${port}/${encodeURIComponent(database)}`,
-    properties: { user, ...(password ? { password } : {}), sslmode: sslMode, ...trust, ApplicationName: 'ecompipe executor', tcpKeepAlive: 'true', connectTimeout: '10' },
+    properties: {
+      user,
+      ...(password ? { password } : {}),
+      sslmode: sslMode,
+      ...trust,
+      ApplicationName: 'ecompipe executor',
+      tcpKeepAlive: 'true',
+      connectTimeout: '10',
+    },
   };
 }
 

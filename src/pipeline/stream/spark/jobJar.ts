@@ -16,14 +16,24 @@ const JOB_SOURCES = fileURLToPath(new URL('../../../../spark/job', import.meta.u
  * ~/.cache). The compiler is the one in Spark's own jars/ (spark-shell needs it), so that the job always fits the Spark
  * and the Scala it runs with, and needs no JDK, no build tool and no binary in our package. Takes some 15 s, once.
  */
-export async function jobJar(spark: SparkInstallation, environment: NodeJS.ProcessEnv, log: Logger, sources = JOB_SOURCES): Promise<string> {
-  const files = readdirSync(sources).filter((name) => name.endsWith('.scala')).sort().map((name) => path.join(sources, name));
+export async function jobJar(
+  spark: SparkInstallation,
+  environment: NodeJS.ProcessEnv,
+  log: Logger,
+  sources = JOB_SOURCES,
+): Promise<string> {
+  const files = readdirSync(sources)
+    .filter((name) => name.endsWith('.scala'))
+    .sort()
+    .map((name) => path.join(sources, name));
   const hash = createHash('sha256').update(spark.version);
   for (const file of files) hash.update('\0').update(readFileSync(file));
   const directory = path.join(environment['XDG_CACHE_HOME'] || path.join(os.homedir(), '.cache'), 'ecompipe');
   const jar = path.join(directory, `spark-${spark.version}-${hash.digest('hex').slice(0, 16)}.jar`);
   if (existsSync(jar)) return jar;
-  await withFileErrors('create the directory', directory, () => Promise.resolve(mkdirSync(directory, { recursive: true })));
+  await withFileErrors('create the directory', directory, () =>
+    Promise.resolve(mkdirSync(directory, { recursive: true })),
+  );
   log.info('spark_job_compiling', `compiling the job for Spark ${spark.version}; done once`, { jar });
   const temporary = path.join(directory, `.${process.pid}-${path.basename(jar)}`);
   try {
@@ -35,13 +45,32 @@ export async function jobJar(spark: SparkInstallation, environment: NodeJS.Proce
   return jar;
 }
 
-async function compile({ home }: SparkInstallation, environment: NodeJS.ProcessEnv, files: readonly string[], jar: string): Promise<void> {
+async function compile(
+  { home }: SparkInstallation,
+  environment: NodeJS.ProcessEnv,
+  files: readonly string[],
+  jar: string,
+): Promise<void> {
   const java = environment['JAVA_HOME'] ? path.join(environment['JAVA_HOME'], 'bin', 'java') : 'java';
   try {
-    await promisify(execFile)(java, ['-cp', path.join(home, 'jars', '*'), 'scala.tools.nsc.Main', '-usejavacp', '-nowarn', '-d', jar, ...files], { env: environment, maxBuffer: 2 ** 24 });
+    await promisify(execFile)(
+      java,
+      ['-cp', path.join(home, 'jars', '*'), 'scala.tools.nsc.Main', '-usejavacp', '-nowarn', '-d', jar, ...files],
+      { env: environment, maxBuffer: 2 ** 24 },
+    );
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') throw new SparkError({ what: 'cannot start Spark', why: `${java} is not there`, hint: 'install Java 17 or later (Debian: openjdk-17-jre-headless), or set JAVA_HOME' });
+    if (errnoOf(error) === 'ENOENT')
+      throw new SparkError({
+        what: 'cannot start Spark',
+        why: `${java} is not there`,
+        hint: 'install Java 17 or later (Debian: openjdk-17-jre-headless), or set JAVA_HOME',
+      });
     const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
-    throw new SparkError({ what: `cannot compile the job with the Scala compiler in ${home}/jars`, why: `${stdout}${stderr}`.trim().slice(-2000), hint: 'use a complete distribution of Spark (its spark-shell must work)', cause: error });
+    throw new SparkError({
+      what: `cannot compile the job with the Scala compiler in ${home}/jars`,
+      why: `${stdout}${stderr}`.trim().slice(-2000),
+      hint: 'use a complete distribution of Spark (its spark-shell must work)',
+      cause: error,
+    });
   }
 }

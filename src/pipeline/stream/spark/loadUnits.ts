@@ -21,7 +21,11 @@ export interface UnitContext {
  * @param committed called after each commit
  * @throws SourceGone, CompareAndSetLost: plan again, what is committed stays; else what is final.
  */
-export async function loadUnits(context: UnitContext, units: readonly Unit[], committed: (unit: Unit, batch: CommittedBatch) => Promise<void>): Promise<void> {
+export async function loadUnits(
+  context: UnitContext,
+  units: readonly Unit[],
+  committed: (unit: Unit, batch: CommittedBatch) => Promise<void>,
+): Promise<void> {
   let ahead = startStaging(context, units[0]);
   for (const [index, unit] of units.entries()) {
     const staged = ahead;
@@ -72,7 +76,13 @@ async function loadUnit(context: UnitContext, unit: Unit, staging: Staging | und
     } catch (error) {
       if (!(error instanceof NotTyped) && !(error instanceof StageLost)) throw error;
       if (error instanceof NotTyped) loader.choice.fastFailed();
-      next = stageUnit(context.driver, context.database, context.tables, unit, error instanceof NotTyped || staged?.asText === true);
+      next = stageUnit(
+        context.driver,
+        context.database,
+        context.tables,
+        unit,
+        error instanceof NotTyped || staged?.asText === true,
+      );
       next.catch(() => undefined);
     } finally {
       if (staged !== undefined) await context.tables.drop(staged.table);

@@ -16,7 +16,11 @@ const MOST_CONTENTIONS = 20;
  * Brings a staged unit into the table, in one transaction: rows, verdicts, ledger, compare-and-set, commit.
  * @throws NotTyped when the rows of a typed stage need the verdicts of the slow path; StageLost; CompareAndSetLost.
  */
-export async function mergeUnit(context: LoaderContext, unit: Unit, staged: Staged | undefined): Promise<CommittedBatch> {
+export async function mergeUnit(
+  context: LoaderContext,
+  unit: Unit,
+  staged: Staged | undefined,
+): Promise<CommittedBatch> {
   const attempted = new Set<number>();
   const [first] = unit.parts;
   return await context.pool.use('bulk', `cannot load ${first?.file.name ?? 'nothing'}`, async (connection) => {
@@ -31,22 +35,50 @@ export async function mergeUnit(context: LoaderContext, unit: Unit, staged: Stag
   });
 }
 
-async function merge(connection: Connection, context: LoaderContext, unit: Unit, staged: Staged | undefined, attempted: Set<number>): Promise<CommittedBatch> {
+async function merge(
+  connection: Connection,
+  context: LoaderContext,
+  unit: Unit,
+  staged: Staged | undefined,
+  attempted: Set<number>,
+): Promise<CommittedBatch> {
   const startedAt = new Date();
   try {
     const batchId = await beginBatch(connection, { rules: context.rules, lockTimeoutMs: 0, isDurable: true });
     attempted.add(batchId);
     failpoint('batch-begun');
     const loadPath = staged?.asText === true ? 'slow' : 'fast';
-    const counts = staged?.asText === true ? await mergeSlow(connection, unit, staged, { rules: context.rules, batchId }) : await mergeFast(connection, context, unit, staged);
+    const counts =
+      staged?.asText === true
+        ? await mergeSlow(connection, unit, staged, { rules: context.rules, batchId })
+        : await mergeFast(connection, context, unit, staged);
     failpoint('copied');
-    const parts = unit.parts.map(({ part }, index) => ({ part, fileId: part.fileId, counts: counts[index] ?? NO_ROWS }));
-    for (const total of await writeLedger(connection, { batchId, engine: 'spark', loadPath, startedAt, columns: unit.columns, parts, enteredLoaded: new Set() })) {
+    const parts = unit.parts.map(({ part }, index) => ({
+      part,
+      fileId: part.fileId,
+      counts: counts[index] ?? NO_ROWS,
+    }));
+    for (const total of await writeLedger(connection, {
+      batchId,
+      engine: 'spark',
+      loadPath,
+      startedAt,
+      columns: unit.columns,
+      parts,
+      enteredLoaded: new Set(),
+    })) {
       const entry = parts.find(({ fileId }) => total.rejected > 0 && fileId === total.fileId);
       if (entry !== undefined) context.assertLimit(entry.part, total);
     }
     await commit(connection);
-    return { batchId, loadPath, parts, counts: counts.reduce(addCounts, NO_ROWS), durationMs: Date.now() - startedAt.getTime(), isDurable: true };
+    return {
+      batchId,
+      loadPath,
+      parts,
+      counts: counts.reduce(addCounts, NO_ROWS),
+      durationMs: Date.now() - startedAt.getTime(),
+      isDurable: true,
+    };
   } catch (error) {
     await connection.client.query('rollback').catch(() => undefined);
     throw explainLedgerError(error);
@@ -54,19 +86,33 @@ async function merge(connection: Connection, context: LoaderContext, unit: Unit,
 }
 
 /** Rows that are of the right types and, so it is hoped, new: one statement, in which the table's own constraints judge. */
-async function mergeFast({ client }: Connection, { rules }: LoaderContext, unit: Unit, staged: Staged | undefined): Promise<RowCounts[]> {
+async function mergeFast(
+  { client }: Connection,
+  { rules }: LoaderContext,
+  unit: Unit,
+  staged: Staged | undefined,
+): Promise<RowCounts[]> {
   if (staged !== undefined) {
     const columns = rules.columns.map(({ name }) => name).join(', ');
-    const { rowCount } = await client.query(`insert into public.events (${columns}) select ${columns} from ${staged.table} where attempt = any ($1)`, [staged.attempts]).catch((error: unknown) => {
-      throw classifyError(error) === 'row' ? new NotTyped('the table refused the rows', { cause: error }) : error;
-    });
+    const { rowCount } = await client
+      .query(`insert into public.events (${columns}) select ${columns} from ${staged.table} where attempt = any ($1)`, [
+        staged.attempts,
+      ])
+      .catch((error: unknown) => {
+        throw classifyError(error) === 'row' ? new NotTyped('the table refused the rows', { cause: error }) : error;
+      });
     if (rowCount !== unit.rows) throw new StageLost(`${rowCount ?? 0} of ${unit.rows} staged rows are left`);
   }
   return unit.parts.map(({ part }) => ({ ...NO_ROWS, read: part.rows, inserted: part.rows }));
 }
 
 /** The ranges are taken: by an attempt of ours whose reply was lost, or by somebody else. */
-async function settleLost(connection: Connection, unit: Unit, attempted: ReadonlySet<number>, lost: CompareAndSetLost): Promise<CommittedBatch> {
+async function settleLost(
+  connection: Connection,
+  unit: Unit,
+  attempted: ReadonlySet<number>,
+  lost: CompareAndSetLost,
+): Promise<CommittedBatch> {
   const parts = [];
   let batchId = 0;
   for (const { part } of unit.parts) {
@@ -75,5 +121,12 @@ async function settleLost(connection: Connection, unit: Unit, attempted: Readonl
     batchId = range.batchId;
     parts.push({ part, fileId: part.fileId, counts: range.counts });
   }
-  return { batchId, loadPath: 'fast', parts, counts: parts.map(({ counts }) => counts).reduce(addCounts, NO_ROWS), durationMs: 0, isDurable: false };
+  return {
+    batchId,
+    loadPath: 'fast',
+    parts,
+    counts: parts.map(({ counts }) => counts).reduce(addCounts, NO_ROWS),
+    durationMs: 0,
+    isDurable: false,
+  };
 }

@@ -66,7 +66,12 @@ export interface StageCommand {
   readonly table: string;
   /** Each record as text with its place and bytes; else the file's own bytes into typed columns. */
   readonly asText: boolean;
-  readonly pieces: readonly (Pick<Piece, 'start' | 'end' | 'firstLine' | 'crlf'> & { readonly index: number; readonly file: SparkFile; readonly firstOrdinal: number; readonly columns: readonly string[] })[];
+  readonly pieces: readonly (Pick<Piece, 'start' | 'end' | 'firstLine' | 'crlf'> & {
+    readonly index: number;
+    readonly file: SparkFile;
+    readonly firstOrdinal: number;
+    readonly columns: readonly string[];
+  })[];
 }
 
 /** A file that stays where it is. */
@@ -78,7 +83,16 @@ export interface LeftFile {
 }
 
 export type ToJob =
-  | { readonly type: 'start'; readonly inputDir: string; readonly checkpointDir: string; readonly once: boolean; readonly maxFiles: number; readonly triggerMs: number; readonly pieceBytes: number; readonly database: { readonly url: string; readonly properties: Readonly<Record<string, string>> } }
+  | {
+      readonly type: 'start';
+      readonly inputDir: string;
+      readonly checkpointDir: string;
+      readonly once: boolean;
+      readonly maxFiles: number;
+      readonly triggerMs: number;
+      readonly pieceBytes: number;
+      readonly database: { readonly url: string; readonly properties: Readonly<Record<string, string>> };
+    }
   | StageCommand
   | { readonly type: 'cut'; readonly file: SparkFile; readonly offset: number; readonly lines: number }
   /** For files that only the job reaches: into a directory, with a reason beside it, or without one deleted. */

@@ -68,7 +68,8 @@ export class MicroBatch {
       }
     } catch (error) {
       await this.settle(file, () => {
-        if (error instanceof UnreadableFile) return this.outcomes.fileUnreadable(read, { sha256, size: inspection.size }, error);
+        if (error instanceof UnreadableFile)
+          return this.outcomes.fileUnreadable(read, { sha256, size: inspection.size }, error);
         throw error;
       });
       return undefined;
@@ -84,7 +85,8 @@ export class MicroBatch {
       const key = file.inspection.sha256;
       const entry = ledger.get(key);
       if (entry === undefined) throw new Error(`the ledger entry of ${file.name} went away`);
-      if (entry.state !== 'loading') await this.settle(file.inspection.file, () => this.outcomes.fileKnown(file, entry));
+      if (entry.state !== 'loading')
+        await this.settle(file.inspection.file, () => this.outcomes.fileKnown(file, entry));
       // The same content twice: the second is a redelivery when the first is loaded.
       else if (toLoad.has(key)) rest.add(file);
       else toLoad.set(key, { file: await this.resumable(file, entry), entry });
@@ -92,7 +94,11 @@ export class MicroBatch {
     for (const { file } of toLoad.values()) rest.add(file);
     const { maxRejected, stageBytes, atomicFile } = this.settings;
     // A limit of rejects rolls back the file that exceeds it, and not its neighbours.
-    const units = planUnits([...toLoad.values()], { bytes: stageBytes, files: maxRejected === undefined ? MOST_FILES : 1, wholeFiles: atomicFile });
+    const units = planUnits([...toLoad.values()], {
+      bytes: stageBytes,
+      files: maxRejected === undefined ? MOST_FILES : 1,
+      wholeFiles: atomicFile,
+    });
     const committed = async (unit: Unit, batch: CommittedBatch): Promise<void> => {
       this.outcomes.batchCommitted(batch);
       for (const { file, part } of unit.parts) {
@@ -126,19 +132,39 @@ export class MicroBatch {
     for (const file of files) if (!firsts.has(file.inspection.sha256)) firsts.set(file.inspection.sha256, file);
     // In one order in all processes, so that two that enter the same files do not wait for each other.
     const sorted = [...firsts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, file]) => file);
-    const identities = sorted.map(({ name, signature, sha256, inspection: { size } }) => ({ name, signature, sha256, size, loaded: undefined }));
-    return await this.context.loader.pool.use('bulk', `cannot enter ${files.length} files into the ledger`, (connection) =>
-      withTransaction(connection, async () => {
-        await registerFiles(connection, identities);
-        return await readLedger(connection, identities.map(({ sha256 }) => sha256));
-      }),
+    const identities = sorted.map(({ name, signature, sha256, inspection: { size } }) => ({
+      name,
+      signature,
+      sha256,
+      size,
+      loaded: undefined,
+    }));
+    return await this.context.loader.pool.use(
+      'bulk',
+      `cannot enter ${files.length} files into the ledger`,
+      (connection) =>
+        withTransaction(connection, async () => {
+          await registerFiles(connection, identities);
+          return await readLedger(
+            connection,
+            identities.map(({ sha256 }) => sha256),
+          );
+        }),
     );
   }
 
   /** The file with cuts from where the ledger stands, also when another engine cut it elsewhere. */
-  private async resumable(file: InspectedFile, { committedOffset, committedLines }: LedgerFile): Promise<InspectedFile> {
+  private async resumable(
+    file: InspectedFile,
+    { committedOffset, committedLines }: LedgerFile,
+  ): Promise<InspectedFile> {
     if (canResumeAt(file, committedOffset)) return file;
-    const answer = await this.context.driver.ask({ type: 'cut', file: file.inspection.file, offset: committedOffset, lines: committedLines });
+    const answer = await this.context.driver.ask({
+      type: 'cut',
+      file: file.inspection.file,
+      offset: committedOffset,
+      lines: committedLines,
+    });
     const cut = answer.type === 'cut' ? answer.files[0] : undefined;
     if (cut === undefined || cut.fault !== null) throw new SourceGone(new Set());
     return { ...file, inspection: { ...file.inspection, pieces: cut.pieces } };

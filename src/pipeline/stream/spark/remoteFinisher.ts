@@ -34,9 +34,13 @@ export class RemoteFinisher implements FilesFinisher {
     return this.kept.has(name);
   }
 
-  private async putAway({ name, signature }: ReadFile, target: { readonly directory?: string; readonly reason?: string }): Promise<void> {
+  private async putAway(
+    { name, signature }: ReadFile,
+    target: { readonly directory?: string; readonly reason?: string },
+  ): Promise<void> {
     const path = `${this.settings.inputDir.replace(/\/+$/, '')}/${name}`;
     const answer = await this.driver.ask({ type: 'putAway', file: { path, signature, size: 0 }, ...target });
-    if (answer.type === 'failed') throw new FileError(path, undefined, { what: `cannot put away ${path}`, why: answer.message });
+    if (answer.type === 'failed')
+      throw new FileError(path, undefined, { what: `cannot put away ${path}`, why: answer.message });
   }
 }

@@ -45,9 +45,18 @@ const PIECE_BYTES = 4 * 2 ** 20;
  *
  * @throws SparkError (69) and what runStream throws.
  */
-export async function runSparkStream(settings: SparkSettings, database: Database, context: StageContext<StreamEvent>): Promise<StreamResult> {
+export async function runSparkStream(
+  settings: SparkSettings,
+  database: Database,
+  context: StageContext<StreamEvent>,
+): Promise<StreamResult> {
   const spark = await findSpark(process.env);
-  const driverSettings = { spark, master: settings.master, jdbcDriver: findJdbcDriver(settings.jdbcDriver, spark), jar: await jobJar(spark, process.env, context.log) };
+  const driverSettings = {
+    spark,
+    master: settings.master,
+    jdbcDriver: findJdbcDriver(settings.jdbcDriver, spark),
+    jar: await jobJar(spark, process.env, context.log),
+  };
   assertOneFileSystem(settings);
   const local = isUri(settings.inputDir) ? undefined : new Finisher(settings);
   await local?.prepare();
@@ -65,8 +74,15 @@ export async function runSparkStream(settings: SparkSettings, database: Database
       await tables.open(alive);
       const loader = { pool, rules, choice: new LoadPathChoice(), assertLimit: assertRejectLimit(settings) };
       const outcomes = new Outcomes(pool, local ?? new RemoteFinisher(settings, driver), checkpoint, emit);
-      const start = { inputDir: isUri(settings.inputDir) ? settings.inputDir : path.resolve(settings.inputDir), checkpointDir: path.resolve(settings.checkpointDir, 'spark'), database: jdbcOptions(database.settings, alive) };
-      return await new SparkRun(settings, { driver, database, tables, loader, stop: context.stop }, outcomes, { ...context, emit }).run(start);
+      const start = {
+        inputDir: isUri(settings.inputDir) ? settings.inputDir : path.resolve(settings.inputDir),
+        checkpointDir: path.resolve(settings.checkpointDir, 'spark'),
+        database: jdbcOptions(database.settings, alive),
+      };
+      return await new SparkRun(settings, { driver, database, tables, loader, stop: context.stop }, outcomes, {
+        ...context,
+        emit,
+      }).run(start);
     } finally {
       await driver.close();
       await checkpoint.flush();
@@ -79,7 +95,10 @@ export async function runSparkStream(settings: SparkSettings, database: Database
 
 /** Files leave a URI for another one: neither side could move them from one file system to the other. */
 function assertOneFileSystem({ inputDir, afterLoad, archiveDir, quarantineDir }: StreamSettings): void {
-  const needed = { '--quarantine-dir': quarantineDir, ...(afterLoad === 'archive' ? { '--archive-dir': archiveDir } : {}) };
+  const needed = {
+    '--quarantine-dir': quarantineDir,
+    ...(afterLoad === 'archive' ? { '--archive-dir': archiveDir } : {}),
+  };
   const problems = Object.entries(needed).filter(([, directory]) => isUri(directory) !== isUri(inputDir));
   if (problems.length === 0) return;
   const kind = isUri(inputDir) ? `a URI, as --input-dir ${inputDir} is` : `a path, as --input-dir ${inputDir} is`;
@@ -98,7 +117,9 @@ class SparkRun {
     private readonly context: StageContext<StreamEvent>,
   ) {}
 
-  async run(start: Pick<Extract<ToJob, { type: 'start' }>, 'inputDir' | 'checkpointDir' | 'database'>): Promise<StreamResult> {
+  async run(
+    start: Pick<Extract<ToJob, { type: 'start' }>, 'inputDir' | 'checkpointDir' | 'database'>,
+  ): Promise<StreamResult> {
     const { driver } = this.engine;
     const { stop, drain, emit } = this.context;
     // An idle driver is told at once; a busy one when its batch is done.
@@ -111,8 +132,16 @@ class SparkRun {
       for (;;) {
         const message = await driver.next();
         if (message.type === 'ready') {
-          driver.send({ type: 'start', ...start, once: drain.aborted, maxFiles: this.settings.maxFilesPerTrigger, triggerMs: this.settings.triggerIntervalMs, pieceBytes: PIECE_BYTES });
-        } else if (message.type === 'started') emit({ type: 'streamStarted', inputDir: this.settings.inputDir, database: this.engine.database.label });
+          driver.send({
+            type: 'start',
+            ...start,
+            once: drain.aborted,
+            maxFiles: this.settings.maxFilesPerTrigger,
+            triggerMs: this.settings.triggerIntervalMs,
+            pieceBytes: PIECE_BYTES,
+          });
+        } else if (message.type === 'started')
+          emit({ type: 'streamStarted', inputDir: this.settings.inputDir, database: this.engine.database.label });
         else if (message.type === 'batch') await this.batch(message.files);
         else if (message.type === 'finished') return this.finish();
       }
@@ -126,7 +155,14 @@ class SparkRun {
 
   private async batch(files: readonly Inspection[]): Promise<void> {
     this.isInBatch = true;
-    const batch = new MicroBatch(this.engine, this.outcomes, this.failures, this.settings, this.context.emit, this.context.drain.aborted);
+    const batch = new MicroBatch(
+      this.engine,
+      this.outcomes,
+      this.failures,
+      this.settings,
+      this.context.emit,
+      this.context.drain.aborted,
+    );
     const leave = await batch.load(files);
     this.engine.driver.send({ type: 'done', leave });
     this.isInBatch = false;
@@ -136,7 +172,8 @@ class SparkRun {
   private finish(): StreamResult {
     const { result } = this.outcomes;
     const failed = this.failures.all();
-    if (this.context.drain.aborted && !this.context.stop.aborted && failed.length > 0) throw new FilesNotLoadedError(failed, result);
+    if (this.context.drain.aborted && !this.context.stop.aborted && failed.length > 0)
+      throw new FilesNotLoadedError(failed, result);
     return result;
   }
 }

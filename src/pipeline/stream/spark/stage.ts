@@ -32,15 +32,24 @@ export class SourceGone extends RangeError {
  * Has the executors stage a unit, again and again while Spark or the database can't.
  * @throws NotTyped, SourceGone; SparkError, DatabaseError when it is final.
  */
-export async function stageUnit(driver: DriverProcess, database: Database, tables: StageTables, unit: Unit, asText: boolean): Promise<Staged> {
+export async function stageUnit(
+  driver: DriverProcess,
+  database: Database,
+  tables: StageTables,
+  unit: Unit,
+  asText: boolean,
+): Promise<Staged> {
   const table = await tables.create(asText);
   try {
     const { command, partOfPiece } = commandOf(unit, table, asText);
-    const answer = await database.retry('the executors can not stage rows', async () => assertStaged(await driver.ask(command)));
+    const answer = await database.retry('the executors can not stage rows', async () =>
+      assertStaged(await driver.ask(command)),
+    );
     const missing = new Set(answer.tasks.flatMap((task) => task.missing).map((index) => partOfPiece[index] ?? -1));
     if (missing.size > 0) throw new SourceGone(missing);
     const rows = answer.tasks.reduce((sum, task) => sum + task.rows, 0);
-    if (rows !== unit.rows) throw asText ? new StageLost(`${rows} rows were staged where ${unit.rows} were counted`) : new NotTyped();
+    if (rows !== unit.rows)
+      throw asText ? new StageLost(`${rows} rows were staged where ${unit.rows} were counted`) : new NotTyped();
     return { table, asText, attempts: answer.tasks.map(({ attempt }) => attempt), partOfPiece };
   } catch (error) {
     await tables.drop(table);
@@ -65,7 +74,13 @@ function commandOf(unit: Unit, table: string, asText: boolean): { command: Stage
   let firstOrdinal = 0;
   for (const [partIndex, { file, pieces: ofPart }] of unit.parts.entries()) {
     for (const piece of ofPart) {
-      pieces.push({ index: pieces.length, file: file.inspection.file, firstOrdinal, columns: file.header?.columns ?? [], ...placeOf(piece) });
+      pieces.push({
+        index: pieces.length,
+        file: file.inspection.file,
+        firstOrdinal,
+        columns: file.header?.columns ?? [],
+        ...placeOf(piece),
+      });
       partOfPiece.push(partIndex);
       firstOrdinal += piece.rows;
     }

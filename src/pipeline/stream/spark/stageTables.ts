@@ -38,7 +38,9 @@ export class StageTables {
        where relnamespace = 'ecompipe'::regnamespace and relname ~ '^${PREFIX}[0-9]{1,9}_[0-9]+$'`,
     );
     for (const { name, run } of rows) {
-      const { rows: [lock] } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1, $2) as taken', [LOCK_SPACE, run]);
+      const {
+        rows: [lock],
+      } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1, $2) as taken', [LOCK_SPACE, run]);
       if (lock?.taken !== true) continue;
       this.leftover.add(`ecompipe.${name}`);
       await client.query('select pg_advisory_unlock($1, $2)', [LOCK_SPACE, run]);
@@ -55,7 +57,9 @@ export class StageTables {
       withTransaction(connection, async () => {
         // A crash of the server may empty the table, but must not take it away: that is told to executors as a lasting error.
         await connection.client.query('set local synchronous_commit = on');
-        await connection.client.query(`create unlogged table if not exists ${table} (${ATTEMPT}, ${columns}) with (autovacuum_enabled = false)`);
+        await connection.client.query(
+          `create unlogged table if not exists ${table} (${ATTEMPT}, ${columns}) with (autovacuum_enabled = false)`,
+        );
       }),
     );
     return table;
@@ -70,10 +74,16 @@ export class StageTables {
   private async sweep(): Promise<void> {
     for (const table of this.leftover) {
       try {
-        await this.pool.use('urgent', `cannot drop ${table}`, ({ client }) => client.query(`begin; set local lock_timeout = 500; set local client_min_messages = warning; drop table if exists ${table}; commit`).catch(async (error: unknown) => {
-          await client.query('rollback').catch(() => undefined);
-          throw (error as { code?: string }).code === '55P03' ? new StillOpen(table, { cause: error }) : error;
-        }));
+        await this.pool.use('urgent', `cannot drop ${table}`, ({ client }) =>
+          client
+            .query(
+              `begin; set local lock_timeout = 500; set local client_min_messages = warning; drop table if exists ${table}; commit`,
+            )
+            .catch(async (error: unknown) => {
+              await client.query('rollback').catch(() => undefined);
+              throw (error as { code?: string }).code === '55P03' ? new StillOpen(table, { cause: error }) : error;
+            }),
+        );
         this.leftover.delete(table);
       } catch (error) {
         if (!(error instanceof StillOpen)) throw error;

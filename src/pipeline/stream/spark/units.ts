@@ -36,7 +36,10 @@ export interface UnitLimits {
 }
 
 /** Groups what is left of these files into units, in order: a file's ranges are committed one after the other. */
-export function planUnits(files: readonly { readonly file: InspectedFile; readonly entry: LedgerFile }[], limits: UnitLimits): Unit[] {
+export function planUnits(
+  files: readonly { readonly file: InspectedFile; readonly entry: LedgerFile }[],
+  limits: UnitLimits,
+): Unit[] {
   const units: Unit[] = [];
   let parts: UnitPart[] = [];
   let bytes = 0;
@@ -48,7 +51,12 @@ export function planUnits(files: readonly { readonly file: InspectedFile; readon
   for (const { file, entry } of files) {
     for (const part of cutFile(file, entry, limits)) {
       const size = part.part.endOffset - part.part.startOffset;
-      if (bytes + size > limits.bytes || parts.length >= limits.files || parts.some((other) => other.file === file || !haveSameColumns(other.file, file))) close();
+      if (
+        bytes + size > limits.bytes ||
+        parts.length >= limits.files ||
+        parts.some((other) => other.file === file || !haveSameColumns(other.file, file))
+      )
+        close();
       parts.push(part);
       bytes += size;
     }
@@ -92,7 +100,13 @@ function cutFile(file: InspectedFile, entry: LedgerFile, limits: UnitLimits): Un
   });
 }
 
-function partOf(file: InspectedFile, entry: LedgerFile, pieces: readonly Piece[], from: { readonly offset: number; readonly lines: number }, isLast: boolean): UnitPart['part'] {
+function partOf(
+  file: InspectedFile,
+  entry: LedgerFile,
+  pieces: readonly Piece[],
+  from: { readonly offset: number; readonly lines: number },
+  isLast: boolean,
+): UnitPart['part'] {
   const { inspection, header, name, signature, sha256 } = file;
   const headerLines = header !== undefined && from.offset < header.length ? header.lines : 0;
   const firstLine = from.lines + headerLines + 1;
@@ -117,5 +131,10 @@ function partOf(file: InspectedFile, entry: LedgerFile, pieces: readonly Piece[]
 
 /** Whether the ledger's offset is one at which the file was cut; if not, it has to be cut anew from there. */
 export function canResumeAt({ inspection, header }: InspectedFile, offset: number): boolean {
-  return offset === 0 || offset === (header?.length ?? 0) || offset === inspection.size || inspection.pieces.some(({ start }) => start === offset);
+  return (
+    offset === 0 ||
+    offset === (header?.length ?? 0) ||
+    offset === inspection.size ||
+    inspection.pieces.some(({ start }) => start === offset)
+  );
 }
