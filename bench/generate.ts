@@ -4,7 +4,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { parse } from 'csv-parse/sync';
 import { stringify } from 'csv-stringify/sync';
-import { silentLogger } from '../src/core/runtime/log.js';
+import { silentLogger } from '../src/platform/log.js';
 import { EventSource } from '../src/pipeline/generate/eventSource.js';
 import { runGenerate } from '../src/pipeline/generate/index.js';
 import { planRun } from '../src/pipeline/generate/settings.js';

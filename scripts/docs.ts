@@ -5,9 +5,9 @@ import { spawnSync } from 'node:child_process';
 import { commands } from '../src/commands/index.js';
 import { databaseSettings, globalSettings } from '../src/commands/settings.js';
 import { comparison } from './figures.js';
-import { DIRT_KINDS } from '../src/pipeline/generate/dirt/kinds.js';
+import { DIRT_KINDS } from '../src/pipeline/generate/faults/kinds.js';
 import { PROFILES } from '../src/pipeline/generate/profile.js';
-import type { Setting, SettingTable } from '../src/core/runtime/settings.js';
+import type { Setting, SettingTable } from '../src/platform/settings.js';
 
 const check = process.argv.includes('--check');
 const stale: string[] = [];

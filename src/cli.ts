@@ -5,9 +5,9 @@ import type { AnyCommand, CommandResult } from './commands/command.js';
 import { commands } from './commands/index.js';
 import { createProgram, knownVariables, type Invocation } from './commands/program.js';
 import { globalSettings } from './commands/settings.js';
-import { EcompipeError, errnoOf, EXIT, UsageError, type ExitCode } from './core/runtime/errors.js';
-import { createLogger, printable, type Logger } from './core/runtime/log.js';
-import { parseSettings, unknownVariables, type RawSettings, type SettingsOf } from './core/runtime/settings.js';
+import { EcompipeError, errnoOf, EXIT, UsageError, type ExitCode } from './platform/errors.js';
+import { createLogger, printable, type Logger } from './platform/log.js';
+import { parseSettings, unknownVariables, type RawSettings, type SettingsOf } from './platform/settings.js';
 
 /** The program: declares the commands, turns signals into an AbortSignal and errors into exit codes. The only exit. */
 async function main(): Promise<void> {

@@ -9,8 +9,8 @@ export {
   type EmbeddedConnection,
   type EmbeddedOptions,
   type StopOptions,
-} from './core/db/embedded/index.js';
-export type { Database } from './core/db/target.js';
+} from './platform/db/embedded/index.js';
+export type { Database } from './platform/db/target.js';
 export {
   EcompipeError,
   EXIT,
@@ -21,23 +21,24 @@ export {
   UsageError,
   type ErrorFacts,
   type ExitCode,
-} from './core/runtime/errors.js';
-export { createLogger, type Logger } from './core/runtime/log.js';
+} from './platform/errors.js';
+export { createLogger, type Logger } from './platform/log.js';
 export * from './library/operations.js';
 export { databaseFromEnvironment, withDatabase, type RunOptions } from './library/options.js';
 export * from './library/pipeline.js';
-export type { DashboardSettings } from './pipeline/dashboard/run.js';
+export type { DashboardSettings } from './pipeline/dashboard/runDashboard.js';
 export type { GenerateEvent, GenerateResult, GenerateSettings } from './pipeline/generate/index.js';
-export type { MigrateMode, MigrateResult } from './pipeline/migrate/migrate.js';
-export type { MoveEvent, MoveResult, MoveSettings } from './pipeline/move/events.js';
+export type { MigrateMode, MigrateResult } from './pipeline/migrate/runMigrate.js';
+export type { MoveEvent, MoveResult, MoveSettings } from './pipeline/move/moveEvents.js';
 export type { RejectFilter } from './pipeline/rejects/filter.js';
 export type { Reject, RejectList } from './pipeline/rejects/list.js';
 export type { ReplayResult } from './pipeline/rejects/replay.js';
 export type { RejectedRow } from './pipeline/rejects/show.js';
-export type { PipelineEvent, RunAllResult } from './pipeline/runAll.js';
+export type { PipelineEvent } from './pipeline/pipelineEvents.js';
+export type { RunAllResult } from './pipeline/runAll.js';
 export type { Limits, Violation } from './pipeline/status/limits.js';
-export type { Status, StatusPlaces } from './pipeline/status/status.js';
-export type { StreamEvent, StreamResult, StreamSettings } from './pipeline/stream/events.js';
-export type { Trace } from './pipeline/trace/events.js';
-export type { UndoResult, UndoSettings } from './pipeline/undo/events.js';
+export type { Status, StatusPlaces } from './pipeline/status/runStatus.js';
+export type { StreamEvent, StreamResult, StreamSettings } from './pipeline/stream/streamEvents.js';
+export type { Trace } from './pipeline/trace/traceEvents.js';
+export type { UndoResult, UndoSettings } from './pipeline/undo/undoEvents.js';
 export type { VerifyEvent, VerifyResult, VerifySettings } from './pipeline/verify/index.js';

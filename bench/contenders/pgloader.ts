@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { EVENT_COLUMNS } from '../../src/core/events/columns.js';
+import { EVENT_COLUMNS } from '../../src/contract/columns.js';
 import type { BenchDatabase } from '../harness/database.js';
 import { findProgram, runProgram, versionOf } from './program.js';
 

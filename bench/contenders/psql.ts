@@ -1,4 +1,4 @@
-import { EVENT_COLUMNS } from '../../src/core/events/columns.js';
+import { EVENT_COLUMNS } from '../../src/contract/columns.js';
 import type { BenchDatabase } from '../harness/database.js';
 import { findProgram, runProgram, versionOf } from './program.js';
 

@@ -3,7 +3,7 @@ import { createReadStream, readFileSync } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import type pg from 'pg';
 import copyFrom from 'pg-copy-streams';
-import { EVENT_COLUMNS } from '../../src/core/events/columns.js';
+import { EVENT_COLUMNS } from '../../src/contract/columns.js';
 import type { BenchDatabase } from '../harness/database.js';
 
 const COPY = `copy public.events (${EVENT_COLUMNS.join(', ')}) from stdin with (format csv)`;

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installSpark, type InstalledSpark } from '../../scripts/spark/install.js';
-import { silentLogger } from '../../src/core/runtime/log.js';
+import { silentLogger } from '../../src/platform/log.js';
 import { findSpark } from '../../src/pipeline/stream/spark/installation.js';
 import { jobJar } from '../../src/pipeline/stream/spark/jobJar.js';
 import type { Bench } from '../harness/question.js';

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { silentLogger } from '../../src/core/runtime/log.js';
+import { silentLogger } from '../../src/platform/log.js';
 import { runGenerate } from '../../src/pipeline/generate/index.js';
 import { writeDirty } from './dirt.js';
 import type { Progress } from './progress.js';

@@ -1,8 +1,8 @@
 import path from 'node:path';
 import pg from 'pg';
-import { clientConfig, resolveConnection, type ConnectionSettings } from '../../src/core/db/connectionSettings.js';
-import { attachEmbeddedServer } from '../../src/core/db/embedded/index.js';
-import { silentLogger } from '../../src/core/runtime/log.js';
+import { clientConfig, resolveConnection, type ConnectionSettings } from '../../src/platform/db/connectionSettings.js';
+import { attachEmbeddedServer } from '../../src/platform/db/embedded/index.js';
+import { silentLogger } from '../../src/platform/log.js';
 import { runEcompipe } from './ecompipe.js';
 
 /** A database of the bench's own, with the schema, on the server under test. */

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { EXIT } from '../../src/core/runtime/errors.js';
+import { EXIT } from '../../src/platform/errors.js';
 
 export type Role = 'generator' | 'mover' | 'stream';
 

@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
-import { isLoadableName } from '../../src/core/files/names.js';
+import { isLoadableName } from '../../src/contract/fileNames.js';
 import { Actor, type ActorOptions, type Role } from './actor.js';
 import type { Random } from './random.js';
 

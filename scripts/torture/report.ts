@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { VerifyResult } from '../../src/pipeline/verify/events.js';
+import type { VerifyResult } from '../../src/pipeline/verify/verifyEvents.js';
 import { GROWTH_LIMIT, type Growth } from './footprint.js';
 import { FAULTS, FAULT_KINDS, type FaultKind } from './schedule.js';
 

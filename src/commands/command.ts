@@ -1,6 +1,6 @@
-import type { ExitCode } from '../core/runtime/errors.js';
-import type { Logger } from '../core/runtime/log.js';
-import type { SettingsOf, SettingTable } from '../core/runtime/settings.js';
+import type { ExitCode } from '../platform/errors.js';
+import type { Logger } from '../platform/log.js';
+import type { SettingsOf, SettingTable } from '../platform/settings.js';
 
 /** What a command gets besides its settings. */
 export interface CommandContext {

@@ -1,5 +1,5 @@
-import { UsageError } from '../core/runtime/errors.js';
-import type { SettingTable } from '../core/runtime/settings.js';
+import { UsageError } from '../platform/errors.js';
+import type { SettingTable } from '../platform/settings.js';
 import { defineCommand, type AnyCommand } from './command.js';
 import { globalSettings } from './settings.js';
 

@@ -1,6 +1,6 @@
-import * as parse from '../core/runtime/parsers.js';
-import type { Setting, SettingTable } from '../core/runtime/settings.js';
-import { untilAborted } from '../core/runtime/wait.js';
+import * as parse from '../platform/parsers.js';
+import type { Setting, SettingTable } from '../platform/settings.js';
+import { untilAborted } from '../platform/wait.js';
 import { defineCommand } from './command.js';
 import { databaseSettings, incomingDir, processingDir } from './settings.js';
 
@@ -58,8 +58,8 @@ export const dashboard = defineCommand({
   ],
   run: async ({ dashboardHost, dashboardPort, ...settings }, context) => {
     const [{ withDatabase }, { dashboardUrl, withDashboard }] = await Promise.all([
-      import('../core/db/target.js'),
-      import('../pipeline/dashboard/run.js'),
+      import('../platform/db/target.js'),
+      import('../pipeline/dashboard/runDashboard.js'),
     ]);
     return await withDatabase(settings, context, (database) =>
       withDashboard(

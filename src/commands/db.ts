@@ -1,5 +1,5 @@
-import { UsageError } from '../core/runtime/errors.js';
-import * as parse from '../core/runtime/parsers.js';
+import { UsageError } from '../platform/errors.js';
+import * as parse from '../platform/parsers.js';
 import { defineCommand, type CommandResult } from './command.js';
 import { databaseSettings } from './settings.js';
 
@@ -24,7 +24,7 @@ export const db = defineCommand({
   ],
   run: async ({ embeddedDir: directory, force, ...database }, { args, log, stop: signal }): Promise<CommandResult> => {
     const [{ embeddedUrl, startEmbedded, stopEmbedded }, { describeConnection, resolveConnection }] = await Promise.all(
-      [import('../core/db/embedded/index.js'), import('../core/db/connectionSettings.js')],
+      [import('../platform/db/embedded/index.js'), import('../platform/db/connectionSettings.js')],
     );
     const [action] = args;
     const configured = resolveConnection(database, process.env);

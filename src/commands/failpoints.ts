@@ -1,4 +1,4 @@
-import { FAILPOINTS } from '../core/runtime/failpoint.js';
+import { FAILPOINTS } from '../platform/failpoint.js';
 import { defineCommand } from './command.js';
 
 export const failpoints = defineCommand({

@@ -1,4 +1,4 @@
-import { EXIT } from '../core/runtime/errors.js';
+import { EXIT } from '../platform/errors.js';
 import type { GenerateEvent } from '../pipeline/generate/index.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
@@ -19,7 +19,7 @@ export const generate = defineCommand({
     const { log, stop } = context;
     const [{ runGenerate }, { createGenerateEventLogger }] = await Promise.all([
       import('../pipeline/generate/index.js'),
-      import('../pipeline/generate/logEvents.js'),
+      import('../pipeline/generate/logGenerateEvents.js'),
     ]);
     const isOneShot = settings.events !== undefined || settings.batches !== undefined;
     const hasBar = isOneShot && context.interactive;

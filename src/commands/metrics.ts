@@ -1,6 +1,6 @@
-import { EcompipeError, EXIT } from '../core/runtime/errors.js';
-import * as parse from '../core/runtime/parsers.js';
-import type { Setting, SettingsOf, SettingTable } from '../core/runtime/settings.js';
+import { EcompipeError, EXIT } from '../platform/errors.js';
+import * as parse from '../platform/parsers.js';
+import type { Setting, SettingsOf, SettingTable } from '../platform/settings.js';
 import type { MetricsOptions, PipelineMetrics } from '../pipeline/metrics/metrics.js';
 import type { CommandContext, CommandResult } from './command.js';
 

@@ -1,4 +1,4 @@
-import * as parse from '../core/runtime/parsers.js';
+import * as parse from '../platform/parsers.js';
 import { defineCommand } from './command.js';
 import { databaseSettings } from './settings.js';
 
@@ -29,8 +29,8 @@ export const migrate = defineCommand({
   ],
   run: async (settings, context) => {
     const [{ withDatabase }, { runMigrate, describeMigrations }] = await Promise.all([
-      import('../core/db/target.js'),
-      import('../pipeline/migrate/migrate.js'),
+      import('../platform/db/target.js'),
+      import('../pipeline/migrate/runMigrate.js'),
     ]);
     const mode = settings.status ? 'status' : settings.dryRun ? 'dry-run' : 'apply';
     const result = await withDatabase(settings, context, (database) => runMigrate(database, mode, context));

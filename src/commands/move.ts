@@ -1,5 +1,5 @@
-import { EXIT } from '../core/runtime/errors.js';
-import type { MoveEvent } from '../pipeline/move/events.js';
+import { EXIT } from '../platform/errors.js';
+import type { MoveEvent } from '../pipeline/move/moveEvents.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
 import { moveSettings } from './settings.js';
@@ -18,9 +18,9 @@ export const move = defineCommand({
   ],
   run: async ({ once, ...settings }, context) => {
     const [{ ensureDirectory }, { runMove }, { createMoveEventLogger }] = await Promise.all([
-      import('../core/files/ensureDirectory.js'),
+      import('../platform/files/ensureDirectory.js'),
       import('../pipeline/move/runMove.js'),
-      import('../pipeline/move/logEvents.js'),
+      import('../pipeline/move/logMoveEvents.js'),
     ]);
     const { log, stop } = context;
     // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake.

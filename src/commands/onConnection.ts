@@ -1,5 +1,5 @@
-import type { Connection } from '../core/db/client.js';
-import { withConnection, withDatabase, type Database, type TargetSettings } from '../core/db/target.js';
+import type { Connection } from '../platform/db/client.js';
+import { withConnection, withDatabase, type Database, type TargetSettings } from '../platform/db/target.js';
 import { ensureSchema } from '../pipeline/migrate/schema.js';
 import type { CommandContext } from './command.js';
 

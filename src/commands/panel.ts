@@ -1,6 +1,6 @@
 import { Chalk, type ChalkInstance } from 'chalk';
 import ora from 'ora';
-import { printable, type Logger } from '../core/runtime/log.js';
+import { printable, type Logger } from '../platform/log.js';
 import type { PipelineState } from '../pipeline/pipelineState.js';
 import { redrawOnResize } from './progress.js';
 

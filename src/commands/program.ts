@@ -1,8 +1,8 @@
 import { Command as Commander, InvalidArgumentError, Option } from 'commander';
 import { databaseSettings, globalSettings } from './settings.js';
-import { printable } from '../core/runtime/log.js';
+import { printable } from '../platform/log.js';
 import type { AnyCommand } from './command.js';
-import type { Setting, SettingTable } from '../core/runtime/settings.js';
+import type { Setting, SettingTable } from '../platform/settings.js';
 
 /** Raw values that commander found for one invocation. */
 export interface Invocation {

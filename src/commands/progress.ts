@@ -1,6 +1,6 @@
 import ora, { type Ora } from 'ora';
 import { Chalk } from 'chalk';
-import { formatBytes, formatCount, formatSpan } from '../core/runtime/format.js';
+import { formatBytes, formatCount, formatSpan } from '../platform/format.js';
 import type { CommandContext } from './command.js';
 
 const REFRESH_MS = 200;

@@ -1,7 +1,7 @@
-import { EcompipeError, EXIT, UsageError } from '../core/runtime/errors.js';
-import { printable } from '../core/runtime/log.js';
-import * as parse from '../core/runtime/parsers.js';
-import type { SettingsOf } from '../core/runtime/settings.js';
+import { EcompipeError, EXIT, UsageError } from '../platform/errors.js';
+import { printable } from '../platform/log.js';
+import * as parse from '../platform/parsers.js';
+import type { SettingsOf } from '../platform/settings.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
 import { databaseSettings, loadSettings } from './settings.js';
 
@@ -107,7 +107,7 @@ async function list(values: Settings, context: CommandContext): Promise<CommandR
   const [{ onConnection }, { listRejects }, { describeList }] = await Promise.all([
     import('./onConnection.js'),
     import('../pipeline/rejects/list.js'),
-    import('../pipeline/rejects/describe.js'),
+    import('../pipeline/rejects/describeRejects.js'),
   ]);
   const result = await onConnection(values, context, 'cannot read the rejects', (connection) =>
     listRejects(connection, values, values.limit),
@@ -119,7 +119,7 @@ async function show(values: Settings, context: CommandContext, rejectId: number)
   const [{ onConnection }, { showReject }, { describeReject }] = await Promise.all([
     import('./onConnection.js'),
     import('../pipeline/rejects/show.js'),
-    import('../pipeline/rejects/describe.js'),
+    import('../pipeline/rejects/describeRejects.js'),
   ]);
   const reject = await onConnection(values, context, 'cannot read the reject', (connection) =>
     showReject(connection, rejectId),
@@ -169,7 +169,7 @@ async function replay(values: Settings, context: CommandContext, file: string): 
     import('./onConnection.js'),
     import('../pipeline/rejects/replay.js'),
     import('../pipeline/stream/replay.js'),
-    import('../pipeline/rejects/describe.js'),
+    import('../pipeline/rejects/describeRejects.js'),
   ]);
   const result = await onDatabase(values, context, (database) => runReplay(file, database, replayRows, context.stop));
   const isIncomplete = result.rejected + result.unknown > 0;

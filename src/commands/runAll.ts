@@ -1,9 +1,9 @@
-import * as parse from '../core/runtime/parsers.js';
-import type { Database } from '../core/db/target.js';
-import { EXIT, UsageError } from '../core/runtime/errors.js';
-import type { SettingsOf } from '../core/runtime/settings.js';
+import * as parse from '../platform/parsers.js';
+import type { Database } from '../platform/db/target.js';
+import { EXIT, UsageError } from '../platform/errors.js';
+import type { SettingsOf } from '../platform/settings.js';
 import type { PipelineState } from '../pipeline/pipelineState.js';
-import type { PipelineEvent } from '../pipeline/runAll.js';
+import type { PipelineEvent } from '../pipeline/pipelineEvents.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
 import { dashboardSettings } from './dashboard.js';
 import { metricsSettings, withMetrics, type Meter } from './metrics.js';
@@ -60,7 +60,7 @@ export const runAll = defineCommand({
     }
     const [{ planRun }, { withDatabase }] = await Promise.all([
       import('../pipeline/generate/settings.js'),
-      import('../core/db/target.js'),
+      import('../platform/db/target.js'),
     ]);
     // What can't be generated is told before a database is created for it.
     planRun(values, Date.now());
@@ -168,7 +168,7 @@ async function withPage<T>(
   action: () => Promise<T>,
 ): Promise<T> {
   if (dashboardPort === undefined) return await action();
-  const { dashboardUrl, withDashboard } = await import('../pipeline/dashboard/run.js');
+  const { dashboardUrl, withDashboard } = await import('../pipeline/dashboard/runDashboard.js');
   return await withDashboard(
     { host: dashboardHost, port: dashboardPort, incomingDir: outputDir, processingDir, stageCounts },
     database,

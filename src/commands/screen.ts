@@ -1,4 +1,4 @@
-import { pause } from '../core/runtime/wait.js';
+import { pause } from '../platform/wait.js';
 
 /** A screen that is drawn again and again, until q, Ctrl-C or a signal. */
 export interface Screen {

@@ -1,7 +1,7 @@
-import { LOG_LEVELS, type LogFormat, type LogLevel } from '../core/runtime/log.js';
-import * as parse from '../core/runtime/parsers.js';
-import type { Setting, SettingTable } from '../core/runtime/settings.js';
-import { parseDirt } from '../pipeline/generate/dirt/kinds.js';
+import { LOG_LEVELS, type LogFormat, type LogLevel } from '../platform/log.js';
+import * as parse from '../platform/parsers.js';
+import type { Setting, SettingTable } from '../platform/settings.js';
+import { parseDirt } from '../pipeline/generate/faults/kinds.js';
 import { parseProfile, parseStart } from '../pipeline/generate/parsers.js';
 import { PROFILES } from '../pipeline/generate/profile.js';
 

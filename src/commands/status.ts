@@ -1,6 +1,6 @@
-import * as parse from '../core/runtime/parsers.js';
-import { EXIT, type ExitCode } from '../core/runtime/errors.js';
-import type { Setting } from '../core/runtime/settings.js';
+import * as parse from '../platform/parsers.js';
+import { EXIT, type ExitCode } from '../platform/errors.js';
+import type { Setting } from '../platform/settings.js';
 import { defineCommand, type CommandResult } from './command.js';
 import { connectionSettings, incomingDir, loadSettings, processingDir } from './settings.js';
 
@@ -103,9 +103,9 @@ export const status = defineCommand({
   run: async ({ watch, everyMs, check, ...settings }, context): Promise<CommandResult> => {
     const [{ withObserver }, { readStatus }, { describeStatus }, { findViolations }, { statusJson }, { withScreen }] =
       await Promise.all([
-        import('../core/db/observer.js'),
-        import('../pipeline/status/status.js'),
-        import('../pipeline/status/describe.js'),
+        import('../platform/db/readOnlyClient.js'),
+        import('../pipeline/status/runStatus.js'),
+        import('../pipeline/status/describeStatus.js'),
         import('../pipeline/status/limits.js'),
         import('../pipeline/status/json.js'),
         import('./screen.js'),

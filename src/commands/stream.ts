@@ -1,5 +1,5 @@
-import { EXIT } from '../core/runtime/errors.js';
-import type { StreamEvent } from '../pipeline/stream/events.js';
+import { EXIT } from '../platform/errors.js';
+import type { StreamEvent } from '../pipeline/stream/streamEvents.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
 import { withoutProgress } from './withoutProgress.js';
@@ -30,17 +30,17 @@ export const stream = defineCommand({
       { describeStream },
       { showLoading },
     ] = await Promise.all([
-      import('../core/files/ensureDirectory.js'),
-      import('../core/db/target.js'),
+      import('../platform/files/ensureDirectory.js'),
+      import('../platform/db/target.js'),
       import('../pipeline/migrate/schema.js'),
       import('../pipeline/stream/discover.js'),
-      import('../pipeline/stream/spark/remoteFinisher.js'),
+      import('../pipeline/stream/spark/remoteFileDisposer.js'),
       settings.engine === 'spark'
         ? import('../pipeline/stream/spark/runSpark.js').then(({ runSparkStream }) => runSparkStream)
-        : import('../pipeline/stream/stream.js').then(({ runStream }) => runStream),
-      import('../pipeline/stream/logEvents.js'),
-      import('../pipeline/stream/describe.js'),
-      import('./loading.js'),
+        : import('../pipeline/stream/runStream.js').then(({ runStream }) => runStream),
+      import('../pipeline/stream/logStreamEvents.js'),
+      import('../pipeline/stream/describeStream.js'),
+      import('./loadProgress.js'),
     ]);
     const { log, stop } = context;
     const drain = once ? AbortSignal.abort() : new AbortController().signal;

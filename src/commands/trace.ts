@@ -1,4 +1,4 @@
-import { EXIT, UsageError } from '../core/runtime/errors.js';
+import { EXIT, UsageError } from '../platform/errors.js';
 import { defineCommand, type CommandResult } from './command.js';
 import { databaseSettings, loadSettings, processingDir } from './settings.js';
 
@@ -25,8 +25,8 @@ export const trace = defineCommand({
     const eventId = plain.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
     const [{ onConnection }, { traceEvent }, { describeTrace }] = await Promise.all([
       import('./onConnection.js'),
-      import('../pipeline/trace/trace.js'),
-      import('../pipeline/trace/describe.js'),
+      import('../pipeline/trace/runTrace.js'),
+      import('../pipeline/trace/describeTrace.js'),
     ]);
     const result = await onConnection(settings, context, 'cannot trace the event', (connection) =>
       traceEvent(connection, eventId, [settings.archiveDir, settings.processingDir]),

@@ -1,5 +1,5 @@
-import { EXIT, UsageError } from '../core/runtime/errors.js';
-import * as parse from '../core/runtime/parsers.js';
+import { EXIT, UsageError } from '../platform/errors.js';
+import * as parse from '../platform/parsers.js';
 import { defineCommand, type CommandResult } from './command.js';
 import { databaseSettings, loadSettings, processingDir } from './settings.js';
 
@@ -57,8 +57,8 @@ export const undo = defineCommand({
       throw new UsageError(['undo: expected --file NAME or --batch ID, one of the two']);
     const [{ onDatabase }, { runUndo }, { describeUndo }, { canAsk, confirm }] = await Promise.all([
       import('./onConnection.js'),
-      import('../pipeline/undo/undo.js'),
-      import('../pipeline/undo/describe.js'),
+      import('../pipeline/undo/runUndo.js'),
+      import('../pipeline/undo/describeUndo.js'),
       import('./confirm.js'),
     ]);
     if (!dryRun && !yes && !canAsk())

@@ -1,7 +1,7 @@
 import path from 'node:path';
-import { EXIT } from '../core/runtime/errors.js';
-import * as parse from '../core/runtime/parsers.js';
-import type { Setting } from '../core/runtime/settings.js';
+import { EXIT } from '../platform/errors.js';
+import * as parse from '../platform/parsers.js';
+import type { Setting } from '../platform/settings.js';
 import { defineCommand } from './command.js';
 import { databaseSettings, generateSettings, incomingDir, loadSettings, processingDir } from './settings.js';
 
@@ -38,7 +38,7 @@ export const verify = defineCommand({
   run: async ({ incomingDir, processingDir, archiveDir, quarantineDir, manifestDir, ...settings }, context) => {
     const [{ withDatabase }, { ensureSchema }, { createVerifyEventLogger, describeVerify, runVerify }] =
       await Promise.all([
-        import('../core/db/target.js'),
+        import('../platform/db/target.js'),
         import('../pipeline/migrate/schema.js'),
         import('../pipeline/verify/index.js'),
       ]);

@@ -1,4 +1,4 @@
-import type { Logger } from '../core/runtime/log.js';
+import type { Logger } from '../platform/log.js';
 
 /** A log beside a bar, which tells the progress by itself. */
 export function withoutProgress(log: Logger): Logger {

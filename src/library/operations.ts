@@ -2,10 +2,10 @@
 import { DEFAULT_PORT } from '../commands/dashboard.js';
 import { rejectsSettings } from '../commands/rejects.js';
 import { incomingDir, loadSettings, processingDir } from '../commands/settings.js';
-import { Observer } from '../core/db/observer.js';
-import { withConnection, type Database } from '../core/db/target.js';
-import { untilAborted } from '../core/runtime/wait.js';
-import { dashboardUrl, withDashboard, type DashboardSettings } from '../pipeline/dashboard/run.js';
+import { Observer } from '../platform/db/readOnlyClient.js';
+import { withConnection, type Database } from '../platform/db/target.js';
+import { untilAborted } from '../platform/wait.js';
+import { dashboardUrl, withDashboard, type DashboardSettings } from '../pipeline/dashboard/runDashboard.js';
 import { ensureSchema } from '../pipeline/migrate/schema.js';
 import { exportRejects as rejectsAsCsv } from '../pipeline/rejects/export.js';
 import type { RejectFilter } from '../pipeline/rejects/filter.js';
@@ -14,12 +14,12 @@ import { runReplay, type ReplayResult } from '../pipeline/rejects/replay.js';
 import { showReject as show, type RejectedRow } from '../pipeline/rejects/show.js';
 import { writeNewFile } from '../pipeline/rejects/writeExport.js';
 import { findViolations, type Limits, type Violation } from '../pipeline/status/limits.js';
-import { readStatus, type Status, type StatusPlaces } from '../pipeline/status/status.js';
+import { readStatus, type Status, type StatusPlaces } from '../pipeline/status/runStatus.js';
 import { replayRows } from '../pipeline/stream/replay.js';
-import type { Trace } from '../pipeline/trace/events.js';
-import { traceEvent as trace } from '../pipeline/trace/trace.js';
-import type { UndoResult, UndoSettings } from '../pipeline/undo/events.js';
-import { runUndo as undo } from '../pipeline/undo/undo.js';
+import type { Trace } from '../pipeline/trace/traceEvents.js';
+import { traceEvent as trace } from '../pipeline/trace/runTrace.js';
+import type { UndoResult, UndoSettings } from '../pipeline/undo/undoEvents.js';
+import { runUndo as undo } from '../pipeline/undo/runUndo.js';
 import { contextOf, type RunOptions } from './options.js';
 
 /** Looks at directories and ledger. That the database is away is no error but a result: see `unavailable`. */

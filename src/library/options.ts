@@ -1,8 +1,8 @@
 import { databaseSettings } from '../commands/settings.js';
-import { withDatabase as withTarget, type Database, type TargetSettings } from '../core/db/target.js';
-import { silentLogger, type Logger } from '../core/runtime/log.js';
-import { parseSettings, type Setting } from '../core/runtime/settings.js';
-import type { StageContext } from '../core/runtime/stage.js';
+import { withDatabase as withTarget, type Database, type TargetSettings } from '../platform/db/target.js';
+import { silentLogger, type Logger } from '../platform/log.js';
+import { parseSettings, type Setting } from '../platform/settings.js';
+import type { StageContext } from '../platform/stage.js';
 
 /** How a function is run; all of it may be left out. */
 export interface RunOptions<Event = never> {

@@ -1,21 +1,22 @@
 /** The stages of the pipeline, as functions. */
 import path from 'node:path';
 import { loadSettings, moveSettings, streamSettings } from '../commands/settings.js';
-import type { Database } from '../core/db/target.js';
-import { ensureDirectory } from '../core/files/ensureDirectory.js';
+import type { Database } from '../platform/db/target.js';
+import { ensureDirectory } from '../platform/files/ensureDirectory.js';
 import {
   runGenerate as generate,
   type GenerateEvent,
   type GenerateResult,
   type GenerateSettings,
 } from '../pipeline/generate/index.js';
-import { runMigrate as migrate, type MigrateMode, type MigrateResult } from '../pipeline/migrate/migrate.js';
+import { runMigrate as migrate, type MigrateMode, type MigrateResult } from '../pipeline/migrate/runMigrate.js';
 import { ensureSchema } from '../pipeline/migrate/schema.js';
-import type { MoveEvent, MoveResult, MoveSettings } from '../pipeline/move/events.js';
+import type { MoveEvent, MoveResult, MoveSettings } from '../pipeline/move/moveEvents.js';
 import { runMove as move } from '../pipeline/move/runMove.js';
-import { runAll as all, type PipelineEvent, type RunAllResult } from '../pipeline/runAll.js';
-import type { StreamEvent, StreamResult, StreamSettings } from '../pipeline/stream/events.js';
-import { runStream as stream } from '../pipeline/stream/stream.js';
+import type { PipelineEvent } from '../pipeline/pipelineEvents.js';
+import { runAll as all, type RunAllResult } from '../pipeline/runAll.js';
+import type { StreamEvent, StreamResult, StreamSettings } from '../pipeline/stream/streamEvents.js';
+import { runStream as stream } from '../pipeline/stream/runStream.js';
 import {
   runVerify as verify,
   type VerifyEvent,

@@ -1,7 +1,7 @@
-import type { Logger } from '../core/runtime/log.js';
-import { createMoveEventLogger } from './move/logEvents.js';
-import type { PipelineEvent } from './runAll.js';
-import { createStreamEventLogger } from './stream/logEvents.js';
+import type { Logger } from '../platform/log.js';
+import { createMoveEventLogger } from './move/logMoveEvents.js';
+import type { PipelineEvent } from './pipelineEvents.js';
+import { createStreamEventLogger } from './stream/logStreamEvents.js';
 
 /** Logs what the stages of a pipeline tell; progress is shown for all of them together, so theirs is left to debug level. */
 export function createPipelineLogger(log: Logger): (event: PipelineEvent) => void {

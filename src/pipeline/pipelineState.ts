@@ -1,4 +1,4 @@
-import type { PipelineEvent } from './runAll.js';
+import type { PipelineEvent } from './pipelineEvents.js';
 
 /** Figures of a running pipeline, kept up to date by its events. */
 export interface PipelineState {

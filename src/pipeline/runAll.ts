@@ -1,15 +1,16 @@
-import type { Database } from '../core/db/target.js';
-import { ensureDirectory } from '../core/files/ensureDirectory.js';
-import type { Logger } from '../core/runtime/log.js';
-import { untilAborted } from '../core/runtime/wait.js';
-import type { GenerateEvent, GenerateResult } from './generate/events.js';
+import type { Database } from '../platform/db/target.js';
+import { ensureDirectory } from '../platform/files/ensureDirectory.js';
+import type { Logger } from '../platform/log.js';
+import { untilAborted } from '../platform/wait.js';
+import type { GenerateResult } from './generate/generateEvents.js';
 import { runGenerate } from './generate/index.js';
 import type { GenerateSettings } from './generate/settings.js';
-import { runMigrate } from './migrate/migrate.js';
-import type { MoveEvent, MoveResult, MoveSettings } from './move/events.js';
+import type { PipelineEvent } from './pipelineEvents.js';
+import { runMigrate } from './migrate/runMigrate.js';
+import type { MoveResult, MoveSettings } from './move/moveEvents.js';
 import { runMove } from './move/runMove.js';
-import type { StreamEvent, StreamResult, StreamSettings } from './stream/events.js';
-import { runStream } from './stream/stream.js';
+import type { StreamResult, StreamSettings } from './stream/streamEvents.js';
+import { runStream } from './stream/runStream.js';
 
 export interface RunAllSettings {
   readonly generate: GenerateSettings;
@@ -20,12 +21,6 @@ export interface RunAllSettings {
   /** End when everything that was generated is loaded, instead of waiting for more files from elsewhere. */
   readonly untilDrained: boolean;
 }
-
-/** Everything that a stage tells, under the name of the stage. */
-export type PipelineEvent =
-  | { readonly stage: 'generate'; readonly event: GenerateEvent }
-  | { readonly stage: 'move'; readonly event: MoveEvent }
-  | { readonly stage: 'stream'; readonly event: StreamEvent };
 
 export interface RunAllContext {
   /** Stops the generator; what it has published is still moved and loaded. */

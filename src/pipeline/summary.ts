@@ -1,5 +1,5 @@
-import { withConnection, type Database } from '../core/db/target.js';
-import type { Logger } from '../core/runtime/log.js';
+import { withConnection, type Database } from '../platform/db/target.js';
+import type { Logger } from '../platform/log.js';
 import type { RunAllResult } from './runAll.js';
 import {
   createVerifyEventLogger,

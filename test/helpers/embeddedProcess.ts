@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { EmbeddedConnection } from '../../src/core/db/embedded/index.js';
+import type { EmbeddedConnection } from '../../src/platform/db/embedded/index.js';
 
 /** A process that holds a lease on an embedded server, as a command does. */
 export interface EmbeddedProcess {
@@ -22,7 +22,7 @@ process.stdin.once('end', async () => { await lease.release(); }).resume();
 
 /** Starts such a process without waiting for its lease. */
 export function spawnEmbedded(directory: string): ChildProcess {
-  const module = new URL('../../src/core/db/embedded/index.ts', import.meta.url).href;
+  const module = new URL('../../src/platform/db/embedded/index.ts', import.meta.url).href;
   const args = ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', SCRIPT, module, directory];
   // A process group of its own, as a terminal gives to a command.
   return spawn(process.execPath, args, {

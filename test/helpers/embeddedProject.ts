@@ -6,7 +6,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import pg from 'pg';
-import { attachEmbeddedServer, stopEmbedded, type EmbeddedConnection } from '../../src/core/db/embedded/index.js';
+import { attachEmbeddedServer, stopEmbedded, type EmbeddedConnection } from '../../src/platform/db/embedded/index.js';
 
 /** A created, stopped cluster that projects are copied from: a tenth of the time that initdb takes. */
 let template: Promise<string> | undefined;

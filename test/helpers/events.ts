@@ -1,4 +1,4 @@
-import { EVENT_COLUMNS, type EventColumn } from '../../src/core/events/columns.js';
+import { EVENT_COLUMNS, type EventColumn } from '../../src/contract/columns.js';
 
 /** Values of one CSV row as they stand in the file, quotes included; missing columns are empty. */
 export type Fields = Readonly<Partial<Record<EventColumn, string>>>;

@@ -1,6 +1,6 @@
-import { withDatabase, type Database } from '../../src/core/db/target.js';
-import { silentLogger, type Logger } from '../../src/core/runtime/log.js';
-import { runMigrate } from '../../src/pipeline/migrate/migrate.js';
+import { withDatabase, type Database } from '../../src/platform/db/target.js';
+import { silentLogger, type Logger } from '../../src/platform/log.js';
+import { runMigrate } from '../../src/pipeline/migrate/runMigrate.js';
 import { startTestServer, type TestConnection, type TestDatabase, type TestServer } from './postgres.js';
 
 /** How a test reaches its database: `via` goes there through another port, such as a proxy's. */

@@ -6,10 +6,10 @@ import { createServer, type AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
-import { asAccount, serverAccount, type ServerAccount } from '../../src/core/db/embedded/account.js';
-import { placeForRoot } from '../../src/core/db/embedded/place.js';
-import { usableServerFiles } from '../../src/core/db/embedded/staging.js';
-import { silentLogger } from '../../src/core/runtime/log.js';
+import { asAccount, serverAccount, type ServerAccount } from '../../src/platform/db/embedded/account.js';
+import { placeForRoot } from '../../src/platform/db/embedded/place.js';
+import { usableServerFiles } from '../../src/platform/db/embedded/staging.js';
+import { silentLogger } from '../../src/platform/log.js';
 
 export const TEST_PG_VERSIONS = ['18', '15'] as const;
 export type TestPgVersion = (typeof TEST_PG_VERSIONS)[number];

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { open, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import pg from 'pg';
-import { asAccount, serverAccount, type ServerAccount } from '../../src/core/db/embedded/account.js';
+import { asAccount, serverAccount, type ServerAccount } from '../../src/platform/db/embedded/account.js';
 import {
   binDirectory,
   databases,

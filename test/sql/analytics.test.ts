@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { refreshAnalytics } from '../../src/core/db/analytics.js';
-import { withConnection } from '../../src/core/db/target.js';
+import { refreshAnalytics } from '../../src/contract/rollups.js';
+import { withConnection } from '../../src/platform/db/target.js';
 import { createPipeline, type Pipeline } from '../pipeline/verify/pipeline.js';
 import { until } from '../helpers/until.js';
 import { NAIVE, VIEWS } from './naiveFigures.js';

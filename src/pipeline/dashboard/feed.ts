@@ -1,7 +1,7 @@
-import type { Ask, Observer } from '../../core/db/observer.js';
-import { readBacklog, type Backlog } from '../../core/files/backlog.js';
-import { EcompipeError } from '../../core/runtime/errors.js';
-import { pause } from '../../core/runtime/wait.js';
+import type { Ask, Observer } from '../../platform/db/readOnlyClient.js';
+import { readBacklog, type Backlog } from '../../contract/backlog.js';
+import { EcompipeError } from '../../platform/errors.js';
+import { pause } from '../../platform/wait.js';
 import {
   readLatency,
   readLatestBatches,

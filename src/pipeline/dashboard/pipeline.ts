@@ -1,4 +1,4 @@
-import type { Ask } from '../../core/db/observer.js';
+import type { Ask } from '../../platform/db/readOnlyClient.js';
 import { WRITTEN_AT } from '../status/ledger.js';
 
 /** Points over the last five minutes; `times` are seconds since 1970 by the server's clock, without gaps. */

@@ -1,8 +1,8 @@
-import { openConnection, type Connection } from '../../core/db/client.js';
-import { classifyError, serverWords } from '../../core/db/sqlState.js';
-import type { Database } from '../../core/db/target.js';
-import type { Logger } from '../../core/runtime/log.js';
-import { pause } from '../../core/runtime/wait.js';
+import { openConnection, type Connection } from '../../platform/db/client.js';
+import { classifyError, serverWords } from '../../platform/db/sqlState.js';
+import type { Database } from '../../platform/db/target.js';
+import type { Logger } from '../../platform/log.js';
+import { pause } from '../../platform/wait.js';
 
 const SHORTEST_PAUSE_MS = 2000;
 /** While rows are being loaded, refreshing takes at most a fiftieth of the time: the loader comes first. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
-import { listen, type Listening } from '../../core/runtime/httpServer.js';
+import { listen, type Listening } from '../../platform/httpServer.js';
 import { loadAssets, type Asset } from './assets.js';
 import type { Feed, Snapshot } from './feed.js';
 

@@ -1,4 +1,4 @@
-import type { Ask } from '../../core/db/observer.js';
+import type { Ask } from '../../platform/db/readOnlyClient.js';
 
 /** Figures of the shop, from the rollups alone: they cost the same over a thousand events and over a hundred million. */
 export interface ShopFigures {

@@ -1,3 +1,3 @@
-export { runGenerate } from './run.js';
-export type { GenerateEvent, GenerateResult } from './events.js';
+export { runGenerate } from './runGenerate.js';
+export type { GenerateEvent, GenerateResult } from './generateEvents.js';
 export type { GenerateSettings } from './settings.js';

@@ -1,4 +1,4 @@
-import { pause } from '../../core/runtime/wait.js';
+import { pause } from '../../platform/wait.js';
 import type { Pace } from './settings.js';
 
 /** Lets files out on a fixed schedule. It is counted from the start, so that late files never add up to a lower rate. */

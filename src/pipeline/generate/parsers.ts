@@ -1,4 +1,4 @@
-import { Problem } from '../../core/runtime/settings.js';
+import { Problem } from '../../platform/settings.js';
 import { PROFILES, type Profile } from './profile.js';
 
 /** The year 9999 is the last that ISO 8601 writes with four digits. */

@@ -1,4 +1,4 @@
-import { COLUMN_WEIGHTS, octetsContent, textContent } from '../../core/manifest/checksum.js';
+import { COLUMN_WEIGHTS, octetsContent, textContent } from '../../contract/manifest/checksum.js';
 import { ByteTable, csvField } from './byteTable.js';
 import type { Catalogue } from './catalogue.js';
 import { EventIds } from './eventId.js';

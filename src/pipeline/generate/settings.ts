@@ -1,8 +1,8 @@
 import path from 'node:path';
 import { randomInt } from 'node:crypto';
-import { UsageError } from '../../core/runtime/errors.js';
-import { Problem } from '../../core/runtime/settings.js';
-import { parseDirt, type DirtRates } from './dirt/kinds.js';
+import { UsageError } from '../../platform/errors.js';
+import { Problem } from '../../platform/settings.js';
+import { parseDirt, type DirtRates } from './faults/kinds.js';
 import { DAY_MS } from './geography.js';
 import { parseProfile, parseStart } from './parsers.js';
 import type { Profile } from './profile.js';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
-import { asFileError, errnoOf } from '../../core/runtime/errors.js';
+import { asFileError, errnoOf } from '../../platform/errors.js';
 
 /**
  * Hidden directory beside the published files, and so in their file system: what is written here can be renamed there.

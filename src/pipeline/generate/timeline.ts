@@ -2,7 +2,7 @@ import { DAY_MS } from './geography.js';
 import { draw, exponentialTable } from './math.js';
 import type { Profile } from './profile.js';
 import { PURPOSE, Random, type StreamKey } from './random.js';
-import { Rhythm } from './rhythm.js';
+import { Rhythm } from './trafficCurve.js';
 import type { Simulator } from './simulator.js';
 import { Visit } from './visit.js';
 import type { Visitors } from './visitors.js';

@@ -35,7 +35,7 @@ export class Visit {
   /** `,user_id,session_id,device,country,traffic_source,` as bytes, made when the first row is written. */
   readonly columns = new Uint8Array(96);
   columnsLength = 0;
-  /** Weighted octets of those columns, see core/manifest/checksum. */
+  /** Weighted octets of those columns, see contract/manifest/checksum. */
   columnsContent = 0;
 
   /** Makes the object the next session: objects are used again, so that memory stays flat. */

@@ -1,8 +1,8 @@
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { DatabaseEvent } from '../../core/db/retry.js';
-import { readBacklog, type Backlog } from '../../core/files/backlog.js';
-import { version } from '../../core/runtime/version.js';
-import type { PipelineEvent } from '../runAll.js';
+import type { DatabaseEvent } from '../../platform/db/retry.js';
+import { readBacklog, type Backlog } from '../../contract/backlog.js';
+import { version } from '../../platform/version.js';
+import type { PipelineEvent } from '../pipelineEvents.js';
 import { databaseMetrics, generateMetrics, moveMetrics, streamMetrics } from './stages.js';
 
 export type MeteredStage = PipelineEvent['stage'];

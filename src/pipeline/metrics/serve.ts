@@ -1,9 +1,9 @@
 import { constants } from 'node:fs';
 import { access, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { temporaryPath } from '../../core/files/publish.js';
-import { withFileErrors } from '../../core/runtime/errors.js';
-import { listen, type Listening } from '../../core/runtime/httpServer.js';
+import { temporaryPath } from '../../platform/files/publish.js';
+import { withFileErrors } from '../../platform/errors.js';
+import { listen, type Listening } from '../../platform/httpServer.js';
 import type { PipelineMetrics } from './metrics.js';
 
 /**

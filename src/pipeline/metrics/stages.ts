@@ -1,8 +1,8 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { DatabaseEvent } from '../../core/db/retry.js';
-import type { GenerateEvent } from '../generate/events.js';
-import type { MoveEvent } from '../move/events.js';
-import type { StreamEvent } from '../stream/events.js';
+import type { DatabaseEvent } from '../../platform/db/retry.js';
+import type { GenerateEvent } from '../generate/generateEvents.js';
+import type { MoveEvent } from '../move/moveEvents.js';
+import type { StreamEvent } from '../stream/streamEvents.js';
 
 /** From a single small file to a bulk load of a minute. */
 const DURATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
-import { EXIT, EcompipeError, withFileErrors } from '../../core/runtime/errors.js';
+import { EXIT, EcompipeError, withFileErrors } from '../../platform/errors.js';
 
 /** One file of `sql/`: append-only, identified by its number, guarded by its checksum. */
 export interface Migration {

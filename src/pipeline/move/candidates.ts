@@ -1,10 +1,10 @@
 import { lstatSync, type Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { isAtomicallyPublished, isLoadableName, isUnfinishedName } from '../../core/files/names.js';
-import { Breather } from '../../core/runtime/breather.js';
-import type { MoveEvent, MoveSettings, SkipReason } from './events.js';
-import type { Failures } from '../../core/files/failures.js';
+import { isAtomicallyPublished, isLoadableName, isUnfinishedName } from '../../contract/fileNames.js';
+import { Breather } from '../../platform/eventLoopYielder.js';
+import type { MoveEvent, MoveSettings, SkipReason } from './moveEvents.js';
+import type { Failures } from '../../platform/files/failures.js';
 import { Settling } from './settling.js';
 
 /** What one look at `from` found. */

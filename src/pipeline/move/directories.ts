@@ -1,9 +1,9 @@
 import { constants } from 'node:fs';
 import { access, mkdir, readdir, realpath, stat } from 'node:fs/promises';
-import { removeStaleTemporaries } from '../../core/files/temporary.js';
-import { isLoadableName } from '../../core/files/names.js';
-import { errnoOf, FileError, UsageError, withFileErrors } from '../../core/runtime/errors.js';
-import type { MoveSettings } from './events.js';
+import { removeStaleTemporaries } from '../../platform/files/temporary.js';
+import { isLoadableName } from '../../contract/fileNames.js';
+import { errnoOf, FileError, UsageError, withFileErrors } from '../../platform/errors.js';
+import type { MoveSettings } from './moveEvents.js';
 
 /**
  * Creates `to`, and makes sure that files can be taken from `from` and put there.

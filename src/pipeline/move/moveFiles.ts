@@ -1,13 +1,13 @@
 import { lstatSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { moveIntoDirectory } from '../../core/files/publish.js';
-import { Breather } from '../../core/runtime/breather.js';
-import { asFileError, EcompipeError, errnoOf, FileError } from '../../core/runtime/errors.js';
-import { failpoint } from '../../core/runtime/failpoint.js';
-import type { StageContext } from '../../core/runtime/stage.js';
-import type { MoveEvent, MoveSettings } from './events.js';
-import type { Failures } from '../../core/files/failures.js';
+import { moveIntoDirectory } from '../../platform/files/publish.js';
+import { Breather } from '../../platform/eventLoopYielder.js';
+import { asFileError, EcompipeError, errnoOf, FileError } from '../../platform/errors.js';
+import { failpoint } from '../../platform/failpoint.js';
+import type { StageContext } from '../../platform/stage.js';
+import type { MoveEvent, MoveSettings } from './moveEvents.js';
+import type { Failures } from '../../platform/files/failures.js';
 
 /** Files in flight. Within one file system moves are synchronous; across two it keeps small copies going beside a large one. */
 const CONCURRENT_MOVES = 4;

@@ -1,11 +1,11 @@
-import { DirectoryWatch } from '../../core/files/directoryWatch.js';
-import { asFileError, EcompipeError, EXIT, firstReasons } from '../../core/runtime/errors.js';
-import type { StageContext } from '../../core/runtime/stage.js';
-import { Bell, pause } from '../../core/runtime/wait.js';
+import { DirectoryWatch } from '../../platform/files/directoryWatch.js';
+import { asFileError, EcompipeError, EXIT, firstReasons } from '../../platform/errors.js';
+import type { StageContext } from '../../platform/stage.js';
+import { Bell, pause } from '../../platform/wait.js';
 import { Candidates, type Scan } from './candidates.js';
 import { countBacklog, prepareDirectories } from './directories.js';
-import type { MoveEvent, MoveResult, MoveSettings } from './events.js';
-import { Failures } from '../../core/files/failures.js';
+import type { MoveEvent, MoveResult, MoveSettings } from './moveEvents.js';
+import { Failures } from '../../platform/files/failures.js';
 import { moveFiles } from './moveFiles.js';
 
 /** How many settling times a draining mover waits for files that keep changing before it leaves them to the next run. */

@@ -2,9 +2,9 @@ import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { CsvError, parse } from 'csv-parse';
 import { stringify } from 'csv-stringify/sync';
-import { MAX_RECORD_BYTES } from '../../core/csv/bytes.js';
-import { EVENT_COLUMNS } from '../../core/events/columns.js';
-import { asFileError, UsageError } from '../../core/runtime/errors.js';
+import { MAX_RECORD_BYTES } from '../../contract/csv/bytes.js';
+import { EVENT_COLUMNS } from '../../contract/columns.js';
+import { asFileError, UsageError } from '../../platform/errors.js';
 import { REJECT_COLUMNS } from './export.js';
 import { nullIfUnquoted, type Fields } from './rawRow.js';
 

@@ -1,6 +1,6 @@
 import { stringify } from 'csv-stringify/sync';
-import type { Connection } from '../../core/db/client.js';
-import { EVENT_COLUMNS } from '../../core/events/columns.js';
+import type { Connection } from '../../platform/db/client.js';
+import { EVENT_COLUMNS } from '../../contract/columns.js';
 import { rejectCondition, type RejectFilter } from './filter.js';
 import { queryRejectedRows, type RejectedRow } from './show.js';
 

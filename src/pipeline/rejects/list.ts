@@ -1,4 +1,4 @@
-import type { Connection } from '../../core/db/client.js';
+import type { Connection } from '../../platform/db/client.js';
 import { rejectCondition, type RejectFilter } from './filter.js';
 
 /** A rejected row without its bytes. */

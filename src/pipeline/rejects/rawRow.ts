@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { parse } from 'csv-parse/sync';
-import { EVENT_COLUMNS } from '../../core/events/columns.js';
+import { EVENT_COLUMNS } from '../../contract/columns.js';
 
 /** A text, or NULL, for each of EVENT_COLUMNS. */
 export type Fields = readonly (string | null)[];

@@ -1,4 +1,4 @@
-import { withConnection, type Database } from '../../core/db/target.js';
+import { withConnection, type Database } from '../../platform/db/target.js';
 import { checkCorrections, readCorrections, type Correction } from './corrections.js';
 import { fieldsOf, readable, type Fields } from './rawRow.js';
 

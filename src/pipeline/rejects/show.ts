@@ -1,5 +1,5 @@
-import type { Connection } from '../../core/db/client.js';
-import { UsageError } from '../../core/runtime/errors.js';
+import type { Connection } from '../../platform/db/client.js';
+import { UsageError } from '../../platform/errors.js';
 import { REJECT_COLUMNS_SQL, type Reject } from './list.js';
 import { fieldsOf, isText, readable, type Fields } from './rawRow.js';
 

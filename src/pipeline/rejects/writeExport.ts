@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
-import { moveWithoutOverwrite, temporaryPath } from '../../core/files/publish.js';
-import { InterruptedError, UsageError, withFileErrors } from '../../core/runtime/errors.js';
+import { moveWithoutOverwrite, temporaryPath } from '../../platform/files/publish.js';
+import { InterruptedError, UsageError, withFileErrors } from '../../platform/errors.js';
 
 /** Pieces of text with the rows in each. */
 type Pieces = AsyncIterable<{ readonly text: string; readonly rows: number }>;

@@ -1,6 +1,6 @@
-import type { Backlog } from '../../core/files/backlog.js';
+import type { Backlog } from '../../contract/backlog.js';
 import type { Violation } from './limits.js';
-import type { Status } from './status.js';
+import type { Status } from './runStatus.js';
 
 /** The status as one JSON document; its keys are stable. */
 export function statusJson(

@@ -1,4 +1,4 @@
-import type { Ask } from '../../core/db/observer.js';
+import type { Ask } from '../../platform/db/readOnlyClient.js';
 
 /** Latest batches that the figures of "now" come from; that many are read from the end of the primary key in milliseconds. */
 const BATCHES_LOOKED_AT = 5000;

@@ -1,5 +1,5 @@
-import { formatCount, formatSpan } from '../../core/runtime/format.js';
-import type { Status } from './status.js';
+import { formatCount, formatSpan } from '../../platform/format.js';
+import type { Status } from './runStatus.js';
 
 /** What must hold for all to be well; undefined: not looked at. */
 export interface Limits {

@@ -1,4 +1,4 @@
-import type { Ask } from '../../core/db/observer.js';
+import type { Ask } from '../../platform/db/readOnlyClient.js';
 
 /** What went wrong of late; all ages by the server's clock. */
 export interface Problems {

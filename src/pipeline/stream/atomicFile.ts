@@ -1,4 +1,4 @@
-import type { Connection } from '../../core/db/client.js';
+import type { Connection } from '../../platform/db/client.js';
 import { addCounts, NO_ROWS, type BatchPart, type RowCounts } from './batch.js';
 import { CompareAndSetLost, explainLedgerError, writeLedger, type LedgerFile } from './ledger.js';
 import { beginBatch, commit, FastPathFailed, loadFast, type CommittedBatch } from './loadBatch.js';

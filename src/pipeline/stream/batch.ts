@@ -1,4 +1,4 @@
-import type { EventColumn } from '../../core/events/columns.js';
+import type { EventColumn } from '../../contract/columns.js';
 
 /** A place in a file's (decompressed) content, as ledger, logs and errors name it. */
 export interface ByteRange {

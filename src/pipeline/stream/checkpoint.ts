@@ -1,11 +1,11 @@
 import { readFile, mkdir, open, rename } from 'node:fs/promises';
 import path from 'node:path';
-import type { Connection } from '../../core/db/client.js';
-import { syncDirectory, temporaryPath } from '../../core/files/publish.js';
-import { asFileError, errnoOf, IntegrityError, withFileErrors } from '../../core/runtime/errors.js';
-import { failpoint } from '../../core/runtime/failpoint.js';
-import type { Logger } from '../../core/runtime/log.js';
-import { pause } from '../../core/runtime/wait.js';
+import type { Connection } from '../../platform/db/client.js';
+import { syncDirectory, temporaryPath } from '../../platform/files/publish.js';
+import { asFileError, errnoOf, IntegrityError, withFileErrors } from '../../platform/errors.js';
+import { failpoint } from '../../platform/failpoint.js';
+import type { Logger } from '../../platform/log.js';
+import { pause } from '../../platform/wait.js';
 
 export const CHECKPOINT_NAME = 'stream.json';
 

@@ -1,6 +1,6 @@
-import { openConnection, type Connection } from '../../core/db/client.js';
-import { classifyError, sqlStateOf } from '../../core/db/sqlState.js';
-import type { Database } from '../../core/db/target.js';
+import { openConnection, type Connection } from '../../platform/db/client.js';
+import { classifyError, sqlStateOf } from '../../platform/db/sqlState.js';
+import type { Database } from '../../platform/db/target.js';
 
 /** Whose turn it is when a connection becomes free: small files wait for nobody, ranges of large ones can. */
 export type Priority = 'urgent' | 'bulk';

@@ -3,9 +3,9 @@ import { closeSync, constants, fstatSync, openSync, readSync, type BigIntStats }
 import { open, type FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { createGunzip, gunzipSync } from 'node:zlib';
-import { UnreadableFile } from '../../core/csv/header.js';
-import { errnoOf, FileError } from '../../core/runtime/errors.js';
-import { failpoint } from '../../core/runtime/failpoint.js';
+import { UnreadableFile } from '../../contract/csv/header.js';
+import { errnoOf, FileError } from '../../platform/errors.js';
+import { failpoint } from '../../platform/failpoint.js';
 
 /** The (decompressed) bytes of a file, read in order from some offset on. */
 export interface ContentReader {

@@ -1,8 +1,8 @@
 import { finished } from 'node:stream/promises';
 import copyFrom from 'pg-copy-streams';
-import type { Connection } from '../../core/db/client.js';
-import { CR, LF } from '../../core/csv/bytes.js';
-import { failpoint } from '../../core/runtime/failpoint.js';
+import type { Connection } from '../../platform/db/client.js';
+import { CR, LF } from '../../contract/csv/bytes.js';
+import { failpoint } from '../../platform/failpoint.js';
 import type { Batch } from './batch.js';
 
 /** Bytes given to the socket at once: large enough to be cheap, small enough that the server starts at once. */

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
-import { isLoadableName } from '../../core/files/names.js';
-import { FileError, withFileErrors } from '../../core/runtime/errors.js';
+import { isLoadableName } from '../../contract/fileNames.js';
+import { FileError, withFileErrors } from '../../platform/errors.js';
 
 /** The files in a directory that can be loaded, by name. Links, FIFOs, directories and hidden names are none. */
 export async function listLoadable(directory: string): Promise<string[]> {

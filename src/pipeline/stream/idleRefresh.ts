@@ -1,8 +1,8 @@
-import { refreshAnalytics } from '../../core/db/analytics.js';
-import { openConnection, type Connection } from '../../core/db/client.js';
-import { classifyError, serverWords } from '../../core/db/sqlState.js';
-import type { Database } from '../../core/db/target.js';
-import type { Logger } from '../../core/runtime/log.js';
+import { refreshAnalytics } from '../../contract/rollups.js';
+import { openConnection, type Connection } from '../../platform/db/client.js';
+import { classifyError, serverWords } from '../../platform/db/sqlState.js';
+import type { Database } from '../../platform/db/target.js';
+import type { Logger } from '../../platform/log.js';
 
 /** Shortest time between two refreshes, in milliseconds: the views are right without, only slower. */
 const INTERVAL_MS = 5000;

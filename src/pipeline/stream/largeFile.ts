@@ -1,4 +1,4 @@
-import { withTransaction } from '../../core/db/transaction.js';
+import { withTransaction } from '../../platform/db/transaction.js';
 import { CommitOrder } from './commitOrder.js';
 import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from './ledger.js';
 import type { CommittedBatch } from './loadBatch.js';

@@ -1,5 +1,5 @@
-import type { Connection } from '../../core/db/client.js';
-import { EcompipeError, EXIT } from '../../core/runtime/errors.js';
+import type { Connection } from '../../platform/db/client.js';
+import { EcompipeError, EXIT } from '../../platform/errors.js';
 import type { BatchPart, ByteRange, RowCounts } from './batch.js';
 
 // Statements with a name are planned once a connection: planning took as long as running them for a file of ten rows.

@@ -1,6 +1,6 @@
-import type { Connection } from '../../core/db/client.js';
-import { classifyError } from '../../core/db/sqlState.js';
-import { failpoint } from '../../core/runtime/failpoint.js';
+import type { Connection } from '../../platform/db/client.js';
+import { classifyError } from '../../platform/db/sqlState.js';
+import { failpoint } from '../../platform/failpoint.js';
 import { addCounts, NO_ROWS, type Batch, type BatchPart, type RowCounts } from './batch.js';
 import { copyFast } from './copyFast.js';
 import {
@@ -13,7 +13,7 @@ import {
   type FileTotals,
   type LedgerFile,
 } from './ledger.js';
-import type { LoadPathChoice } from './loadPath.js';
+import type { LoadPathChoice } from './fastPathBreaker.js';
 import { isRace, loadSlow } from './slow/loadSlow.js';
 import type { EventRules } from './slow/rules.js';
 

@@ -1,7 +1,7 @@
-import { MAX_RECORD_BYTES } from '../../core/csv/bytes.js';
-import { countRows } from '../../core/csv/countRows.js';
-import { frameRecords } from '../../core/csv/frameRecords.js';
-import type { Header } from '../../core/csv/header.js';
+import { MAX_RECORD_BYTES } from '../../contract/csv/bytes.js';
+import { countRows } from '../../contract/csv/countRows.js';
+import { frameRecords } from '../../contract/csv/frameRecords.js';
+import type { Header } from '../../contract/csv/header.js';
 import type { BatchPart } from './batch.js';
 import { FileChanged, type Content, type ContentReader } from './content.js';
 

@@ -1,6 +1,6 @@
-import { EcompipeError, EXIT } from '../../core/runtime/errors.js';
+import { EcompipeError, EXIT } from '../../platform/errors.js';
 import type { BatchPart } from './batch.js';
-import type { StreamSettings } from './events.js';
+import type { StreamSettings } from './streamEvents.js';
 import type { FileTotals } from './ledger.js';
 
 /** A file has more rejected rows than `--max-rejected` allows (exit 4). */

@@ -1,9 +1,9 @@
 import { stringify } from 'csv-stringify/sync';
-import type { Connection } from '../../core/db/client.js';
-import type { Database } from '../../core/db/target.js';
-import { EVENT_COLUMNS } from '../../core/events/columns.js';
-import { InterruptedError } from '../../core/runtime/errors.js';
-import { failpoint } from '../../core/runtime/failpoint.js';
+import type { Connection } from '../../platform/db/client.js';
+import type { Database } from '../../platform/db/target.js';
+import { EVENT_COLUMNS } from '../../contract/columns.js';
+import { InterruptedError } from '../../platform/errors.js';
+import { failpoint } from '../../platform/failpoint.js';
 import type { Batch } from './batch.js';
 import { ConnectionPool } from './connectionPool.js';
 import { beginBatch, commit, isContention } from './loadBatch.js';

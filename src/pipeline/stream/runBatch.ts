@@ -1,11 +1,11 @@
-import type { Connection } from '../../core/db/client.js';
-import { classifyError } from '../../core/db/sqlState.js';
+import type { Connection } from '../../platform/db/client.js';
+import { classifyError } from '../../platform/db/sqlState.js';
 import { addCounts, describeBatch, NO_ROWS, type Batch, type BatchPart } from './batch.js';
 import { GaveWay, type CommitOrder } from './commitOrder.js';
 import type { ConnectionPool, Priority } from './connectionPool.js';
 import { CompareAndSetLost, findCommittedRange, type FileTotals } from './ledger.js';
 import { isContention, loadBatch, type LoadResult } from './loadBatch.js';
-import type { LoadPathChoice } from './loadPath.js';
+import type { LoadPathChoice } from './fastPathBreaker.js';
 import type { EventRules } from './slow/rules.js';
 
 /** What all batches of a run share. */

@@ -1,7 +1,7 @@
-import { parseHeader } from '../../core/csv/header.js';
+import { parseHeader } from '../../contract/csv/header.js';
 import type { Batch, BatchPart } from './batch.js';
 import type { Content } from './content.js';
-import type { ReadFile } from './finish.js';
+import type { ReadFile } from './fileDisposer.js';
 import { measure } from './ranges.js';
 
 /** Files in one transaction: beyond some hundreds the commit is no longer what costs. */

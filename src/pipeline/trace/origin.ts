@@ -1,9 +1,9 @@
-import type { Connection } from '../../core/db/client.js';
-import { eventIdsOf, type PlacedEvent } from '../../core/csv/eventIds.js';
-import { readContentRange } from '../../core/files/contentRange.js';
-import { locate } from '../../core/files/locate.js';
-import { errnoOf } from '../../core/runtime/errors.js';
-import type { Origin } from './events.js';
+import type { Connection } from '../../platform/db/client.js';
+import { eventIdsOf, type PlacedEvent } from '../../contract/csv/eventIds.js';
+import { readContentRange } from '../../platform/files/contentRange.js';
+import { locate } from '../../platform/files/locate.js';
+import { errnoOf } from '../../platform/errors.js';
+import type { Origin } from './traceEvents.js';
 
 interface Range extends Omit<Origin, 'line' | 'sha256'> {
   /** Offsets of rows that are not in the table: rejects and duplicates. */

@@ -1,4 +1,4 @@
-import type { Connection } from '../../core/db/client.js';
+import type { Connection } from '../../platform/db/client.js';
 import { REMOVED } from './removeEvents.js';
 
 export interface LedgerChange {

@@ -1,7 +1,7 @@
-import type { Connection } from '../../core/db/client.js';
-import { eventIdsOf } from '../../core/csv/eventIds.js';
-import { readContentRange } from '../../core/files/contentRange.js';
-import { EcompipeError, EXIT } from '../../core/runtime/errors.js';
+import type { Connection } from '../../platform/db/client.js';
+import { eventIdsOf } from '../../contract/csv/eventIds.js';
+import { readContentRange } from '../../platform/files/contentRange.js';
+import { EcompipeError, EXIT } from '../../platform/errors.js';
 import type { TargetFile } from './target.js';
 
 /** Ids of the events that this transaction takes out. */

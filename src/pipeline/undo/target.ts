@@ -1,6 +1,6 @@
-import type { Connection } from '../../core/db/client.js';
-import { UsageError } from '../../core/runtime/errors.js';
-import type { UndoSettings } from './events.js';
+import type { Connection } from '../../platform/db/client.js';
+import { UsageError } from '../../platform/errors.js';
+import type { UndoSettings } from './undoEvents.js';
 
 export interface TargetFile {
   readonly fileId: number;

@@ -1,8 +1,8 @@
 import { lstatSync } from 'node:fs';
 import path from 'node:path';
-import type { Connection } from '../../core/db/client.js';
-import type { FaultLine, FileLine } from '../../core/manifest/format.js';
-import type { VerifyEvent } from './events.js';
+import type { Connection } from '../../platform/db/client.js';
+import type { FaultLine, FileLine } from '../../contract/manifest/format.js';
+import type { VerifyEvent } from './verifyEvents.js';
 import { readManifests, type ManifestEntry } from './manifests.js';
 
 /** Rows sent to the server at once. */

@@ -1,7 +1,7 @@
-import type { Connection } from '../../core/db/client.js';
-import type { VerifySettings } from './events.js';
+import type { Connection } from '../../platform/db/client.js';
+import type { VerifySettings } from './verifyEvents.js';
 import type { Findings } from './findings.js';
-import { locate } from '../../core/files/locate.js';
+import { locate } from '../../platform/files/locate.js';
 
 export interface FileTotals {
   readonly pendingFiles: number;

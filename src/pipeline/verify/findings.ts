@@ -1,4 +1,4 @@
-import { FINDING_KINDS, type Finding, type FindingKind } from './events.js';
+import { FINDING_KINDS, type Finding, type FindingKind } from './verifyEvents.js';
 
 const MOST_EXAMPLES = 100;
 

@@ -1,4 +1,4 @@
-export { runVerify, type VerifyContext } from './verify.js';
-export { describeVerify } from './describe.js';
-export { createVerifyEventLogger } from './logEvents.js';
-export type { Finding, FindingKind, VerifyEvent, VerifyResult, VerifySettings } from './events.js';
+export { runVerify, type VerifyContext } from './runVerify.js';
+export { describeVerify } from './describeVerify.js';
+export { createVerifyEventLogger } from './logVerifyEvents.js';
+export type { Finding, FindingKind, VerifyEvent, VerifyResult, VerifySettings } from './verifyEvents.js';

@@ -1,8 +1,8 @@
 import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { MANIFEST_VERSION, type ManifestLine, type RunLine } from '../../core/manifest/format.js';
-import { asFileError, UsageError, withFileErrors } from '../../core/runtime/errors.js';
+import { MANIFEST_VERSION, type ManifestLine, type RunLine } from '../../contract/manifest/format.js';
+import { asFileError, UsageError, withFileErrors } from '../../platform/errors.js';
 
 /** A line of a manifest and the run it belongs to. */
 export interface ManifestEntry {

@@ -1,4 +1,4 @@
-import type { Connection } from '../../core/db/client.js';
+import type { Connection } from '../../platform/db/client.js';
 import type { Findings } from './findings.js';
 
 /** So many rows are read at once; more are still counted. */

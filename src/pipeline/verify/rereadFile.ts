@@ -2,11 +2,11 @@ import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import copyFrom from 'pg-copy-streams';
-import { MAX_RECORD_BYTES } from '../../core/csv/bytes.js';
-import { frameRecords } from '../../core/csv/frameRecords.js';
-import { parseHeader, type Header } from '../../core/csv/header.js';
-import type { Connection } from '../../core/db/client.js';
-import { EVENT_COLUMNS } from '../../core/events/columns.js';
+import { MAX_RECORD_BYTES } from '../../contract/csv/bytes.js';
+import { frameRecords } from '../../contract/csv/frameRecords.js';
+import { parseHeader, type Header } from '../../contract/csv/header.js';
+import type { Connection } from '../../platform/db/client.js';
+import { EVENT_COLUMNS } from '../../contract/columns.js';
 
 const CHUNK_BYTES = 4 * 2 ** 20;
 

@@ -1,5 +1,5 @@
-import type { Connection } from '../../core/db/client.js';
-import { EVENT_COLUMNS } from '../../core/events/columns.js';
+import type { Connection } from '../../platform/db/client.js';
+import { EVENT_COLUMNS } from '../../contract/columns.js';
 import type { Findings } from './findings.js';
 
 /** So many rows of each kind are told one by one; the rest is counted. */

@@ -1,8 +1,8 @@
-import { InterruptedError } from '../../core/runtime/errors.js';
-import { openConnection, type Connection } from '../../core/db/client.js';
-import type { Database } from '../../core/db/target.js';
-import { contentSql, fingerprintSql, idTailSql } from '../../core/manifest/checksum.js';
-import type { VerifyEvent } from './events.js';
+import { InterruptedError } from '../../platform/errors.js';
+import { openConnection, type Connection } from '../../platform/db/client.js';
+import type { Database } from '../../platform/db/target.js';
+import { contentSql, fingerprintSql, idTailSql } from '../../contract/manifest/checksum.js';
+import type { VerifyEvent } from './verifyEvents.js';
 
 /** 128 MiB of the table, about half a million rows: a step of progress, and the memory that one answer may take. */
 const CHUNK_BLOCKS = 16_384;

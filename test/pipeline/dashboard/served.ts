@@ -1,6 +1,6 @@
 import type { TestContext } from 'node:test';
-import { silentLogger } from '../../../src/core/runtime/log.js';
-import { dashboardUrl, withDashboard, type DashboardSettings } from '../../../src/pipeline/dashboard/run.js';
+import { silentLogger } from '../../../src/platform/log.js';
+import { dashboardUrl, withDashboard, type DashboardSettings } from '../../../src/pipeline/dashboard/runDashboard.js';
 import { onDatabase } from '../../helpers/migrated.js';
 import type { Pipeline } from '../verify/pipeline.js';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EVENT_COLUMNS, type EventColumn } from '../../../src/core/events/columns.js';
+import { EVENT_COLUMNS, type EventColumn } from '../../../src/contract/columns.js';
 import { isDeepStrictEqual } from 'node:util';
-import { DIRT_KINDS, type DirtKind } from '../../../src/pipeline/generate/dirt/kinds.js';
-import type { FaultLine, FileLine } from '../../../src/core/manifest/format.js';
+import { DIRT_KINDS, type DirtKind } from '../../../src/pipeline/generate/faults/kinds.js';
+import type { FaultLine, FileLine } from '../../../src/contract/manifest/format.js';
 import { generated, rowsOf, type Output } from './run.js';
 
 const ROW_KINDS = (Object.keys(DIRT_KINDS) as DirtKind[]).filter((kind) => DIRT_KINDS[kind].unit === 'row');

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFile
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { FileLine, ManifestLine } from '../../../src/core/manifest/format.js';
+import type { FileLine, ManifestLine } from '../../../src/contract/manifest/format.js';
 import { runGenerate } from '../../../src/pipeline/generate/index.js';
 import { contextOf, FIXED, generated, readManifest, readOutput, temporaryDirectory } from './run.js';
 

@@ -1,12 +1,12 @@
 import { cpSync, mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
-import { withDatabase } from '../../../src/core/db/target.js';
-import { contentSql, fingerprintSql, idTailSql } from '../../../src/core/manifest/checksum.js';
-import type { FaultLine, FileLine, ManifestLine } from '../../../src/core/manifest/format.js';
-import { silentLogger } from '../../../src/core/runtime/log.js';
-import { runMigrate } from '../../../src/pipeline/migrate/migrate.js';
-import { runStream } from '../../../src/pipeline/stream/stream.js';
+import { withDatabase } from '../../../src/platform/db/target.js';
+import { contentSql, fingerprintSql, idTailSql } from '../../../src/contract/manifest/checksum.js';
+import type { FaultLine, FileLine, ManifestLine } from '../../../src/contract/manifest/format.js';
+import { silentLogger } from '../../../src/platform/log.js';
+import { runMigrate } from '../../../src/pipeline/migrate/runMigrate.js';
+import { runStream } from '../../../src/pipeline/stream/runStream.js';
 import { startTestServer, type TestDatabase } from '../../helpers/postgres.js';
 import { temporaryDirectory } from './run.js';
 

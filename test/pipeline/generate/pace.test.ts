@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { FileLine } from '../../../src/core/manifest/format.js';
+import type { FileLine } from '../../../src/contract/manifest/format.js';
 import { runGenerate, type GenerateEvent } from '../../../src/pipeline/generate/index.js';
 import { contextOf, FIXED, generated, readManifest, readOutput, temporaryDirectory } from './run.js';
 

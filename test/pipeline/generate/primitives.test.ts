@@ -8,8 +8,8 @@ import { exp, ln, normalQuantile, pow } from '../../../src/pipeline/generate/mat
 import { Permutation } from '../../../src/pipeline/generate/permutation.js';
 import { Random } from '../../../src/pipeline/generate/random.js';
 import { summerTimeMs } from '../../../src/pipeline/generate/geography.js';
-import { parseRow, renderFields } from '../../../src/pipeline/generate/dirt/record.js';
-import { EVENT_COLUMNS } from '../../../src/core/events/columns.js';
+import { parseRow, renderFields } from '../../../src/pipeline/generate/faults/record.js';
+import { EVENT_COLUMNS } from '../../../src/contract/columns.js';
 
 const KEY = { low: 123, high: 456 };
 const near = (actual: number, expected: number, relative: number): void =>

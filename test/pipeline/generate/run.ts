@@ -2,9 +2,9 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
-import { silentLogger } from '../../../src/core/runtime/log.js';
-import type { StageContext } from '../../../src/core/runtime/stage.js';
-import type { ManifestLine } from '../../../src/core/manifest/format.js';
+import { silentLogger } from '../../../src/platform/log.js';
+import type { StageContext } from '../../../src/platform/stage.js';
+import type { ManifestLine } from '../../../src/contract/manifest/format.js';
 import {
   runGenerate,
   type GenerateEvent,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { UsageError } from '../../../src/core/runtime/errors.js';
+import { UsageError } from '../../../src/platform/errors.js';
 import { planRun, runIdOf, type GenerateSettings, type Plan } from '../../../src/pipeline/generate/settings.js';
 
 const NOW = Date.UTC(2026, 10, 22, 13);

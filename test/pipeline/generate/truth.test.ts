@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PROFILES } from '../../../src/pipeline/generate/profile.js';
-import { DIRT_KINDS, type DirtKind } from '../../../src/pipeline/generate/dirt/kinds.js';
-import type { FaultLine, FileLine } from '../../../src/core/manifest/format.js';
+import { DIRT_KINDS, type DirtKind } from '../../../src/pipeline/generate/faults/kinds.js';
+import type { FaultLine, FileLine } from '../../../src/contract/manifest/format.js';
 import { INVARIANTS } from '../../../scripts/realism/invariants.js';
 import { actualBooks, expectedBooks, loaded } from './loaded.js';
 import { generated, type Output } from './run.js';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import test from 'node:test';
 import { createMetrics, type MetricsOptions } from '../../../src/pipeline/metrics/metrics.js';
 import { serveMetrics, writeTextfile } from '../../../src/pipeline/metrics/serve.js';
-import { temporaryDirectory } from '../../core/files/directories.js';
+import { temporaryDirectory } from '../../platform/files/directories.js';
 
 const ALL: MetricsOptions = {
   command: 'run-all',

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { once } from 'node:events';
 import path from 'node:path';
 import test from 'node:test';
-import { createRunId, generatedFileName } from '../../../src/core/files/names.js';
+import { createRunId, generatedFileName } from '../../../src/contract/fileNames.js';
 import { spawnMove } from './executable.js';
 import { moveSettings, put } from './harness.js';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { createRunId, generatedFileName } from '../../../src/core/files/names.js';
-import { MOVE_FAILPOINTS } from '../../../src/core/runtime/failpoint.js';
-import { contents, directoryElsewhere, noSecondFileSystem } from '../../core/files/directories.js';
+import { createRunId, generatedFileName } from '../../../src/contract/fileNames.js';
+import { MOVE_FAILPOINTS } from '../../../src/platform/failpoint.js';
+import { contents, directoryElsewhere, noSecondFileSystem } from '../../platform/files/directories.js';
 import { spawnEcompipe } from '../../helpers/executable.js';
 import { moveOnce, moveSettings, put } from './harness.js';
 

@@ -1,10 +1,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
-import { silentLogger } from '../../../src/core/runtime/log.js';
-import type { MoveEvent, MoveResult, MoveSettings } from '../../../src/pipeline/move/events.js';
+import { silentLogger } from '../../../src/platform/log.js';
+import type { MoveEvent, MoveResult, MoveSettings } from '../../../src/pipeline/move/moveEvents.js';
 import { runMove } from '../../../src/pipeline/move/runMove.js';
-import { temporaryDirectory } from '../../core/files/directories.js';
+import { temporaryDirectory } from '../../platform/files/directories.js';
 
 type EventOf<Type extends MoveEvent['type']> = Extract<MoveEvent, { type: Type }>;
 

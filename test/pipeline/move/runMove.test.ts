@@ -13,9 +13,9 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
-import { createRunId, generatedFileName, isLoadableName } from '../../../src/core/files/names.js';
-import { FileError, UsageError } from '../../../src/core/runtime/errors.js';
-import { contents } from '../../core/files/directories.js';
+import { createRunId, generatedFileName, isLoadableName } from '../../../src/contract/fileNames.js';
+import { FileError, UsageError } from '../../../src/platform/errors.js';
+import { contents } from '../../platform/files/directories.js';
 import { moveOnce, moveSettings, put, startMover } from './harness.js';
 
 const generated = generatedFileName(createRunId(new Date()), 0);

@@ -3,7 +3,7 @@ import { appendFileSync, lstatSync, renameSync, utimesSync, writeFileSync, type 
 import path from 'node:path';
 import test from 'node:test';
 import { Settling } from '../../../src/pipeline/move/settling.js';
-import { temporaryDirectory } from '../../core/files/directories.js';
+import { temporaryDirectory } from '../../platform/files/directories.js';
 
 const HOUR_NS = 3_600_000_000_000n;
 

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { stringify } from 'csv-stringify/sync';
-import { withConnection } from '../../../src/core/db/target.js';
+import { withConnection } from '../../../src/platform/db/target.js';
 import { exportRejects } from '../../../src/pipeline/rejects/export.js';
 import type { RejectFilter } from '../../../src/pipeline/rejects/filter.js';
 import { runReplay, type ReplayResult } from '../../../src/pipeline/rejects/replay.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EVENT_COLUMNS } from '../../../src/core/events/columns.js';
+import { EVENT_COLUMNS } from '../../../src/contract/columns.js';
 import { eventId, eventRow, HEADER } from '../../helpers/events.js';
 import { migratedDatabase } from '../../helpers/migrated.js';
 import { load, openShop } from '../stream/harness.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { FAILPOINTS } from '../../../src/core/runtime/failpoint.js';
+import { FAILPOINTS } from '../../../src/platform/failpoint.js';
 import { run } from '../../helpers/executable.js';
 import { eventFile, eventId, eventRow, HEADER } from '../../helpers/events.js';
 import { migratedDatabase } from '../../helpers/migrated.js';

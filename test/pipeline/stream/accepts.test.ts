@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pg from 'pg';
-import { EVENT_COLUMNS } from '../../../src/core/events/columns.js';
+import { EVENT_COLUMNS } from '../../../src/contract/columns.js';
 import { copyChunks } from '../../../src/pipeline/stream/copyFast.js';
 import { eventId, eventRow, HEADER, type Fields } from '../../helpers/events.js';
 import { migratedDatabase, onDatabase } from '../../helpers/migrated.js';

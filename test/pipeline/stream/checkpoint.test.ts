@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { createLogger } from '../../../src/core/runtime/log.js';
+import { createLogger } from '../../../src/platform/log.js';
 import { eventFile, eventId } from '../../helpers/events.js';
 import { migratedDatabase, onDatabase } from '../../helpers/migrated.js';
-import { takeOwnership } from '../../../src/pipeline/stream/owner.js';
+import { takeOwnership } from '../../../src/contract/streamOwner.js';
 import { load, openShop, type Shop } from './harness.js';
 import { assertLedger, eventIds } from './tables.js';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import type { STREAM_FAILPOINTS } from '../../../src/core/runtime/failpoint.js';
+import type { STREAM_FAILPOINTS } from '../../../src/platform/failpoint.js';
 import { eventId, eventRow, HEADER } from '../../helpers/events.js';
 import { spawnEcompipe, type Running } from '../../helpers/executable.js';
 import { migratedDatabase } from '../../helpers/migrated.js';

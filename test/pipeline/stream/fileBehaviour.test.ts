@@ -16,9 +16,9 @@ import {
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import { silentLogger } from '../../../src/core/runtime/log.js';
+import { silentLogger } from '../../../src/platform/log.js';
 import { runMove } from '../../../src/pipeline/move/runMove.js';
-import { temporaryDirectory } from '../../core/files/directories.js';
+import { temporaryDirectory } from '../../platform/files/directories.js';
 import { eventFile, eventId, eventRows } from '../../helpers/events.js';
 import { noMount, withFileSystem } from '../../helpers/fileSystems.js';
 import { migratedDatabase } from '../../helpers/migrated.js';

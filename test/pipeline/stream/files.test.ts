@@ -13,7 +13,7 @@ import {
 import path from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { contents } from '../../core/files/directories.js';
+import { contents } from '../../platform/files/directories.js';
 import { eventFile, eventId, HEADER } from '../../helpers/events.js';
 import { migratedDatabase } from '../../helpers/migrated.js';
 import { load, openShop, type Shop } from './harness.js';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import { frameRecords } from '../../../src/core/csv/frameRecords.js';
-import { EVENT_COLUMNS } from '../../../src/core/events/columns.js';
+import { frameRecords } from '../../../src/contract/csv/frameRecords.js';
+import { EVENT_COLUMNS } from '../../../src/contract/columns.js';
 import { eventId, eventRow, HEADER } from '../../helpers/events.js';
 import { migratedDatabase } from '../../helpers/migrated.js';
 import { load, openShop } from './harness.js';

@@ -1,10 +1,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
-import type { StreamEvent, StreamResult, StreamSettings } from '../../../src/pipeline/stream/events.js';
-import { runStream } from '../../../src/pipeline/stream/stream.js';
-import { silentLogger } from '../../../src/core/runtime/log.js';
-import { temporaryDirectory } from '../../core/files/directories.js';
+import type { StreamEvent, StreamResult, StreamSettings } from '../../../src/pipeline/stream/streamEvents.js';
+import { runStream } from '../../../src/pipeline/stream/runStream.js';
+import { silentLogger } from '../../../src/platform/log.js';
+import { temporaryDirectory } from '../../platform/files/directories.js';
 import { onDatabase, type Access } from '../../helpers/migrated.js';
 import type { TestDatabase } from '../../helpers/postgres.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test, mock } from 'node:test';
-import { createStreamEventLogger } from '../../../src/pipeline/stream/logEvents.js';
-import { createLogger } from '../../../src/core/runtime/log.js';
+import { createStreamEventLogger } from '../../../src/pipeline/stream/logStreamEvents.js';
+import { createLogger } from '../../../src/platform/log.js';
 
 test('of many files with rejects a few are told one by one, the others as a sum', (t) => {
   let nowMs = 0;

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { temporaryDirectory } from '../../core/files/directories.js';
+import { temporaryDirectory } from '../../platform/files/directories.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
@@ -44,7 +44,7 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
     seenBy: ['faults', 'when the reply to the COMMIT of a whole file without bad rows is lost, it is not loaded again'],
   },
   'rows are given up on an SQLSTATE that nobody knows': {
-    edits: [{ file: '../../core/db/sqlState.ts', from: "?.[1] ?? 'retry'", to: "?.[1] ?? 'row'" }],
+    edits: [{ file: '../../platform/db/sqlState.ts', from: "?.[1] ?? 'retry'", to: "?.[1] ?? 'row'" }],
     seenBy: ['faults', 'an error that stays ends the run with exit code 69 after --retry-for, and no row is given up'],
   },
   'a conflict counts as a duplicate': {
@@ -87,7 +87,7 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
   'whatever has the name of a loaded file is put away': {
     edits: [
       {
-        file: 'finish.ts',
+        file: 'fileDisposer.ts',
         from: 'stats !== undefined && signatureOf(stats) === signature',
         to: 'stats !== undefined && signature.length > 0',
       },
@@ -107,7 +107,7 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
   'the checkpoint is written before the commit is sure': {
     edits: [
       {
-        file: 'outcomes.ts',
+        file: 'resultRecorder.ts',
         from: 'if (isDurable) this.checkpoint',
         to: 'if (isDurable || batchId > 0) this.checkpoint',
       },

@@ -5,14 +5,14 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
-import { MAX_RECORD_BYTES } from '../../../src/core/csv/bytes.js';
-import { frameRecords } from '../../../src/core/csv/frameRecords.js';
-import type { Header } from '../../../src/core/csv/header.js';
+import { MAX_RECORD_BYTES } from '../../../src/contract/csv/bytes.js';
+import { frameRecords } from '../../../src/contract/csv/frameRecords.js';
+import type { Header } from '../../../src/contract/csv/header.js';
 import type { BatchPart } from '../../../src/pipeline/stream/batch.js';
 import { FileChanged, openLarge, type Content } from '../../../src/pipeline/stream/content.js';
 import { readRanges, type ResumePoint } from '../../../src/pipeline/stream/ranges.js';
-import { csvBody, mutatedBody } from '../../core/csv/arbitraries.js';
-import { temporaryDirectory } from '../../core/files/directories.js';
+import { csvBody, mutatedBody } from '../../contract/csv/arbitraries.js';
+import { temporaryDirectory } from '../../platform/files/directories.js';
 
 const START: ResumePoint = { offset: 0, lines: 0 };
 

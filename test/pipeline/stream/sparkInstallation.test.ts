@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { findSpark, SparkError } from '../../../src/pipeline/stream/spark/installation.js';
-import { temporaryDirectory } from '../../core/files/directories.js';
+import { temporaryDirectory } from '../../platform/files/directories.js';
 import { spawnEcompipe } from '../../helpers/executable.js';
 import { migratedDatabase } from '../../helpers/migrated.js';
 

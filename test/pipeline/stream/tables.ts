@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { EVENT_COLUMNS } from '../../../src/core/events/columns.js';
+import { EVENT_COLUMNS } from '../../../src/contract/columns.js';
 import type { TestDatabase } from '../../helpers/postgres.js';
 
 /** What a test knows of a reject, from the table. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
-import type { FaultLine, ManifestLine } from '../../../src/core/manifest/format.js';
+import type { FaultLine, ManifestLine } from '../../../src/contract/manifest/format.js';
 import type { FindingKind, VerifyResult } from '../../../src/pipeline/verify/index.js';
 import { createPipeline, type Pipeline } from './pipeline.js';
 

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
-import { EVENT_COLUMNS } from '../../../src/core/events/columns.js';
+import { EVENT_COLUMNS } from '../../../src/contract/columns.js';
 import { describeVerify, type VerifyEvent } from '../../../src/pipeline/verify/index.js';
 import { until } from '../../helpers/until.js';
 import { createPipeline, type Pipeline } from './pipeline.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { GENERATE_FAILPOINTS } from '../../../src/core/runtime/failpoint.js';
+import { GENERATE_FAILPOINTS } from '../../../src/platform/failpoint.js';
 import { spawnEcompipe } from '../../helpers/executable.js';
 import { createPipeline } from './pipeline.js';
 

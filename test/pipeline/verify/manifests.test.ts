@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
-import { EcompipeError } from '../../../src/core/runtime/errors.js';
+import { EcompipeError } from '../../../src/platform/errors.js';
 import { createPipeline, type Pipeline } from './pipeline.js';
 
 const manifestOf = ({ manifests }: Pipeline): string => path.join(manifests, readdirSync(manifests)[0]!);

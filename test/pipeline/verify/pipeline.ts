@@ -1,20 +1,20 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
-import { withDatabase, type Database } from '../../../src/core/db/target.js';
-import { silentLogger } from '../../../src/core/runtime/log.js';
+import { withDatabase, type Database } from '../../../src/platform/db/target.js';
+import { silentLogger } from '../../../src/platform/log.js';
 import { runGenerate, type GenerateResult, type GenerateSettings } from '../../../src/pipeline/generate/index.js';
-import { runMigrate } from '../../../src/pipeline/migrate/migrate.js';
+import { runMigrate } from '../../../src/pipeline/migrate/runMigrate.js';
 import { runMove } from '../../../src/pipeline/move/runMove.js';
-import type { StreamResult, StreamSettings } from '../../../src/pipeline/stream/events.js';
-import { runStream } from '../../../src/pipeline/stream/stream.js';
+import type { StreamResult, StreamSettings } from '../../../src/pipeline/stream/streamEvents.js';
+import { runStream } from '../../../src/pipeline/stream/runStream.js';
 import {
   runVerify,
   type VerifyEvent,
   type VerifyResult,
   type VerifySettings,
 } from '../../../src/pipeline/verify/index.js';
-import { temporaryDirectory } from '../../core/files/directories.js';
+import { temporaryDirectory } from '../../platform/files/directories.js';
 import { startTestServer, type TestDatabase } from '../../helpers/postgres.js';
 
 const never = new AbortController().signal;

@@ -1,5 +1,5 @@
-import type { Connection } from '../../../core/db/client.js';
-import { classifyError } from '../../../core/db/sqlState.js';
+import type { Connection } from '../../../platform/db/client.js';
+import { classifyError } from '../../../platform/db/sqlState.js';
 import type { CheckRule, ColumnRule, EventRules } from './rules.js';
 import type { Reason } from './reject.js';
 import { STAGE, TYPED } from './stage.js';

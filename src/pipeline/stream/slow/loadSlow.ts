@@ -1,5 +1,5 @@
-import type { Connection } from '../../../core/db/client.js';
-import { classifyError, serverWords, sqlStateOf } from '../../../core/db/sqlState.js';
+import type { Connection } from '../../../platform/db/client.js';
+import { classifyError, serverWords, sqlStateOf } from '../../../platform/db/sqlState.js';
 import { NO_ROWS, type Batch, type RowCounts } from '../batch.js';
 import { compareKnown, insertNew, judgeConstraints, judgeTypes } from './classify.js';
 import { recordBytes, splitRecords, type Records } from './records.js';

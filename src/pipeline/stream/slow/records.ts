@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { CsvError, parse } from 'csv-parse/sync';
-import { COMMA, LF, NUL } from '../../../core/csv/bytes.js';
-import { frameRecords } from '../../../core/csv/frameRecords.js';
-import type { Defect, RecordFrame, RecordFrames } from '../../../core/csv/recordFrames.js';
+import { COMMA, LF, NUL } from '../../../contract/csv/bytes.js';
+import { frameRecords } from '../../../contract/csv/frameRecords.js';
+import type { Defect, RecordFrame, RecordFrames } from '../../../contract/csv/recordFrames.js';
 import type { Batch, BatchPart } from '../batch.js';
 import type { Reason } from './reject.js';
 

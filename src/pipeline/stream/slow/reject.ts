@@ -1,4 +1,4 @@
-import type { Connection } from '../../../core/db/client.js';
+import type { Connection } from '../../../platform/db/client.js';
 
 /** Why the database, or the structure of the CSV, does not accept a row. */
 export interface Reason {

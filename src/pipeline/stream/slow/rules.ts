@@ -1,5 +1,5 @@
-import type { Connection } from '../../../core/db/client.js';
-import { EVENT_COLUMNS, type EventColumn } from '../../../core/events/columns.js';
+import type { Connection } from '../../../platform/db/client.js';
+import { EVENT_COLUMNS, type EventColumn } from '../../../contract/columns.js';
 
 /** A column of `public.events` as the catalogue describes it. */
 export interface ColumnRule {

@@ -1,6 +1,6 @@
-import type { Connection } from '../../../core/db/client.js';
-import { classifyError } from '../../../core/db/sqlState.js';
-import { EVENT_COLUMNS } from '../../../core/events/columns.js';
+import type { Connection } from '../../../platform/db/client.js';
+import { classifyError } from '../../../platform/db/sqlState.js';
+import { EVENT_COLUMNS } from '../../../contract/columns.js';
 import type { Batch } from '../batch.js';
 import { CHUNK_BYTES, copyChunks } from '../copyFast.js';
 import { copyableOrdinals, endMarkerRows, isCopyable, stageChunks, type Records } from './records.js';

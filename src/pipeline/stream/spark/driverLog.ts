@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import type { Logger } from '../../../core/runtime/log.js';
+import type { Logger } from '../../../platform/log.js';
 
 /** A line as Spark's own log4j2 configuration writes it: `26/11/22 16:21:33 WARN Utils: message`. */
 const LINE = /^\d\d\/\d\d\/\d\d \d\d:\d\d:\d\d (TRACE|DEBUG|INFO|WARN|ERROR|FATAL) ([^:]+): (.*)$/;

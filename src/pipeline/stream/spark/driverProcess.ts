@@ -1,7 +1,7 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import type { Logger } from '../../../core/runtime/log.js';
+import type { Logger } from '../../../platform/log.js';
 import { forwardSparkLog } from './driverLog.js';
 import { SparkError, type SparkInstallation } from './installation.js';
 import type { FromJob, StageCommand, ToJob } from './messages.js';

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { EcompipeError, EXIT } from '../../../core/runtime/errors.js';
+import { EcompipeError, EXIT } from '../../../platform/errors.js';
 
 /** A Spark on this machine. */
 export interface SparkInstallation {

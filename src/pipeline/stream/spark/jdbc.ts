@@ -1,8 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
-import type { Connection } from '../../../core/db/client.js';
-import type { ConnectionSettings } from '../../../core/db/connectionSettings.js';
-import { UsageError } from '../../../core/runtime/errors.js';
+import type { Connection } from '../../../platform/db/client.js';
+import type { ConnectionSettings } from '../../../platform/db/connectionSettings.js';
+import { UsageError } from '../../../platform/errors.js';
 import type { SparkInstallation } from './installation.js';
 import type { ToJob } from './messages.js';
 

@@ -5,8 +5,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { errnoOf, withFileErrors } from '../../../core/runtime/errors.js';
-import type { Logger } from '../../../core/runtime/log.js';
+import { errnoOf, withFileErrors } from '../../../platform/errors.js';
+import type { Logger } from '../../../platform/log.js';
 import { SparkError, type SparkInstallation } from './installation.js';
 
 const JOB_SOURCES = fileURLToPath(new URL('../../../../spark/job', import.meta.url));

@@ -1,4 +1,4 @@
-import type { Database } from '../../../core/db/target.js';
+import type { Database } from '../../../platform/db/target.js';
 import type { CommittedBatch } from '../loadBatch.js';
 import type { LoaderContext } from '../runBatch.js';
 import type { DriverProcess } from './driverProcess.js';

@@ -1,5 +1,5 @@
-import type { Connection } from '../../../core/db/client.js';
-import type { Defect } from '../../../core/csv/recordFrames.js';
+import type { Connection } from '../../../platform/db/client.js';
+import type { Defect } from '../../../contract/csv/recordFrames.js';
 import { NO_ROWS, type RowCounts } from '../batch.js';
 import { compareKnown, judgeConstraints, judgeTypes } from '../slow/classify.js';
 import { insertJudged } from '../slow/loadSlow.js';
@@ -7,7 +7,7 @@ import { explainDefect } from '../slow/records.js';
 import { writeDuplicates, writeRejects, type Reason } from '../slow/reject.js';
 import type { EventRules } from '../slow/rules.js';
 import { createTyped, PLANNER_SETTINGS, TYPED } from '../slow/stage.js';
-import { EVENT_COLUMNS } from '../../../core/events/columns.js';
+import { EVENT_COLUMNS } from '../../../contract/columns.js';
 import { StageLost, type Staged } from './stage.js';
 import type { Unit } from './units.js';
 

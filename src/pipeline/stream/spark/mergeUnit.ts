@@ -1,6 +1,6 @@
-import type { Connection } from '../../../core/db/client.js';
-import { classifyError } from '../../../core/db/sqlState.js';
-import { failpoint } from '../../../core/runtime/failpoint.js';
+import type { Connection } from '../../../platform/db/client.js';
+import { classifyError } from '../../../platform/db/sqlState.js';
+import { failpoint } from '../../../platform/failpoint.js';
 import { addCounts, NO_ROWS, type RowCounts } from '../batch.js';
 import { CompareAndSetLost, explainLedgerError, findCommittedRange, writeLedger } from '../ledger.js';
 import { beginBatch, commit, isContention, type CommittedBatch } from '../loadBatch.js';

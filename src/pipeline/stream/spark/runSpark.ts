@@ -1,16 +1,16 @@
 import path from 'node:path';
-import type { Database } from '../../../core/db/target.js';
-import { Failures } from '../../../core/files/failures.js';
-import { UsageError } from '../../../core/runtime/errors.js';
-import type { StageContext } from '../../../core/runtime/stage.js';
+import type { Database } from '../../../platform/db/target.js';
+import { Failures } from '../../../platform/files/failures.js';
+import { UsageError } from '../../../platform/errors.js';
+import type { StageContext } from '../../../platform/stage.js';
 import { ConnectionPool } from '../connectionPool.js';
-import type { StreamEvent, StreamResult, StreamSettings } from '../events.js';
-import { Finisher } from '../finish.js';
+import type { StreamEvent, StreamResult, StreamSettings } from '../streamEvents.js';
+import { Finisher } from '../fileDisposer.js';
 import { IdleRefresh } from '../idleRefresh.js';
-import { LoadPathChoice } from '../loadPath.js';
-import { FilesNotLoadedError, Outcomes } from '../outcomes.js';
+import { LoadPathChoice } from '../fastPathBreaker.js';
+import { FilesNotLoadedError, Outcomes } from '../resultRecorder.js';
 import { assertRejectLimit } from '../rejectLimit.js';
-import { withOwnership } from '../stream.js';
+import { withOwnership } from '../runStream.js';
 import { DriverProcess } from './driverProcess.js';
 import { findSpark } from './installation.js';
 import { findJdbcDriver, jdbcOptions } from './jdbc.js';
@@ -18,7 +18,7 @@ import { jobJar } from './jobJar.js';
 import type { UnitContext } from './loadUnits.js';
 import type { Inspection, ToJob } from './messages.js';
 import { MicroBatch } from './microBatch.js';
-import { isUri, RemoteFinisher } from './remoteFinisher.js';
+import { isUri, RemoteFinisher } from './remoteFileDisposer.js';
 import { StageTables } from './stageTables.js';
 
 /** What the Spark engine needs to know besides what both do. */

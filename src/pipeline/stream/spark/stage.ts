@@ -1,5 +1,5 @@
 import pg from 'pg';
-import type { Database } from '../../../core/db/target.js';
+import type { Database } from '../../../platform/db/target.js';
 import type { DriverProcess } from './driverProcess.js';
 import type { FromJob, Piece, StageCommand } from './messages.js';
 import type { StageTables } from './stageTables.js';

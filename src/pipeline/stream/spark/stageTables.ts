@@ -1,8 +1,8 @@
 import { randomInt } from 'node:crypto';
-import type { Connection } from '../../../core/db/client.js';
-import { withTransaction } from '../../../core/db/transaction.js';
-import type { Logger } from '../../../core/runtime/log.js';
-import { EVENT_COLUMNS } from '../../../core/events/columns.js';
+import type { Connection } from '../../../platform/db/client.js';
+import { withTransaction } from '../../../platform/db/transaction.js';
+import type { Logger } from '../../../platform/log.js';
+import { EVENT_COLUMNS } from '../../../contract/columns.js';
 import type { ConnectionPool } from '../connectionPool.js';
 import type { EventRules } from '../slow/rules.js';
 

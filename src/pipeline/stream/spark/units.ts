@@ -1,8 +1,8 @@
-import type { Header } from '../../../core/csv/header.js';
-import type { EventColumn } from '../../../core/events/columns.js';
+import type { Header } from '../../../contract/csv/header.js';
+import type { EventColumn } from '../../../contract/columns.js';
 import type { BatchPart } from '../batch.js';
 import type { LedgerFile } from '../ledger.js';
-import type { ReadFile } from '../finish.js';
+import type { ReadFile } from '../fileDisposer.js';
 import type { Inspection, Piece } from './messages.js';
 
 /** A file that can be loaded: by name, content, and where it can be cut. */

@@ -1,0 +1,53 @@
+import { lstatSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { Breather } from '../platform/eventLoopYielder.js';
+import { errnoOf } from '../platform/errors.js';
+import { isLoadableName } from './fileNames.js';
+
+/** The finished-looking CSV files that wait in a directory. */
+export interface Backlog {
+  readonly directory: string;
+  readonly files: number;
+  readonly bytes: number;
+  /** Those of the files whose bytes say nothing about the length of their content. */
+  readonly compressed: number;
+  /** Since when the one that waits longest has been there, in milliseconds since 1970; undefined when none waits. */
+  readonly oldestSinceMs: number | undefined;
+  /** Why the directory could not be listed (`ENOENT`, …); it counts as empty then. */
+  readonly errno: string | undefined;
+}
+
+/**
+ * Looks at what waits in a directory. A file has waited since its inode last changed: a rename into the directory counts,
+ * while its modification time may be the producer's of last year.
+ */
+export async function readBacklog(directory: string): Promise<Backlog> {
+  let [files, bytes, compressed, oldestSinceMs] = [0, 0, 0, Infinity];
+  try {
+    const breather = new Breather();
+    for (const entry of await readdir(directory, { withFileTypes: true })) {
+      if (!entry.isFile() || !isLoadableName(entry.name)) continue;
+      if (breather.isDue) await breather.rest();
+      // Synchronous, as it takes microseconds and the thread pool many times that; gone means taken since.
+      const stats = lstatSync(path.join(directory, entry.name), { throwIfNoEntry: false });
+      if (stats === undefined) continue;
+      files += 1;
+      if (/\.gz$/i.test(entry.name)) compressed += 1;
+      bytes += stats.size;
+      oldestSinceMs = Math.min(oldestSinceMs, stats.ctimeMs);
+    }
+    return {
+      directory,
+      files,
+      bytes,
+      compressed,
+      oldestSinceMs: files === 0 ? undefined : oldestSinceMs,
+      errno: undefined,
+    };
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === undefined) throw error;
+    return { directory, files: 0, bytes: 0, compressed: 0, oldestSinceMs: undefined, errno };
+  }
+}

@@ -1,0 +1,79 @@
+import { isUtf8 } from 'node:buffer';
+import { parse } from 'csv-parse/sync';
+import { EVENT_COLUMNS, REQUIRED_COLUMNS, type EventColumn } from '../columns.js';
+import { CR, LF, MAX_RECORD_BYTES } from './bytes.js';
+
+/** A header that names columns of ours: it decides the column list of COPY. */
+export interface Header {
+  readonly columns: readonly EventColumn[];
+  /** Bytes before the first data row: byte order mark, header and its line break. */
+  readonly length: number;
+  readonly lines: number;
+}
+
+/** Why a file can't be read at all. */
+export class UnreadableFile extends Error {}
+
+const UTF8_BOM = Buffer.from([0xef, 0xbb, 0xbf]);
+const UTF16_MARKS = [Buffer.from([0xff, 0xfe]), Buffer.from([0xfe, 0xff])];
+
+/**
+ * Reads the header from the first bytes of a file (all of it, or at least MAX_RECORD_BYTES).
+ * @returns undefined for an empty file, which is a file without rows.
+ * @throws UnreadableFile when no row of the file could mean anything.
+ */
+export function parseHeader(start: Buffer): Header | undefined {
+  if (UTF16_MARKS.some((mark) => start.subarray(0, 2).equals(mark)) || start.subarray(0, 64).includes(0)) {
+    throw new UnreadableFile('the file is UTF-16 or binary; expected UTF-8');
+  }
+  const skipped = start.subarray(0, 3).equals(UTF8_BOM) ? 3 : 0;
+  if (start.length === skipped) return undefined;
+  const lineFeed = start.indexOf(LF, skipped);
+  const end = lineFeed === -1 ? start.length : lineFeed;
+  if (end - skipped > MAX_RECORD_BYTES) throw new UnreadableFile('the first line is longer than 1 MiB');
+  const line = start.subarray(skipped, start[end - 1] === CR ? end - 1 : end);
+  if (line.includes(CR)) throw new UnreadableFile('lines end in bare carriage returns; expected LF or CRLF');
+  if (!isUtf8(line)) throw new UnreadableFile('the header is not UTF-8');
+  return { columns: columnsOf(line), length: lineFeed === -1 ? start.length : lineFeed + 1, lines: 1 };
+}
+
+/** The files of a feed begin alike, and parsing the header is half of what reading a small file costs. */
+let last: { readonly line: Buffer; readonly columns: readonly EventColumn[] } | undefined;
+
+function columnsOf(line: Buffer): readonly EventColumn[] {
+  if (last?.line.equals(line) !== true) last = { line: Buffer.from(line), columns: namedColumns(line) };
+  return last.columns;
+}
+
+function namedColumns(line: Buffer): EventColumn[] {
+  const names = splitHeader(line);
+  const unknown = names.filter((name) => !isColumn(name));
+  const repeated = names.filter((name, index) => names.indexOf(name) !== index);
+  const missing = REQUIRED_COLUMNS.filter((name) => !names.includes(name));
+  const problems = [
+    missing.length > 0 ? `required column missing: ${missing.join(', ')}` : undefined,
+    unknown.length > 0 ? `unknown column: ${unknown.map((name) => JSON.stringify(name)).join(', ')}` : undefined,
+    repeated.length > 0 ? `column named twice: ${[...new Set(repeated)].join(', ')}` : undefined,
+  ].filter((problem) => problem !== undefined);
+  if (problems.length > 0) throw new UnreadableFile(`${problems.join('; ')}${delimiterHint(line, names)}`);
+  return names.filter(isColumn);
+}
+
+function splitHeader(line: Buffer): string[] {
+  try {
+    const [names = []] = parse(line, { relax_column_count: true });
+    return names;
+  } catch (error) {
+    throw new UnreadableFile(`the header is not CSV: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function isColumn(name: string): name is EventColumn {
+  return (EVENT_COLUMNS as readonly string[]).includes(name);
+}
+
+function delimiterHint(line: Buffer, names: readonly string[]): string {
+  if (names.length > 1) return '';
+  const other = [';', '\t', '|'].find((delimiter) => line.includes(delimiter));
+  return other === undefined ? '' : ` (the delimiter seems to be ${JSON.stringify(other)}; expected a comma)`;
+}

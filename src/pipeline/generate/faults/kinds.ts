@@ -1,0 +1,117 @@
+import { Problem } from '../../../platform/settings.js';
+
+/** What a fault falls on, how often under `--dirt dirty`, and what must become of it. */
+interface Kind {
+  readonly unit: 'row' | 'file';
+  /** Share of the rows or files. Of files: the Pollock survey of 3,712 real ones (PVLDB 2023). Of rows: Segment, Snowplow, GA4 and the REES46 feeds where published, else judged. */
+  readonly rate: number;
+  /** `quarantined` and `redelivery` are of whole files. */
+  readonly outcome: 'loaded' | 'duplicate' | 'rejected' | 'quarantined' | 'redelivery';
+  readonly what: string;
+}
+
+/** Every kind of fault, in the order of `--help` and of the documents. */
+export const DIRT_KINDS = {
+  redelivery: { unit: 'row', rate: 0.006, outcome: 'duplicate', what: 'the same row again, seconds to a day later' },
+  burst: { unit: 'row', rate: 0.0002, outcome: 'duplicate', what: '2 to 78 copies at once' },
+  conflict: { unit: 'row', rate: 0.0005, outcome: 'rejected', what: 'the same event_id with other content' },
+  'late-1h': { unit: 'row', rate: 0.01, outcome: 'loaded', what: 'delivered an hour after its time' },
+  'late-24h': { unit: 'row', rate: 0.002, outcome: 'loaded', what: 'delivered a day after its time' },
+  'late-72h': { unit: 'row', rate: 0.0002, outcome: 'loaded', what: 'delivered three days after its time' },
+  swapped: { unit: 'row', rate: 0.02, outcome: 'loaded', what: 'changed places with the next row' },
+  'wrong-type': { unit: 'row', rate: 0.001, outcome: 'rejected', what: 'N/A, 1.299,00 or two for a number' },
+  negative: { unit: 'row', rate: 0.0005, outcome: 'rejected', what: 'a negative price or quantity' },
+  'unknown-event-type': { unit: 'row', rate: 0.0005, outcome: 'rejected', what: 'an event type that nobody knows' },
+  'missing-required': { unit: 'row', rate: 0.0005, outcome: 'rejected', what: 'a required column left empty' },
+  'unreadable-time': { unit: 'row', rate: 0.0005, outcome: 'rejected', what: 'an event time that is none' },
+  'field-count': { unit: 'row', rate: 0.0005, outcome: 'rejected', what: 'a field too few or too many' },
+  'stray-quote': { unit: 'row', rate: 0.0001, outcome: 'rejected', what: 'a quote that does not pair' },
+  'odd-text': {
+    unit: 'row',
+    rate: 0.003,
+    outcome: 'loaded',
+    what: 'commas, newlines, quotes and any Unicode in a quoted field',
+  },
+  'invalid-utf8': { unit: 'row', rate: 0.0001, outcome: 'rejected', what: 'bytes that are no UTF-8' },
+  nul: { unit: 'row', rate: 0.0001, outcome: 'rejected', what: 'a NUL character' },
+
+  bom: { unit: 'file', rate: 0.045, outcome: 'loaded', what: 'starts with a byte order mark' },
+  crlf: { unit: 'file', rate: 0.45, outcome: 'loaded', what: 'lines end with CR LF' },
+  'no-last-newline': { unit: 'file', rate: 0.05, outcome: 'loaded', what: 'the last line has no end' },
+  'cut-row': { unit: 'file', rate: 0.01, outcome: 'rejected', what: 'ends inside its last row; only that row is lost' },
+  'repeated-header': {
+    unit: 'file',
+    rate: 0.01,
+    outcome: 'rejected',
+    what: 'the header once more in the middle; only that line is rejected',
+  },
+  empty: { unit: 'file', rate: 0.004, outcome: 'loaded', what: 'an extra file of 0 bytes' },
+  'header-only': { unit: 'file', rate: 0.001, outcome: 'loaded', what: 'an extra file without rows' },
+  'redelivered-file': {
+    unit: 'file',
+    rate: 0.01,
+    outcome: 'redelivery',
+    what: 'the same bytes again under another name',
+  },
+  'reordered-columns': { unit: 'file', rate: 0.005, outcome: 'loaded', what: 'columns in another order' },
+  'missing-optional-column': {
+    unit: 'file',
+    rate: 0.005,
+    outcome: 'loaded',
+    what: 'without a column that may be missing',
+  },
+  'missing-required-column': {
+    unit: 'file',
+    rate: 0.002,
+    outcome: 'quarantined',
+    what: 'without a column that must be there',
+  },
+  'unknown-column': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'with a column that nobody knows' },
+  'duplicate-column': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'with a column twice' },
+  'renamed-column': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'with a column under another name' },
+  'other-delimiter': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'fields separated by semicolons' },
+  'utf-16': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'UTF-16 instead of UTF-8' },
+  'truncated-gzip': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'compressed, and cut short' },
+} as const satisfies Readonly<Record<string, Kind>>;
+
+export type DirtKind = keyof typeof DIRT_KINDS;
+type KindsOf<Unit> = { [K in DirtKind]: (typeof DIRT_KINDS)[K]['unit'] extends Unit ? K : never }[DirtKind];
+export type RowKind = KindsOf<'row'>;
+export type FileKind = KindsOf<'file'>;
+
+/** Rates by kind, only of kinds that shall occur. */
+export type DirtRates = Readonly<Partial<Record<DirtKind, number>>>;
+
+const KIND_NAMES = Object.keys(DIRT_KINDS) as DirtKind[];
+
+/** Parses `clean`, `dirty` or `kind=rate,…` with rates from 0 to 1 or in percent. @throws Problem */
+export function parseDirt(text: string): DirtRates {
+  if (text === 'clean') return {};
+  if (text === 'dirty') return Object.fromEntries(KIND_NAMES.map((kind) => [kind, DIRT_KINDS[kind].rate]));
+  const rates: Partial<Record<DirtKind, number>> = {};
+  const problems: string[] = [];
+  for (const part of text.split(',')) {
+    const [name = '', rate = '', ...rest] = part.split('=').map((word) => word.trim());
+    const kind = KIND_NAMES.find((known) => known === name);
+    const value =
+      /^\d*\.?\d+%?$/.test(rate) && rest.length === 0
+        ? rate.endsWith('%')
+          ? Number(rate.slice(0, -1)) / 100
+          : Number(rate)
+        : Number.NaN;
+    if (kind === undefined)
+      problems.push(`no kind of dirt is called ${JSON.stringify(name)}; the kinds are ${KIND_NAMES.join(', ')}`);
+    else if (!(value >= 0 && value <= 1))
+      problems.push(`${kind} needs a rate from 0 to 1, or a percentage: ${kind}=0.01`);
+    else if (kind in rates) problems.push(`${kind} is given twice`);
+    else rates[kind] = value;
+  }
+  const rowRates = KIND_NAMES.filter((kind) => DIRT_KINDS[kind].unit === 'row').reduce(
+    (sum, kind) => sum + (rates[kind] ?? 0),
+    0,
+  );
+  if (rowRates > 1) problems.push('a row has at most one fault, so the rates of row faults can add up to 1 at most');
+  if (problems.length > 0)
+    throw new Problem(problems.length === 1 ? (problems[0] ?? '') : `${problems.join('; ')} (or say clean or dirty)`);
+  return rates;
+}

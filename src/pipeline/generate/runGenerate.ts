@@ -1,0 +1,247 @@
+import { rmdirSync } from 'node:fs';
+import path from 'node:path';
+import { generatedFileName } from '../../contract/fileNames.js';
+import { syncDirectory } from '../../platform/files/publish.js';
+import { MANIFEST_VERSION, type FileLine, type RunLine } from '../../contract/manifest/format.js';
+import { Breather } from '../../platform/eventLoopYielder.js';
+import { failpoint } from '../../platform/failpoint.js';
+import type { StageContext } from '../../platform/stage.js';
+import { version } from '../../platform/version.js';
+import { DirtPass } from './faults/faultInjector.js';
+import { EventSource, keyOf } from './eventSource.js';
+import type { GenerateEvent, GenerateResult } from './generateEvents.js';
+import { FileAccount } from './fileTally.js';
+import { FileWriter } from './fileWriter.js';
+import { Journal } from './manifestWriter.js';
+import { Pacer } from './pacer.js';
+import { CleanPass, type FileOutline, type RowPass } from './rowTransform.js';
+import { planRun, runIdOf, type GenerateSettings, type Plan } from './settings.js';
+import { STAGING_DIRECTORY, StagedFile } from './stagedFile.js';
+
+/** Faster files are not forced to disk one by one: their seed can make them again. */
+const DURABLE_INTERVAL_MS = 100;
+
+/**
+ * Generates events as CSV files until the wanted number is reached or the context says stop; `drain` means the same.
+ * A file that is being written is then cut short and published.
+ *
+ * @throws UsageError when settings are wrong, FileError when a directory or file can't be used.
+ */
+export async function runGenerate(
+  settings: GenerateSettings,
+  context: StageContext<GenerateEvent>,
+): Promise<GenerateResult> {
+  const plan = planRun(settings, Date.now());
+  const source = await EventSource.create(plan);
+  const runId = runIdOf(plan);
+  const journal = Journal.create(plan.manifestDir, runId);
+  try {
+    return await new Run(plan, runId, source, journal, context).toEnd();
+  } finally {
+    journal.close();
+    removeIfEmpty(path.join(plan.outputDir, STAGING_DIRECTORY));
+  }
+}
+
+/** One run: files in a row, each sealed, entered in the manifest, and only then published. */
+class Run {
+  private readonly started = performance.now();
+  private readonly writer = new FileWriter();
+  private readonly account = new FileAccount();
+  private readonly breather = new Breather();
+  private readonly pass: RowPass;
+  private readonly isDurable: boolean;
+  private batches = 0;
+  private files = 0;
+  private rows = 0;
+  private bytes = 0;
+
+  constructor(
+    private readonly plan: Plan,
+    private readonly runId: string,
+    private readonly source: EventSource,
+    private readonly journal: Journal,
+    private readonly context: StageContext<GenerateEvent>,
+  ) {
+    this.pass =
+      Object.keys(plan.dirt).length === 0
+        ? new CleanPass()
+        : new DirtPass(plan.dirt, keyOf(plan), (fault) => journal.add(fault));
+    this.isDurable = plan.pace !== undefined && plan.pace.fileIntervalMs >= DURABLE_INTERVAL_MS;
+  }
+
+  async toEnd(): Promise<GenerateResult> {
+    const { plan, runId, source, journal, context, pass } = this;
+    journal.append(runLine(plan, runId));
+    const start = new Date(plan.traffic.startMs).toISOString();
+    context.emit({
+      type: 'runStarted',
+      runId,
+      seed: plan.seed,
+      start,
+      profile: plan.profile.name,
+      manifest: journal.path,
+    });
+    const pacer = new Pacer(plan.pace);
+    while (this.batches < plan.batches && source.count < plan.events) {
+      await pacer.untilDue(this.batches, context.stop, context.drain);
+      if (this.isStopping()) break;
+      this.batches++;
+      const events = Math.min(plan.batchSize, plan.events - source.count);
+      const isFinal = this.batches === plan.batches || source.count + events === plan.events;
+      for (const outline of pass.outlines(events, isFinal)) await this.makeFile(outline);
+    }
+    if (pass.pending > 0) for (const outline of pass.outlines(0, true)) await this.makeFile(outline);
+    journal.append({ line: 'end', files: this.files, events: source.count, rows: this.rows });
+    journal.sync();
+    return {
+      runId,
+      seed: plan.seed,
+      start,
+      manifest: journal.path,
+      files: this.files,
+      events: source.count,
+      rows: this.rows,
+      bytes: this.bytes,
+      durationMs: performance.now() - this.started,
+    };
+  }
+
+  private async makeFile(outline: FileOutline): Promise<void> {
+    const sequences = outline.twice ? [this.files, this.files + 1] : [this.files];
+    const files: StagedFile[] = [];
+    try {
+      for (const sequence of sequences)
+        files.push(StagedFile.create(this.plan.outputDir, this.nameOf(sequence, outline)));
+      let line: FileLine | undefined;
+      for (const file of files) {
+        line =
+          line === undefined
+            ? await this.writeFiles(files, outline)
+            : { ...line, file: file.name, sequence: this.files, redeliveryOf: line.file, staged: file.staged };
+        await this.publish(file, line);
+      }
+    } catch (error) {
+      for (const file of files) file.discard();
+      throw error;
+    }
+    if (this.breather.isDue) await this.breather.rest();
+  }
+
+  /** The manifest first, then the file: killed in between, the manifest says more than there is, and can be told so. */
+  private async publish(file: StagedFile, line: FileLine): Promise<void> {
+    const { journal, context } = this;
+    failpoint('file-sealed');
+    journal.append(line);
+    if (this.isDurable) journal.sync();
+    context.emit({ type: 'fileSealed', file: file.name });
+    failpoint('before-publish');
+    try {
+      file.publish();
+    } catch (error) {
+      journal.append({ line: 'withdrawn', file: file.name });
+      throw error;
+    }
+    failpoint('after-publish');
+    if (this.isDurable) await syncDirectory(this.plan.outputDir);
+    this.files++;
+    this.rows += line.rows;
+    this.bytes += line.bytes;
+    const { rows, bytes, firstEventTime, lastEventTime } = line;
+    context.emit({
+      type: 'filePublished',
+      file: file.name,
+      path: file.publishedPath,
+      rows,
+      bytes,
+      firstEventTime,
+      lastEventTime,
+    });
+  }
+
+  /** Writes the events of an outline, fewer when the run is stopping, and says what they add up to. */
+  private async writeFiles(files: readonly StagedFile[], outline: FileOutline): Promise<FileLine> {
+    const { source, writer, account, pass } = this;
+    const [file] = files as readonly [StagedFile];
+    const firstEvent = source.count;
+    let firstMs: number | undefined;
+    account.reset();
+    writer.begin(files, outline.encode);
+    writer.write(outline.header);
+    pass.begin(outline, { name: file.name, sequence: this.files }, writer, account);
+    for (let count = 0; count < outline.events; count++) {
+      if (writer.makeRoom()) {
+        if (this.breather.isDue) await this.breather.rest();
+        if (this.isStopping()) break;
+      }
+      const start = writer.position;
+      writer.position = source.writeNext(writer.buffer, start);
+      firstMs ??= source.timeMs;
+      pass.row(source, start, writer, account);
+    }
+    const findings = pass.finish(writer);
+    writer.end();
+    const sha256s = files.map((each) => each.seal(this.isDurable));
+    return {
+      line: 'file',
+      file: file.name,
+      sequence: this.files,
+      sha256: sha256s[0] as string,
+      bytes: file.bytes,
+      firstEvent,
+      events: source.count - firstEvent,
+      ...account.sums(),
+      ...findings,
+      redeliveryOf: null,
+      firstEventTime: isoTime(firstMs),
+      lastEventTime: firstMs === undefined ? null : isoTime(source.timeMs),
+      staged: file.staged,
+    };
+  }
+
+  private nameOf(sequence: number, { ending }: FileOutline): string {
+    return generatedFileName(this.runId, sequence).replace(/\.csv$/, ending);
+  }
+
+  private isStopping(): boolean {
+    return this.context.stop.aborted || this.context.drain.aborted;
+  }
+}
+
+function isoTime(epochMs: number | undefined): string | null {
+  return epochMs === undefined ? null : new Date(epochMs).toISOString();
+}
+
+function runLine(plan: Plan, runId: string): RunLine {
+  const { seed, profile, products, users, batchSize, batches, events, pace, traffic, dirt, outputDir } = plan;
+  return {
+    line: 'run',
+    manifestVersion: MANIFEST_VERSION,
+    runId,
+    version: version(),
+    seed,
+    start: new Date(traffic.startMs).toISOString(),
+    profile: profile.name,
+    products,
+    users: users ?? null,
+    batchSize,
+    batches: finiteOrNull(batches),
+    events: finiteOrNull(events),
+    ratePerSecond: pace?.eventsPerSecond ?? null,
+    visitsPerDay: traffic.visitsPerDay,
+    dirt,
+    outputDir: path.resolve(outputDir),
+  };
+}
+
+function finiteOrNull(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
+}
+
+function removeIfEmpty(directory: string): void {
+  try {
+    rmdirSync(directory);
+  } catch {
+    // Missing, or another run is using it.
+  }
+}

@@ -1,0 +1,148 @@
+import type { Connection } from '../../platform/db/client.js';
+import { explainIfFinal } from '../../platform/db/errors.js';
+import { withConnection, type Database } from '../../platform/db/target.js';
+import { withTransaction } from '../../platform/db/transaction.js';
+import { IntegrityError } from '../../platform/errors.js';
+import type { Logger } from '../../platform/log.js';
+import { loadMigrations, type Migration } from './migrations.js';
+
+export type MigrateMode = 'apply' | 'status' | 'dry-run';
+
+export interface MigrateResult {
+  readonly database: string;
+  readonly mode: MigrateMode;
+  readonly migrations: readonly {
+    readonly name: string;
+    readonly state: 'applied' | 'pending' | 'new' | 'would apply';
+  }[];
+}
+
+interface Applied {
+  readonly version: number;
+  readonly name: string;
+  readonly checksum: string;
+}
+
+/** Key of the advisory lock that lets one `migrate` work at a time (any constant; this is "ecompipe" in ASCII, shortened). */
+const LOCK_KEY = 0x65636f6d;
+
+const REGISTRY = `
+  create table if not exists public.ecompipe_migrations (
+    version    integer primary key,
+    name       text not null,
+    checksum   text not null,
+    applied_at timestamptz not null default now()
+  )`;
+
+/**
+ * Brings the schema to the newest version, each migration in a transaction of its own, or shows what would happen.
+ * Several at once are fine: the later ones wait and find nothing left to do.
+ * @throws IntegrityError when an applied migration was edited since, or the schema is newer than this program.
+ */
+export async function runMigrate(
+  database: Database,
+  mode: MigrateMode,
+  { log }: { readonly log: Logger },
+): Promise<MigrateResult> {
+  const migrations = await loadMigrations();
+  return await withConnection(database, 'cannot migrate', async (connection) => {
+    await connection.client.query(`select pg_advisory_lock(${LOCK_KEY})`);
+    const applied = await readApplied(connection);
+    assertHistory(applied, migrations);
+    const pending = migrations.slice(applied.length);
+    if (mode === 'apply') for (const migration of pending) await apply(connection, migration, log);
+    if (mode === 'dry-run') await tryOut(connection, pending);
+    const states = { apply: 'new', status: 'pending', 'dry-run': 'would apply' } as const;
+    return {
+      database: database.label,
+      mode,
+      migrations: migrations.map(({ name }, index) => ({
+        name,
+        state: index < applied.length ? 'applied' : states[mode],
+      })),
+    };
+  });
+}
+
+/** Throws unless the schema is exactly the one this program was built for. For commands that only use it. */
+export async function pendingMigrations(connection: Connection): Promise<string[]> {
+  const migrations = await loadMigrations();
+  const applied = await readApplied(connection);
+  assertHistory(applied, migrations);
+  return migrations.slice(applied.length).map(({ name }) => name);
+}
+
+async function readApplied({ client }: Connection): Promise<Applied[]> {
+  const { rows: found } = await client.query<{ exists: boolean }>(
+    `select to_regclass('public.ecompipe_migrations') is not null as exists`,
+  );
+  if (found[0]?.exists !== true) return [];
+  const { rows } = await client.query<Applied>(
+    'select version, name, checksum from public.ecompipe_migrations order by version',
+  );
+  return rows;
+}
+
+function assertHistory(applied: readonly Applied[], migrations: readonly Migration[]): void {
+  applied.forEach((row, index) => {
+    const migration = migrations[index];
+    if (migration === undefined) {
+      throw new IntegrityError({
+        what: `the schema is newer than this ecompipe`,
+        why: `${row.name} is applied and unknown here`,
+        done: 'nothing was changed',
+        hint: 'install the newer version that applied it',
+      });
+    }
+    if (migration.version !== row.version || migration.checksum !== row.checksum) {
+      throw new IntegrityError({
+        what: `migration ${migration.name} was edited after it was applied`,
+        why: `the database has checksum ${row.checksum.slice(0, 12)}…, the file ${migration.checksum.slice(0, 12)}…`,
+        done: 'nothing was changed',
+        hint: 'restore the file and put the change into a new migration',
+      });
+    }
+  });
+}
+
+async function apply(connection: Connection, migration: Migration, log: Logger): Promise<void> {
+  await withTransaction(connection, () => applyInside(connection, migration));
+  log.info('migration_applied', `applied ${migration.name}`, { name: migration.name });
+}
+
+async function applyInside({ client }: Connection, migration: Migration): Promise<void> {
+  try {
+    await client.query(REGISTRY);
+    await client.query(migration.sql);
+    await client.query('insert into public.ecompipe_migrations (version, name, checksum) values ($1, $2, $3)', [
+      migration.version,
+      migration.name,
+      migration.checksum,
+    ]);
+  } catch (error) {
+    throw explainIfFinal(`migration ${migration.name} failed`, error);
+  }
+}
+
+async function tryOut(connection: Connection, pending: readonly Migration[]): Promise<void> {
+  await connection.client.query('begin');
+  try {
+    for (const migration of pending) await applyInside(connection, migration);
+  } finally {
+    await connection.client.query('rollback').catch(() => undefined);
+  }
+}
+
+/** The result for people. */
+export function describeMigrations(result: MigrateResult): string {
+  const changed = result.migrations.filter(({ state }) => state !== 'applied').length;
+  const summary = {
+    apply: changed === 0 ? 'the schema is up to date' : `${changed} applied`,
+    status: `${changed} pending`,
+    'dry-run': `${changed} would apply; nothing was changed`,
+  }[result.mode];
+  return [
+    `${result.database}: ${summary}`,
+    ...result.migrations.map(({ name, state }) => `  ${state.padEnd(11)} ${name}`),
+  ].join('\n');
+}

@@ -1,0 +1,53 @@
+import type { EcompipeError } from '../../platform/errors.js';
+
+/** What the mover does and where. */
+export interface MoveSettings {
+  /** Directory that producers write to. Must exist at the start; taken away and put back later is survived. */
+  readonly from: string;
+  /** Directory that the loader reads. Created with its parents, again too if it is taken away. */
+  readonly to: string;
+  /**
+   * How long a file that our generator did not publish must stay unchanged before it counts as finished. Must be longer
+   * than the longest pause its producer makes while writing; producers that write elsewhere and rename need 0.
+   */
+  readonly settleMs: number;
+  /** Never more loadable files than this in `to` (with several movers: this many and a few). Unlimited by default. */
+  readonly maxBacklog?: number | undefined;
+  /** Longest time between two looks at `from`; change notices only make it look sooner. */
+  readonly pollIntervalMs: number;
+}
+
+/** What a run of the mover did. */
+export interface MoveResult {
+  readonly filesMoved: number;
+  readonly bytesMoved: number;
+  /** Files that a draining mover left because they were still being written. The next run takes them. */
+  readonly filesStillWritten: readonly string[];
+}
+
+/**
+ * Why a file in `from` is not moved for now: its name doesn't end in .csv or .csv.gz; it is a symlink, FIFO, socket or
+ * directory; it has no bytes yet (its producer has opened it, and moving it would cut it off).
+ */
+export type SkipReason = 'otherEnding' | 'notRegular' | 'empty';
+
+/** Everything the mover tells the outside. Names are relative to `from`, targets to `to`. */
+export type MoveEvent =
+  | { readonly type: 'fileMoved'; readonly name: string; readonly target: string; readonly bytes: number }
+  /** Seen for the first time, or changed since: it must stay unchanged for `settleMs` from now. */
+  | { readonly type: 'fileWaiting'; readonly name: string; readonly settleMs: number }
+  /** Told once a file and reason. */
+  | { readonly type: 'fileSkipped'; readonly name: string; readonly reason: SkipReason }
+  /** The source is intact. Tried again after `retryInMs`, or not at all when draining. */
+  | {
+      readonly type: 'fileFailed';
+      readonly name: string;
+      readonly error: EcompipeError;
+      readonly attempt: number;
+      readonly retryInMs: number | undefined;
+    }
+  | { readonly type: 'backlogFull'; readonly backlog: number; readonly maxBacklog: number }
+  | { readonly type: 'directoryMissing'; readonly directory: string; readonly error: EcompipeError }
+  | { readonly type: 'directoryBack'; readonly directory: string }
+  /** A killed process had left it in `to`. */
+  | { readonly type: 'temporaryRemoved'; readonly name: string };

@@ -1,0 +1,123 @@
+import { EVENT_COLUMNS } from '../../contract/columns.js';
+import type { RejectFilter } from './filter.js';
+import type { Reject, RejectGroup, RejectList } from './list.js';
+import type { ReplayResult } from './replay.js';
+import type { RejectedRow } from './show.js';
+
+const MOST_GROUPS = 20;
+const MOST_TOLD = 20;
+
+export function describeList({ groups, total, rejects }: RejectList, { all }: RejectFilter): string {
+  const open = all ? '' : 'open ';
+  if (total === 0) return `no ${open}rejects`;
+  const lines = [
+    `${total} ${open}${total === 1 ? 'reject' : 'rejects'}, by reason:`,
+    ...groups.slice(0, MOST_GROUPS).map(describeGroup),
+    ...(groups.length > MOST_GROUPS ? [`  and ${groups.length - MOST_GROUPS} more reasons`] : []),
+    '',
+    rejects.length < total ? `the newest ${rejects.length}:` : 'newest first:',
+    ...rejects.map(
+      (reject) =>
+        `  ${describePlace(reject)}  ${reject.sqlState}  ${clip(reject.message)}${reject.resolution === null ? '' : `  (resolved: ${reject.resolution})`}`,
+    ),
+    '',
+    'to correct them: ecompipe rejects export --output FILE, edit it, ecompipe rejects replay FILE',
+  ];
+  return lines.join('\n');
+}
+
+function describeGroup({ rows, files, sqlState, rule, example }: RejectGroup): string {
+  return `  ${String(rows).padStart(7)}  ${sqlState}  ${rule} in ${files} ${files === 1 ? 'file' : 'files'}, such as: ${clip(example)}`;
+}
+
+function describePlace({ rejectId, file, line }: Reject): string {
+  return `#${rejectId}  ${file}:${line}`;
+}
+
+/** One line of a message, as long as one line may be. */
+function clip(text: string): string {
+  const [first = ''] = text.split('\n');
+  return first.length > 160 ? `${first.slice(0, 159)}…` : first;
+}
+
+export function describeReject(row: RejectedRow): string {
+  const {
+    rejectId,
+    file,
+    line,
+    byteOffset,
+    batchId,
+    rejectedAt,
+    kind,
+    sqlState,
+    column,
+    constraint,
+    message,
+    raw,
+    rawBase64,
+    fields,
+  } = row;
+  const facts: [string, string | null][] = [
+    ['place', `${file}:${line}, byte ${byteOffset}`],
+    ['rejected', `${rejectedAt.toISOString()} in batch ${batchId}`],
+    ['SQLSTATE', `${sqlState} (${kind})`],
+    ['column', column],
+    ['rule', constraint],
+    ['why', message],
+    ['resolved', describeResolution(row)],
+  ];
+  const values =
+    fields === null
+      ? []
+      : EVENT_COLUMNS.flatMap((name, index) =>
+          fields[index] === null ? [] : [`  ${name.padEnd(14)} ${fields[index] ?? ''}`],
+        );
+  return [
+    `reject ${rejectId}`,
+    ...facts.flatMap(([name, text]) => (text === null ? [] : [`  ${name.padEnd(9)} ${text}`])),
+    '',
+    rawBase64 === null
+      ? 'the row as it came:'
+      : 'the row as it came (\\xNN: bytes that are no text; --json has them all):',
+    raw,
+    ...(values.length === 0 ? [] : ['', 'its values:', ...values]),
+    '',
+    whatToDo(row),
+  ].join('\n');
+}
+
+function describeResolution({ resolution, resolvedAt, resolvedBy, resolvedBatchId, eventId }: Reject): string | null {
+  if (resolution === null) return null;
+  const how = resolution === 'inserted' ? 'a corrected row was inserted' : 'an equal event was in the table already';
+  return `${resolvedAt?.toISOString() ?? ''} by ${resolvedBy ?? ''}: ${how} (event ${eventId ?? ''}, batch ${resolvedBatchId ?? 0})`;
+}
+
+function whatToDo({ resolution, kind, file }: RejectedRow): string {
+  if (resolution !== null) return 'nothing is left to do';
+  if (kind === 'conflict')
+    return `to do: the first delivery of this event stays. Ask the producer which one is right; to load this one besides, give it another event_id: ecompipe rejects export --file ${JSON.stringify(file)} --output FILE, edit it, ecompipe rejects replay FILE`;
+  return `to do: ecompipe rejects export --file ${JSON.stringify(file)} --output FILE, correct the ${kind === 'malformed' ? 'reject_raw of the row' : 'row'}, ecompipe rejects replay FILE`;
+}
+
+export function describeReplay(
+  { read, inserted, duplicate, rejected, resolvedBefore, unknown, batchIds, rejectedAgain }: ReplayResult,
+  file: string,
+): string {
+  const lines = [
+    `${read} ${read === 1 ? 'row' : 'rows'} of ${file}: ${inserted} inserted${duplicate > 0 ? `, ${duplicate} in the table already` : ''}${batchIds.length === 0 ? '' : ` (batch ${batchIds.join(', ')})`}`,
+  ];
+  if (resolvedBefore > 0) lines.push(`  ${resolvedBefore} resolved before: left alone`);
+  if (unknown > 0) lines.push(`  ${unknown} of no reject that this database has: not loaded`);
+  if (rejected > 0)
+    lines.push(
+      `  ${rejected} rejected again; they stay open:`,
+      ...rejectedAgain
+        .slice(0, MOST_TOLD)
+        .map(
+          ({ rejectId, line, reason }) =>
+            `    ${file}:${line} (reject ${rejectId}): ${reason.sqlState} ${reason.message}`,
+        ),
+    );
+  if (rejectedAgain.length > MOST_TOLD) lines.push(`    and ${rejected - MOST_TOLD} more`);
+  return lines.join('\n');
+}

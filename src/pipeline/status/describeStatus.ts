@@ -1,0 +1,126 @@
+import type { Backlog } from '../../contract/backlog.js';
+import { countOf, formatBytes, formatCount, formatSpan, shortName } from '../../platform/format.js';
+import type { ErrorFacts } from '../../platform/errors.js';
+import { printable } from '../../platform/log.js';
+import type { BatchStatus } from './ledger.js';
+import type { Violation } from './limits.js';
+import type { LedgerStatus, Status } from './runStatus.js';
+
+const NAME_WIDTH = 11;
+
+/** The status on one screen, no line longer than `columns`. */
+export function describeStatus(status: Status, violations: readonly Violation[] | undefined, columns: number): string {
+  const { ledger, unavailable } = status;
+  const nowMs = Date.parse(status.at);
+  const lines = [
+    `ecompipe  ${status.at.slice(0, 19).replace('T', ' ')} UTC  ${status.database}`,
+    '',
+    line('incoming', describeBacklog(status.incoming, nowMs)),
+    line('processing', describeBacklog(status.processing, nowMs)),
+    ...(ledger === undefined ? [] : ledgerLines(ledger)),
+    ...(unavailable === undefined ? [] : ['', ...unavailableLines(unavailable.facts)]),
+    ...(violations === undefined
+      ? []
+      : [
+          '',
+          ...(violations.length === 0
+            ? [line('check', unavailable === undefined ? 'all is well' : 'failed: the ledger can not be asked')]
+            : violations.map(({ message }) => line('check', `failed: ${message}`))),
+        ]),
+  ];
+  return lines.map((text) => fit(printable(text), columns)).join('\n');
+}
+
+function ledgerLines({ totals, throughput, freshnessMs, latency, problems, batches, owners }: LedgerStatus): string[] {
+  const { lastReject, lastQuarantine } = problems;
+  return [
+    line(
+      'loaded',
+      `${countOf(totals.inserted, 'row')} from ${countOf(totals.loadedFiles, 'file')}${totals.loadingFiles === 0 ? '' : `, ${formatCount(totals.loadingFiles)} more begun`}`,
+    ),
+    line(
+      'not loaded',
+      `${countOf(totals.duplicate, 'duplicate')}, ${formatCount(totals.rejected)} rejected; ${countOf(totals.redeliveries, 'file')} again, ${formatCount(totals.quarantinedFiles)} in quarantine`,
+    ),
+    line(
+      'speed',
+      `${formatCount(throughput.rowsPerSecond)} rows/s, ${formatBytes(throughput.bytesPerSecond)}/s in ${throughput.batches === 1 ? '1 batch' : `${formatCount(throughput.batches)} batches`} over ${throughput.windowMs >= 60_000 ? 'the last minute' : `the last ${formatSpan(throughput.windowMs)}`}`,
+    ),
+    line('freshness', freshnessMs === null ? 'nothing was ever loaded' : `last commit ${formatSpan(freshnessMs)} ago`),
+    line(
+      'latency',
+      latency === undefined
+        ? 'no file loaded yet'
+        : `p50 ${formatSpan(latency.p50Ms)}, p99 ${formatSpan(latency.p99Ms)} from written to visible, last ${countOf(latency.files, 'file')}`,
+    ),
+    ...(owners.length === 0
+      ? [line('loader', 'none is running')]
+      : owners.map(({ client, forMs, isOurs }) =>
+          line(
+            'loader',
+            `running${forMs === null ? '' : ` for ${formatSpan(forMs)}`}${client === null ? '' : ` on ${client}`}${isOurs ? ', owns the checkpoint here' : ', with another checkpoint directory'}`,
+          ),
+        )),
+    ...(lastReject === undefined
+      ? []
+      : [
+          line(
+            'last reject',
+            `${formatSpan(lastReject.ageMs)} ago, ${shortName(lastReject.file)}:${lastReject.line}: ${oneLine(lastReject.message)}`,
+          ),
+        ]),
+    ...(lastQuarantine === undefined
+      ? []
+      : [
+          line(
+            'quarantine',
+            `${formatSpan(lastQuarantine.ageMs)} ago, ${shortName(lastQuarantine.file)}: ${oneLine(lastQuarantine.reason)}`,
+          ),
+        ]),
+    ...(batches.length === 0 ? [] : ['', ...batchTable(batches)]),
+  ];
+}
+
+function unavailableLines({ what, why, hint }: ErrorFacts): string[] {
+  return [
+    line('database', oneLine(what)),
+    ...[why, hint === undefined ? undefined : `hint: ${hint}`]
+      .filter((text) => text !== undefined)
+      .map((text) => line('', oneLine(text))),
+  ];
+}
+
+function describeBacklog({ files, bytes, oldestSinceMs, directory, errno }: Backlog, nowMs: number): string {
+  if (errno === 'ENOENT') return `${directory} does not exist`;
+  if (errno !== undefined) return `${directory} cannot be read: ${errno}`;
+  if (oldestSinceMs === undefined) return `nothing waits in ${directory}`;
+  return `${countOf(files, 'file')}, ${formatBytes(bytes)}, waiting for up to ${formatSpan(Math.max(0, nowMs - oldestSinceMs))}`;
+}
+
+function batchTable(batches: readonly BatchStatus[]): string[] {
+  const head = ['batch', 'rows', 'loaded', 'rejected', 'size', 'took', 'path', 'ago'];
+  const rows = batches.map(({ batchId, read, inserted, rejected, bytes, durationMs, loadPath, engine, ageMs }) => [
+    String(batchId),
+    formatCount(read),
+    formatCount(inserted),
+    formatCount(rejected),
+    formatBytes(bytes),
+    formatSpan(durationMs),
+    engine === 'native' ? loadPath : engine,
+    formatSpan(ageMs),
+  ]);
+  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)));
+  return [head, ...rows].map((row) => row.map((cell, column) => cell.padStart(widths[column] ?? 0)).join('  '));
+}
+
+function line(name: string, text: string): string {
+  return `${name.padEnd(NAME_WIDTH)} ${text}`.trimEnd();
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s+/g, ' ');
+}
+
+function fit(text: string, columns: number): string {
+  return text.length <= columns ? text : `${text.slice(0, columns - 1)}…`;
+}

@@ -1,0 +1,274 @@
+import path from 'node:path';
+import { DirectoryWatch } from '../../platform/files/directoryWatch.js';
+import { Failures } from '../../platform/files/failures.js';
+import { Breather } from '../../platform/eventLoopYielder.js';
+import { asFileError, EcompipeError } from '../../platform/errors.js';
+import { failpoint } from '../../platform/failpoint.js';
+import type { StageContext } from '../../platform/stage.js';
+import { Bell } from '../../platform/wait.js';
+import { parseHeader, UnreadableFile, type Header } from '../../contract/csv/header.js';
+import { MAX_RECORD_BYTES } from '../../contract/csv/bytes.js';
+import { NotARegularFile, openLarge, readSmall, type Content } from './content.js';
+import { listLoadable } from './discover.js';
+import type { StreamEvent, StreamResult, StreamSettings } from './streamEvents.js';
+import type { ReadFile } from './fileDisposer.js';
+import { loadLargeFile } from './largeFile.js';
+import { FilesNotLoadedError, type Outcomes } from './resultRecorder.js';
+import { runBatch, type LoaderContext } from './runBatch.js';
+import { SmallFileGroup, wholePart } from './smallFiles.js';
+
+/**
+ * Takes files from the directory and sees each to its end. One loop lists, so one listing at a time; loads run beside it.
+ *
+ * A file is in one of these states: *listed*; *in flight* (read, in a group or being loaded, never listed again
+ * meanwhile); *finished* (archived, deleted, kept, quarantined); or *failed*, which is listed again when its back-off
+ * ends. Small files are grouped and go first on any free connection; large ones load one after the other beside them.
+ */
+export class Intake {
+  private readonly bell = new Bell();
+  private readonly failures = new Failures();
+  private readonly inFlight = new Set<string>();
+  private readonly tasks = new Set<Promise<void>>();
+  /** Those of the tasks that load small files. */
+  private readonly groups = new Set<Promise<void>>();
+  private readonly halt = new AbortController();
+  /** Small files of which the ledger has a part, because they were loaded by smaller batches: they go the way of large ones. */
+  private readonly unfinished = new Set<string>();
+  private readonly group: SmallFileGroup<ReadFile>;
+  private largeFiles: Promise<void> = Promise.resolve();
+  private fatal: { readonly error: unknown } | undefined;
+  private isMissing = false;
+
+  constructor(
+    private readonly settings: StreamSettings,
+    private readonly loader: LoaderContext,
+    private readonly outcomes: Outcomes,
+    private readonly context: StageContext<StreamEvent>,
+    private readonly onIdle: () => void,
+  ) {
+    // A limit of rejects rolls back the file that exceeds it, and not its neighbours.
+    this.group = new SmallFileGroup(settings.batchBytes, settings.maxRejected === undefined ? undefined : 1);
+  }
+
+  async run(): Promise<StreamResult> {
+    const watch = new DirectoryWatch(this.settings.inputDir, this.bell.ring);
+    const onStop = (): void => this.halt.abort();
+    this.context.stop.addEventListener('abort', onStop, { once: true });
+    if (this.context.stop.aborted) onStop();
+    try {
+      while (!this.halt.signal.aborted) {
+        watch.renew();
+        const isDraining = this.context.drain.aborted;
+        const found = await this.takeListed(isDraining);
+        if (found > 0) continue;
+        if (isDraining && this.inFlight.size === 0) break;
+        if (this.inFlight.size === 0) this.onIdle();
+        await this.bell.wait(
+          this.settings.pollIntervalMs,
+          this.halt.signal,
+          ...(isDraining ? [] : [this.context.drain]),
+        );
+      }
+    } finally {
+      watch.close();
+      this.context.stop.removeEventListener('abort', onStop);
+      await this.settleTasks();
+    }
+    return this.finish();
+  }
+
+  private finish(): StreamResult {
+    if (this.fatal !== undefined) throw this.fatal.error;
+    const { result } = this.outcomes;
+    const failed = this.failures.all();
+    if (this.context.drain.aborted && !this.context.stop.aborted && failed.length > 0)
+      throw new FilesNotLoadedError(failed, result);
+    return result;
+  }
+
+  private async settleTasks(): Promise<void> {
+    while (this.tasks.size > 0) await Promise.all(this.tasks);
+  }
+
+  /** Lists, and starts to load what is new. @returns how many files were taken. */
+  private async takeListed(isDraining: boolean): Promise<number> {
+    let taken = 0;
+    const breather = new Breather();
+    for (const name of await this.list()) {
+      if (this.halt.signal.aborted) break;
+      if (breather.isDue) await breather.rest();
+      if (this.inFlight.has(name) || this.outcomes.isKept(name)) continue;
+      if (isDraining ? this.failures.has(name) : this.failures.retryAt(name) > performance.now()) continue;
+      taken++;
+      this.inFlight.add(name);
+      this.take(name);
+      if (this.group.isFull) this.launchGroup();
+      await this.untilFewGroups();
+    }
+    this.launchGroup();
+    await this.untilFewGroups();
+    return taken;
+  }
+
+  private async list(): Promise<string[]> {
+    try {
+      const names = await listLoadable(this.settings.inputDir);
+      if (this.isMissing) this.context.emit({ type: 'directoryBack', directory: this.settings.inputDir });
+      this.isMissing = false;
+      this.failures.keepOnly(new Set(names));
+      return names;
+    } catch (error) {
+      if (!(error instanceof EcompipeError) || this.context.drain.aborted) throw error;
+      if (!this.isMissing) this.context.emit({ type: 'directoryMissing', directory: this.settings.inputDir, error });
+      this.isMissing = true;
+      return [];
+    }
+  }
+
+  /** Reads a small file into the group at once; puts a large one in line. */
+  private take(name: string): void {
+    const file = path.join(this.settings.inputDir, name);
+    try {
+      const content =
+        this.settings.atomicFile || this.unfinished.delete(name)
+          ? undefined
+          : readSmall(file, this.settings.batchBytes);
+      if (content?.whole === undefined) this.startLarge(name);
+      else this.addToGroup(name, content, content.whole);
+    } catch (error) {
+      this.fileFailed(name, error);
+    }
+  }
+
+  private addToGroup(name: string, content: Content, bytes: Buffer): void {
+    const file = { name, signature: content.signature };
+    failpoint('file-hashed');
+    try {
+      if (content.fault !== undefined) throw content.fault;
+      const { part, columns } = wholePart(file, content, bytes);
+      if (!this.group.accepts(part, columns)) this.launchGroup();
+      this.group.add(file, part, columns);
+    } catch (error) {
+      if (!(error instanceof UnreadableFile)) throw error;
+      void this.start([name], () => this.outcomes.fileUnreadable(file, content, error));
+    }
+  }
+
+  /**
+   * Waits while one more is loading than there are connections, so that it is ready when another commits. Asked after each
+   * file: one that does not fit into the group any more starts it, too.
+   */
+  private async untilFewGroups(): Promise<void> {
+    while (this.groups.size > this.settings.connections) await Promise.race(this.groups);
+  }
+
+  private launchGroup(): void {
+    const taken = this.group.take();
+    if (taken === undefined) return;
+    const { batch, files } = taken;
+    const task = this.start(
+      files.map(({ name }) => name),
+      async () => {
+        const { committed, known } = await runBatch(this.loader, batch, 'urgent');
+        if (committed !== undefined) this.outcomes.batchCommitted(committed);
+        const entries = new Map(known.map(({ part, file }) => [part.name, file]));
+        for (const [index, file] of files.entries()) {
+          const entry = entries.get(file.name);
+          // Listed again, and then loaded from where it stands.
+          if (entry?.state === 'loading') this.unfinished.add(file.name);
+          const finish =
+            entry === undefined
+              ? this.outcomes.fileLoaded(file, batch.parts[index]?.fileSize ?? 0)
+              : this.outcomes.fileKnown(file, entry);
+          await finish.catch((error: unknown) => this.fileFailed(file.name, error));
+        }
+      },
+    );
+    this.groups.add(task);
+    void task.finally(() => this.groups.delete(task));
+  }
+
+  /** Large files load one at a time: two would only take turns, and keep more open. */
+  private startLarge(name: string): void {
+    const before = this.largeFiles;
+    const load = before.then(() => this.loadLarge(name));
+    this.largeFiles = load.catch(() => undefined);
+    void this.start([name], () => load);
+  }
+
+  private async loadLarge(name: string): Promise<void> {
+    if (this.halt.signal.aborted) return;
+    const content = await openLarge(path.join(this.settings.inputDir, name));
+    failpoint('file-hashed');
+    const file = { name, signature: content.signature };
+    try {
+      if (content.fault !== undefined) throw content.fault;
+      const header = await readHeader(content);
+      const outcome = await loadLargeFile(
+        this.loader,
+        { ...file, content, header },
+        {
+          batchBytes: this.settings.batchBytes,
+          parallel: this.settings.connections,
+          atomicFile: this.settings.atomicFile,
+          stop: this.halt.signal,
+          onCommit: (batch) => this.outcomes.batchCommitted(batch),
+        },
+      );
+      if (outcome.kind === 'known') await this.outcomes.fileKnown(file, outcome.file);
+      if (outcome.kind === 'loaded') await this.outcomes.fileLoaded(file, content.size);
+    } catch (error) {
+      if (!(error instanceof UnreadableFile)) throw error;
+      await this.outcomes.fileUnreadable(file, content, error);
+    } finally {
+      await content.close();
+    }
+  }
+
+  /** Runs a task that sees these files to their end; its failure is theirs, or everyone's when it is the database's. */
+  private start(names: readonly string[], action: () => Promise<void>): Promise<void> {
+    const task = action()
+      .catch((error: unknown) => {
+        for (const name of names) this.fileFailed(name, error);
+      })
+      .finally(() => {
+        for (const name of names) this.inFlight.delete(name);
+        this.tasks.delete(task);
+        this.bell.ring();
+      });
+    this.tasks.add(task);
+    return task;
+  }
+
+  private fileFailed(name: string, cause: unknown): void {
+    this.inFlight.delete(name);
+    if (cause instanceof NotARegularFile) return;
+    const error = asFileError(cause, 'load', path.join(this.settings.inputDir, name));
+    // Gone between listing and opening: another process was faster, or its owner took it back.
+    if (error instanceof EcompipeError && 'errno' in error && error.errno === 'ENOENT') return;
+    if (!(error instanceof EcompipeError) || !('path' in error)) {
+      this.fatal ??= { error };
+      this.halt.abort();
+      return;
+    }
+    const { retryInMs } = this.failures.record(name, error, performance.now());
+    this.context.emit({
+      type: 'fileFailed',
+      file: name,
+      error,
+      retryInMs: this.context.drain.aborted ? undefined : retryInMs,
+    });
+  }
+}
+
+/** The header of a large file. An empty one is never large, unless asked for with --atomic-file. */
+async function readHeader(content: Content): Promise<Header> {
+  const start = Buffer.alloc(Math.min(content.size, MAX_RECORD_BYTES + 4));
+  const reader = await content.openAt(0);
+  try {
+    await reader.read(start);
+  } finally {
+    await reader.close();
+  }
+  return parseHeader(start) ?? { columns: [], length: content.size, lines: 0 };
+}

@@ -1,0 +1,106 @@
+import type { UnreadableFile } from '../../contract/csv/header.js';
+import { EcompipeError, EXIT, firstReasons } from '../../platform/errors.js';
+import { addCounts, NO_ROWS } from './batch.js';
+import type { CheckpointWriter } from './checkpoint.js';
+import type { ConnectionPool } from './connectionPool.js';
+import { writtenAtMs, type Content } from './content.js';
+import type { StreamEvent, StreamResult } from './streamEvents.js';
+import type { FilesFinisher, ReadFile } from './fileDisposer.js';
+import { noteQuarantine, noteRedelivery, type LedgerFile } from './ledger.js';
+import type { CommittedBatch } from './loadBatch.js';
+
+/** Some files could not be read or put away (exit 77 when permissions are all it takes, else 74); each is where it was. */
+export class FilesNotLoadedError extends EcompipeError {
+  override readonly name = 'FilesNotLoadedError';
+  constructor(failures: readonly { readonly error: EcompipeError }[], result: StreamResult) {
+    super(failures.every(({ error }) => error.exitCode === EXIT.permission) ? EXIT.permission : EXIT.io, {
+      what:
+        failures.length === 1
+          ? 'one file could not be loaded or put away'
+          : `${failures.length} files could not be loaded or put away`,
+      why: firstReasons(failures),
+      done: `they are where they were; ${result.filesLoaded} others were loaded`,
+      cause: failures[0]?.error,
+    });
+  }
+}
+
+/** What happens after a commit, in this order: checkpoint, the news, the file out of the way. */
+export class Outcomes {
+  private totals: StreamResult = {
+    filesLoaded: 0,
+    filesRedelivered: 0,
+    filesQuarantined: 0,
+    batches: 0,
+    rows: NO_ROWS,
+  };
+
+  constructor(
+    private readonly pool: ConnectionPool,
+    private readonly finisher: FilesFinisher,
+    private readonly checkpoint: CheckpointWriter,
+    private readonly emit: (event: StreamEvent) => void,
+  ) {}
+
+  get result(): StreamResult {
+    return this.totals;
+  }
+
+  isKept(name: string): boolean {
+    return this.finisher.isKept(name);
+  }
+
+  batchCommitted({ batchId, loadPath, parts, counts, durationMs, isDurable }: CommittedBatch): void {
+    this.totals = { ...this.totals, batches: this.totals.batches + 1, rows: addCounts(this.totals.rows, counts) };
+    // The checkpoint must never be ahead: a commit that a crash of the server could still take back is not in it.
+    if (isDurable)
+      this.checkpoint.committed(
+        batchId,
+        parts.map(({ part }) => part),
+      );
+    const bytes = parts.reduce((sum, { part }) => sum + part.endOffset - part.startOffset, 0);
+    this.emit({ type: 'batchCommitted', batchId, loadPath, files: parts.length, bytes, rows: counts, durationMs });
+    for (const {
+      part,
+      counts: { rejected },
+    } of parts) {
+      if (rejected > 0) this.emit({ type: 'rowsRejected', file: part.name, batchId, rejected });
+    }
+  }
+
+  async fileLoaded(file: ReadFile, bytes: number): Promise<void> {
+    this.totals = { ...this.totals, filesLoaded: this.totals.filesLoaded + 1 };
+    this.emit({ type: 'fileLoaded', file: file.name, bytes, writtenAtMs: writtenAtMs(file.signature) });
+    await this.finisher.loaded(file);
+  }
+
+  /** A file whose content was loaded before we came. One that another process has only begun stays where it is. */
+  async fileKnown(file: ReadFile, entry: LedgerFile): Promise<void> {
+    if (entry.state !== 'loaded') return;
+    // The very file it was loaded from was only not put away: whoever loaded it was killed, or could not.
+    if (entry.source !== file.signature) {
+      const isKnown = await this.pool.use('urgent', `cannot note that ${file.name} came again`, (connection) =>
+        noteRedelivery(connection, entry.fileId, file.name),
+      );
+      // Taken out of the ledger since we looked: the next listing finds a file that is to be loaded.
+      if (!isKnown) return;
+      this.totals = { ...this.totals, filesRedelivered: this.totals.filesRedelivered + 1 };
+      this.emit({ type: 'fileRedelivered', file: file.name, firstName: entry.name });
+    }
+    await this.finisher.loaded(file);
+  }
+
+  async fileUnreadable(
+    file: ReadFile,
+    content: Pick<Content, 'sha256' | 'size'>,
+    { message }: UnreadableFile,
+  ): Promise<void> {
+    const identity = { ...file, sha256: content.sha256, size: content.size };
+    await this.pool.use('urgent', `cannot note ${file.name}`, (connection) =>
+      noteQuarantine(connection, identity, message),
+    );
+    this.totals = { ...this.totals, filesQuarantined: this.totals.filesQuarantined + 1 };
+    this.emit({ type: 'fileQuarantined', file: file.name, reason: message });
+    await this.finisher.quarantined(file, message);
+  }
+}

@@ -1,0 +1,46 @@
+import { FileError } from '../../../platform/errors.js';
+import { failpoint } from '../../../platform/failpoint.js';
+import type { StreamSettings } from '../streamEvents.js';
+import type { FilesFinisher, ReadFile } from '../fileDisposer.js';
+import type { DriverProcess } from './driverProcess.js';
+
+/** A directory for Hadoop's file systems, such as `s3a://…` or `hdfs://…`, not for ours. */
+export function isUri(directory: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\//i.test(directory);
+}
+
+/** Takes files out of the way that only the Spark job reaches. */
+export class RemoteFinisher implements FilesFinisher {
+  /** Files that stay where they are (`--after-load keep`). Whether one was exchanged, the job finds by its signature. */
+  private readonly kept = new Set<string>();
+
+  constructor(
+    private readonly settings: Pick<StreamSettings, 'inputDir' | 'afterLoad' | 'archiveDir' | 'quarantineDir'>,
+    private readonly driver: DriverProcess,
+  ) {}
+
+  async loaded(file: ReadFile): Promise<void> {
+    failpoint('before-archive');
+    if (this.settings.afterLoad === 'keep') this.kept.add(file.name);
+    else await this.putAway(file, this.settings.afterLoad === 'archive' ? { directory: this.settings.archiveDir } : {});
+    failpoint('after-archive');
+  }
+
+  async quarantined(file: ReadFile, reason: string): Promise<void> {
+    await this.putAway(file, { directory: this.settings.quarantineDir, reason });
+  }
+
+  isKept(name: string): boolean {
+    return this.kept.has(name);
+  }
+
+  private async putAway(
+    { name, signature }: ReadFile,
+    target: { readonly directory?: string; readonly reason?: string },
+  ): Promise<void> {
+    const path = `${this.settings.inputDir.replace(/\/+$/, '')}/${name}`;
+    const answer = await this.driver.ask({ type: 'putAway', file: { path, signature, size: 0 }, ...target });
+    if (answer.type === 'failed')
+      throw new FileError(path, undefined, { what: `cannot put away ${path}`, why: answer.message });
+  }
+}

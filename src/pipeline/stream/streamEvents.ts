@@ -1,0 +1,59 @@
+import type { EcompipeError } from '../../platform/errors.js';
+import type { RejectLimit } from '../../platform/parsers.js';
+import type { RowCounts } from './batch.js';
+
+/** What the loader does, where, and how much at once. */
+export interface StreamSettings {
+  /** Directory with finished files. Must exist at the start; taken away and put back later is survived. */
+  readonly inputDir: string;
+  /** Connections that load at once. One more holds the ownership and reads the ledger. */
+  readonly connections: number;
+  /** Bytes of CSV that one transaction loads. */
+  readonly batchBytes: number;
+  readonly afterLoad: 'archive' | 'delete' | 'keep';
+  readonly archiveDir: string;
+  readonly quarantineDir: string;
+  readonly checkpointDir: string;
+  readonly maxRejected: RejectLimit | undefined;
+  /** Load each file whole or not at all. */
+  readonly atomicFile: boolean;
+  /** Longest time between two looks at the directory, in milliseconds; change notices only make it look sooner. */
+  readonly pollIntervalMs: number;
+}
+
+/** What a run of the loader did. */
+export interface StreamResult {
+  readonly filesLoaded: number;
+  readonly filesRedelivered: number;
+  readonly filesQuarantined: number;
+  readonly batches: number;
+  readonly rows: RowCounts;
+}
+
+/** Everything the loader tells the outside. */
+export type StreamEvent =
+  /** It owns its checkpoint directory, the schema and the checkpoint are in order, and it begins to look for files. */
+  | { readonly type: 'streamStarted'; readonly inputDir: string; readonly database: string }
+  | {
+      readonly type: 'batchCommitted';
+      readonly batchId: number;
+      readonly loadPath: 'fast' | 'slow';
+      readonly files: number;
+      readonly bytes: number;
+      readonly rows: RowCounts;
+      readonly durationMs: number;
+    }
+  | { readonly type: 'rowsRejected'; readonly file: string; readonly batchId: number; readonly rejected: number }
+  /** `writtenAtMs`: its modification time, in milliseconds since 1970. */
+  | { readonly type: 'fileLoaded'; readonly file: string; readonly bytes: number; readonly writtenAtMs: number }
+  | { readonly type: 'fileRedelivered'; readonly file: string; readonly firstName: string }
+  | { readonly type: 'fileQuarantined'; readonly file: string; readonly reason: string }
+  /** The file is where it was and nothing of it was loaded that isn't in the ledger. Tried again after `retryInMs`, or not at all when draining. */
+  | {
+      readonly type: 'fileFailed';
+      readonly file: string;
+      readonly error: EcompipeError;
+      readonly retryInMs: number | undefined;
+    }
+  | { readonly type: 'directoryMissing'; readonly directory: string; readonly error: EcompipeError }
+  | { readonly type: 'directoryBack'; readonly directory: string };

@@ -1,0 +1,86 @@
+import type { UndoResult } from './undoEvents.js';
+
+const MOST_FILES = 10;
+
+/** What was, or would be, taken out, and what follows from it. */
+export function describeUndo(result: UndoResult): string {
+  const {
+    outcome,
+    target,
+    files,
+    batchIds,
+    eventsRemoved,
+    eventsMissing,
+    rejectsRemoved,
+    duplicatesRemoved,
+    redeliveriesRemoved,
+    rejectsReopened,
+    rollupsRebuilt,
+  } = result;
+  if (outcome === 'before') return `${target}: taken out before, nothing is left to do`;
+  const isDry = outcome === 'would-undo';
+  const lines = [
+    `${isDry ? 'would take out' : 'took out'} ${target}: ${count(eventsRemoved, 'event')}, ${count(rejectsRemoved, 'reject')}, ${count(duplicatesRemoved, 'duplicate')} of ${count(files.length, 'file')} (${batchIds.length === 1 ? 'batch' : 'batches'} ${clipped(batchIds.map(String))})`,
+  ];
+  if (files.length > 1) lines.push(`  files: ${clipped(files.map(({ name }) => name))}`);
+  if (eventsMissing > 0)
+    lines.push(
+      `  ${count(eventsMissing, 'event')} of it ${eventsMissing === 1 ? 'was' : 'were'} not in the table any more`,
+    );
+  if (redeliveriesRemoved > 0)
+    lines.push(
+      `  the same content came ${redeliveriesRemoved} more times under other names; the next time it is loaded`,
+    );
+  lines.push(...describeOrphans(result));
+  if (rejectsReopened > 0)
+    lines.push(
+      `  ${count(rejectsReopened, 'reject')} ${rejectsReopened === 1 ? 'is' : 'are'} open again, as the corrected row is gone, or what it was a duplicate of`,
+    );
+  if (rollupsRebuilt)
+    lines.push(
+      `  the rollups of the analytics views ${isDry ? 'would begin' : 'begin'} anew: the views are right at once, and fast again after \`select analytics.refresh()\` or an idle stream`,
+    );
+  if (isDry) lines.push('nothing was changed');
+  else lines.push(...describeFiles(result));
+  return lines.join('\n');
+}
+
+function describeOrphans({ orphans }: UndoResult): string[] {
+  if (orphans.length === 0) return [];
+  const rows = orphans.reduce((sum, orphan) => sum + orphan.rows, 0);
+  return [
+    `  attention: ${count(rows, 'row')} of ${count(orphans.length, 'other file')} had been duplicates of these events and are in no table now: ${clipped(orphans.map((orphan) => `${orphan.file} (${orphan.rows})`))}`,
+    '    to have them back, undo those files too and load them again',
+  ];
+}
+
+function describeFiles({ files }: UndoResult): string[] {
+  const waiting = files.filter(({ isWaiting }) => isWaiting);
+  const away = files.filter(({ isWaiting, path }) => !isWaiting && path !== undefined);
+  const gone = files.filter(({ path }) => path === undefined);
+  return [
+    ...(waiting.length === 0
+      ? []
+      : [
+          `  still in processing/, where the next stream loads ${waiting.length === 1 ? 'it' : 'them'} again: ${clipped(waiting.map(({ path }) => path ?? ''))}`,
+        ]),
+    ...(away.length === 0
+      ? []
+      : [
+          `  to load ${away.length === 1 ? 'it' : 'them'} again, move back into processing/: ${clipped(away.map(({ path }) => path ?? ''))}`,
+        ]),
+    ...(gone.length === 0
+      ? []
+      : [`  not found, neither in archive/ nor in processing/: ${clipped(gone.map(({ name }) => name))}`]),
+  ];
+}
+
+function clipped(words: readonly string[]): string {
+  return words.length > MOST_FILES
+    ? `${words.slice(0, MOST_FILES).join(', ')} and ${words.length - MOST_FILES} more`
+    : words.join(', ');
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}

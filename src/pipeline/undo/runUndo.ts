@@ -1,0 +1,123 @@
+import type { Connection } from '../../platform/db/client.js';
+import { withConnection, type Database } from '../../platform/db/target.js';
+import { locate } from '../../platform/files/locate.js';
+import { failpoint } from '../../platform/failpoint.js';
+import type { UndoneFile, UndoResult, UndoSettings } from './undoEvents.js';
+import { findOrphans, mendRollups, recountReplays, removeFiles, reopenRejects } from './ledger.js';
+import { prepareRemoval, REMOVED, removeBatches, removeEventsOf } from './removeEvents.js';
+import { findTarget, type TargetFile, type UndoTarget } from './target.js';
+
+/**
+ * Takes a file, or a batch with its files, out again: its events, rejects, duplicates and ledger entries, in one
+ * transaction; as if it had never been loaded. What is out already stays so: doing it again is harmless.
+ *
+ * Safe beside running streams: nobody can write events between the first look and the commit, and a stream in the middle
+ * of the file then loses its compare-and-set, reads the ledger again, and loads the file from its start.
+ * @throws UsageError when nothing, several things or a part of a file is meant; EcompipeError (74) when a file's bytes are
+ *   needed and gone.
+ */
+export async function runUndo(settings: UndoSettings, database: Database): Promise<UndoResult> {
+  return await withConnection(database, 'cannot undo', async (connection) => {
+    const { client } = connection;
+    await client.query('begin');
+    try {
+      // In the order of whoever else takes both: a refresh of the rollups reads events.
+      await client.query(`select pg_advisory_xact_lock(hashtext('analytics.refresh'))`);
+      await client.query('lock table public.events in share row exclusive mode');
+      const target = await findTarget(connection, settings);
+      const result = target.kind === 'before' ? nothingLeft(target.label) : await takeOut(connection, target, settings);
+      failpoint('ledger-written');
+      await client.query(settings.dryRun || target.kind === 'before' ? 'rollback' : 'commit');
+      return result;
+    } catch (error) {
+      await client.query('rollback').catch(() => undefined);
+      throw error;
+    }
+  });
+}
+
+async function takeOut(
+  connection: Connection,
+  target: Exclude<UndoTarget, { kind: 'before' }>,
+  settings: UndoSettings,
+): Promise<UndoResult> {
+  const files = target.kind === 'files' ? target.files : [];
+  const fileIds = files.map(({ fileId }) => fileId);
+  const found = await locateFiles(files, settings);
+  const paths = new Map(found.flatMap(({ fileId, path }) => (path === undefined ? [] : [[fileId, path] as const])));
+  await prepareRemoval(connection);
+  if (target.kind === 'files') await removeEventsOf(connection, files, paths);
+  else await removeBatches(connection, [target.batchId]);
+  const eventsRemoved = await countRemoved(connection);
+  const orphans = await findOrphans(connection, fileIds);
+  const reopened = await reopenRejects(connection, fileIds);
+  const change = await removeFiles(connection, fileIds);
+  const replays = [...new Set([...reopened, ...change.replays, ...(target.kind === 'replay' ? [target.batchId] : [])])];
+  const eventsExpected =
+    change.eventsExpected + (target.kind === 'replay' ? await countOfBatch(connection, target.batchId) : 0);
+  await recountReplays(connection, replays);
+  const batchIds = [...change.batchIds, ...replays].sort((a, b) => a - b);
+  return {
+    outcome: settings.dryRun ? 'would-undo' : 'undone',
+    target: target.label,
+    files: found.map(({ name, sha256, path, isWaiting }) => ({ name, sha256, path, isWaiting })),
+    batchIds,
+    eventsRemoved,
+    eventsMissing: Math.max(0, eventsExpected - eventsRemoved),
+    rejectsRemoved: change.rejectsRemoved,
+    duplicatesRemoved: change.duplicatesRemoved,
+    redeliveriesRemoved: change.redeliveriesRemoved,
+    orphans,
+    rejectsReopened: reopened.length,
+    rollupsRebuilt: await mendRollups(connection, batchIds, settings),
+  };
+}
+
+async function locateFiles(
+  files: readonly TargetFile[],
+  { loadedDirs, waitingDirs }: UndoSettings,
+): Promise<(UndoneFile & { readonly fileId: number })[]> {
+  return await Promise.all(
+    files.map(async ({ fileId, name, sha256 }) => {
+      const waiting = await locate(name, { sha256 }, waitingDirs);
+      return {
+        fileId,
+        name,
+        sha256: sha256.toString('hex'),
+        path: waiting ?? (await locate(name, { sha256 }, loadedDirs)),
+        isWaiting: waiting !== undefined,
+      };
+    }),
+  );
+}
+
+async function countRemoved({ client }: Connection): Promise<number> {
+  return (await client.query<{ rows: number }>(`select count(*) as rows from ${REMOVED}`)).rows[0]?.rows ?? 0;
+}
+
+async function countOfBatch({ client }: Connection, batchId: number): Promise<number> {
+  return (
+    (
+      await client.query<{ rows: number }>('select rows_inserted as rows from ecompipe.batches where batch_id = $1', [
+        batchId,
+      ])
+    ).rows[0]?.rows ?? 0
+  );
+}
+
+function nothingLeft(target: string): UndoResult {
+  return {
+    outcome: 'before',
+    target,
+    files: [],
+    batchIds: [],
+    eventsRemoved: 0,
+    eventsMissing: 0,
+    rejectsRemoved: 0,
+    duplicatesRemoved: 0,
+    redeliveriesRemoved: 0,
+    orphans: [],
+    rejectsReopened: 0,
+    rollupsRebuilt: false,
+  };
+}

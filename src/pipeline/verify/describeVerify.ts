@@ -1,0 +1,58 @@
+import type { Finding, FindingKind, VerifyResult } from './verifyEvents.js';
+
+const SHOWN = 20;
+
+const WORDS: Readonly<Record<FindingKind, string>> = {
+  lost: 'lost',
+  duplicated: 'duplicated',
+  corrupted: 'corrupted',
+  wronglyAccepted: 'wrongly accepted',
+  wronglyRejected: 'wrongly rejected',
+  wronglyQuarantined: 'wrongly quarantined',
+  wronglyLoaded: 'wrongly loaded',
+  miscounted: 'miscounted',
+  unproven: 'unproven',
+};
+
+const ALWAYS: ReadonlySet<FindingKind> = new Set(['lost', 'duplicated', 'corrupted']);
+
+/** The result for people: the verdict in one line, what it is about, and what is off. */
+export function describeVerify(result: VerifyResult): string {
+  const {
+    counts,
+    files,
+    rows,
+    runs,
+    duplicates,
+    rejects,
+    quarantined,
+    pendingFiles,
+    pendingRows,
+    durationMs,
+    findings,
+  } = result;
+  const verdict = (Object.keys(WORDS) as FindingKind[])
+    .filter((kind) => ALWAYS.has(kind) || counts[kind] > 0)
+    .map((kind) => `${WORDS[kind]} ${counts[kind]}`);
+  const also = [
+    duplicates > 0 ? `${duplicates} duplicates` : undefined,
+    rejects > 0 ? `${rejects} rejects` : undefined,
+    quarantined > 0 ? `${quarantined} files in quarantine` : undefined,
+  ].filter((part) => part !== undefined);
+  const lines = [
+    verdict.join(' · '),
+    `${rows} rows of ${files} files from ${runs} ${runs === 1 ? 'run' : 'runs'}${also.length === 0 ? '' : `, ${also.join(', ')}`}; ${(durationMs / 1000).toFixed(1)} s`,
+  ];
+  if (pendingFiles > 0)
+    lines.push(
+      `not all is loaded yet: ${pendingFiles} files with ${pendingRows} rows are pending (--allow-pending leaves them out of the verdict)`,
+    );
+  lines.push(...findings.slice(0, SHOWN).map(describeFinding));
+  if (findings.length > SHOWN) lines.push(`  and more: --json shows the first ${findings.length}`);
+  return lines.join('\n');
+}
+
+function describeFinding({ kind, file, line, eventId, detail }: Finding): string {
+  const place = file === undefined ? undefined : line === undefined ? file : `${file}:${line}`;
+  return `  ${[WORDS[kind], place, eventId === undefined ? undefined : `event ${eventId}`].filter((part) => part !== undefined).join(', ')}: ${detail}`;
+}

@@ -1,0 +1,144 @@
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import path from 'node:path';
+import { EcompipeError, errnoOf, EXIT, withFileErrors } from '../../errors.js';
+import type { Logger } from '../../log.js';
+import { serverAccount, type ServerAccount } from './account.js';
+import { initdb } from './initdb.js';
+import { choosePlace } from './place.js';
+
+/** The files of one embedded server. */
+export interface Cluster {
+  /** Holds everything below; the real path, which may lie outside the project. */
+  readonly home: string;
+  /** The server's data directory, owned by `account`. */
+  readonly data: string;
+  /** Runs the server; undefined: we do. */
+  readonly account: ServerAccount | undefined;
+  readonly password: string;
+}
+
+export interface ClusterOptions {
+  /** The project's working directory, usually `.ecompipe`; created when missing. */
+  readonly directory: string;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** initdb takes about a second: what is this old was left by one that was killed. */
+const ABANDONED_MS = 10 * 60_000;
+
+/** Opens the cluster of a project, undefined when there is none. */
+export async function openCluster(directory: string): Promise<Cluster | undefined> {
+  const published = path.join(directory, 'postgres');
+  return withFileErrors('use the embedded database in', published, async () => {
+    const home = await realpath(published).catch((error: unknown) => {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (home === undefined) return undefined;
+    const data = path.join(home, 'data');
+    const password = (await readFile(path.join(home, 'password'), 'utf8')).trim();
+    return { home, data, password, account: await ownerOf(data) };
+  });
+}
+
+/** Opens the cluster of a project, and creates it when there is none. Any number of processes may do so at once. */
+export async function ensureCluster(options: ClusterOptions): Promise<Cluster> {
+  const existing = await openCluster(options.directory);
+  if (existing !== undefined) return existing;
+  await withFileErrors('create', options.directory, () => mkdir(options.directory, { recursive: true }));
+  await createCluster(options);
+  const created = await openCluster(options.directory);
+  if (created !== undefined) return created;
+  throw new EcompipeError(EXIT.io, {
+    what: `${path.join(options.directory, 'postgres')} leads nowhere`,
+    why: 'the data directory it links to is gone',
+    hint: 'remove the link to begin with an empty database',
+  });
+}
+
+/**
+ * Builds a cluster under a hidden name, then makes it visible in one atomic step: a rename, or a link when the data must
+ * live elsewhere. Killed at any moment it leaves nothing or a whole cluster; of two at once, the second finds the
+ * place taken and removes its own.
+ */
+async function createCluster(options: ClusterOptions): Promise<void> {
+  const account = await serverAccount();
+  const place = await choosePlace(options.directory, account, options.log);
+  await removeAbandoned(place.path);
+  const home = await withFileErrors('create a database in', place.path, () =>
+    mkdtemp(path.join(place.path, '.postgres-')),
+  );
+  try {
+    await fill(home, account, place.path, options);
+    const published = path.join(options.directory, 'postgres');
+    await (place.kind === 'project' ? rename(home, published) : publishElsewhere(home, published));
+  } catch (error) {
+    // A killed initdb may still be writing; what can't be removed now is when it is old.
+    await rm(home, { recursive: true, force: true, maxRetries: 5 }).catch(() => undefined);
+    // ENOTDIR: there is a link, and it leads nowhere; our caller tells that.
+    if (!['EEXIST', 'ENOTEMPTY', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error;
+  }
+}
+
+async function fill(
+  home: string,
+  account: ServerAccount | undefined,
+  place: string,
+  { log, signal }: ClusterOptions,
+): Promise<void> {
+  const data = path.join(home, 'data');
+  const passwordFile = path.join(home, 'password');
+  // The account passes through to its data directory; it can't list the rest.
+  await chmod(home, account === undefined ? 0o700 : 0o711);
+  await mkdir(data, { mode: 0o700 });
+  await writeFile(passwordFile, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600, flush: true });
+  if (account !== undefined) {
+    await chown(data, account.uid, account.gid);
+    await chown(passwordFile, account.uid, account.gid);
+  }
+  await initdb({ data, passwordFile, account, place, log, signal });
+  if (account !== undefined) await chown(passwordFile, 0, 0);
+}
+
+async function publishElsewhere(home: string, published: string): Promise<void> {
+  const name = createHash('sha256').update(path.resolve(published)).digest('hex').slice(0, 12);
+  const target = path.join(path.dirname(home), `${name}-${path.basename(home).slice('.postgres-'.length)}`);
+  await rename(home, target);
+  try {
+    await symlink(target, published);
+  } catch (error) {
+    await rm(target, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function removeAbandoned(place: string): Promise<void> {
+  for (const name of await readdir(place)) {
+    if (!/^\.(postgres|server)-/.test(name)) continue;
+    const leftover = path.join(place, name);
+    const { mtimeMs } = await stat(leftover).catch(() => ({ mtimeMs: Date.now() }));
+    if (Date.now() - mtimeMs > ABANDONED_MS) await rm(leftover, { recursive: true, force: true });
+  }
+}
+
+/** As root we run the server as whoever owns its data: it may have been created by a user, or by root for `postgres`. */
+async function ownerOf(data: string): Promise<ServerAccount | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
+  const { uid, gid } = await stat(data);
+  return { uid, gid, name: String(uid) };
+}

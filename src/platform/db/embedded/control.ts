@@ -1,0 +1,72 @@
+import { EcompipeError, OwnedError } from '../../errors.js';
+import { silentLogger } from '../../log.js';
+import { openCluster } from './cluster.js';
+import { attachEmbeddedServer, type EmbeddedOptions } from './lease.js';
+import { findRunningServer, type RunningServer } from './pidFile.js';
+import { markKept, markStopped, stopServer } from './server.js';
+import { leaseHolders, openSession, tryLockExclusive, type EmbeddedConnection } from './session.js';
+
+export interface StopOptions extends EmbeddedOptions {
+  /** Also stop it under commands that use it: their open transactions are rolled back. Default false. */
+  readonly force?: boolean;
+}
+
+/** Starts the server if it isn't running, and keeps it running until `stopEmbedded`. Doing it again is fine. */
+export async function startEmbedded(options: EmbeddedOptions = {}): Promise<EmbeddedConnection> {
+  const lease = await attachEmbeddedServer(options);
+  try {
+    // Under the lease: nobody can be deciding to stop it.
+    await markKept(lease.cluster, lease.server);
+    return lease.connection;
+  } finally {
+    await lease.release();
+  }
+}
+
+/** The server's address for psql and other clients; starts and keeps it, as `startEmbedded` does. Contains the password. */
+export async function embeddedUrl(options: EmbeddedOptions = {}): Promise<string> {
+  const { host, port, database, user, password } = await startEmbedded(options);
+  return `postgresql://${user}:${password}@${host}:${port}/${database}`;
+}
+
+/**
+ * Stops the server, kept or not, guests or not.
+ * @returns whether there was one to stop.
+ * @throws OwnedError (5) when commands of ecompipe use it and `force` isn't set.
+ */
+export async function stopEmbedded(options: StopOptions = {}): Promise<boolean> {
+  const { directory = '.ecompipe', log = silentLogger, signal = new AbortController().signal, force = false } = options;
+  const cluster = await openCluster(directory);
+  const server = cluster && (await findRunningServer(cluster.data));
+  if (cluster === undefined || server === undefined) return false;
+  if (force) {
+    await markStopped(cluster, server);
+    await stopServer(cluster, server, log);
+    return true;
+  }
+  const client = await openSession(cluster, server, signal, (session) => Promise.resolve(session)).catch(
+    (error: unknown) => {
+      throw error instanceof EcompipeError || signal.aborted ? error : busy(server, [], error);
+    },
+  );
+  try {
+    if (!(await tryLockExclusive(client))) throw busy(server, await leaseHolders(client));
+    await stopServer(cluster, server, log);
+    return true;
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+function busy(server: RunningServer, pids: readonly number[], cause?: unknown): OwnedError {
+  const users =
+    pids.length === 0
+      ? 'it is just starting or stopping'
+      : `in use by ecompipe ${pids.length === 1 ? 'process' : 'processes'} ${pids.join(', ')}`;
+  return new OwnedError({
+    what: `the embedded PostgreSQL (pid ${server.pid}) was not stopped`,
+    why: users,
+    hint: 'stop them first, or use --force',
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

@@ -1,0 +1,98 @@
+import type pg from 'pg';
+import { EcompipeError, EXIT } from '../errors.js';
+import { openConnection, type Connection } from './client.js';
+import { resolveConnection, type RawDatabaseSettings } from './connectionSettings.js';
+import { explainIfFinal, unavailableError } from './errors.js';
+import { classifyError } from './sqlState.js';
+import { withDatabase, type Database, type TargetContext } from './target.js';
+
+/** A server that is stopped or out of reach must not stop those who only look. */
+const QUERY_TIMEOUT_MS = 10_000;
+
+export type Ask = <Row extends pg.QueryResultRow>(sql: string, values?: readonly unknown[]) => Promise<Row[]>;
+
+/**
+ * A connection for those who look on: opened at the first question, replaced after a failure. It never retries: for
+ * whoever looks again and again, the next look is the retry.
+ */
+export class Observer {
+  private connection: Connection | undefined;
+
+  constructor(private readonly database: Database) {}
+
+  /** @throws DatabaseError (69 while the database is away, 2 or 77 when only a person can help). */
+  async look<T>(what: string, action: (ask: Ask) => Promise<T>): Promise<T> {
+    try {
+      if (this.connection?.broken === true) this.discard();
+      const { client } = (this.connection ??= await openConnection(this.database.settings));
+      return await action(async <Row extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []) => {
+        const query = { text, values: [...values], query_timeout: QUERY_TIMEOUT_MS };
+        return (await client.query<Row>(query)).rows;
+      });
+    } catch (error) {
+      this.discard();
+      const label = `${what} (PostgreSQL at ${this.database.label})`;
+      throw classifyError(error) === 'retry' ? unavailableError(label, error, 0) : explainIfFinal(label, error);
+    }
+  }
+
+  async close(): Promise<void> {
+    const { connection } = this;
+    this.connection = undefined;
+    await connection?.close();
+  }
+
+  /** Not waited for: a server that hangs would not say goodbye. */
+  private discard(): void {
+    void this.close();
+  }
+}
+
+/** A database to look at, or why there is none. */
+export interface Observed {
+  /** For people: where it is; no password. */
+  readonly label: string;
+  readonly observer: Observer | EcompipeError;
+}
+
+/**
+ * Runs `action` with an observer of the configured or the embedded database. Looking on must not create anything: where
+ * there is no embedded database yet, or it can't be started, the action gets the reason instead.
+ */
+export async function withObserver<T>(
+  settings: RawDatabaseSettings & { readonly embeddedDir: string },
+  context: TargetContext,
+  action: (observed: Observed) => Promise<T>,
+): Promise<T> {
+  const label = `the embedded PostgreSQL in ${settings.embeddedDir}`;
+  const state = { entered: false };
+  try {
+    if (resolveConnection(settings, process.env) === undefined && !(await hasEmbeddedDatabase(settings.embeddedDir)))
+      return await action({ label, observer: noDatabaseYet(settings.embeddedDir) });
+    return await withDatabase({ ...settings, retryForMs: 0 }, context, async (database) => {
+      state.entered = true;
+      const observer = new Observer(database);
+      try {
+        return await action({ label: database.label, observer });
+      } finally {
+        await observer.close();
+      }
+    });
+  } catch (error) {
+    if (state.entered || !(error instanceof EcompipeError) || error.exitCode === EXIT.usage) throw error;
+    return await action({ label, observer: error });
+  }
+}
+
+async function hasEmbeddedDatabase(directory: string): Promise<boolean> {
+  const { openCluster } = await import('./embedded/cluster.js');
+  return (await openCluster(directory)) !== undefined;
+}
+
+function noDatabaseYet(directory: string): EcompipeError {
+  return new EcompipeError(EXIT.unavailable, {
+    what: 'there is no database yet',
+    why: `none is configured, and ${directory} has no embedded one`,
+    hint: '`ecompipe run-all`, `ecompipe stream` or `ecompipe migrate` makes one; DATABASE_URL or POSTGRES_* name your own',
+  });
+}

@@ -1,0 +1,78 @@
+import type { Logger } from '../log.js';
+import { InterruptedError } from '../errors.js';
+import { pause } from '../wait.js';
+import { fatalDatabaseError, unavailableError } from './errors.js';
+import { classifyError, hintFor, serverWords, sqlStateOf } from './sqlState.js';
+
+/** What those who watch over a process want to know of its database. */
+export type DatabaseEvent =
+  /** A failure that is tried again; without a SQLSTATE it is the network's. */
+  | { readonly type: 'databaseRetry'; readonly sqlState: string | undefined; readonly delayMs: number }
+  | { readonly type: 'databaseBack'; readonly awayMs: number };
+
+export interface RetrySettings {
+  /** How long failures in a row are borne, in milliseconds, before the error goes up (exit 69). */
+  readonly retryForMs: number;
+  readonly log: Logger;
+  /** Ends the waiting. */
+  readonly stop: AbortSignal;
+  readonly onEvent?: ((event: DatabaseEvent) => void) | undefined;
+}
+
+const FIRST_DELAY_MS = 50;
+const LONGEST_DELAY_MS = 5000;
+
+/**
+ * Runs `attempt` until it succeeds, with exponential back-off and full jitter (Brooker, "Exponential Backoff and
+ * Jitter", 2015) between attempts that failed for a passing reason.
+ * @throws what `attempt` threw when it is a bug or about a row, an explained error when fatal or out of time (69), InterruptedError (130)
+ * when stopped meanwhile.
+ */
+export async function withRetry<T>(what: string, settings: RetrySettings, attempt: () => Promise<T>): Promise<T> {
+  let failingSince: number | undefined;
+  for (let failures = 0; ; failures++) {
+    try {
+      const result = await attempt();
+      if (failingSince !== undefined) {
+        const awayMs = performance.now() - failingSince;
+        settings.log.info(
+          'database_back',
+          `the database is back after ${(awayMs / 1000).toFixed(1)} s: ${what.replace(/^cannot /, 'can ')} again`,
+        );
+        settings.onEvent?.({ type: 'databaseBack', awayMs });
+      }
+      return result;
+    } catch (error) {
+      const kind = classifyError(error);
+      if (kind === 'fatal') throw fatalDatabaseError(what, error);
+      if (kind !== 'retry') throw error;
+      if (settings.stop.aborted)
+        throw new InterruptedError({
+          what: `stopped while the database was away; ${what}`,
+          why: serverWords(error),
+          done: 'nothing is lost, start again when it is back',
+          cause: error,
+        });
+      // What went well for an hour before must not count: the database is away since now.
+      failingSince ??= performance.now();
+      const waitedMs = performance.now() - failingSince;
+      if (waitedMs >= settings.retryForMs) throw unavailableError(what, error, waitedMs);
+      const ceiling = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** failures);
+      const delayMs = Math.min(ceiling * (0.5 + Math.random() / 2), settings.retryForMs - waitedMs);
+      const message = `${what}: ${serverWords(error)}; trying again ${failures === 0 ? explainRetries(error, settings) : `in ${Math.ceil(delayMs)} ms`}`;
+      // Once is enough to know; what follows is for who looks for it.
+      settings.log[failures === 0 ? 'warn' : 'debug']('database_retry', message, {
+        sqlState: sqlStateOf(error),
+        delayMs: Math.round(delayMs),
+      });
+      settings.onEvent?.({ type: 'databaseRetry', sqlState: sqlStateOf(error), delayMs });
+      await pause(delayMs, settings.stop);
+    }
+  }
+}
+
+/** Said at the first failure, so that nobody has to wait for the end to learn what to do. */
+function explainRetries(error: unknown, { retryForMs }: RetrySettings): string {
+  const hint = hintFor(error);
+  return `for up to ${Math.ceil(retryForMs / 1000)} s (--retry-for)${hint === undefined ? '' : `\n  hint: ${hint}`}`;
+}

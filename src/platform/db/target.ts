@@ -1,0 +1,84 @@
+import type { Logger } from '../log.js';
+import { openConnection, type Connection } from './client.js';
+import {
+  describeConnection,
+  resolveConnection,
+  type ConnectionSettings,
+  type RawDatabaseSettings,
+} from './connectionSettings.js';
+import { withRetry, type DatabaseEvent } from './retry.js';
+
+/** The database a command works on. */
+export interface Database {
+  readonly settings: ConnectionSettings;
+  /** It is our own embedded server. */
+  readonly embedded: boolean;
+  /** For people: where it is; no password. */
+  readonly label: string;
+  /** Opens a connection, retrying while the database is away. */
+  connect(): Promise<Connection>;
+  /** Runs an action, retrying it while it fails for a passing reason. Only for what may be done twice. */
+  retry<T>(what: string, attempt: () => Promise<T>): Promise<T>;
+}
+
+export interface TargetSettings extends RawDatabaseSettings {
+  readonly embeddedDir: string;
+  readonly retryForMs: number;
+}
+
+export interface TargetContext {
+  readonly log: Logger;
+  readonly stop: AbortSignal;
+  /** Hears of failures that are tried again, and of their end. */
+  readonly onDatabaseEvent?: ((event: DatabaseEvent) => void) | undefined;
+}
+
+/** Runs `action` on the configured database, or on the embedded server, which is started if need be and shared. */
+export async function withDatabase<T>(
+  settings: TargetSettings,
+  context: TargetContext,
+  action: (database: Database) => Promise<T>,
+): Promise<T> {
+  const configured = resolveConnection(settings, process.env);
+  if (configured !== undefined) return await action(createDatabase(configured, false, settings.retryForMs, context));
+  const { withEmbeddedServer } = await import('./embedded/index.js');
+  return await withEmbeddedServer(
+    { directory: settings.embeddedDir, log: context.log, signal: context.stop },
+    async (connection) =>
+      action(createDatabase({ ...connection, sslMode: 'disable' }, true, settings.retryForMs, context)),
+  );
+}
+
+function createDatabase(
+  connection: ConnectionSettings,
+  embedded: boolean,
+  retryForMs: number,
+  { log, stop, onDatabaseEvent }: TargetContext,
+): Database {
+  const retry = <T>(what: string, attempt: () => Promise<T>): Promise<T> =>
+    withRetry(what, { retryForMs, log, stop, onEvent: onDatabaseEvent }, attempt);
+  const label = describeConnection(connection);
+  return {
+    settings: connection,
+    embedded,
+    label,
+    retry,
+    connect: () => retry(`cannot connect to PostgreSQL at ${label}`, () => openConnection(connection)),
+  };
+}
+
+/** Runs a one-shot action on a connection of its own; it is tried again from the start while the database is away. */
+export async function withConnection<T>(
+  database: Database,
+  what: string,
+  action: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  return await database.retry(`${what} (PostgreSQL at ${database.label})`, async () => {
+    const connection = await openConnection(database.settings);
+    try {
+      return await action(connection);
+    } finally {
+      await connection.close();
+    }
+  });
+}

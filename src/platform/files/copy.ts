@@ -1,0 +1,121 @@
+import { constants, type BigIntStats } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
+import { errnoOf, FileError } from '../errors.js';
+import { failpoint } from '../failpoint.js';
+
+const BUFFER_BYTES = 1024 * 1024;
+/** O_NONBLOCK: opening a FIFO that took the file's place must not wait for its writer. */
+const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/**
+ * Copies a regular file to a new name with its mode and modification time, and forces it to disk.
+ *
+ * @returns what the source was; unchanged from the first to the last byte.
+ * @throws FileError (EBUSY) when the source was written to meanwhile; the copy is then of no use.
+ */
+export async function copyDurably(source: string, target: string, signal?: AbortSignal): Promise<BigIntStats> {
+  const input = await open(source, READ_FLAGS);
+  try {
+    const before = await input.stat({ bigint: true });
+    if (!before.isFile())
+      throw new FileError(source, 'EINVAL', { what: `cannot copy ${source}`, why: 'it is not a regular file' });
+    const output = await open(target, 'wx', Number(before.mode & 0o777n));
+    try {
+      await copyBytes(input, output, signal);
+      await output.utimes(Number(before.atimeMs) / 1000, Number(before.mtimeMs) / 1000);
+      await output.sync();
+    } finally {
+      await output.close();
+    }
+    if (isRewritten(before, await input.stat({ bigint: true }))) {
+      throw new FileError(source, 'EBUSY', {
+        what: `cannot copy ${source}`,
+        why: 'it was written to meanwhile',
+        done: 'the copy was thrown away',
+      });
+    }
+    return before;
+  } finally {
+    await input.close();
+  }
+}
+
+async function copyBytes(input: FileHandle, output: FileHandle, signal: AbortSignal | undefined): Promise<void> {
+  const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  for (let position = 0; ;) {
+    signal?.throwIfAborted();
+    const length = await readFully(input, buffer, BUFFER_BYTES, position);
+    if (length === 0) return;
+    // write(2) may take less than it is given, as when the disk gets full; the rest then fails with the reason.
+    for (let written = 0; written < length;)
+      written += (await output.write(buffer, written, length - written, position + written)).bytesWritten;
+    position += length;
+    failpoint('move-copying');
+  }
+}
+
+/** Whether two looks at a name saw one file in one state. ctime can't be set by users, so it shows what mtime may hide. */
+export function isUnchanged(before: BigIntStats, after: BigIntStats): boolean {
+  return (
+    before.ino === after.ino &&
+    before.size === after.size &&
+    before.mtimeNs === after.mtimeNs &&
+    before.ctimeNs === after.ctimeNs
+  );
+}
+
+/**
+ * Whether two looks at a name saw other content. Unlike {@link isUnchanged} it ignores ctime, which unlink(2), chmod(2)
+ * and rename(2) stamp too: also a moment before the name is gone.
+ */
+export function isRewritten(before: BigIntStats, after: BigIntStats): boolean {
+  return before.ino !== after.ino || before.size !== after.size || before.mtimeNs !== after.mtimeNs;
+}
+
+/** Compares two files by size, then by bytes. A name that isn't there or is no regular file has no content to be equal. */
+export async function compareContent(source: string, target: string): Promise<'absent' | 'identical' | 'different'> {
+  let existing: FileHandle;
+  try {
+    existing = await open(target, READ_FLAGS);
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === 'ENOENT') return 'absent';
+    // A symlink, a socket, or a file that we may not read: the name is taken, and that is all we need to know.
+    if (errno === 'ELOOP' || errno === 'ENXIO' || errno === 'EACCES') return 'different';
+    throw error;
+  }
+  try {
+    const ours = await open(source, READ_FLAGS);
+    try {
+      return (await isEqual(ours, existing)) ? 'identical' : 'different';
+    } finally {
+      await ours.close();
+    }
+  } finally {
+    await existing.close();
+  }
+}
+
+async function isEqual(a: FileHandle, b: FileHandle): Promise<boolean> {
+  const [first, second] = [await a.stat(), await b.stat()];
+  if (!first.isFile() || !second.isFile() || first.size !== second.size) return false;
+  const [left, right] = [Buffer.allocUnsafe(BUFFER_BYTES), Buffer.allocUnsafe(BUFFER_BYTES)];
+  for (let position = 0; position < first.size;) {
+    const length = Math.min(BUFFER_BYTES, first.size - position);
+    const [read, matched] = [await readFully(a, left, length, position), await readFully(b, right, length, position)];
+    if (read !== length || matched !== length || left.compare(right, 0, length, 0, length) !== 0) return false;
+    position += length;
+  }
+  return true;
+}
+
+/** read(2) may return less than was asked for, on network file systems in particular. */
+async function readFully(handle: FileHandle, buffer: Buffer, length: number, position: number): Promise<number> {
+  let filled = 0;
+  while (filled < length) {
+    const { bytesRead } = await handle.read(buffer, filled, length - filled, position + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return filled;
+}
