@@ -17,7 +17,7 @@ export {
   FileError,
   IntegrityError,
   InterruptedError,
-  OwnedError,
+  AlreadyRunningError,
   UsageError,
   type ErrorFacts,
   type ExitCode,

@@ -29,7 +29,7 @@ const { values: options } = parseArgs({
 
 /** A Monday, so that all weekdays occur alike. */
 const START = '2026-10-05';
-const MOST_FOR_UNIFORM = 4;
+const MAX_FOR_UNIFORM = 4;
 const MUST_FAIL_WHEN_SHUFFLED = [3, 4, 5, 6, 7, 8, 9, 10];
 
 const problems: string[] = [];
@@ -91,8 +91,8 @@ async function loadEvents(target: Client): Promise<void> {
 async function runControls(target: Client): Promise<void> {
   await createUniformControl(target, 500_000);
   const uniform = await scoreControl(target, 'uniform choices');
-  if (ROW_COUNT - uniform.length > MOST_FOR_UNIFORM)
-    problems.push(`uniform choices pass ${ROW_COUNT - uniform.length} rows, at most ${MOST_FOR_UNIFORM} expected`);
+  if (ROW_COUNT - uniform.length > MAX_FOR_UNIFORM)
+    problems.push(`uniform choices pass ${ROW_COUNT - uniform.length} rows, at most ${MAX_FOR_UNIFORM} expected`);
   await createShuffledControl(target);
   const shuffled = await scoreControl(target, 'shuffled session ids');
   const survivors = MUST_FAIL_WHEN_SHUFFLED.filter((row) => !shuffled.includes(row));

@@ -32,7 +32,7 @@ export interface PlannedFault {
 
 /** A process must have had time to begin something before it is worth killing. */
 const FIRST_AT_MS = 2000;
-const LONGEST_HOLD_MS = 1500;
+const MAX_HOLD_MS = 1500;
 
 /**
  * When what happens, by the seed alone. Kinds are dealt like cards: each comes once before any comes again, so that even
@@ -43,7 +43,7 @@ export function planFaults(random: Random, forMs: number, meanGapMs: number): Pl
   let deck: FaultKind[] = [];
   for (let atMs = FIRST_AT_MS; atMs < forMs; atMs += random.between(meanGapMs / 4, (meanGapMs * 7) / 4)) {
     if (deck.length === 0) deck = random.shuffled(FAULT_KINDS);
-    faults.push({ kind: deck.pop()!, atMs, target: random.next(), holdMs: random.between(0, LONGEST_HOLD_MS) });
+    faults.push({ kind: deck.pop()!, atMs, target: random.next(), holdMs: random.between(0, MAX_HOLD_MS) });
   }
   return faults;
 }

@@ -12,7 +12,7 @@ import org.apache.spark.sql.util.CaseInsensitiveStringMap
 import org.apache.spark.unsafe.types.UTF8String
 
 /**
- * A streaming source of files: one row for each, with its path, signature and size.
+ * A streaming source of files: one row for each, with its path, fileStamp and size.
  *
  * Spark's own file source knows files by path and modification time, and forgets none: a file whose name comes back with
  * an older or equal time is never loaded, one older than `maxFileAge` is skipped, and the list of all files ever seen
@@ -26,7 +26,7 @@ final class FileSource extends TableProvider {
 }
 
 object FileSource {
-  val Schema: StructType = new StructType().add("path", StringType).add("signature", StringType).add("size", LongType)
+  val Schema: StructType = new StructType().add("path", StringType).add("fileStamp", StringType).add("size", LongType)
 }
 
 private final class FileTable extends Table with SupportsRead {
@@ -102,7 +102,7 @@ private object FileSliceReaderFactory extends PartitionReaderFactory {
       if (found) file = files.next()
       found
     }
-    override def get(): InternalRow = InternalRow(UTF8String.fromString(file.path), UTF8String.fromString(file.signature), file.size)
+    override def get(): InternalRow = InternalRow(UTF8String.fromString(file.path), UTF8String.fromString(file.fileStamp), file.size)
     override def close(): Unit = ()
   }
 }
@@ -111,14 +111,14 @@ private object FileSliceReaderFactory extends PartitionReaderFactory {
 object LeftFiles {
   private val left = new util.concurrent.ConcurrentHashMap[String, (String, Long)]
 
-  def leave(path: String, signature: String, forMs: Long): Unit =
-    left.put(path, (signature, if (forMs < 0) Long.MaxValue else System.nanoTime() / 1000000 + forMs))
+  def leave(path: String, fileStamp: String, forMs: Long): Unit =
+    left.put(path, (fileStamp, if (forMs < 0) Long.MaxValue else System.nanoTime() / 1000000 + forMs))
 
   def without(files: Seq[SourceFile]): Seq[SourceFile] = {
     left.keySet.retainAll(util.Arrays.asList(files.map(_.path): _*))
     files.filter { file =>
       val entry = left.get(file.path)
-      entry == null || entry._1 != file.signature || entry._2 <= System.nanoTime() / 1000000
+      entry == null || entry._1 != file.fileStamp || entry._2 <= System.nanoTime() / 1000000
     }
   }
 }

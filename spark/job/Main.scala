@@ -73,17 +73,17 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
     Failpoint.pass("inspected")
     var done = false
     while (!done) {
-      val command = control.next("stage", "cut", "putAway", "done")
+      val command = control.next("stage", "cut", "dispose", "done")
       command.get("type").asText match {
         case "stage" => answer(command)(stage(command))
         case "cut" => answer(command)(cutAgain(command))
-        case "putAway" =>
+        case "dispose" =>
           answer(command) {
-            Sources.putAway(Json.sourceFile(command.get("file")), Option(command.get("directory")).map(_.asText), Option(command.get("reason")).map(_.asText), hadoop.value)
+            Sources.dispose(Json.sourceFile(command.get("file")), Option(command.get("directory")).map(_.asText), Option(command.get("reason")).map(_.asText), hadoop.value)
             control.send("put", _.put("id", command.get("id").asLong))
           }
         case "done" =>
-          Json.list(command.get("leave")).foreach(file => LeftFiles.leave(file.get("path").asText, file.get("signature").asText, file.get("forMs").asLong))
+          Json.list(command.get("leave")).foreach(file => LeftFiles.leave(file.get("path").asText, file.get("fileStamp").asText, file.get("forMs").asLong))
           done = true
       }
     }

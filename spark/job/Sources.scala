@@ -10,7 +10,7 @@ import org.apache.hadoop.conf.Configuration
 import org.apache.hadoop.fs.{FSDataInputStream, FileSystem, Path}
 
 /** A file as it was listed: where it is, and what tells it from another one that takes its name later. */
-final case class SourceFile(path: String, signature: String, size: Long) extends Serializable
+final case class SourceFile(path: String, fileStamp: String, size: Long) extends Serializable
 
 /** The file is not what was listed any more. */
 final class FileChanged(val path: String, val isGone: Boolean) extends Exception(path)
@@ -34,7 +34,7 @@ object Sources {
       val path = new Path(directory)
       path.getFileSystem(conf).listStatus(path).foreach { status =>
         if (status.isFile && isLoadable(status.getPath.getName)) {
-          found += SourceFile(status.getPath.toString, signature(status.getPath.toString, conf), status.getLen)
+          found += SourceFile(status.getPath.toString, fileStamp(status.getPath.toString, conf), status.getLen)
         }
       }
     } else {
@@ -42,7 +42,7 @@ object Sources {
       try {
         entries.forEach { entry =>
           if (isLoadable(entry.getFileName.toString) && Files.isRegularFile(entry, LinkOption.NOFOLLOW_LINKS)) {
-            try found += SourceFile(entry.toString, signature(entry.toString, conf), Files.size(entry))
+            try found += SourceFile(entry.toString, fileStamp(entry.toString, conf), Files.size(entry))
             catch { case _: FileChanged => }
           }
         }
@@ -51,8 +51,8 @@ object Sources {
     found.result().sortBy(_.path)
   }
 
-  /** For local files as `signatureOf` in `src/pipeline/stream/content.ts`. */
-  def signature(path: String, conf: Configuration): String =
+  /** For local files as `fileStampOf` in `src/pipeline/stream/content.ts`. */
+  def fileStamp(path: String, conf: Configuration): String =
     try {
       if (isUri(path)) {
         val status = new Path(path).getFileSystem(conf).getFileStatus(new Path(path))
@@ -94,16 +94,16 @@ object Sources {
 
   /** @throws FileChanged when the file is not the one that was listed, or was rewritten meanwhile. */
   def assertUnchanged(file: SourceFile, conf: Configuration): Unit =
-    if (signature(file.path, conf) != file.signature) throw new FileChanged(file.path, isGone = false)
+    if (fileStamp(file.path, conf) != file.fileStamp) throw new FileChanged(file.path, isGone = false)
 
   /**
    * Moves a file of Hadoop's into a directory, never over another one, or deletes it; `reason` goes into a file beside it.
    * What is not the file that was listed any more stays where it is. (Local files are put away by the other side.)
    */
-  def putAway(file: SourceFile, directory: Option[String], reason: Option[String], conf: Configuration): Unit = {
+  def dispose(file: SourceFile, directory: Option[String], reason: Option[String], conf: Configuration): Unit = {
     val source = new Path(file.path)
     val fileSystem = source.getFileSystem(conf)
-    val isStill = try signature(file.path, conf) == file.signature catch { case _: FileChanged => false }
+    val isStill = try fileStamp(file.path, conf) == file.fileStamp catch { case _: FileChanged => false }
     if (isStill) directory match {
       case None => fileSystem.delete(source, false)
       case Some(name) =>
@@ -126,7 +126,7 @@ object Sources {
 
   private def isGone(file: SourceFile, conf: Configuration): Boolean =
     try {
-      signature(file.path, conf)
+      fileStamp(file.path, conf)
       false
     } catch { case changed: FileChanged => changed.isGone }
 }

@@ -22,7 +22,7 @@ export async function confirm(question: string, stop: AbortSignal): Promise<bool
     );
   } catch (error) {
     if (stop.aborted || (error as Error).name === 'AbortError')
-      throw new InterruptedError({ what: 'interrupted', done: 'nothing was changed', cause: error });
+      throw new InterruptedError({ what: 'interrupted', outcome: 'nothing was changed', cause: error });
     throw error;
   } finally {
     terminal.close();

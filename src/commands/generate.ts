@@ -3,7 +3,7 @@ import type { GenerateEvent } from '../pipeline/generate/index.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
 import { generateSettings } from './settings.js';
-import { withoutProgress } from './withoutProgress.js';
+import { demoteProgress } from './demoteProgress.js';
 
 export const generate = defineCommand({
   name: 'generate',
@@ -23,7 +23,7 @@ export const generate = defineCommand({
     ]);
     const isOneShot = settings.events !== undefined || settings.batches !== undefined;
     const hasBar = isOneShot && context.interactive;
-    const logEvent = createGenerateEventLogger(hasBar ? withoutProgress(log) : log);
+    const logEvent = createGenerateEventLogger(hasBar ? demoteProgress(log) : log);
     const done = { events: 0, files: 0 };
     const [unit, total] =
       settings.events === undefined

@@ -1,7 +1,7 @@
 import { LOG_LEVELS, type LogFormat, type LogLevel } from '../platform/log.js';
 import * as parse from '../platform/parsers.js';
 import type { Setting, SettingTable } from '../platform/settings.js';
-import { parseDirt } from '../pipeline/generate/faults/kinds.js';
+import { parseFaults } from '../pipeline/generate/faults/kinds.js';
 import { parseProfile, parseStart } from '../pipeline/generate/parsers.js';
 import { PROFILES } from '../pipeline/generate/profile.js';
 
@@ -129,7 +129,7 @@ function checked(check: (raw: string) => unknown): (raw: string) => string {
   };
 }
 
-const whole = parse.optional(parse.integer(1));
+const positiveInteger = parse.optional(parse.integer(1));
 
 export const generateSettings = {
   outputDir: setting({
@@ -153,7 +153,7 @@ export const generateSettings = {
     env: 'ECOMPIPE_BATCH_SIZE',
     default: undefined,
     defaultText: '10',
-    parse: whole,
+    parse: positiveInteger,
     help: 'events in a file',
   }),
   batches: setting<number | undefined>({
@@ -162,7 +162,7 @@ export const generateSettings = {
     env: 'ECOMPIPE_BATCHES',
     default: undefined,
     defaultText: 'no limit',
-    parse: whole,
+    parse: positiveInteger,
     help: 'stop after so many files',
   }),
   events: setting<number | undefined>({
@@ -171,7 +171,7 @@ export const generateSettings = {
     env: 'ECOMPIPE_EVENTS',
     default: undefined,
     defaultText: 'no limit',
-    parse: whole,
+    parse: positiveInteger,
     help: 'stop after so many events',
   }),
   rate: setting<number | undefined>({
@@ -206,7 +206,7 @@ export const generateSettings = {
     env: 'ECOMPIPE_USERS',
     default: undefined,
     defaultText: 'as many as the events need',
-    parse: whole,
+    parse: positiveInteger,
     help: 'how many different users there are',
   }),
   products: setting<number | undefined>({
@@ -215,7 +215,7 @@ export const generateSettings = {
     env: 'ECOMPIPE_PRODUCTS',
     default: undefined,
     defaultText: '10000',
-    parse: whole,
+    parse: positiveInteger,
     help: 'items in the catalogue',
   }),
   profile: setting<string | undefined>({
@@ -233,7 +233,7 @@ export const generateSettings = {
     env: 'ECOMPIPE_DIRT',
     default: undefined,
     defaultText: 'clean',
-    parse: parse.optional(checked(parseDirt)),
+    parse: parse.optional(checked(parseFaults)),
     help: 'clean, dirty, or faults by kind=rate,…',
   }),
   manifestDir: setting<string | undefined>({

@@ -2,7 +2,7 @@ import { EXIT } from '../platform/errors.js';
 import type { StreamEvent } from '../pipeline/stream/streamEvents.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
-import { withoutProgress } from './withoutProgress.js';
+import { demoteProgress } from './demoteProgress.js';
 import { databaseSettings, sparkSettings, streamSettings } from './settings.js';
 
 /** Only matters where the system doesn't tell about new files (network file systems). */
@@ -45,7 +45,7 @@ export const stream = defineCommand({
     const { log, stop } = context;
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
     const hasBar = once && context.interactive;
-    const logEvent = createStreamEventLogger(hasBar ? withoutProgress(log) : log);
+    const logEvent = createStreamEventLogger(hasBar ? demoteProgress(log) : log);
     return await withMetrics(
       settings,
       context,

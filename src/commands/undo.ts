@@ -67,7 +67,7 @@ export const undo = defineCommand({
     return await onDatabase(settings, context, async (database) => {
       if (!dryRun && !yes) {
         const plan = await runUndo({ ...target, dryRun: true }, database);
-        if (plan.outcome !== 'before' && !(await confirm(`${describeUndo(plan)}\nTake it out?`, context.stop)))
+        if (plan.outcome !== 'already-undone' && !(await confirm(`${describeUndo(plan)}\nTake it out?`, context.stop)))
           return { json: { ...plan, outcome: 'declined' }, text: 'nothing was changed', exitCode: EXIT.interrupted };
       }
       const result = await runUndo({ ...target, dryRun }, database);

@@ -1,7 +1,7 @@
 import { lstatSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { Breather } from '../platform/eventLoopYielder.js';
+import { EventLoopYielder } from '../platform/eventLoopYielder.js';
 import { errnoOf } from '../platform/errors.js';
 import { isLoadableName } from './fileNames.js';
 
@@ -25,10 +25,10 @@ export interface Backlog {
 export async function readBacklog(directory: string): Promise<Backlog> {
   let [files, bytes, compressed, oldestSinceMs] = [0, 0, 0, Infinity];
   try {
-    const breather = new Breather();
+    const yielder = new EventLoopYielder();
     for (const entry of await readdir(directory, { withFileTypes: true })) {
       if (!entry.isFile() || !isLoadableName(entry.name)) continue;
-      if (breather.isDue) await breather.rest();
+      if (yielder.shouldYield) await yielder.yield();
       // Synchronous, as it takes microseconds and the thread pool many times that; gone means taken since.
       const stats = lstatSync(path.join(directory, entry.name), { throwIfNoEntry: false });
       if (stats === undefined) continue;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import { realpath } from 'node:fs/promises';
 import type { Connection } from '../platform/db/client.js';
-import { OwnedError } from '../platform/errors.js';
+import { AlreadyRunningError } from '../platform/errors.js';
 
 /** First half of the two-key advisory locks that streams take ("strm" in ASCII), apart from everybody else's. */
 export const LOCK_SPACE = 0x7374726d;
@@ -17,7 +17,7 @@ export async function ownershipKey(checkpointDir: string): Promise<number> {
  * Makes this process the only stream with this checkpoint directory, for as long as the connection lives: the lock goes
  * with it, so a killed owner leaves nothing behind. What is loaded is safe without it, by the compare-and-set; this
  * keeps a slow cron run from being overtaken by the next.
- * @throws OwnedError (exit 5) when another live process is the owner.
+ * @throws AlreadyRunningError (exit 5) when another live process is the owner.
  */
 export async function takeOwnership({ client }: Connection, checkpointDir: string): Promise<void> {
   const key = await ownershipKey(checkpointDir);
@@ -26,9 +26,9 @@ export async function takeOwnership({ client }: Connection, checkpointDir: strin
     key,
   ]);
   if (rows[0]?.taken === true) return;
-  throw new OwnedError({
+  throw new AlreadyRunningError({
     what: `another stream or run-all with the checkpoint directory ${checkpointDir} is running`,
-    done: 'this one generated and loaded nothing',
+    outcome: 'this one generated and loaded nothing',
     hint: 'let it finish, or give this one a directory of its own: --checkpoint DIR (several may load the same files safely)',
   });
 }

@@ -2,7 +2,7 @@
 import { DEFAULT_PORT } from '../commands/dashboard.js';
 import { rejectsSettings } from '../commands/rejects.js';
 import { incomingDir, loadSettings, processingDir } from '../commands/settings.js';
-import { Observer } from '../platform/db/readOnlyClient.js';
+import { ReadOnlyClient } from '../platform/db/readOnlyClient.js';
 import { withConnection, type Database } from '../platform/db/target.js';
 import { untilAborted } from '../platform/wait.js';
 import { dashboardUrl, withDashboard, type DashboardSettings } from '../pipeline/dashboard/runDashboard.js';
@@ -24,7 +24,7 @@ import { contextOf, type RunOptions } from './options.js';
 
 /** Looks at directories and ledger. That the database is away is no error but a result: see `unavailable`. */
 export async function runStatus(places: Partial<StatusPlaces>, database: Database): Promise<Status> {
-  const observer = new Observer(database);
+  const observer = new ReadOnlyClient(database);
   try {
     return await readStatus(
       {

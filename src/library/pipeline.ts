@@ -68,7 +68,7 @@ export async function runMove(
   return await move(wanted, contextOf(options, once));
 }
 
-/** Loads a directory into PostgreSQL, exactly once. @throws FileError, OwnedError, IntegrityError, EcompipeError. */
+/** Loads a directory into PostgreSQL, exactly once. @throws FileError, AlreadyRunningError, IntegrityError, EcompipeError. */
 export async function runStream(
   { once = false, ...settings }: Once<StreamSettings>,
   database: Database,

@@ -23,7 +23,7 @@ export interface ErrorFacts {
   /** Why: the server's or the operating system's own words. */
   readonly why?: string;
   /** What was done about it: `the batch was rolled back`. */
-  readonly done?: string;
+  readonly outcome?: string;
   /** What the user can do. */
   readonly hint?: string;
   readonly cause?: unknown;
@@ -58,8 +58,8 @@ export class UsageError extends EcompipeError {
 }
 
 /** Another live process owns the resource (exit 5). */
-export class OwnedError extends EcompipeError {
-  override readonly name = 'OwnedError';
+export class AlreadyRunningError extends EcompipeError {
+  override readonly name = 'AlreadyRunningError';
   constructor(facts: ErrorFacts) {
     super(EXIT.owned, facts);
   }
@@ -145,9 +145,9 @@ export function firstReasons(failures: readonly { readonly error: EcompipeError 
   );
 }
 
-function describe({ what, why, done, hint }: ErrorFacts): string {
+function describe({ what, why, outcome, hint }: ErrorFacts): string {
   const head = why === undefined ? what : `${what}: ${why}`;
-  return [head, done, hint === undefined ? undefined : `hint: ${hint}`]
+  return [head, outcome, hint === undefined ? undefined : `hint: ${hint}`]
     .filter((part) => part !== undefined)
     .join('\n  ');
 }

@@ -1,27 +1,27 @@
-import { Problem } from './settings.js';
+import { InvalidValueError } from './settings.js';
 
-/** Parsers from raw text to trusted values, shared by all settings. Each throws a Problem that says what is allowed. */
+/** Parsers from raw text to trusted values, shared by all settings. Each throws a InvalidValueError that says what is allowed. */
 
 export function text(raw: string): string {
   return raw;
 }
 
 export function directory(raw: string): string {
-  if (raw.includes('\0')) throw new Problem('a path has no NUL character');
+  if (raw.includes('\0')) throw new InvalidValueError('a path has no NUL character');
   return raw;
 }
 
 export function boolean(raw: string): boolean {
   if (/^(true|1|yes|on)$/i.test(raw)) return true;
   if (/^(false|0|no|off)$/i.test(raw)) return false;
-  throw new Problem('expected true or false');
+  throw new InvalidValueError('expected true or false');
 }
 
 export function integer(min: number, max = Number.MAX_SAFE_INTEGER): (raw: string) => number {
   return (raw) => {
     const value = /^[+-]?\d+$/.test(raw) ? Number(raw) : Number.NaN;
     if (!Number.isSafeInteger(value) || value < min || value > max)
-      throw new Problem(`expected a whole number ${range(min, max)}`);
+      throw new InvalidValueError(`expected a whole number ${range(min, max)}`);
     return value;
   };
 }
@@ -29,21 +29,22 @@ export function integer(min: number, max = Number.MAX_SAFE_INTEGER): (raw: strin
 export function decimal(min: number, max = Infinity): (raw: string) => number {
   return (raw) => {
     const value = /^[+-]?(\d+\.?\d*|\.\d+)$/.test(raw) ? Number(raw) : Number.NaN;
-    if (Number.isNaN(value) || value < min || value > max) throw new Problem(`expected a number ${range(min, max)}`);
+    if (Number.isNaN(value) || value < min || value > max)
+      throw new InvalidValueError(`expected a number ${range(min, max)}`);
     return value;
   };
 }
 
 export function positive(raw: string): number {
   const value = decimal(0)(raw);
-  if (value === 0) throw new Problem('expected a number greater than 0');
+  if (value === 0) throw new InvalidValueError('expected a number greater than 0');
   return value;
 }
 
 export function oneOf<const T extends string>(...choices: readonly T[]): (raw: string) => T {
   return (raw) => {
     const found = choices.find((choice) => choice === raw);
-    if (found === undefined) throw new Problem(`expected one of ${choices.join(', ')}`);
+    if (found === undefined) throw new InvalidValueError(`expected one of ${choices.join(', ')}`);
     return found;
   };
 }
@@ -51,7 +52,7 @@ export function oneOf<const T extends string>(...choices: readonly T[]): (raw: s
 /** A duration such as `90`, `90s`, `10m`, `2h` or `500ms` into milliseconds; a bare number is seconds. */
 export function duration(raw: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(raw);
-  if (match === null) throw new Problem('expected a duration such as 500ms, 90s, 10m or 2h');
+  if (match === null) throw new InvalidValueError('expected a duration such as 500ms, 90s, 10m or 2h');
   const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match[2] ?? 's'] ?? 1000;
   return Number(match[1]) * unit;
 }
@@ -65,7 +66,7 @@ export function bytes(min: number, max: number): (raw: string) => number {
     ];
     const value = Math.floor(Number(match?.[1]) * (unit ?? Number.NaN));
     if (Number.isNaN(value) || value < min || value > max)
-      throw new Problem(`expected a size such as 8MiB, from ${min} to ${max} bytes`);
+      throw new InvalidValueError(`expected a size such as 8MiB, from ${min} to ${max} bytes`);
     return value;
   };
 }
@@ -87,12 +88,12 @@ export function rejectLimit(raw: string): RejectLimit {
   const percent = /^(\d+(?:\.\d+)?)%$/.exec(raw);
   if (percent !== null && Number(percent[1]) <= 100) return { share: Number(percent[1]) / 100 };
   if (/^\d+$/.test(raw)) return { rows: Number(raw) };
-  throw new Problem('expected a number of rows or a percentage such as 0.5%');
+  throw new InvalidValueError('expected a number of rows or a percentage such as 0.5%');
 }
 
 /** `1%` or `0.5 %` → a share from 0 to 1. */
 export function share(raw: string): number {
   const percent = /^(\d+(?:\.\d+)?)\s*%$/.exec(raw);
-  if (percent === null || Number(percent[1]) > 100) throw new Problem('expected a percentage such as 0.5%');
+  if (percent === null || Number(percent[1]) > 100) throw new InvalidValueError('expected a percentage such as 0.5%');
   return Number(percent[1]) / 100;
 }

@@ -1,7 +1,7 @@
 import { UsageError } from './errors.js';
 
 /** Thrown by a parser: what is wrong with a raw value, as the end of a sentence that starts with its name and value. */
-export class Problem extends Error {}
+export class InvalidValueError extends Error {}
 
 /** One configurable value: how it is named on the command line and in the environment, and how text becomes trusted. */
 export interface Setting<T> {
@@ -51,7 +51,7 @@ export function parseSettings<Table extends SettingTable>(
     try {
       values[key] = setting.parse(found.text);
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
+      if (!(error instanceof InvalidValueError)) throw error;
       problems.push(`${found.name} ${JSON.stringify(found.text)}: ${error.message}`);
     }
   }

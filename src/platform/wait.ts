@@ -14,25 +14,25 @@ export async function pause(ms: number, ...signals: readonly AbortSignal[]): Pro
   });
 }
 
-/** A bell that can be rung by anyone and waited for by one: a ring before the wait is not lost. */
-export class Bell {
-  private rung = false;
+/** Wakes one waiting loop; anyone may notify it, and a notification before the wait is not lost. */
+export class WakeSignal {
+  private notified = false;
   private wake: (() => void) | undefined;
 
-  readonly ring = (): void => {
-    this.rung = true;
+  readonly notify = (): void => {
+    this.notified = true;
     this.wake?.();
   };
 
-  /** Resolves at the next ring, after `ms` milliseconds, or when a signal aborts, whichever is first. */
+  /** Resolves at the next notification, after `ms` milliseconds, or when a signal aborts, whichever is first. */
   async wait(ms: number, ...signals: readonly AbortSignal[]): Promise<void> {
-    if (!this.rung) {
-      const rang = new AbortController();
-      this.wake = () => rang.abort();
-      await pause(ms, rang.signal, ...signals);
+    if (!this.notified) {
+      const woken = new AbortController();
+      this.wake = () => woken.abort();
+      await pause(ms, woken.signal, ...signals);
       this.wake = undefined;
     }
-    this.rung = false;
+    this.notified = false;
   }
 }
 

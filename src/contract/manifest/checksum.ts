@@ -79,10 +79,10 @@ export function rowFingerprint(idLow32: number, content: number): number {
 
 /** Content of a text column, modulo 2³²; contents of a row's columns add up. */
 export function textContent(column: keyof typeof COLUMN_WEIGHTS, text: string | undefined): number {
-  return text === undefined ? 0 : octetsContent(column, Buffer.byteLength(text));
+  return text === undefined ? 0 : octetChecksum(column, Buffer.byteLength(text));
 }
 
-export function octetsContent(column: keyof typeof COLUMN_WEIGHTS, octets: number): number {
+export function octetChecksum(column: keyof typeof COLUMN_WEIGHTS, octets: number): number {
   return Math.imul(COLUMN_WEIGHTS[column], octets + 1);
 }
 

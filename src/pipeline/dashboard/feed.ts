@@ -1,4 +1,4 @@
-import type { Ask, Observer } from '../../platform/db/readOnlyClient.js';
+import type { QueryFn, ReadOnlyClient } from '../../platform/db/readOnlyClient.js';
 import { readBacklog, type Backlog } from '../../contract/backlog.js';
 import { EcompipeError } from '../../platform/errors.js';
 import { pause } from '../../platform/wait.js';
@@ -80,7 +80,7 @@ export class Feed implements RefreshNeeds {
   private latest: Snapshot;
 
   constructor(
-    private readonly observer: Observer,
+    private readonly observer: ReadOnlyClient,
     private readonly settings: FeedSettings,
   ) {
     this.stageRates = new StageRates(settings.stageCounts);
@@ -160,7 +160,7 @@ export class Feed implements RefreshNeeds {
     };
     const { problem, ...parts } = await this.askDatabase();
     this.problemSinceMs = problem === null ? undefined : (this.problemSinceMs ?? atMs);
-    const told =
+    const shownProblem =
       problem === null
         ? null
         : {
@@ -173,7 +173,7 @@ export class Feed implements RefreshNeeds {
     this.latest = {
       ...merged,
       atMs,
-      database: { label, problem: told },
+      database: { label, problem: shownProblem },
       backlog,
       stages: this.stageRates.next(atMs, {
         rowsPerSecond: merged.throughput?.rowsPerSecond ?? null,
@@ -185,14 +185,14 @@ export class Feed implements RefreshNeeds {
 
   private async askDatabase(): Promise<Partial<Snapshot> & { problem: EcompipeError | null }> {
     try {
-      return { problem: null, ...(await this.observer.look('cannot read the tables', (ask) => this.askParts(ask))) };
+      return { problem: null, ...(await this.observer.run('cannot read the tables', (ask) => this.askParts(ask))) };
     } catch (error) {
       if (!(error instanceof EcompipeError)) throw error;
       return { problem: error };
     }
   }
 
-  private async askParts(ask: Ask): Promise<Partial<Snapshot>> {
+  private async askParts(ask: QueryFn): Promise<Partial<Snapshot>> {
     const ledger = await this.part('ledger', async () => {
       const { freshnessMs, ...throughput } = await readThroughput(ask, WINDOW_SECONDS);
       return {

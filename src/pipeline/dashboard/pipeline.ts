@@ -1,4 +1,4 @@
-import type { Ask } from '../../platform/db/readOnlyClient.js';
+import type { QueryFn } from '../../platform/db/readOnlyClient.js';
 import { WRITTEN_AT } from '../status/ledger.js';
 
 /** Points over the last five minutes; `times` are seconds since 1970 by the server's clock, without gaps. */
@@ -13,7 +13,7 @@ const RATE_BUCKET_SECONDS = 5;
 const LATENCY_BUCKET_SECONDS = 10;
 
 /** Rows a second that were committed. The bucket that is not over yet is left out: it would always look like a fall. */
-export async function readRates(ask: Ask): Promise<Series<'inserted' | 'duplicate' | 'rejected'>> {
+export async function readRates(ask: QueryFn): Promise<Series<'inserted' | 'duplicate' | 'rejected'>> {
   const rows = await ask<{ bucket: number; now: number; inserted: number; duplicate: number; rejected: number }>(
     `with clock as (select floor(extract(epoch from clock_timestamp()) / ${RATE_BUCKET_SECONDS})::bigint as now)
      select now, floor(extract(epoch from committed_at) / ${RATE_BUCKET_SECONDS})::bigint as bucket, sum(rows_inserted)::float8 as inserted, sum(rows_duplicate)::float8 as duplicate, sum(rows_rejected)::float8 as rejected
@@ -31,7 +31,9 @@ export async function readRates(ask: Ask): Promise<Series<'inserted' | 'duplicat
 }
 
 /** From the last write of a file to its last commit, of the latest 5,000 files. */
-export async function readLatencies(ask: Ask): Promise<Series<'p50' | 'p99'> & { readonly filesPerSecond: number }> {
+export async function readLatencies(
+  ask: QueryFn,
+): Promise<Series<'p50' | 'p99'> & { readonly filesPerSecond: number }> {
   const rows = await ask<{ bucket: number | null; now: number; files: number; p50: number | null; p99: number | null }>(
     `with clock as (select floor(extract(epoch from clock_timestamp()) / ${LATENCY_BUCKET_SECONDS})::bigint as now), finished as (
        select finished_at, greatest(0, extract(epoch from finished_at - ${WRITTEN_AT}))::float8 as seconds
@@ -79,7 +81,7 @@ const EXAMPLES = 8;
 /** Of a row that may have a megabyte. */
 const RAW_BYTES_SHOWN = 200;
 
-export async function readRejects(ask: Ask): Promise<RejectFigures> {
+export async function readRejects(ask: QueryFn): Promise<RejectFigures> {
   const reasons = await ask<RejectFigures['reasons'][number]>(
     `select kind, sql_state as "sqlState", left(coalesce(constraint_name, column_name, ''), 200) as rule, count(*) as rows
      from (select * from ecompipe.rejected_rows order by reject_id desc limit ${REJECTS_LOOKED_AT}) as latest

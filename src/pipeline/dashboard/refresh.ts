@@ -1,15 +1,15 @@
 import { openConnection, type Connection } from '../../platform/db/client.js';
-import { classifyError, serverWords } from '../../platform/db/sqlState.js';
+import { classifyError, serverMessage } from '../../platform/db/sqlState.js';
 import type { Database } from '../../platform/db/target.js';
 import type { Logger } from '../../platform/log.js';
 import { pause } from '../../platform/wait.js';
 
-const SHORTEST_PAUSE_MS = 2000;
+const MIN_PAUSE_MS = 2000;
 /** While rows are being loaded, refreshing takes at most a fiftieth of the time: the loader comes first. */
 const PAUSE_PER_WORK = 49;
 /** What a refresh takes, measured over ten million rows on two cores, and how many it takes at once (sql/003_analytics.sql). */
 const MS_PER_ROW = 0.006;
-const MOST_ROWS = 500_000;
+const MAX_ROWS = 500_000;
 
 /** What the refresher goes by. */
 export interface RefreshNeeds {
@@ -41,7 +41,7 @@ export class RollupRefresher {
         const nowMs = performance.now();
         // A rest before the load began does not count: a short load would meet a refresh as long as itself.
         if (!needs.isLoading) restingSinceMs = nowMs;
-        const expectedMs = Math.min(needs.pendingRows, MOST_ROWS) * MS_PER_ROW;
+        const expectedMs = Math.min(needs.pendingRows, MAX_ROWS) * MS_PER_ROW;
         const isItsTurn = !needs.isLoading || nowMs - restingSinceMs >= PAUSE_PER_WORK * expectedMs;
         // Not to see what there is: at the start of a load that is not known to be one yet, it may be much.
         const isNeeded = needs.isWatched && needs.pendingRows > 0;
@@ -49,7 +49,7 @@ export class RollupRefresher {
         if (batches === undefined) return;
         if (batches > 0) restingSinceMs = performance.now();
         // More may be pending than one refresh takes.
-        if (batches === 0 || needs.isLoading) await pause(SHORTEST_PAUSE_MS, stop);
+        if (batches === 0 || needs.isLoading) await pause(MIN_PAUSE_MS, stop);
       }
     } finally {
       await this.connection?.close();
@@ -70,7 +70,7 @@ export class RollupRefresher {
       if (classifyError(error) === 'retry' || isMissing(error)) return 0;
       this.log.warn(
         'analytics_not_refreshed',
-        `the dashboard can not bring the figures of the shop up to date: ${serverWords(error)}; it shows those that others refresh`,
+        `the dashboard can not bring the figures of the shop up to date: ${serverMessage(error)}; it shows those that others refresh`,
       );
       return undefined;
     }

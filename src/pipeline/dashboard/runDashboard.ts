@@ -1,4 +1,4 @@
-import { Observer } from '../../platform/db/readOnlyClient.js';
+import { ReadOnlyClient } from '../../platform/db/readOnlyClient.js';
 import type { Database } from '../../platform/db/target.js';
 import type { Listening } from '../../platform/httpServer.js';
 import type { Logger } from '../../platform/log.js';
@@ -24,7 +24,7 @@ export async function withDashboard<T>(
   action: (server: Listening) => Promise<T>,
 ): Promise<T> {
   const ended = new AbortController();
-  const observer = new Observer(database);
+  const observer = new ReadOnlyClient(database);
   const feed = new Feed(observer, { ...settings, label: database.label });
   const server = await serveDashboard(feed, settings.host, settings.port);
   const work = [feed.run(ended.signal), new RollupRefresher(database, log).run(ended.signal, feed)];

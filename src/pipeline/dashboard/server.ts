@@ -6,7 +6,7 @@ import { loadAssets, type Asset } from './assets.js';
 import type { Feed, Snapshot } from './feed.js';
 
 /** More than that many pages at once is no audience but a mistake. */
-const MOST_WATCHERS = 50;
+const MAX_WATCHERS = 50;
 const HEARTBEAT_MS = 15_000;
 
 /** Nothing from elsewhere, nothing inline: what comes from a file could not run even if the page put it in as markup. */
@@ -38,7 +38,7 @@ export async function serveDashboard(feed: Feed, host: string, port: number): Pr
   const route = (request: IncomingMessage, response: ServerResponse): void => {
     const place = request.url?.split('?')[0] ?? '/';
     if (place === '/api/events' && request.method === 'GET') {
-      if (watchers >= MOST_WATCHERS) {
+      if (watchers >= MAX_WATCHERS) {
         fail(response, 503, 'too many pages are open');
         return;
       }

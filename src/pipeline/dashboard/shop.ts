@@ -1,4 +1,4 @@
-import type { Ask } from '../../platform/db/readOnlyClient.js';
+import type { QueryFn } from '../../platform/db/readOnlyClient.js';
 
 /** Figures of the shop, from the rollups alone: they cost the same over a thousand events and over a hundred million. */
 export interface ShopFigures {
@@ -40,7 +40,7 @@ export interface FunnelStep {
 
 const TOP = 10;
 
-export async function readShop(ask: Ask): Promise<ShopFigures> {
+export async function readShop(ask: QueryFn): Promise<ShopFigures> {
   const [behind] = await ask<ShopFigures['behind']>(
     `select count(*) as batches, coalesce(sum(p.rows), 0)::bigint as rows, coalesce(extract(epoch from clock_timestamp() - min(b.committed_at)) * 1000, 0)::float8 as ms
      from analytics.pending_batches p left join ecompipe.batches b using (batch_id)`,
@@ -74,7 +74,7 @@ const BUCKETS = [
 /** Of 60 minutes so many with sales are enough to see something; in a small shop hours or days show more. */
 const ENOUGH_SALES = 10;
 
-async function readRevenue(ask: Ask): Promise<RevenueFigures> {
+async function readRevenue(ask: QueryFn): Promise<RevenueFigures> {
   let best: RevenueFigures | undefined;
   const sales = (figures: RevenueFigures | undefined): number =>
     figures?.revenue.filter((value) => value > 0).length ?? -1;
@@ -88,7 +88,7 @@ async function readRevenue(ask: Ask): Promise<RevenueFigures> {
 
 /** The last so many buckets up to the newest sale. One from the future (a wrong clock) must not hide those of now. */
 async function revenueBy(
-  ask: Ask,
+  ask: QueryFn,
   bucket: RevenueFigures['bucket'],
   seconds: number,
   count: number,
@@ -121,7 +121,7 @@ async function revenueBy(
 }
 
 /** As analytics.funnel says it, from its rollup. */
-async function readFunnel(ask: Ask): Promise<FunnelStep[]> {
+async function readFunnel(ask: QueryFn): Promise<FunnelStep[]> {
   return await ask<FunnelStep>(
     `with reached as (
        select s.step, s.name, coalesce(sum(p.sessions), 0)::bigint as sessions

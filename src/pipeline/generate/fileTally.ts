@@ -4,7 +4,7 @@ import { EVENT_TYPE_NAMES } from './eventTypes.js';
 import type { RowFacts } from './rowWriter.js';
 
 /** Counts what the rows of one file must become. */
-export class FileAccount {
+export class FileTally {
   private readonly tally = new Tally(EVENT_TYPE_NAMES);
   private duplicates: Record<string, number> = {};
   private rejects: Record<string, number> = {};

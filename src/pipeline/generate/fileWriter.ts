@@ -1,4 +1,4 @@
-import { LONGEST_ROW } from './rowWriter.js';
+import { MAX_ROW } from './rowWriter.js';
 import type { StagedFile } from './stagedFile.js';
 
 const CHUNK_BYTES = 256 * 1024;
@@ -6,7 +6,7 @@ const CHUNK_BYTES = 256 * 1024;
 /** Collects a file's bytes, and hands them on in chunks that end where a row ends. */
 export class FileWriter {
   /** Always has room for one more row at `position`. */
-  readonly buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES + 2 * LONGEST_ROW);
+  readonly buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES + 2 * MAX_ROW);
   position = 0;
   private files: readonly StagedFile[] = [];
   private encode: (bytes: Buffer, isLast: boolean) => Buffer = (bytes) => bytes;

@@ -6,7 +6,7 @@ import type { ManifestLine } from '../../contract/manifest/format.js';
 const WAITING_CHARACTERS = 64 * 1024;
 
 /** Writes a run's manifest, line by line. */
-export class Journal {
+export class ManifestWriter {
   private waiting = '';
 
   private constructor(
@@ -15,14 +15,14 @@ export class Journal {
   ) {}
 
   /** Opens a new file: the manifest of an earlier run with the same name stays as it is. */
-  static create(directory: string, runId: string): Journal {
+  static create(directory: string, runId: string): ManifestWriter {
     let file = directory;
     try {
       mkdirSync(directory, { recursive: true });
       for (let attempt = 0; ; attempt++) {
         file = path.join(directory, attempt === 0 ? `${runId}.jsonl` : `${runId}.${attempt}.jsonl`);
         try {
-          return new Journal(file, openSync(file, 'ax'));
+          return new ManifestWriter(file, openSync(file, 'ax'));
         } catch (error) {
           if (errnoOf(error) !== 'EEXIST') throw error;
         }

@@ -1,10 +1,10 @@
 import { EVENT_COLUMNS } from '../../contract/columns.js';
 import type { EventSource } from './eventSource.js';
-import type { FileAccount } from './fileTally.js';
+import type { FileTally } from './fileTally.js';
 import type { FileWriter } from './fileWriter.js';
 
 /** What one file is going to be. */
-export interface FileOutline {
+export interface FilePlan {
   readonly events: number;
   /** Ending of its name. */
   readonly ending: '.csv' | '.csv.gz';
@@ -23,19 +23,19 @@ export interface FileFindings {
 }
 
 /** What stands between the clean rows and the files: nothing, or dirt. */
-export interface RowPass {
+export interface RowTransform {
   /** Rows held back for later files. */
   readonly pending: number;
   /** The files to make for the next batch of events; most often one. */
-  outlines(events: number, isFinal: boolean): readonly FileOutline[];
+  outlines(events: number, isFinal: boolean): readonly FilePlan[];
   begin(
-    outline: FileOutline,
+    outline: FilePlan,
     file: { readonly name: string; readonly sequence: number },
     writer: FileWriter,
-    account: FileAccount,
+    account: FileTally,
   ): void;
   /** Takes over the row that `source` wrote from `start` to the writer's position. */
-  row(source: EventSource, start: number, writer: FileWriter, account: FileAccount): void;
+  row(source: EventSource, start: number, writer: FileWriter, account: FileTally): void;
   /** Writes what was kept for the end of the file. */
   finish(writer: FileWriter): FileFindings;
 }
@@ -43,10 +43,10 @@ export interface RowPass {
 export const HEADER = Buffer.from(`${EVENT_COLUMNS.join(',')}\n`);
 
 /** Rows as they are. */
-export class CleanPass implements RowPass {
+export class CleanPass implements RowTransform {
   readonly pending = 0;
 
-  outlines(events: number, isFinal: boolean): readonly FileOutline[] {
+  outlines(events: number, isFinal: boolean): readonly FilePlan[] {
     return [{ events, ending: '.csv', twice: false, header: HEADER, encode: (bytes) => bytes, isFinal }];
   }
 
@@ -54,7 +54,7 @@ export class CleanPass implements RowPass {
     // Every file is like the one before.
   }
 
-  row(source: EventSource, _start: number, _writer: FileWriter, account: FileAccount): void {
+  row(source: EventSource, _start: number, _writer: FileWriter, account: FileTally): void {
     account.loaded(source.writer);
   }
 

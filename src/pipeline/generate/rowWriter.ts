@@ -1,4 +1,4 @@
-import { COLUMN_WEIGHTS, octetsContent, textContent } from '../../contract/manifest/checksum.js';
+import { COLUMN_WEIGHTS, octetChecksum, textContent } from '../../contract/manifest/checksum.js';
 import { ByteTable, csvField } from './byteTable.js';
 import type { Catalogue } from './catalogue.js';
 import { EventIds } from './eventId.js';
@@ -19,7 +19,7 @@ const SESSION_PREFIX = 0x73;
 const ORDER_PREFIX = 0x6f;
 
 /** No row of ours is longer, so that one check per row keeps the buffer safe. */
-export const LONGEST_ROW = 4096;
+export const MAX_ROW = 4096;
 
 /** A column whose value all rows of a session share. */
 interface SessionColumn {
@@ -177,7 +177,7 @@ export class RowWriter implements RowFacts {
     columns[at++] = COMMA;
     at = this.publicIds.writeSession(columns, at, SESSION_PREFIX, visit.number);
     columns[at++] = COMMA;
-    let content = octetsContent('user_id', USER_ID_OCTETS) + octetsContent('session_id', SESSION_ID_OCTETS);
+    let content = octetChecksum('user_id', USER_ID_OCTETS) + octetChecksum('session_id', SESSION_ID_OCTETS);
     for (const { of, table, contents } of this.sessionColumns) {
       at = table.copy(of(visit), columns, at);
       content += contents[of(visit)] as number;
@@ -224,6 +224,6 @@ function contentsOf(catalogue: Catalogue, urls: readonly string[], currency: str
     ),
     coupons: COUPONS.map((coupon) => textContent('coupon', coupon)),
     payments: PAYMENT_TYPES.map((payment) => textContent('payment_type', payment)),
-    orderId: octetsContent('order_id', SESSION_ID_OCTETS),
+    orderId: octetChecksum('order_id', SESSION_ID_OCTETS),
   };
 }

@@ -3,18 +3,18 @@ import path from 'node:path';
 import { generatedFileName } from '../../contract/fileNames.js';
 import { syncDirectory } from '../../platform/files/publish.js';
 import { MANIFEST_VERSION, type FileLine, type RunLine } from '../../contract/manifest/format.js';
-import { Breather } from '../../platform/eventLoopYielder.js';
+import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { StageContext } from '../../platform/stage.js';
 import { version } from '../../platform/version.js';
-import { DirtPass } from './faults/faultInjector.js';
+import { FaultInjector } from './faults/faultInjector.js';
 import { EventSource, keyOf } from './eventSource.js';
 import type { GenerateEvent, GenerateResult } from './generateEvents.js';
-import { FileAccount } from './fileTally.js';
+import { FileTally } from './fileTally.js';
 import { FileWriter } from './fileWriter.js';
-import { Journal } from './manifestWriter.js';
+import { ManifestWriter } from './manifestWriter.js';
 import { Pacer } from './pacer.js';
-import { CleanPass, type FileOutline, type RowPass } from './rowTransform.js';
+import { CleanPass, type FilePlan, type RowTransform } from './rowTransform.js';
 import { planRun, runIdOf, type GenerateSettings, type Plan } from './settings.js';
 import { STAGING_DIRECTORY, StagedFile } from './stagedFile.js';
 
@@ -34,7 +34,7 @@ export async function runGenerate(
   const plan = planRun(settings, Date.now());
   const source = await EventSource.create(plan);
   const runId = runIdOf(plan);
-  const journal = Journal.create(plan.manifestDir, runId);
+  const journal = ManifestWriter.create(plan.manifestDir, runId);
   try {
     return await new Run(plan, runId, source, journal, context).toEnd();
   } finally {
@@ -47,9 +47,9 @@ export async function runGenerate(
 class Run {
   private readonly started = performance.now();
   private readonly writer = new FileWriter();
-  private readonly account = new FileAccount();
-  private readonly breather = new Breather();
-  private readonly pass: RowPass;
+  private readonly account = new FileTally();
+  private readonly yielder = new EventLoopYielder();
+  private readonly pass: RowTransform;
   private readonly isDurable: boolean;
   private batches = 0;
   private files = 0;
@@ -60,13 +60,13 @@ class Run {
     private readonly plan: Plan,
     private readonly runId: string,
     private readonly source: EventSource,
-    private readonly journal: Journal,
+    private readonly journal: ManifestWriter,
     private readonly context: StageContext<GenerateEvent>,
   ) {
     this.pass =
       Object.keys(plan.dirt).length === 0
         ? new CleanPass()
-        : new DirtPass(plan.dirt, keyOf(plan), (fault) => journal.add(fault));
+        : new FaultInjector(plan.dirt, keyOf(plan), (fault) => journal.add(fault));
     this.isDurable = plan.pace !== undefined && plan.pace.fileIntervalMs >= DURABLE_INTERVAL_MS;
   }
 
@@ -107,7 +107,7 @@ class Run {
     };
   }
 
-  private async makeFile(outline: FileOutline): Promise<void> {
+  private async makeFile(outline: FilePlan): Promise<void> {
     const sequences = outline.twice ? [this.files, this.files + 1] : [this.files];
     const files: StagedFile[] = [];
     try {
@@ -125,7 +125,7 @@ class Run {
       for (const file of files) file.discard();
       throw error;
     }
-    if (this.breather.isDue) await this.breather.rest();
+    if (this.yielder.shouldYield) await this.yielder.yield();
   }
 
   /** The manifest first, then the file: killed in between, the manifest says more than there is, and can be told so. */
@@ -160,7 +160,7 @@ class Run {
   }
 
   /** Writes the events of an outline, fewer when the run is stopping, and says what they add up to. */
-  private async writeFiles(files: readonly StagedFile[], outline: FileOutline): Promise<FileLine> {
+  private async writeFiles(files: readonly StagedFile[], outline: FilePlan): Promise<FileLine> {
     const { source, writer, account, pass } = this;
     const [file] = files as readonly [StagedFile];
     const firstEvent = source.count;
@@ -171,7 +171,7 @@ class Run {
     pass.begin(outline, { name: file.name, sequence: this.files }, writer, account);
     for (let count = 0; count < outline.events; count++) {
       if (writer.makeRoom()) {
-        if (this.breather.isDue) await this.breather.rest();
+        if (this.yielder.shouldYield) await this.yielder.yield();
         if (this.isStopping()) break;
       }
       const start = writer.position;
@@ -199,7 +199,7 @@ class Run {
     };
   }
 
-  private nameOf(sequence: number, { ending }: FileOutline): string {
+  private nameOf(sequence: number, { ending }: FilePlan): string {
     return generatedFileName(this.runId, sequence).replace(/\.csv$/, ending);
   }
 

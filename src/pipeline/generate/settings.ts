@@ -1,8 +1,8 @@
 import path from 'node:path';
 import { randomInt } from 'node:crypto';
 import { UsageError } from '../../platform/errors.js';
-import { Problem } from '../../platform/settings.js';
-import { parseDirt, type DirtRates } from './faults/kinds.js';
+import { InvalidValueError } from '../../platform/settings.js';
+import { parseFaults, type FaultRates } from './faults/kinds.js';
 import { DAY_MS } from './geography.js';
 import { parseProfile, parseStart } from './parsers.js';
 import type { Profile } from './profile.js';
@@ -50,7 +50,7 @@ export interface Plan {
   readonly profile: Profile;
   readonly users: number | undefined;
   readonly products: number;
-  readonly dirt: DirtRates;
+  readonly dirt: FaultRates;
   readonly batchSize: number;
   readonly batches: number;
   readonly events: number;
@@ -72,10 +72,10 @@ const DEFAULT_PRODUCTS = 10_000;
 const WINDOW_DAYS = 28;
 /** Events of four weeks when nothing says how many are wanted: 160,000 users. */
 const DEFAULT_WINDOW_EVENTS = 4_000_000;
-const SMALLEST_VISITS_PER_DAY = 500;
+const MIN_VISITS_PER_DAY = 500;
 /** Faster traffic is simulated at this and played in fast motion, so that the sessions in progress stay few. */
-const MOST_VISITS_PER_DAY = 100 * 86_400;
-const LARGEST_MEMORY = 2 ** 20;
+const MAX_VISITS_PER_DAY = 100 * 86_400;
+const MAX_MEMORY = 2 ** 20;
 
 /**
  * Checks settings and fills in what is left open.
@@ -88,7 +88,7 @@ export function planRun(settings: GenerateSettings, nowMs: number): Plan {
     try {
       return parse(value);
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
+      if (!(error instanceof InvalidValueError)) throw error;
       problems.push(`${name} ${JSON.stringify(value)}: ${error.message}`);
       return undefined;
     }
@@ -127,7 +127,7 @@ export function planRun(settings: GenerateSettings, nowMs: number): Plan {
   }
   const startMs = check('start', settings.start, parseStart);
   const profile = check('profile', settings.profile ?? 'default', parseProfile);
-  const dirt = check('dirt', settings.dirt ?? 'clean', parseDirt);
+  const dirt = check('dirt', settings.dirt ?? 'clean', parseFaults);
   if (problems.length > 0 || profile === undefined || dirt === undefined) throw new UsageError(problems);
 
   const { pace, batchSize } = paceOf(settings);
@@ -151,7 +151,7 @@ export function planRun(settings: GenerateSettings, nowMs: number): Plan {
       visitsPerDay,
       rhythm: pace === undefined ? 'daily' : 'flat',
     },
-    memory: Math.min(LARGEST_MEMORY, Math.max(1024, Math.ceil(visitsPerDay * WINDOW_DAYS))),
+    memory: Math.min(MAX_MEMORY, Math.max(1024, Math.ceil(visitsPerDay * WINDOW_DAYS))),
   };
 }
 
@@ -175,13 +175,10 @@ function paceOf({ intervalSeconds, batchSize, rate }: GenerateSettings): { pace:
 
 function visitsPerDayOf({ users }: GenerateSettings, profile: Profile, pace: Pace | undefined, events: number): number {
   if (pace !== undefined)
-    return Math.min(MOST_VISITS_PER_DAY, (pace.eventsPerSecond / profile.eventsPerSession) * 86_400);
-  if (users !== undefined) return Math.min(MOST_VISITS_PER_DAY, users / (1 - profile.returningShare) / WINDOW_DAYS);
+    return Math.min(MAX_VISITS_PER_DAY, (pace.eventsPerSecond / profile.eventsPerSession) * 86_400);
+  if (users !== undefined) return Math.min(MAX_VISITS_PER_DAY, users / (1 - profile.returningShare) / WINDOW_DAYS);
   const wanted = Number.isFinite(events) ? events : DEFAULT_WINDOW_EVENTS;
-  return Math.min(
-    MOST_VISITS_PER_DAY,
-    Math.max(SMALLEST_VISITS_PER_DAY, wanted / profile.eventsPerSession / WINDOW_DAYS),
-  );
+  return Math.min(MAX_VISITS_PER_DAY, Math.max(MIN_VISITS_PER_DAY, wanted / profile.eventsPerSession / WINDOW_DAYS));
 }
 
 /** Paced, the first file is due at once and holds the interval that just ended; unpaced, the run ends about now. */

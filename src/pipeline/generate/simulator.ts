@@ -8,8 +8,8 @@ import { PURPOSE, Random, type StreamKey } from './random.js';
 import type { Visit } from './visit.js';
 
 /** Below this a second click is a double click; above, a session would end (GA4 and Halfaker 2015: 30 minutes). */
-const SHORTEST_GAP_MS = 400;
-const LONGEST_GAP_MS = 1_500_000;
+const MIN_GAP_MS = 400;
+const MAX_GAP_MS = 1_500_000;
 
 export const COUPONS = ['WELCOME10', 'EXTRA15', 'SALE20'] as const;
 /** What a coupon takes off, in percent. */
@@ -245,7 +245,7 @@ export class Simulator {
 
   private wait(): void {
     const gapMs = Math.round(draw(this.gaps, this.random.uint32()));
-    this.nowMs += Math.min(Math.max(gapMs, SHORTEST_GAP_MS), LONGEST_GAP_MS) + this.random.below(100);
+    this.nowMs += Math.min(Math.max(gapMs, MIN_GAP_MS), MAX_GAP_MS) + this.random.below(100);
   }
 
   private act(type: number, page: number, item?: number, quantity?: number): void {

@@ -2,7 +2,7 @@ import { DAY_MS } from './geography.js';
 import { draw, exponentialTable } from './math.js';
 import type { Profile } from './profile.js';
 import { PURPOSE, Random, type StreamKey } from './random.js';
-import { Rhythm } from './trafficCurve.js';
+import { TrafficCurve } from './trafficCurve.js';
 import type { Simulator } from './simulator.js';
 import { Visit } from './visit.js';
 import type { Visitors } from './visitors.js';
@@ -28,7 +28,7 @@ export class Timeline {
 
   private readonly random: Random;
   private readonly intervals = exponentialTable();
-  private readonly rhythm: Rhythm;
+  private readonly rhythm: TrafficCurve;
   private readonly meanIntervalMs: number;
   private readonly queue = new VisitQueue();
   private readonly spare: Visit[] = [];
@@ -43,7 +43,7 @@ export class Timeline {
     private readonly simulator: Simulator,
   ) {
     this.random = new Random(key, PURPOSE.arrivals);
-    this.rhythm = new Rhythm(profile);
+    this.rhythm = new TrafficCurve(profile);
     const busiest = traffic.rhythm === 'flat' ? 1 : 1 / this.rhythm.mean;
     this.meanIntervalMs = DAY_MS / traffic.visitsPerDay / busiest;
     this.nextArrivalMs = traffic.startMs + this.drawInterval();

@@ -2,7 +2,7 @@ import { COUNTRIES, DAY_MS, HOUR_MS, summerTimeMs } from './geography.js';
 import type { Profile } from './profile.js';
 
 /** How busy the shop is at a moment of the local week, as a share of its busiest hour. */
-export class Rhythm {
+export class TrafficCurve {
   /** Mean of {@link activity} over a week. */
   readonly mean: number;
   private readonly byHourOfWeek: Float64Array;

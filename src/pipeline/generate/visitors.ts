@@ -5,7 +5,7 @@ import { PURPOSE, Random, type StreamKey } from './random.js';
 import type { Visit } from './visit.js';
 
 /** Nobody comes back sooner: what follows faster is the same session. */
-const SHORTEST_ABSENCE_MS = 100 * 60_000;
+const MIN_ABSENCE_MS = 100 * 60_000;
 /** People use the same device most of the time. */
 const OWN_DEVICE_SHARE = 0.85;
 
@@ -30,7 +30,7 @@ const SOURCE_WEIGHTS = {
 export class Visitors {
   private readonly random: Random;
   private readonly trait: Random;
-  /** Users of the latest visits; those of the last {@link SHORTEST_ABSENCE_MS} are also in `recent`. */
+  /** Users of the latest visits; those of the last {@link MIN_ABSENCE_MS} are also in `recent`. */
   private readonly past: Int32Array;
   private readonly pastMs: Float64Array;
   private visits = 0;
@@ -92,7 +92,7 @@ export class Visitors {
   private drawKnown(nowMs: number): number | undefined {
     while (
       this.oldestRecent < this.visits &&
-      (this.pastMs[this.oldestRecent % this.past.length] as number) < nowMs - SHORTEST_ABSENCE_MS
+      (this.pastMs[this.oldestRecent % this.past.length] as number) < nowMs - MIN_ABSENCE_MS
     )
       this.forgetOldestRecent();
     const remembered = Math.min(this.visits, this.past.length);

@@ -51,7 +51,7 @@ export async function runMigrate(
     assertHistory(applied, migrations);
     const pending = migrations.slice(applied.length);
     if (mode === 'apply') for (const migration of pending) await apply(connection, migration, log);
-    if (mode === 'dry-run') await tryOut(connection, pending);
+    if (mode === 'dry-run') await dryRun(connection, pending);
     const states = { apply: 'new', status: 'pending', 'dry-run': 'would apply' } as const;
     return {
       database: database.label,
@@ -90,7 +90,7 @@ function assertHistory(applied: readonly Applied[], migrations: readonly Migrati
       throw new IntegrityError({
         what: `the schema is newer than this ecompipe`,
         why: `${row.name} is applied and unknown here`,
-        done: 'nothing was changed',
+        outcome: 'nothing was changed',
         hint: 'install the newer version that applied it',
       });
     }
@@ -98,7 +98,7 @@ function assertHistory(applied: readonly Applied[], migrations: readonly Migrati
       throw new IntegrityError({
         what: `migration ${migration.name} was edited after it was applied`,
         why: `the database has checksum ${row.checksum.slice(0, 12)}…, the file ${migration.checksum.slice(0, 12)}…`,
-        done: 'nothing was changed',
+        outcome: 'nothing was changed',
         hint: 'restore the file and put the change into a new migration',
       });
     }
@@ -124,7 +124,7 @@ async function applyInside({ client }: Connection, migration: Migration): Promis
   }
 }
 
-async function tryOut(connection: Connection, pending: readonly Migration[]): Promise<void> {
+async function dryRun(connection: Connection, pending: readonly Migration[]): Promise<void> {
   await connection.client.query('begin');
   try {
     for (const migration of pending) await applyInside(connection, migration);

@@ -2,7 +2,7 @@ import { lstatSync, type Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { isAtomicallyPublished, isLoadableName, isUnfinishedName } from '../../contract/fileNames.js';
-import { Breather } from '../../platform/eventLoopYielder.js';
+import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
 import type { MoveEvent, MoveSettings, SkipReason } from './moveEvents.js';
 import type { Failures } from '../../platform/files/failures.js';
 import { Settling } from './settling.js';
@@ -20,7 +20,7 @@ export interface Scan {
 /** Finds the files in `from` that can be moved now. The listing is the truth; nothing is remembered that it doesn't show. */
 export class Candidates {
   private readonly settling: Settling;
-  private readonly told = new Map<string, SkipReason>();
+  private readonly reported = new Map<string, SkipReason>();
   private snapshot: ReadonlySet<string> | undefined;
 
   constructor(
@@ -44,9 +44,9 @@ export class Candidates {
     const ready: string[] = [];
     const settling: string[] = [];
     let nextDueMs = Infinity;
-    const breather = new Breather();
+    const yielder = new EventLoopYielder();
     for (const entry of draining ? this.limitTo(listed) : listed) {
-      if (breather.isDue) await breather.rest();
+      if (yielder.shouldYield) await yielder.yield();
       if (!this.isCandidate(entry)) continue;
       const { name } = entry;
       const retryAtMs = this.failures.retryAt(name);
@@ -91,21 +91,21 @@ export class Candidates {
       this.skip(name, 'empty');
       return 'skipped';
     }
-    this.told.delete(name);
+    this.reported.delete(name);
     const verdict = this.settling.look(name, stats, nowMs);
     if (verdict === 'changed') this.emit({ type: 'fileWaiting', name, settleMs: this.settings.settleMs });
     return verdict === 'finished' ? 'ready' : 'settling';
   }
 
   private skip(name: string, reason: SkipReason): void {
-    if (this.told.get(name) === reason) return;
-    this.told.set(name, reason);
+    if (this.reported.get(name) === reason) return;
+    this.reported.set(name, reason);
     this.emit({ type: 'fileSkipped', name, reason });
   }
 
   private forgetMissing(listed: ReadonlySet<string>): void {
     this.settling.keepOnly(listed);
     this.failures.keepOnly(listed);
-    for (const name of this.told.keys()) if (!listed.has(name)) this.told.delete(name);
+    for (const name of this.reported.keys()) if (!listed.has(name)) this.reported.delete(name);
   }
 }

@@ -3,7 +3,7 @@ import type { MoveEvent, SkipReason } from './moveEvents.js';
 
 const PROGRESS_INTERVAL_MS = 10_000;
 /** On a full disk thousands of files fail for one reason: so many in a row are told, the others at debug level. */
-const FAILURES_TOLD = 5;
+const MAX_REPORTED_FAILURES = 5;
 
 const SKIP_REASONS: Readonly<Record<SkipReason, string>> = {
   otherEnding: 'its name does not end in .csv or .csv.gz',
@@ -36,12 +36,12 @@ export function createMoveEventLogger(log: Logger): (event: MoveEvent) => void {
         break;
       case 'fileFailed':
         failures += 1;
-        (failures <= FAILURES_TOLD ? log.warn : log.debug)(
+        (failures <= MAX_REPORTED_FAILURES ? log.warn : log.debug)(
           'file_failed',
           `${event.error.message}\n  ${event.retryInMs === undefined ? 'not tried again in this run' : `tried again in ${event.retryInMs / 1000} s`}`,
           fields,
         );
-        if (failures === FAILURES_TOLD)
+        if (failures === MAX_REPORTED_FAILURES)
           log.warn('files_failing', 'more files may fail in the same way; they are logged at debug level');
         break;
       case 'backlogFull':

@@ -2,7 +2,7 @@ import { lstatSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { moveIntoDirectory } from '../../platform/files/publish.js';
-import { Breather } from '../../platform/eventLoopYielder.js';
+import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
 import { asFileError, EcompipeError, errnoOf, FileError } from '../../platform/errors.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { StageContext } from '../../platform/stage.js';
@@ -25,12 +25,12 @@ export async function moveFiles(
   failures: Failures,
 ): Promise<Moved> {
   const moved: Moved = { files: 0, bytes: 0 };
-  const breather = new Breather();
+  const yielder = new EventLoopYielder();
   const queue = names.values();
   const isStopped = (): boolean => context.stop.aborted;
   const mover = async (): Promise<void> => {
     for (const name of queue) {
-      if (breather.isDue) await breather.rest();
+      if (yielder.shouldYield) await yielder.yield();
       if (isStopped()) return;
       try {
         const done = await moveFile(name, settings, context.stop);

@@ -1,7 +1,7 @@
 import { DirectoryWatch } from '../../platform/files/directoryWatch.js';
 import { asFileError, EcompipeError, EXIT, firstReasons } from '../../platform/errors.js';
 import type { StageContext } from '../../platform/stage.js';
-import { Bell, pause } from '../../platform/wait.js';
+import { WakeSignal, pause } from '../../platform/wait.js';
 import { Candidates, type Scan } from './candidates.js';
 import { countBacklog, prepareDirectories } from './directories.js';
 import type { MoveEvent, MoveResult, MoveSettings } from './moveEvents.js';
@@ -21,7 +21,7 @@ export class FilesNotMovedError extends EcompipeError {
     super(failures.every(({ error }) => error.exitCode === EXIT.permission) ? EXIT.permission : EXIT.io, {
       what: failures.length === 1 ? 'one file could not be moved' : `${failures.length} files could not be moved`,
       why: firstReasons(failures),
-      done: `they are where they were; ${result.filesMoved} others were moved`,
+      outcome: `they are where they were; ${result.filesMoved} others were moved`,
       cause: failures[0]?.error,
     });
   }
@@ -41,7 +41,7 @@ export async function runMove(settings: MoveSettings, context: StageContext<Move
 
 /** One loop, so one pass at a time: look, move what is ready, wait for a notice, a due time or the poll interval. */
 class Mover {
-  private readonly bell = new Bell();
+  private readonly wake = new WakeSignal();
   private readonly failures = new Failures();
   private readonly candidates: Candidates;
   private readonly moved = { files: 0, bytes: 0 };
@@ -59,7 +59,7 @@ class Mover {
   async run(): Promise<MoveResult> {
     const { from, to, maxBacklog } = this.settings;
     const watches = [from, ...(maxBacklog === undefined ? [] : [to])].map(
-      (directory) => new DirectoryWatch(directory, this.bell.ring),
+      (directory) => new DirectoryWatch(directory, this.wake.notify),
     );
     try {
       while (!this.context.stop.aborted) {
@@ -134,10 +134,10 @@ class Mover {
   private async wait(nextDueMs: number, lookedForMs: number): Promise<void> {
     const { stop, drain } = this.context;
     const signals = drain.aborted ? [stop] : [stop, drain];
-    // Every change rings the bell, our own too. Resting as long as the look took keeps a directory of 100,000 files in
+    // Every change wakes the loop, our own too. Resting as long as the look took keeps a directory of 100,000 files in
     // which much happens from taking a whole core.
     await pause(lookedForMs, ...signals);
-    await this.bell.wait(
+    await this.wake.wait(
       Math.max(0, Math.min(this.settings.pollIntervalMs, nextDueMs - performance.now())),
       ...signals,
     );

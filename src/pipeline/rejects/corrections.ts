@@ -20,7 +20,7 @@ export interface Correction {
 
 /** What a spreadsheet may put between fields. */
 const DELIMITERS = [',', ';', '\t'];
-const MOST_PROBLEMS = 10;
+const MAX_PROBLEMS = 10;
 const NOT_DONE = 'nothing was loaded; correct the file and give it again';
 
 /**
@@ -42,7 +42,7 @@ export async function checkCorrections(file: string): Promise<number> {
     else if (Buffer.byteLength(stringify([[...fields]])) >= MAX_RECORD_BYTES)
       problems.push(`${file}:${line}: the row is longer than 1 MiB`);
     lineOf.set(rejectId, line);
-    if (problems.length === MOST_PROBLEMS) break;
+    if (problems.length === MAX_PROBLEMS) break;
   }
   if (problems.length > 0) throw new UsageError(problems, NOT_DONE);
   return lineOf.size;
@@ -62,7 +62,7 @@ export async function* readCorrections(file: string): AsyncGenerator<Correction>
   });
   source.on('error', (error) => parser.destroy(error));
   source.pipe(parser);
-  let place: Place | undefined;
+  let place: CorrectionPlace | undefined;
   let line = 1;
   try {
     for await (const { record, info } of parser as AsyncIterable<{
@@ -93,7 +93,7 @@ export async function* readCorrections(file: string): AsyncGenerator<Correction>
 }
 
 /** Where in a record what stands. */
-interface Place {
+interface CorrectionPlace {
   readonly rejectId: number;
   readonly raw: number;
   readonly width: number;
@@ -101,7 +101,7 @@ interface Place {
   readonly fields: readonly number[];
 }
 
-function findColumns(file: string, names: readonly string[]): Place {
+function findColumns(file: string, names: readonly string[]): CorrectionPlace {
   const known: readonly string[] = [...EVENT_COLUMNS, ...REJECT_COLUMNS];
   const unknown = names.filter((name) => !known.includes(name));
   const repeated = names.filter((name, index) => names.indexOf(name) !== index);
@@ -124,7 +124,11 @@ function findColumns(file: string, names: readonly string[]): Place {
   };
 }
 
-function correctionOf(record: readonly (string | null)[], { rejectId, raw, fields }: Place, line: number): Correction {
+function correctionOf(
+  record: readonly (string | null)[],
+  { rejectId, raw, fields }: CorrectionPlace,
+  line: number,
+): Correction {
   const id = record[rejectId]?.trim() ?? '';
   return {
     rejectId: /^\d+$/.test(id) ? Number(id) : Number.NaN,

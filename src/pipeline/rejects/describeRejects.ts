@@ -4,16 +4,16 @@ import type { Reject, RejectGroup, RejectList } from './list.js';
 import type { ReplayResult } from './replay.js';
 import type { RejectedRow } from './show.js';
 
-const MOST_GROUPS = 20;
-const MOST_TOLD = 20;
+const MAX_GROUPS = 20;
+const MAX_REPORTED = 20;
 
 export function describeList({ groups, total, rejects }: RejectList, { all }: RejectFilter): string {
   const open = all ? '' : 'open ';
   if (total === 0) return `no ${open}rejects`;
   const lines = [
     `${total} ${open}${total === 1 ? 'reject' : 'rejects'}, by reason:`,
-    ...groups.slice(0, MOST_GROUPS).map(describeGroup),
-    ...(groups.length > MOST_GROUPS ? [`  and ${groups.length - MOST_GROUPS} more reasons`] : []),
+    ...groups.slice(0, MAX_GROUPS).map(describeGroup),
+    ...(groups.length > MAX_GROUPS ? [`  and ${groups.length - MAX_GROUPS} more reasons`] : []),
     '',
     rejects.length < total ? `the newest ${rejects.length}:` : 'newest first:',
     ...rejects.map(
@@ -95,7 +95,7 @@ function describeResolution({ resolution, resolvedAt, resolvedBy, resolvedBatchI
 function whatToDo({ resolution, kind, file }: RejectedRow): string {
   if (resolution !== null) return 'nothing is left to do';
   if (kind === 'conflict')
-    return `to do: the first delivery of this event stays. Ask the producer which one is right; to load this one besides, give it another event_id: ecompipe rejects export --file ${JSON.stringify(file)} --output FILE, edit it, ecompipe rejects replay FILE`;
+    return `to do: the first delivery of this event stays. QueryFn the producer which one is right; to load this one besides, give it another event_id: ecompipe rejects export --file ${JSON.stringify(file)} --output FILE, edit it, ecompipe rejects replay FILE`;
   return `to do: ecompipe rejects export --file ${JSON.stringify(file)} --output FILE, correct the ${kind === 'malformed' ? 'reject_raw of the row' : 'row'}, ecompipe rejects replay FILE`;
 }
 
@@ -112,12 +112,12 @@ export function describeReplay(
     lines.push(
       `  ${rejected} rejected again; they stay open:`,
       ...rejectedAgain
-        .slice(0, MOST_TOLD)
+        .slice(0, MAX_REPORTED)
         .map(
           ({ rejectId, line, reason }) =>
             `    ${file}:${line} (reject ${rejectId}): ${reason.sqlState} ${reason.message}`,
         ),
     );
-  if (rejectedAgain.length > MOST_TOLD) lines.push(`    and ${rejected - MOST_TOLD} more`);
+  if (rejectedAgain.length > MAX_REPORTED) lines.push(`    and ${rejected - MAX_REPORTED} more`);
   return lines.join('\n');
 }

@@ -62,7 +62,7 @@ export type LoadCorrected = (
 /** One transaction loads about so much. */
 const BATCH_ROWS = 2000;
 const BATCH_CHARACTERS = 4 * 2 ** 20;
-const MOST_TOLD = 1000;
+const MAX_REPORTED = 1000;
 
 /**
  * Loads a file of corrected rejects, exactly once, and resolves those that are accepted.
@@ -78,7 +78,9 @@ export async function runReplay(
   const uncorrected: RejectedAgain[] = [];
   const loaded = await load(correctedBatches(file, database, uncorrected), database, stop);
   const { inserted, duplicate, rejected } = loaded.rows;
-  const rejectedAgain = [...loaded.rejectedAgain, ...uncorrected].sort((a, b) => a.line - b.line).slice(0, MOST_TOLD);
+  const rejectedAgain = [...loaded.rejectedAgain, ...uncorrected]
+    .sort((a, b) => a.line - b.line)
+    .slice(0, MAX_REPORTED);
   return {
     read,
     inserted,

@@ -20,7 +20,7 @@ export async function writeNewFile(file: string, pieces: Pieces, stop: AbortSign
     try {
       for await (const piece of pieces) {
         if (stop.aborted)
-          throw new InterruptedError({ what: 'the export was interrupted', done: 'no file was written' });
+          throw new InterruptedError({ what: 'the export was interrupted', outcome: 'no file was written' });
         await target.writeFile(piece.text);
         rows += piece.rows;
       }
@@ -53,7 +53,7 @@ export async function writePieces(
   let rows = 0;
   for await (const piece of pieces) {
     if (stop.aborted)
-      throw new InterruptedError({ what: 'the export was interrupted', done: `${rows} rows were written` });
+      throw new InterruptedError({ what: 'the export was interrupted', outcome: `${rows} rows were written` });
     await write(piece.text);
     rows += piece.rows;
   }

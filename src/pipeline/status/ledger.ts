@@ -1,4 +1,4 @@
-import type { Ask } from '../../platform/db/readOnlyClient.js';
+import type { QueryFn } from '../../platform/db/readOnlyClient.js';
 
 /** Latest batches that the figures of "now" come from; that many are read from the end of the primary key in milliseconds. */
 const BATCHES_LOOKED_AT = 5000;
@@ -37,7 +37,7 @@ export interface Latency {
 }
 
 export async function readThroughput(
-  ask: Ask,
+  ask: QueryFn,
   windowSeconds: number,
 ): Promise<Throughput & { readonly freshnessMs: number | null }> {
   const [row] = await ask<Throughput & { freshnessMs: number | null }>(
@@ -57,7 +57,7 @@ export async function readThroughput(
   return row ?? { windowMs: windowSeconds * 1000, rowsPerSecond: 0, bytesPerSecond: 0, batches: 0, freshnessMs: null };
 }
 
-export async function readLatestBatches(ask: Ask, count: number): Promise<BatchStatus[]> {
+export async function readLatestBatches(ask: QueryFn, count: number): Promise<BatchStatus[]> {
   return await ask<BatchStatus>(
     `select batch_id as "batchId", engine, load_path as "loadPath", rows_read as read, rows_inserted as inserted, rows_duplicate as duplicate, rows_rejected as rejected, bytes,
             greatest(0, extract(epoch from committed_at - started_at) * 1000)::float8 as "durationMs", greatest(0, extract(epoch from clock_timestamp() - committed_at) * 1000)::float8 as "ageMs",
@@ -70,7 +70,7 @@ export async function readLatestBatches(ask: Ask, count: number): Promise<BatchS
 /** The fourth part of `source` is the modification time in nanoseconds; Spark's entries may have none. */
 export const WRITTEN_AT = `case when source ~ '^\\d+:\\d+:\\d+:\\d+$' then to_timestamp(split_part(source, ':', 4)::float8 / 1e9) end`;
 
-export async function readLatency(ask: Ask): Promise<Latency | undefined> {
+export async function readLatency(ask: QueryFn): Promise<Latency | undefined> {
   const [row] = await ask<Latency>(
     `select count(ms) as files, percentile_cont(0.5) within group (order by ms) as "p50Ms", percentile_cont(0.99) within group (order by ms) as "p99Ms"
      from (
@@ -93,7 +93,7 @@ export interface Totals {
   readonly rejected: number;
 }
 
-export async function readTotals(ask: Ask): Promise<Totals> {
+export async function readTotals(ask: QueryFn): Promise<Totals> {
   const [row] = await ask<Totals>(
     `select count(*) filter (where state = 'loaded') as "loadedFiles", count(*) filter (where state = 'loading') as "loadingFiles", count(*) filter (where state = 'quarantined') as "quarantinedFiles",
             (select count(*) from ecompipe.redeliveries) as redeliveries,
@@ -114,7 +114,7 @@ export interface Owner {
 }
 
 /** @param key see `ownershipKey`; undefined when the directory does not exist here. */
-export async function readOwners(ask: Ask, lockSpace: number, key: number | undefined): Promise<Owner[]> {
+export async function readOwners(ask: QueryFn, lockSpace: number, key: number | undefined): Promise<Owner[]> {
   return await ask<Owner>(
     `select host(a.client_addr) as client, (extract(epoch from clock_timestamp() - a.backend_start) * 1000)::float8 as "forMs", coalesce(l.objid::bigint = $2::bigint, false) as "isOurs"
      from pg_locks l left join pg_stat_activity a using (pid)

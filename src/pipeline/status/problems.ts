@@ -1,4 +1,4 @@
-import type { Ask } from '../../platform/db/readOnlyClient.js';
+import type { QueryFn } from '../../platform/db/readOnlyClient.js';
 
 /** What went wrong of late; all ages by the server's clock. */
 export interface Problems {
@@ -20,7 +20,7 @@ export interface Problems {
 
 const HOUR = `interval '1 hour'`;
 
-export async function readProblems(ask: Ask): Promise<Problems> {
+export async function readProblems(ask: QueryFn): Promise<Problems> {
   const [sums] = await ask<Pick<Problems, 'recentRead' | 'recentRejected' | 'recentQuarantined'>>(
     `select coalesce(sum(rows_read), 0)::bigint as "recentRead", coalesce(sum(rows_rejected), 0)::bigint as "recentRejected",
             (select count(*) from ecompipe.files where state = 'quarantined' and finished_at > clock_timestamp() - ${HOUR}) as "recentQuarantined"

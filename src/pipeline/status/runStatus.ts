@@ -1,4 +1,4 @@
-import type { Ask, Observer } from '../../platform/db/readOnlyClient.js';
+import type { QueryFn, ReadOnlyClient } from '../../platform/db/readOnlyClient.js';
 import { readBacklog, type Backlog } from '../../contract/backlog.js';
 import { EcompipeError } from '../../platform/errors.js';
 import { LOCK_SPACE, ownershipKey } from '../../contract/streamOwner.js';
@@ -56,7 +56,7 @@ const WINDOW_SECONDS = 60;
 export async function readStatus(
   places: StatusPlaces,
   label: string,
-  database: Observer | EcompipeError,
+  database: ReadOnlyClient | EcompipeError,
 ): Promise<Status> {
   const [incoming, processing] = await Promise.all([
     readBacklog(places.incomingDir),
@@ -66,7 +66,7 @@ export async function readStatus(
   if (database instanceof EcompipeError) return { ...directories, ledger: undefined, unavailable: database };
   try {
     const key = await ownershipKey(places.checkpointDir).catch(() => undefined);
-    const ledger = await database.look('cannot read the ledger', (ask) => readLedgerStatus(ask, key));
+    const ledger = await database.run('cannot read the ledger', (ask) => readLedgerStatus(ask, key));
     return { ...directories, ledger, unavailable: undefined };
   } catch (error) {
     if (!(error instanceof EcompipeError)) throw error;
@@ -74,7 +74,7 @@ export async function readStatus(
   }
 }
 
-async function readLedgerStatus(ask: Ask, key: number | undefined): Promise<LedgerStatus> {
+async function readLedgerStatus(ask: QueryFn, key: number | undefined): Promise<LedgerStatus> {
   const { freshnessMs, ...throughput } = await readThroughput(ask, WINDOW_SECONDS);
   return {
     totals: await readTotals(ask),

@@ -81,24 +81,24 @@ async function loadRange(
   batchId: number,
 ): Promise<{ counts: RowCounts; loadPath: 'fast' | 'slow' }> {
   const batch = { columns: source.header.columns, parts: [part], isDurable: true };
-  if (part.plain && !context.choice.skipFast()) {
+  if (part.plain && !context.breaker.skipFast()) {
     await connection.client.query('savepoint ecompipe_range');
     try {
       const [counts = NO_ROWS] = await loadFast(connection, batch);
       await connection.client.query('release savepoint ecompipe_range');
-      context.choice.fastSucceeded();
+      context.breaker.fastSucceeded();
       return { counts, loadPath: 'fast' };
     } catch (error) {
       if (!(error instanceof FastPathFailed)) throw error;
       await connection.client.query('rollback to savepoint ecompipe_range');
-      context.choice.fastFailed();
+      context.breaker.fastFailed();
     }
   }
   const [counts = NO_ROWS] = await loadSlow(connection, batch, {
     ...context,
     fileIds: [source.fileId],
     batchId,
-    turn: () => Promise.resolve(),
+    waitForTurn: () => Promise.resolve(),
   });
   return { counts, loadPath: 'slow' };
 }

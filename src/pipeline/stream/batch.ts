@@ -14,7 +14,7 @@ export interface ByteRange {
 export interface BatchPart extends ByteRange {
   readonly name: string;
   /** Tells the file from another one under the same name. */
-  readonly signature: string;
+  readonly fileStamp: string;
   readonly sha256: Buffer;
   /** Known for ranges of a file that is in the ledger already; a whole small file is entered by its own batch. */
   readonly fileId: number | undefined;

@@ -149,7 +149,7 @@ export async function assertCheckpoint(
   if (!sameCluster || database.oid !== identity.oid) {
     throw new IntegrityError({
       what: `the checkpoint ${file} is from another database`,
-      done: 'nothing was loaded',
+      outcome: 'nothing was loaded',
       hint: 'connect to the database it belongs to, or delete the file to load into this one',
     });
   }
@@ -172,7 +172,7 @@ export async function assertCheckpoint(
   throw new IntegrityError({
     what: `the checkpoint ${file} is ahead of the ledger`,
     why: `it has seen batch ${checkpoint.lastBatchId ?? 0} committed, which the database does not know: it has lost commits, most likely by being restored from a backup`,
-    done: 'nothing was loaded',
+    outcome: 'nothing was loaded',
     hint: 'move the files that were loaded since the backup from archive/ back to processing/ (what is in the table already is not loaded twice), delete the checkpoint file, and start again',
   });
 }

@@ -1,12 +1,12 @@
 /** Thrown into a batch that must free its locks for an earlier one of the same file: roll back, load again when it is your turn. */
-export class GaveWay extends Error {}
+export class Preempted extends Error {}
 
 /**
  * Makes the batches of one file commit in order although they load at the same time.
  *
  * A batch that has loaded its rows waits here, in an open transaction, for the ones before it. Should the first in line
  * be blocked by a row that a waiting one holds (the same event twice in a file), PostgreSQL can't see the deadlock, for one
- * half of it is in this process: the first one's lock_timeout breaks it, and `giveWay` makes the waiting ones roll back.
+ * half of it is in this process: the first one's lock_timeout breaks it, and `preemptWaiters` makes the waiting ones roll back.
  */
 export class CommitOrder {
   private head = 0;
@@ -17,8 +17,8 @@ export class CommitOrder {
     return index === this.head;
   }
 
-  /** Resolves when all batches before `index` have committed. @throws GaveWay, or what made an earlier batch fail for good. */
-  async turn(index: number): Promise<void> {
+  /** Resolves when all batches before `index` have committed. @throws Preempted, or what made an earlier batch fail for good. */
+  async waitForTurn(index: number): Promise<void> {
     this.throwIfFailed();
     if (this.isHead(index)) return;
     await new Promise<void>((resolve, reject) => this.waiting.set(index, { resolve, reject }));
@@ -31,8 +31,8 @@ export class CommitOrder {
     next?.resolve();
   }
 
-  giveWay(): void {
-    this.rejectAll(new GaveWay());
+  preemptWaiters(): void {
+    this.rejectAll(new Preempted());
   }
 
   /** No later batch can commit any more. */

@@ -19,7 +19,7 @@ export interface Content {
   /** SHA-256 of the file's bytes as delivered (compressed ones for .gz). */
   readonly sha256: Buffer;
   /** Tells this very file from another one under the same name. */
-  readonly signature: string;
+  readonly fileStamp: string;
   /** Bytes of the (decompressed) content. */
   readonly size: number;
   /** The whole content, when it fits into one batch. */
@@ -76,7 +76,7 @@ export function readSmall(path: string, limitBytes: number): Content | undefined
     if (whole === undefined) return undefined;
     return {
       sha256: createHash('sha256').update(raw).digest(),
-      signature: signatureOf(stats),
+      fileStamp: fileStampOf(stats),
       size: whole.length,
       whole,
       fault,
@@ -109,10 +109,10 @@ export async function openLarge(path: string): Promise<Content> {
       ? await hashGzip(file)
       : { ...(await hashPlain(file)), fault: undefined };
     const after = await file.stat({ bigint: true });
-    if (signatureOf(before) !== signatureOf(after)) throw new FileChanged(path);
+    if (fileStampOf(before) !== fileStampOf(after)) throw new FileChanged(path);
     return {
       sha256,
-      signature: signatureOf(before),
+      fileStamp: fileStampOf(before),
       size,
       whole: undefined,
       fault,
@@ -130,13 +130,13 @@ function isGzip(path: string): boolean {
 }
 
 /** ctime is left out: publishing by link and unlink changes it. */
-export function signatureOf(stats: BigIntStats): string {
+export function fileStampOf(stats: BigIntStats): string {
   return `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeNs}`;
 }
 
-/** The modification time in a signature, in milliseconds since 1970. */
-export function writtenAtMs(signature: string): number {
-  return Number(signature.slice(signature.lastIndexOf(':') + 1)) / 1e6;
+/** The modification time in a fileStamp, in milliseconds since 1970. */
+export function writtenAtMs(fileStamp: string): number {
+  return Number(fileStamp.slice(fileStamp.lastIndexOf(':') + 1)) / 1e6;
 }
 
 /** The next bytes are read while the last ones are hashed: a large file waits for this before its first row is sent. */

@@ -4,7 +4,7 @@ const FAILURES_BEFORE_SLOW = 3;
 const SLOW_BATCHES = 16;
 
 /** Decides whether a batch is worth an attempt on the fast path: where every batch has a bad row, the attempts are waste. */
-export class LoadPathChoice {
+export class FastPathBreaker {
   private failures = 0;
   private slowLeft = 0;
 

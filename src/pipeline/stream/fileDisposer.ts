@@ -4,20 +4,20 @@ import path from 'node:path';
 import { moveIntoDirectory, temporaryPath } from '../../platform/files/publish.js';
 import { errnoOf, withFileErrors } from '../../platform/errors.js';
 import { failpoint } from '../../platform/failpoint.js';
-import { signatureOf } from './content.js';
+import { fileStampOf } from './content.js';
 import type { StreamSettings } from './streamEvents.js';
 
 /** A file as it was read: by name, and by what tells it from another one that took its name since. */
 export interface ReadFile {
   readonly name: string;
-  readonly signature: string;
+  readonly fileStamp: string;
 }
 
 /** What becomes of files, wherever they are. */
-export type FilesFinisher = Pick<Finisher, 'loaded' | 'quarantined' | 'isKept'>;
+export type FilesFinisher = Pick<FileDisposer, 'loaded' | 'quarantined' | 'isKept'>;
 
 /** Takes files out of the way whose content is in the ledger. Until that is done, they only look like redeliveries. */
-export class Finisher {
+export class FileDisposer {
   /** Files that stay where they are (`--after-load keep`), so that a pass does not hash them again. */
   private readonly kept = new Map<string, string>();
 
@@ -35,27 +35,27 @@ export class Finisher {
   /** Archives, deletes or keeps a loaded file. @throws FileError when it can't be moved: it is tried again later. */
   async loaded(file: ReadFile): Promise<void> {
     failpoint('before-archive');
-    await this.putAway(file);
+    await this.dispose(file);
     failpoint('after-archive');
   }
 
-  private async putAway(file: ReadFile): Promise<void> {
+  private async dispose(file: ReadFile): Promise<void> {
     const source = path.join(this.settings.inputDir, file.name);
     switch (this.settings.afterLoad) {
       case 'keep':
-        this.kept.set(file.name, file.signature);
+        this.kept.set(file.name, file.fileStamp);
         return;
       case 'delete':
-        if (lookAtStill(source, file.signature) !== undefined) unlinkSync(source);
+        if (lookAtStill(source, file.fileStamp) !== undefined) unlinkSync(source);
         return;
       case 'archive':
-        await this.leaveFor(this.settings.archiveDir, file);
+        await this.moveOut(this.settings.archiveDir, file);
     }
   }
 
   /** Moves an unreadable file to quarantine/, with the reason beside it. */
   async quarantined(file: ReadFile, reason: string): Promise<void> {
-    const name = await this.leaveFor(this.settings.quarantineDir, file);
+    const name = await this.moveOut(this.settings.quarantineDir, file);
     if (name === undefined) return;
     const target = path.join(this.settings.quarantineDir, `${name}.reason.json`);
     const temporary = temporaryPath(target);
@@ -70,20 +70,20 @@ export class Finisher {
 
   /** Whether the file was loaded before and stays where it is. */
   isKept(name: string): boolean {
-    const signature = this.kept.get(name);
-    return signature !== undefined && lookAtStill(path.join(this.settings.inputDir, name), signature) !== undefined;
+    const fileStamp = this.kept.get(name);
+    return fileStamp !== undefined && lookAtStill(path.join(this.settings.inputDir, name), fileStamp) !== undefined;
   }
 
-  private async leaveFor(directory: string, file: ReadFile): Promise<string | undefined> {
+  private async moveOut(directory: string, file: ReadFile): Promise<string | undefined> {
     const source = path.join(this.settings.inputDir, file.name);
     // Another process may have moved it already, or put a new file in its place, which is then to be loaded.
-    const seen = lookAtStill(source, file.signature);
+    const seen = lookAtStill(source, file.fileStamp);
     if (seen === undefined) return undefined;
     return await withFileErrors(`move ${source} to`, directory, async () => {
       try {
         return await moveIntoDirectory(source, directory, file.name, undefined, seen);
       } catch (error) {
-        if (errnoOf(error) !== 'ENOENT' || lookAtStill(source, file.signature) !== undefined) throw error;
+        if (errnoOf(error) !== 'ENOENT' || lookAtStill(source, file.fileStamp) !== undefined) throw error;
         return undefined;
       }
     });
@@ -91,7 +91,7 @@ export class Finisher {
 }
 
 /** What stands under the name, if it is still the file that was read. */
-function lookAtStill(source: string, signature: string): BigIntStats | undefined {
+function lookAtStill(source: string, fileStamp: string): BigIntStats | undefined {
   const stats = lstatSync(source, { bigint: true, throwIfNoEntry: false });
-  return stats !== undefined && signatureOf(stats) === signature ? stats : undefined;
+  return stats !== undefined && fileStampOf(stats) === fileStamp ? stats : undefined;
 }

@@ -1,11 +1,11 @@
 import path from 'node:path';
 import { DirectoryWatch } from '../../platform/files/directoryWatch.js';
 import { Failures } from '../../platform/files/failures.js';
-import { Breather } from '../../platform/eventLoopYielder.js';
+import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
 import { asFileError, EcompipeError } from '../../platform/errors.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { StageContext } from '../../platform/stage.js';
-import { Bell } from '../../platform/wait.js';
+import { WakeSignal } from '../../platform/wait.js';
 import { parseHeader, UnreadableFile, type Header } from '../../contract/csv/header.js';
 import { MAX_RECORD_BYTES } from '../../contract/csv/bytes.js';
 import { NotARegularFile, openLarge, readSmall, type Content } from './content.js';
@@ -13,9 +13,9 @@ import { listLoadable } from './discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from './streamEvents.js';
 import type { ReadFile } from './fileDisposer.js';
 import { loadLargeFile } from './largeFile.js';
-import { FilesNotLoadedError, type Outcomes } from './resultRecorder.js';
+import { FilesNotLoadedError, type ResultRecorder } from './resultRecorder.js';
 import { runBatch, type LoaderContext } from './runBatch.js';
-import { SmallFileGroup, wholePart } from './smallFiles.js';
+import { SmallFileGroup, wholeFilePart } from './smallFiles.js';
 
 /**
  * Takes files from the directory and sees each to its end. One loop lists, so one listing at a time; loads run beside it.
@@ -24,8 +24,8 @@ import { SmallFileGroup, wholePart } from './smallFiles.js';
  * meanwhile); *finished* (archived, deleted, kept, quarantined); or *failed*, which is listed again when its back-off
  * ends. Small files are grouped and go first on any free connection; large ones load one after the other beside them.
  */
-export class Intake {
-  private readonly bell = new Bell();
+export class FileLoader {
+  private readonly wake = new WakeSignal();
   private readonly failures = new Failures();
   private readonly inFlight = new Set<string>();
   private readonly tasks = new Set<Promise<void>>();
@@ -42,7 +42,7 @@ export class Intake {
   constructor(
     private readonly settings: StreamSettings,
     private readonly loader: LoaderContext,
-    private readonly outcomes: Outcomes,
+    private readonly outcomes: ResultRecorder,
     private readonly context: StageContext<StreamEvent>,
     private readonly onIdle: () => void,
   ) {
@@ -51,7 +51,7 @@ export class Intake {
   }
 
   async run(): Promise<StreamResult> {
-    const watch = new DirectoryWatch(this.settings.inputDir, this.bell.ring);
+    const watch = new DirectoryWatch(this.settings.inputDir, this.wake.notify);
     const onStop = (): void => this.halt.abort();
     this.context.stop.addEventListener('abort', onStop, { once: true });
     if (this.context.stop.aborted) onStop();
@@ -63,7 +63,7 @@ export class Intake {
         if (found > 0) continue;
         if (isDraining && this.inFlight.size === 0) break;
         if (this.inFlight.size === 0) this.onIdle();
-        await this.bell.wait(
+        await this.wake.wait(
           this.settings.pollIntervalMs,
           this.halt.signal,
           ...(isDraining ? [] : [this.context.drain]),
@@ -93,10 +93,10 @@ export class Intake {
   /** Lists, and starts to load what is new. @returns how many files were taken. */
   private async takeListed(isDraining: boolean): Promise<number> {
     let taken = 0;
-    const breather = new Breather();
+    const yielder = new EventLoopYielder();
     for (const name of await this.list()) {
       if (this.halt.signal.aborted) break;
-      if (breather.isDue) await breather.rest();
+      if (yielder.shouldYield) await yielder.yield();
       if (this.inFlight.has(name) || this.outcomes.isKept(name)) continue;
       if (isDraining ? this.failures.has(name) : this.failures.retryAt(name) > performance.now()) continue;
       taken++;
@@ -141,11 +141,11 @@ export class Intake {
   }
 
   private addToGroup(name: string, content: Content, bytes: Buffer): void {
-    const file = { name, signature: content.signature };
+    const file = { name, fileStamp: content.fileStamp };
     failpoint('file-hashed');
     try {
       if (content.fault !== undefined) throw content.fault;
-      const { part, columns } = wholePart(file, content, bytes);
+      const { part, columns } = wholeFilePart(file, content, bytes);
       if (!this.group.accepts(part, columns)) this.launchGroup();
       this.group.add(file, part, columns);
     } catch (error) {
@@ -200,7 +200,7 @@ export class Intake {
     if (this.halt.signal.aborted) return;
     const content = await openLarge(path.join(this.settings.inputDir, name));
     failpoint('file-hashed');
-    const file = { name, signature: content.signature };
+    const file = { name, fileStamp: content.fileStamp };
     try {
       if (content.fault !== undefined) throw content.fault;
       const header = await readHeader(content);
@@ -234,7 +234,7 @@ export class Intake {
       .finally(() => {
         for (const name of names) this.inFlight.delete(name);
         this.tasks.delete(task);
-        this.bell.ring();
+        this.wake.notify();
       });
     this.tasks.add(task);
     return task;

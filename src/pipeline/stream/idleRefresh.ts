@@ -1,6 +1,6 @@
 import { refreshAnalytics } from '../../contract/rollups.js';
 import { openConnection, type Connection } from '../../platform/db/client.js';
-import { classifyError, serverWords } from '../../platform/db/sqlState.js';
+import { classifyError, serverMessage } from '../../platform/db/sqlState.js';
 import type { Database } from '../../platform/db/target.js';
 import type { Logger } from '../../platform/log.js';
 
@@ -59,7 +59,7 @@ export class IdleRefresh {
       this.hasFailed = true;
       this.log.warn(
         'analytics_not_refreshed',
-        `the analytics views are not kept up to date by this stream: ${serverWords(error)}; loading goes on`,
+        `the analytics views are not kept up to date by this stream: ${serverMessage(error)}; loading goes on`,
       );
     }
   }

@@ -53,12 +53,12 @@ export async function loadLargeFile(
 /** The file's ledger entry, made if need be. */
 async function enterFile(
   context: LoaderContext,
-  { name, signature, content }: Omit<RangeSource, 'fileId'>,
+  { name, fileStamp, content }: Omit<RangeSource, 'fileId'>,
 ): Promise<LedgerFile> {
   return await context.pool.use('bulk', `cannot enter ${name} into the ledger`, (connection) =>
     withTransaction(connection, async () => {
       await registerFiles(connection, [
-        { name, signature, sha256: content.sha256, size: content.size, loaded: undefined },
+        { name, fileStamp, sha256: content.sha256, size: content.size, loaded: undefined },
       ]);
       const file = (await readLedger(connection, [content.sha256])).get(content.sha256.toString('hex'));
       if (file === undefined) throw new Error(`the ledger entry of ${name} went away`);

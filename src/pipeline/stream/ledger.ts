@@ -11,7 +11,7 @@ export interface LedgerFile {
   readonly committedOffset: number;
   readonly committedLines: number;
   readonly state: 'loading' | 'loaded' | 'quarantined';
-  /** Signature of the file it was first read from: a hint, see Outcomes. */
+  /** Signature of the file it was first read from: a hint, see ResultRecorder. */
   readonly source: string;
   /** The batch that loaded its last range, if any. */
   readonly lastBatchId: number | null;
@@ -67,7 +67,7 @@ export interface FileIdentity {
   readonly sha256: Buffer;
   readonly name: string;
   readonly size: number;
-  readonly signature: string;
+  readonly fileStamp: string;
 }
 
 /** A content to be entered: with nothing committed yet, or as loaded whole, where the same transaction loads all its rows or rolls back. */
@@ -98,7 +98,7 @@ export async function registerFiles({ client }: Connection, files: readonly File
       files.map((file) => file.sha256),
       files.map((file) => storableName(file.name)),
       files.map((file) => file.size),
-      files.map((file) => file.signature),
+      files.map((file) => file.fileStamp),
       files.map(({ loaded }) => loaded?.endOffset ?? null),
       files.map(({ loaded }) => loaded?.lines ?? null),
       files.map(({ loaded }) => loaded?.rows ?? null),
@@ -122,7 +122,7 @@ export async function noteQuarantine({ client }: Connection, file: FileIdentity,
     `insert into ecompipe.files (sha256, name, size, source, state, reason, finished_at)
      values ($1, $2, $3, $4, 'quarantined', $5, clock_timestamp())
      on conflict (sha256) do nothing`,
-    [file.sha256, storableName(file.name), file.size, file.signature, reason],
+    [file.sha256, storableName(file.name), file.size, file.fileStamp, reason],
   );
 }
 
@@ -148,7 +148,7 @@ export interface BatchEntry {
  * Writes a batch into the ledger and advances its files, each by compare-and-set from the range's start to its end.
  * @throws CompareAndSetLost when any of them did not stand at the range's start; the caller's transaction must roll back.
  */
-export async function writeLedger({ client }: Connection, entry: BatchEntry): Promise<FileTotals[]> {
+export async function writeLedger({ client }: Connection, entry: BatchEntry): Promise<CommittedTotals[]> {
   const { parts } = entry;
   const column = (value: (part: CommittedPart) => number): number[] => parts.map(value);
   const values = [
@@ -169,14 +169,14 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
     entry.columns,
     entry.engine ?? 'native',
   ];
-  const { rows } = await client.query<FileTotals>({ name: 'write_ledger', text: LEDGER_SQL, values });
+  const { rows } = await client.query<CommittedTotals>({ name: 'write_ledger', text: LEDGER_SQL, values });
   const expected = parts.length - entry.enteredLoaded.size;
   if (rows.length !== expected) throw new CompareAndSetLost(`${rows.length} of ${expected} ranges advanced`);
   return rows;
 }
 
 /** What a file has had so far, this batch included; only of files that advanced. */
-export interface FileTotals {
+export interface CommittedTotals {
   readonly fileId: number;
   readonly read: number;
   readonly rejected: number;

@@ -10,24 +10,24 @@ import {
   registerFiles,
   writeLedger,
   type CommittedPart,
-  type FileTotals,
+  type CommittedTotals,
   type LedgerFile,
 } from './ledger.js';
-import type { LoadPathChoice } from './fastPathBreaker.js';
+import type { FastPathBreaker } from './fastPathBreaker.js';
 import { isRace, loadSlow } from './slow/loadSlow.js';
 import type { EventRules } from './slow/rules.js';
 
 export interface LoadContext {
   readonly rules: EventRules;
-  readonly choice: LoadPathChoice;
+  readonly breaker: FastPathBreaker;
   /** How long it waits for a row lock, in milliseconds; 0 for as long as it takes. */
   readonly lockTimeoutMs: number;
   /** Called before the ledger is written; waits for the batches before this one. */
-  readonly turn: () => Promise<void>;
+  readonly waitForTurn: () => Promise<void>;
   /** Called with a file's totals before the commit; throws when there are too many rejects. */
-  readonly assertLimit: (part: BatchPart, totals: FileTotals) => void;
+  readonly assertLimit: (part: BatchPart, totals: CommittedTotals) => void;
   /** Called with each batch id before anything is sent under it: an unknown commit outcome is settled by it. */
-  readonly attempting: (batchId: number) => void;
+  readonly onAttempt: (batchId: number) => void;
 }
 
 /** A batch that is in the table now. */
@@ -58,14 +58,14 @@ export class FastPathFailed extends Error {}
  */
 export async function loadBatch(connection: Connection, batch: Batch, context: LoadContext): Promise<LoadResult> {
   const plain = batch.parts.every((part) => part.plain);
-  if (plain && !context.choice.skipFast()) {
+  if (plain && !context.breaker.skipFast()) {
     try {
       const result = await loadInTransaction(connection, batch, context, 'fast');
-      context.choice.fastSucceeded();
+      context.breaker.fastSucceeded();
       return result;
     } catch (error) {
       if (!(error instanceof FastPathFailed)) throw error;
-      context.choice.fastFailed();
+      context.breaker.fastFailed();
     }
   }
   return await loadInTransaction(connection, batch, context, 'slow');
@@ -80,7 +80,7 @@ async function loadInTransaction(
   const startedAt = new Date();
   try {
     const batchId = await beginBatch(connection, { ...context, isDurable: batch.isDurable });
-    context.attempting(batchId);
+    context.onAttempt(batchId);
     failpoint('batch-begun');
     const { parts, fileIds, enteredLoaded, known } = await resolveFiles(connection, batch, loadPath);
     if (parts.length === 0) {
@@ -93,7 +93,7 @@ async function loadInTransaction(
         ? await loadFast(connection, remaining)
         : await loadSlow(connection, remaining, { ...context, fileIds, batchId });
     failpoint('copied');
-    await context.turn();
+    await context.waitForTurn();
     const entries = parts.map((part, index) => ({
       part,
       fileId: fileIds[index] ?? 0,
@@ -177,10 +177,10 @@ interface Resolved extends Pick<LoadResult, 'known'> {
  */
 async function resolveFiles(connection: Connection, batch: Batch, loadPath: 'fast' | 'slow'): Promise<Resolved> {
   const unregistered = batch.parts.filter((part) => part.fileId === undefined);
-  const entries = unregistered.map(({ sha256, name, signature, fileSize, endOffset, lines, rows }) => ({
+  const entries = unregistered.map(({ sha256, name, fileStamp, fileSize, endOffset, lines, rows }) => ({
     sha256,
     name,
-    signature,
+    fileStamp,
     size: fileSize,
     loaded: loadPath === 'fast' ? { endOffset, lines, rows } : undefined,
   }));

@@ -6,7 +6,7 @@ const PROGRESS_INTERVAL_MS = 10_000;
 /** Writes the loader's events to a log: what needs attention at once, progress as totals every 10 s (each batch at debug level). */
 export function createStreamEventLogger(log: Logger): (event: StreamEvent) => void {
   let [files, rows, rejected, lastProgressMs] = [0, 0, 0, performance.now()];
-  const told = new RejectNews();
+  const limiter = new RejectReportLimiter();
   return (event) => {
     const { type, ...fields } = event;
     switch (type) {
@@ -32,14 +32,14 @@ export function createStreamEventLogger(log: Logger): (event: StreamEvent) => vo
       }
       case 'rowsRejected': {
         rejected += event.rejected;
-        const tell = told.next(performance.now(), event.rejected);
-        if (tell.before !== undefined)
+        const report = limiter.next(performance.now(), event.rejected);
+        if (report.suppressed !== undefined)
           log.warn(
             'more_rows_rejected',
-            `${tell.before.rows} more rows of ${tell.before.files} more files rejected meanwhile; each is told at debug level`,
-            tell.before,
+            `${report.suppressed.rows} more rows of ${report.suppressed.files} more files rejected meanwhile; each is reported at debug level`,
+            report.suppressed,
           );
-        (tell.isTold ? log.warn : log.debug)(
+        (report.isReported ? log.warn : log.debug)(
           'rows_rejected',
           `${event.file}: ${event.rejected} row${event.rejected === 1 ? '' : 's'} rejected, kept in ecompipe.rejected_rows (batch ${event.batchId})`,
           fields,
@@ -77,28 +77,31 @@ export function createStreamEventLogger(log: Logger): (event: StreamEvent) => vo
   };
 }
 
-/** In dirty data every file has its rejects: so many files within an interval are told one by one, the others as a sum after it. */
-const FILES_TOLD = 5;
-const NEWS_INTERVAL_MS = 10_000;
+/** In dirty data every file has its rejects: so many files within an interval are reported one by one, the others as a sum after it. */
+const MAX_REPORTED_FILES = 5;
+const REPORT_INTERVAL_MS = 10_000;
 
-class RejectNews {
+class RejectReportLimiter {
   private sinceMs = -Infinity;
   private files = 0;
-  private untold = { files: 0, rows: 0 };
+  private suppressed = { files: 0, rows: 0 };
 
   next(
     nowMs: number,
     rows: number,
-  ): { readonly isTold: boolean; readonly before: { readonly files: number; readonly rows: number } | undefined } {
-    let before: { files: number; rows: number } | undefined;
-    if (nowMs - this.sinceMs >= NEWS_INTERVAL_MS) {
-      if (this.untold.files > 0) before = this.untold;
-      this.untold = { files: 0, rows: 0 };
+  ): {
+    readonly isReported: boolean;
+    readonly suppressed: { readonly files: number; readonly rows: number } | undefined;
+  } {
+    let suppressed: { files: number; rows: number } | undefined;
+    if (nowMs - this.sinceMs >= REPORT_INTERVAL_MS) {
+      if (this.suppressed.files > 0) suppressed = this.suppressed;
+      this.suppressed = { files: 0, rows: 0 };
       this.files = 0;
       this.sinceMs = nowMs;
     }
-    const isTold = ++this.files <= FILES_TOLD;
-    if (!isTold) this.untold = { files: this.untold.files + 1, rows: this.untold.rows + rows };
-    return { isTold, before };
+    const isReported = ++this.files <= MAX_REPORTED_FILES;
+    if (!isReported) this.suppressed = { files: this.suppressed.files + 1, rows: this.suppressed.rows + rows };
+    return { isReported, suppressed };
   }
 }

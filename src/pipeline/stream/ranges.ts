@@ -14,14 +14,14 @@ export interface ResumePoint {
 
 export interface RangeSource {
   readonly name: string;
-  readonly signature: string;
+  readonly fileStamp: string;
   readonly fileId: number;
   readonly content: Content;
   readonly header: Header;
 }
 
 /** Where rows of a body end: by the quick count where that can be trusted, else record by record. */
-export function measure(
+export function findRowEnd(
   body: Buffer,
   atEof: boolean,
   fieldCount: number,
@@ -54,12 +54,12 @@ class BufferPool {
 }
 
 /** Smaller ranges than this cost more for their transaction than they bring. */
-const SMALLEST_TAIL_BYTES = 2 ** 20;
+const MIN_TAIL_BYTES = 2 ** 20;
 
 /** What is left is shared among the connections: with whole batches to the end, the last one would load while the others idle. */
 function rangeBytes(batchBytes: number, remaining: number, parallel: number): number {
   if (parallel === 1) return batchBytes;
-  return Math.min(batchBytes, Math.max(SMALLEST_TAIL_BYTES, Math.ceil(remaining / (2 * parallel))));
+  return Math.min(batchBytes, Math.max(MIN_TAIL_BYTES, Math.ceil(remaining / (2 * parallel))));
 }
 
 /**
@@ -67,7 +67,7 @@ function rangeBytes(batchBytes: number, remaining: number, parallel: number): nu
  * @param parallel how many ranges load at the same time.
  */
 export async function* readRanges(
-  { name, signature, fileId, content, header }: RangeSource,
+  { name, fileStamp, fileId, content, header }: RangeSource,
   from: ResumePoint,
   batchBytes: number,
   parallel: number,
@@ -97,7 +97,7 @@ export async function* readRanges(
       carry = Buffer.from(body.subarray(cut.end));
       const part = {
         name,
-        signature,
+        fileStamp,
         sha256: content.sha256,
         fileId,
         fileSize: content.size,
@@ -134,13 +134,13 @@ async function nextBody(
   carry: Buffer,
   batchBytes: number,
   fieldCount: number,
-): Promise<ReadBytes & { cut: ReturnType<typeof measure> }> {
+): Promise<ReadBytes & { cut: ReturnType<typeof findRowEnd> }> {
   const read = await readMore(reader, pool, carry, batchBytes);
-  const cut = measure(read.body, read.atEof, fieldCount);
+  const cut = findRowEnd(read.body, read.atEof, fieldCount);
   if (cut.end > 0 || read.atEof) return { ...read, cut };
   const more = await readMore(reader, pool, read.body, read.body.length + MAX_RECORD_BYTES + 1);
   pool.give(read.memory);
-  return { ...more, cut: measure(more.body, more.atEof, fieldCount) };
+  return { ...more, cut: findRowEnd(more.body, more.atEof, fieldCount) };
 }
 
 async function readMore(reader: ContentReader, pool: BufferPool, carry: Buffer, size: number): Promise<ReadBytes> {

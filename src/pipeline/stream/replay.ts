@@ -43,7 +43,7 @@ export interface ReplayResult {
   readonly rejectedAgain: readonly RejectedAgain[];
 }
 
-const MOST_TOLD = 1000;
+const MAX_REPORTED = 1000;
 const EVENT_ID = EVENT_COLUMNS.indexOf('event_id');
 
 /**
@@ -75,7 +75,7 @@ export async function replayRows(
       if (stop.aborted)
         throw new InterruptedError({
           what: 'the replay was interrupted',
-          done: `${rows.inserted + rows.duplicate} rejects are resolved, the others stay open`,
+          outcome: `${rows.inserted + rows.duplicate} rejects are resolved, the others stay open`,
           hint: 'run it again with the same file: what is resolved is left alone',
         });
       const outcome = await replayBatch(pool, rules, corrected);
@@ -83,7 +83,7 @@ export async function replayRows(
       result.resolvedBefore += outcome.resolvedBefore;
       result.unknown += outcome.unknown;
       if (outcome.batchId !== undefined) result.batchIds.push(outcome.batchId);
-      result.rejectedAgain.push(...outcome.rejectedAgain.slice(0, MOST_TOLD - result.rejectedAgain.length));
+      result.rejectedAgain.push(...outcome.rejectedAgain.slice(0, MAX_REPORTED - result.rejectedAgain.length));
     }
     return result;
   } finally {
@@ -219,7 +219,7 @@ function asBatch(rows: readonly CorrectedRow[]): Batch {
   const place = { startOffset: 0, endOffset: body.length, firstLine: 1, lines: rows.length, bodyOffset: 0 };
   const part = {
     name: 'replay',
-    signature: '',
+    fileStamp: '',
     sha256: Buffer.alloc(0),
     fileId: undefined,
     fileSize: body.length,

@@ -19,14 +19,14 @@ export class FilesNotLoadedError extends EcompipeError {
           ? 'one file could not be loaded or put away'
           : `${failures.length} files could not be loaded or put away`,
       why: firstReasons(failures),
-      done: `they are where they were; ${result.filesLoaded} others were loaded`,
+      outcome: `they are where they were; ${result.filesLoaded} others were loaded`,
       cause: failures[0]?.error,
     });
   }
 }
 
 /** What happens after a commit, in this order: checkpoint, the news, the file out of the way. */
-export class Outcomes {
+export class ResultRecorder {
   private totals: StreamResult = {
     filesLoaded: 0,
     filesRedelivered: 0,
@@ -70,7 +70,7 @@ export class Outcomes {
 
   async fileLoaded(file: ReadFile, bytes: number): Promise<void> {
     this.totals = { ...this.totals, filesLoaded: this.totals.filesLoaded + 1 };
-    this.emit({ type: 'fileLoaded', file: file.name, bytes, writtenAtMs: writtenAtMs(file.signature) });
+    this.emit({ type: 'fileLoaded', file: file.name, bytes, writtenAtMs: writtenAtMs(file.fileStamp) });
     await this.finisher.loaded(file);
   }
 
@@ -78,7 +78,7 @@ export class Outcomes {
   async fileKnown(file: ReadFile, entry: LedgerFile): Promise<void> {
     if (entry.state !== 'loaded') return;
     // The very file it was loaded from was only not put away: whoever loaded it was killed, or could not.
-    if (entry.source !== file.signature) {
+    if (entry.source !== file.fileStamp) {
       const isKnown = await this.pool.use('urgent', `cannot note that ${file.name} came again`, (connection) =>
         noteRedelivery(connection, entry.fileId, file.name),
       );

@@ -1,23 +1,23 @@
 import type { Connection } from '../../platform/db/client.js';
 import { classifyError } from '../../platform/db/sqlState.js';
 import { addCounts, describeBatch, NO_ROWS, type Batch, type BatchPart } from './batch.js';
-import { GaveWay, type CommitOrder } from './commitOrder.js';
+import { Preempted, type CommitOrder } from './commitOrder.js';
 import type { ConnectionPool, Priority } from './connectionPool.js';
-import { CompareAndSetLost, findCommittedRange, type FileTotals } from './ledger.js';
+import { CompareAndSetLost, findCommittedRange, type CommittedTotals } from './ledger.js';
 import { isContention, loadBatch, type LoadResult } from './loadBatch.js';
-import type { LoadPathChoice } from './fastPathBreaker.js';
+import type { FastPathBreaker } from './fastPathBreaker.js';
 import type { EventRules } from './slow/rules.js';
 
 /** What all batches of a run share. */
 export interface LoaderContext {
   readonly pool: ConnectionPool;
   readonly rules: EventRules;
-  readonly choice: LoadPathChoice;
-  readonly assertLimit: (part: BatchPart, totals: FileTotals) => void;
+  readonly breaker: FastPathBreaker;
+  readonly assertLimit: (part: BatchPart, totals: CommittedTotals) => void;
 }
 
 /** The place of a batch among the others of its file. */
-export interface Place {
+export interface PositionInFile {
   readonly order: CommitOrder;
   readonly index: number;
 }
@@ -32,14 +32,14 @@ export async function runBatch(
   context: LoaderContext,
   batch: Batch,
   priority: Priority,
-  place?: Place,
+  place?: PositionInFile,
 ): Promise<LoadResult> {
   const attempted = new Set<number>();
   return await context.pool.use(priority, `cannot load ${describeBatch(batch)}`, async (connection) => {
     for (let contentions = 0; ; contentions++) {
       const result = await attempt(connection, context, batch, place, attempted);
       if (!('contention' in result)) return result;
-      if (contentions >= MOST_CONTENTIONS && classifyError(result.contention) === 'retry') throw result.contention;
+      if (contentions >= MAX_CONTENTIONS && classifyError(result.contention) === 'retry') throw result.contention;
     }
   });
 }
@@ -48,31 +48,31 @@ export async function runBatch(
 const LOCK_TIMEOUT_MS = 500;
 
 /** So often in a row the batch is done again at once; then a lock from outside is in the way, and the retry waits, tells and ends. */
-const MOST_CONTENTIONS = 20;
+const MAX_CONTENTIONS = 20;
 
 /** One attempt, or what it met that makes it worth repeating at once. */
 async function attempt(
   connection: Connection,
   context: LoaderContext,
   batch: Batch,
-  place: Place | undefined,
+  place: PositionInFile | undefined,
   attempted: Set<number>,
 ): Promise<LoadResult | { readonly contention: unknown }> {
   try {
     const result = await loadBatch(connection, batch, {
       rules: context.rules,
-      choice: context.choice,
+      breaker: context.breaker,
       lockTimeoutMs: place === undefined ? 0 : LOCK_TIMEOUT_MS,
-      turn: async () => place?.order.turn(place.index),
+      waitForTurn: async () => place?.order.waitForTurn(place.index),
       assertLimit: context.assertLimit,
-      attempting: (batchId) => attempted.add(batchId),
+      onAttempt: (batchId) => attempted.add(batchId),
     });
-    return settleKnown(result, attempted);
+    return claimOwnCommit(result, attempted);
   } catch (error) {
-    if (error instanceof CompareAndSetLost) return await settleLost(connection, batch, attempted, error);
-    if (error instanceof GaveWay || isContention(error)) {
-      if (place?.order.isHead(place.index) === true) place.order.giveWay();
-      else if (place !== undefined) await waitForTurn(place);
+    if (error instanceof CompareAndSetLost) return await resolveLostRace(connection, batch, attempted, error);
+    if (error instanceof Preempted || isContention(error)) {
+      if (place?.order.isHead(place.index) === true) place.order.preemptWaiters();
+      else if (place !== undefined) await waitOutsideTransaction(place);
       return { contention: error };
     }
     throw error;
@@ -80,19 +80,19 @@ async function attempt(
 }
 
 /** Waits without a transaction open, so that there is nothing to give way with. */
-async function waitForTurn(place: Place): Promise<void> {
+async function waitOutsideTransaction(place: PositionInFile): Promise<void> {
   for (;;) {
     try {
-      await place.order.turn(place.index);
+      await place.order.waitForTurn(place.index);
       return;
     } catch (error) {
-      if (!(error instanceof GaveWay)) throw error;
+      if (!(error instanceof Preempted)) throw error;
     }
   }
 }
 
 /** Files that one of our own attempts has loaded are known because its commit went through after all. */
-function settleKnown(result: LoadResult, attempted: ReadonlySet<number>): LoadResult {
+function claimOwnCommit(result: LoadResult, attempted: ReadonlySet<number>): LoadResult {
   const ours = result.known.filter(({ file }) => file.lastBatchId !== null && attempted.has(file.lastBatchId));
   const [first] = ours;
   if (result.committed !== undefined || first === undefined) return result;
@@ -111,7 +111,7 @@ function settleKnown(result: LoadResult, attempted: ReadonlySet<number>): LoadRe
 }
 
 /** A range that is taken: by an attempt of ours after all, or by another process. Whole files are looked up afresh. */
-async function settleLost(
+async function resolveLostRace(
   connection: Connection,
   batch: Batch,
   attempted: ReadonlySet<number>,

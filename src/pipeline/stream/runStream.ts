@@ -4,11 +4,11 @@ import { assertCheckpoint, CheckpointWriter, readIdentity } from './checkpoint.j
 import { ConnectionPool } from './connectionPool.js';
 import { assertUsable } from './discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from './streamEvents.js';
-import { Finisher } from './fileDisposer.js';
+import { FileDisposer } from './fileDisposer.js';
 import { IdleRefresh } from './idleRefresh.js';
-import { Intake } from './fileLoader.js';
-import { LoadPathChoice } from './fastPathBreaker.js';
-import { Outcomes } from './resultRecorder.js';
+import { FileLoader } from './fileLoader.js';
+import { FastPathBreaker } from './fastPathBreaker.js';
+import { ResultRecorder } from './resultRecorder.js';
 import { takeOwnership } from '../../contract/streamOwner.js';
 import { assertRejectLimit } from './rejectLimit.js';
 import { readEventRules } from './slow/rules.js';
@@ -19,7 +19,7 @@ import { readEventRules } from './slow/rules.js';
  * Start: the directory is usable, this is the only stream with its checkpoint directory, and the checkpoint does not
  * contradict the ledger. End: what is open is committed or rolled back, and the checkpoint is on disk.
  *
- * @throws FileError, OwnedError (5), IntegrityError (6), RejectLimitError (4), DatabaseError (2, 69, 77), FilesNotLoadedError (74).
+ * @throws FileError, AlreadyRunningError (5), IntegrityError (6), RejectLimitError (4), DatabaseError (2, 69, 77), FilesNotLoadedError (74).
  */
 export async function runStream(
   settings: StreamSettings,
@@ -27,22 +27,22 @@ export async function runStream(
   context: StageContext<StreamEvent>,
 ): Promise<StreamResult> {
   await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
-  const finisher = new Finisher(settings);
+  const finisher = new FileDisposer(settings);
   await finisher.prepare();
   return await withOwnership(settings, database, context, async (checkpoint, rules) => {
     context.emit({ type: 'streamStarted', inputDir: settings.inputDir, database: database.label });
     const pool = new ConnectionPool(database, settings.connections);
-    const loader = { pool, rules, choice: new LoadPathChoice(), assertLimit: assertRejectLimit(settings) };
+    const loader = { pool, rules, breaker: new FastPathBreaker(), assertLimit: assertRejectLimit(settings) };
     const refresh = new IdleRefresh(database, context.log);
     const emit = (event: StreamEvent): void => {
       if (event.type === 'batchCommitted') refresh.committed();
       context.emit(event);
     };
     try {
-      return await new Intake(
+      return await new FileLoader(
         settings,
         loader,
-        new Outcomes(pool, finisher, checkpoint, emit),
+        new ResultRecorder(pool, finisher, checkpoint, emit),
         { ...context, emit },
         refresh.whenIdle,
       ).run();

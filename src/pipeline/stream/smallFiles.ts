@@ -2,14 +2,14 @@ import { parseHeader } from '../../contract/csv/header.js';
 import type { Batch, BatchPart } from './batch.js';
 import type { Content } from './content.js';
 import type { ReadFile } from './fileDisposer.js';
-import { measure } from './ranges.js';
+import { findRowEnd } from './ranges.js';
 
 /** Files in one transaction: beyond some hundreds the commit is no longer what costs. */
-const MOST_FILES = 500;
+const MAX_FILES = 500;
 
 /** Makes a small file one part of a batch. @throws UnreadableFile when its header is none of ours. */
-export function wholePart(
-  { name, signature }: ReadFile,
+export function wholeFilePart(
+  { name, fileStamp }: ReadFile,
   content: Content,
   bytes: Buffer,
 ): { part: BatchPart; columns: Batch['columns'] } {
@@ -17,13 +17,13 @@ export function wholePart(
   const bodyOffset = header?.length ?? bytes.length;
   const body = bytes.subarray(bodyOffset);
   const columns = header?.columns ?? [];
-  const { rows, lines, plain } = measure(body, true, columns.length);
+  const { rows, lines, plain } = findRowEnd(body, true, columns.length);
   const headerLines = header?.lines ?? 0;
   return {
     columns,
     part: {
       name,
-      signature,
+      fileStamp,
       sha256: content.sha256,
       fileId: undefined,
       fileSize: bytes.length,
@@ -50,7 +50,7 @@ export class SmallFileGroup<File> {
 
   constructor(
     private readonly batchBytes: number,
-    private readonly mostFiles = MOST_FILES,
+    private readonly mostFiles = MAX_FILES,
   ) {}
 
   get isFull(): boolean {

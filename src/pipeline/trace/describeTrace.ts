@@ -1,6 +1,6 @@
 import type { Origin, Trace, TracedEvent, TracedReject } from './traceEvents.js';
 
-const MOST_SHOWN = 20;
+const MAX_SHOWN = 20;
 
 /** The trace for people. */
 export function describeTrace({ eventId, known, event, duplicates, rejects, redeliveries }: Trace): string {
@@ -53,12 +53,12 @@ function describeReject({ rejectId, file, line, sqlState, message, resolution, c
 }
 
 function section(name: string, lines: readonly string[]): string[] {
-  const shown = lines.slice(0, MOST_SHOWN).map((line) => `  ${`${name}:`.padEnd(11)} ${line}`);
-  return lines.length > MOST_SHOWN ? [...shown, `  and ${lines.length - MOST_SHOWN} more; --json has all`] : shown;
+  const shown = lines.slice(0, MAX_SHOWN).map((line) => `  ${`${name}:`.padEnd(11)} ${line}`);
+  return lines.length > MAX_SHOWN ? [...shown, `  and ${lines.length - MAX_SHOWN} more; --json has all`] : shown;
 }
 
 function clipped(words: readonly string[]): string {
-  return words.length > MOST_SHOWN
-    ? `${words.slice(0, MOST_SHOWN).join(', ')} and ${words.length - MOST_SHOWN} more`
+  return words.length > MAX_SHOWN
+    ? `${words.slice(0, MAX_SHOWN).join(', ')} and ${words.length - MAX_SHOWN} more`
     : words.join(', ');
 }

@@ -5,7 +5,7 @@ import { locate } from '../../platform/files/locate.js';
 import { errnoOf } from '../../platform/errors.js';
 import type { Origin } from './traceEvents.js';
 
-interface Range extends Omit<Origin, 'line' | 'sha256'> {
+interface OriginRange extends Omit<Origin, 'line' | 'sha256'> {
   /** Offsets of rows that are not in the table: rejects and duplicates. */
   readonly elsewhere: readonly number[];
   readonly sha256: Buffer;
@@ -23,7 +23,7 @@ export async function findOrigins(
   batchId: number,
   directories: readonly string[],
 ): Promise<Origin[]> {
-  const { rows: ranges } = await client.query<Range>(
+  const { rows: ranges } = await client.query<OriginRange>(
     `select f.name as file, f.sha256, r.start_offset as "startOffset", r.end_offset as "endOffset", r.first_line as "firstLine", r.rows_inserted as rows, b.columns,
             array(select byte_offset from ecompipe.rejected_rows x where x.file_id = r.file_id union all select byte_offset from ecompipe.duplicate_rows x where x.file_id = r.file_id) as elsewhere
      from ecompipe.batch_ranges r join ecompipe.files f using (file_id) join ecompipe.batches b on b.batch_id = r.batch_id
@@ -50,7 +50,7 @@ export async function findOrigins(
 /** @returns undefined when the file went away while we looked. */
 async function placesOf(
   path: string,
-  { startOffset, endOffset, firstLine }: Pick<Range, 'startOffset' | 'endOffset' | 'firstLine'>,
+  { startOffset, endOffset, firstLine }: Pick<OriginRange, 'startOffset' | 'endOffset' | 'firstLine'>,
   columns: readonly string[] | null,
   eventId: string,
 ): Promise<PlacedEvent[] | undefined> {

@@ -1,6 +1,6 @@
 import type { UndoResult } from './undoEvents.js';
 
-const MOST_FILES = 10;
+const MAX_FILES = 10;
 
 /** What was, or would be, taken out, and what follows from it. */
 export function describeUndo(result: UndoResult): string {
@@ -17,7 +17,7 @@ export function describeUndo(result: UndoResult): string {
     rejectsReopened,
     rollupsRebuilt,
   } = result;
-  if (outcome === 'before') return `${target}: taken out before, nothing is left to do`;
+  if (outcome === 'already-undone') return `${target}: taken out before, nothing is left to do`;
   const isDry = outcome === 'would-undo';
   const lines = [
     `${isDry ? 'would take out' : 'took out'} ${target}: ${count(eventsRemoved, 'event')}, ${count(rejectsRemoved, 'reject')}, ${count(duplicatesRemoved, 'duplicate')} of ${count(files.length, 'file')} (${batchIds.length === 1 ? 'batch' : 'batches'} ${clipped(batchIds.map(String))})`,
@@ -45,11 +45,11 @@ export function describeUndo(result: UndoResult): string {
   return lines.join('\n');
 }
 
-function describeOrphans({ orphans }: UndoResult): string[] {
-  if (orphans.length === 0) return [];
-  const rows = orphans.reduce((sum, orphan) => sum + orphan.rows, 0);
+function describeOrphans({ strandedDuplicates }: UndoResult): string[] {
+  if (strandedDuplicates.length === 0) return [];
+  const rows = strandedDuplicates.reduce((sum, orphan) => sum + orphan.rows, 0);
   return [
-    `  attention: ${count(rows, 'row')} of ${count(orphans.length, 'other file')} had been duplicates of these events and are in no table now: ${clipped(orphans.map((orphan) => `${orphan.file} (${orphan.rows})`))}`,
+    `  attention: ${count(rows, 'row')} of ${count(strandedDuplicates.length, 'other file')} had been duplicates of these events and are in no table now: ${clipped(strandedDuplicates.map((orphan) => `${orphan.file} (${orphan.rows})`))}`,
     '    to have them back, undo those files too and load them again',
   ];
 }
@@ -76,8 +76,8 @@ function describeFiles({ files }: UndoResult): string[] {
 }
 
 function clipped(words: readonly string[]): string {
-  return words.length > MOST_FILES
-    ? `${words.slice(0, MOST_FILES).join(', ')} and ${words.length - MOST_FILES} more`
+  return words.length > MAX_FILES
+    ? `${words.slice(0, MAX_FILES).join(', ')} and ${words.length - MAX_FILES} more`
     : words.join(', ');
 }
 

@@ -118,7 +118,7 @@ export async function recountReplays({ client }: Connection, batchIds: readonly 
  * take anything back (the last name of a product, the begin of a session), so it begins anew.
  * @returns whether it did.
  */
-export async function mendRollups(
+export async function invalidateRollups(
   { client }: Connection,
   batchIds: readonly number[],
   { dryRun }: { readonly dryRun: boolean },

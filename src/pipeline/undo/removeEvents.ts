@@ -7,7 +7,7 @@ import type { TargetFile } from './target.js';
 /** Ids of the events that this transaction takes out. */
 export const REMOVED = 'pg_temp.ecompipe_removed';
 
-interface Range {
+interface RemovedRange {
   readonly batchId: number;
   readonly fileId: number;
   readonly startOffset: number;
@@ -40,7 +40,7 @@ export async function removeEventsOf(
 ): Promise<void> {
   const { client } = connection;
   const fileIds = files.map(({ fileId }) => fileId);
-  const { rows: ranges } = await client.query<Range>(
+  const { rows: ranges } = await client.query<RemovedRange>(
     `select r.batch_id as "batchId", r.file_id as "fileId", r.start_offset as "startOffset", r.end_offset as "endOffset", r.first_line as "firstLine", b.columns,
             (select count(*) from ecompipe.batch_ranges o where o.batch_id = r.batch_id and o.file_id <> all ($1)) as others
      from ecompipe.batch_ranges r join ecompipe.batches b using (batch_id)
@@ -58,7 +58,7 @@ export async function removeEventsOf(
       throw new EcompipeError(EXIT.io, {
         what: `cannot take out ${name} alone`,
         why: `it shares batch ${range.batchId} with ${range.others} other files, only its bytes tell which rows are its own, and it is neither in archive/ nor in processing/`,
-        done: 'nothing was changed',
+        outcome: 'nothing was changed',
         hint: `put the file back, or take out all of them: ecompipe undo --batch ${range.batchId}`,
       });
     }
@@ -76,7 +76,7 @@ export async function removeBatches({ client }: Connection, batchIds: readonly n
 
 async function removeRange(
   { client }: Connection,
-  { batchId, fileId, startOffset, endOffset, firstLine, columns }: Range,
+  { batchId, fileId, startOffset, endOffset, firstLine, columns }: RemovedRange,
   path: string,
 ): Promise<void> {
   const { rows } = await client.query<{ byteOffset: number }>(

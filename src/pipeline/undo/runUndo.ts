@@ -3,7 +3,7 @@ import { withConnection, type Database } from '../../platform/db/target.js';
 import { locate } from '../../platform/files/locate.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { UndoneFile, UndoResult, UndoSettings } from './undoEvents.js';
-import { findOrphans, mendRollups, recountReplays, removeFiles, reopenRejects } from './ledger.js';
+import { findOrphans, invalidateRollups, recountReplays, removeFiles, reopenRejects } from './ledger.js';
 import { prepareRemoval, REMOVED, removeBatches, removeEventsOf } from './removeEvents.js';
 import { findTarget, type TargetFile, type UndoTarget } from './target.js';
 
@@ -25,9 +25,10 @@ export async function runUndo(settings: UndoSettings, database: Database): Promi
       await client.query(`select pg_advisory_xact_lock(hashtext('analytics.refresh'))`);
       await client.query('lock table public.events in share row exclusive mode');
       const target = await findTarget(connection, settings);
-      const result = target.kind === 'before' ? nothingLeft(target.label) : await takeOut(connection, target, settings);
+      const result =
+        target.kind === 'already-undone' ? nothingLeft(target.label) : await takeOut(connection, target, settings);
       failpoint('ledger-written');
-      await client.query(settings.dryRun || target.kind === 'before' ? 'rollback' : 'commit');
+      await client.query(settings.dryRun || target.kind === 'already-undone' ? 'rollback' : 'commit');
       return result;
     } catch (error) {
       await client.query('rollback').catch(() => undefined);
@@ -38,7 +39,7 @@ export async function runUndo(settings: UndoSettings, database: Database): Promi
 
 async function takeOut(
   connection: Connection,
-  target: Exclude<UndoTarget, { kind: 'before' }>,
+  target: Exclude<UndoTarget, { kind: 'already-undone' }>,
   settings: UndoSettings,
 ): Promise<UndoResult> {
   const files = target.kind === 'files' ? target.files : [];
@@ -49,7 +50,7 @@ async function takeOut(
   if (target.kind === 'files') await removeEventsOf(connection, files, paths);
   else await removeBatches(connection, [target.batchId]);
   const eventsRemoved = await countRemoved(connection);
-  const orphans = await findOrphans(connection, fileIds);
+  const strandedDuplicates = await findOrphans(connection, fileIds);
   const reopened = await reopenRejects(connection, fileIds);
   const change = await removeFiles(connection, fileIds);
   const replays = [...new Set([...reopened, ...change.replays, ...(target.kind === 'replay' ? [target.batchId] : [])])];
@@ -67,9 +68,9 @@ async function takeOut(
     rejectsRemoved: change.rejectsRemoved,
     duplicatesRemoved: change.duplicatesRemoved,
     redeliveriesRemoved: change.redeliveriesRemoved,
-    orphans,
+    strandedDuplicates,
     rejectsReopened: reopened.length,
-    rollupsRebuilt: await mendRollups(connection, batchIds, settings),
+    rollupsRebuilt: await invalidateRollups(connection, batchIds, settings),
   };
 }
 
@@ -107,7 +108,7 @@ async function countOfBatch({ client }: Connection, batchId: number): Promise<nu
 
 function nothingLeft(target: string): UndoResult {
   return {
-    outcome: 'before',
+    outcome: 'already-undone',
     target,
     files: [],
     batchIds: [],
@@ -116,7 +117,7 @@ function nothingLeft(target: string): UndoResult {
     rejectsRemoved: 0,
     duplicatesRemoved: 0,
     redeliveriesRemoved: 0,
-    orphans: [],
+    strandedDuplicates: [],
     rejectsReopened: 0,
     rollupsRebuilt: false,
   };

@@ -14,7 +14,7 @@ export interface TargetFile {
 export type UndoTarget =
   | { readonly kind: 'files'; readonly label: string; readonly files: readonly TargetFile[] }
   | { readonly kind: 'replay'; readonly label: string; readonly batchId: number }
-  | { readonly kind: 'before'; readonly label: string };
+  | { readonly kind: 'already-undone'; readonly label: string };
 
 const FILE_COLUMNS = 'f.file_id as "fileId", f.name, f.sha256, f.state, f.rows_inserted as "rowsInserted"';
 
@@ -43,7 +43,7 @@ async function findFile({ client }: Connection, file: string): Promise<UndoTarge
         [`no file ${JSON.stringify(file)} was ever loaded into this database`],
         'name it as the ledger does: select name from ecompipe.files',
       );
-    return { kind: 'before', label: `${file} (${rows[0].at.toISOString()})` };
+    return { kind: 'already-undone', label: `${file} (${rows[0].at.toISOString()})` };
   }
   if (files.length > 1) {
     throw new UsageError(
@@ -73,7 +73,7 @@ async function findBatch({ client }: Connection, batchId: number): Promise<UndoT
       [`there is no ${label} in this database`],
       'select batch_id, committed_at, rows_inserted from ecompipe.batches order by 1 desc',
     );
-  if (batch.undoneAt !== null) return { kind: 'before', label: `${label} (${batch.undoneAt.toISOString()})` };
+  if (batch.undoneAt !== null) return { kind: 'already-undone', label: `${label} (${batch.undoneAt.toISOString()})` };
   if (batch.loadPath === 'replay') return { kind: 'replay', label, batchId };
   const { rows: files } = await client.query<TargetFile & { otherBatches: number }>(
     `select ${FILE_COLUMNS}, (select count(*) from ecompipe.batch_ranges o where o.file_id = f.file_id and o.batch_id <> $1) as "otherBatches"

@@ -21,7 +21,7 @@ export interface UndoneFile {
 
 export interface UndoResult {
   /** `before`: it had been taken out already, nothing was left to do. */
-  readonly outcome: 'undone' | 'would-undo' | 'before';
+  readonly outcome: 'undone' | 'would-undo' | 'already-undone';
   readonly target: string;
   readonly files: readonly UndoneFile[];
   readonly batchIds: readonly number[];
@@ -32,7 +32,7 @@ export interface UndoResult {
   readonly duplicatesRemoved: number;
   readonly redeliveriesRemoved: number;
   /** Rows of other files that were not loaded because their event was there already: it is not any more. */
-  readonly orphans: readonly { readonly file: string; readonly rows: number }[];
+  readonly strandedDuplicates: readonly { readonly file: string; readonly rows: number }[];
   /** Rejects that are open again. */
   readonly rejectsReopened: number;
   /** The rollups begin anew: views are exact at once, and slow until they are refreshed. */

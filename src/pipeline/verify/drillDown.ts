@@ -10,7 +10,7 @@ import { compareRows } from './rows.js';
 import { createFileRows, rereadFile } from './rereadFile.js';
 
 /** When more is off than this, the sums must do: re-reading runs at some 100,000 rows a second. */
-const MOST_ROWS = 5_000_000;
+const MAX_ROWS = 5_000_000;
 
 interface OurFile {
   readonly component: number;
@@ -33,7 +33,7 @@ interface Context {
  * Names the rows that make sums differ: reads the files of those components again, and compares row by row. So are mixed
  * components, whose sums say nothing, and files that the ledger does not know. A good run has none of the three.
  */
-export async function narrowDown(
+export async function drillDown(
   context: Context,
   deviations: readonly Deviation[],
   unknown: readonly UnknownFile[],
@@ -97,9 +97,9 @@ async function readAgain(
   let [rows, done] = [0, 0];
   for (const job of jobs) {
     if (stop.aborted)
-      throw new InterruptedError({ what: 'verify was interrupted', done: 'nothing is proved either way' });
+      throw new InterruptedError({ what: 'verify was interrupted', outcome: 'nothing is proved either way' });
     rows += job.rows;
-    const why = rows > MOST_ROWS ? 'too many rows' : await readOne(connection, settings, job);
+    const why = rows > MAX_ROWS ? 'too many rows' : await readOne(connection, settings, job);
     if (why !== undefined && job.component !== undefined) unread.set(job.component, why);
     emit({ type: 'filesCompared', files: ++done, of: jobs.length });
   }

@@ -3,7 +3,7 @@ import type { VerifySettings } from './verifyEvents.js';
 import type { Findings } from './findings.js';
 import { locate } from '../../platform/files/locate.js';
 
-export interface FileTotals {
+export interface VerifiedFileTotals {
   readonly pendingFiles: number;
   readonly pendingRows: number;
   /** Contents that lie among the loaded files while the ledger does not know them. */
@@ -68,7 +68,7 @@ export async function findUnloaded(
   { client }: Connection,
   settings: VerifySettings,
   findings: Findings,
-): Promise<FileTotals> {
+): Promise<VerifiedFileTotals> {
   const { rows: files } = await client.query<Unloaded>(`
     select file_no as "fileNo", name, output_dir as "outputDir", sha256, bytes, rows, loaded
     from expected_file where state is null or state = 'loading' order by file_no`);

@@ -1,6 +1,6 @@
 import { FINDING_KINDS, type Finding, type FindingKind } from './verifyEvents.js';
 
-const MOST_EXAMPLES = 100;
+const MAX_EXAMPLES = 100;
 
 /** Counts what is off, and keeps examples. */
 export class Findings {
@@ -18,7 +18,7 @@ export class Findings {
       if (this.named.size < 100_000) this.named.add(key);
     }
     this.counts[finding.kind] += count;
-    if (this.examples.length < MOST_EXAMPLES) this.examples.push(finding);
+    if (this.examples.length < MAX_EXAMPLES) this.examples.push(finding);
   }
 
   get total(): number {

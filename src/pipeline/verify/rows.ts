@@ -3,11 +3,11 @@ import { EVENT_COLUMNS } from '../../contract/columns.js';
 import type { Findings } from './findings.js';
 
 /** So many rows of each kind are told one by one; the rest is counted. */
-const MOST_ROWS = 10_000;
+const MAX_ROWS = 10_000;
 
 const CONTENT = EVENT_COLUMNS.filter((column) => column !== 'event_id');
 
-interface Row {
+interface ComparedRow {
   readonly eventId: string;
   readonly file: string;
   readonly line: number;
@@ -25,8 +25,8 @@ export async function compareRows(connection: Connection, findings: Findings): P
   return lost.length + corrupted.length + surplus > 0;
 }
 
-async function lostRows({ client }: Connection): Promise<Row[]> {
-  const { rows } = await client.query<Row>(`
+async function lostRows({ client }: Connection): Promise<ComparedRow[]> {
+  const { rows } = await client.query<ComparedRow>(`
     select *, count(*) over () as total
     from (
       select distinct on (r.event_id) r.event_id as "eventId", f.name as file, r.line, 'not in the table' as detail
@@ -36,16 +36,16 @@ async function lostRows({ client }: Connection): Promise<Row[]> {
       order by r.event_id, r.file_no, r.line
     ) as lost
     order by file, line
-    limit ${MOST_ROWS}`);
+    limit ${MAX_ROWS}`);
   return rows;
 }
 
-async function corruptedRows({ client }: Connection): Promise<Row[]> {
+async function corruptedRows({ client }: Connection): Promise<ComparedRow[]> {
   const differences = CONTENT.map(
     (name) =>
       `case when r.${name} is distinct from e.${name} then format('%s is %L, must be %L', '${name}', e.${name}, r.${name}) end`,
   );
-  const { rows } = await client.query<Row>(`
+  const { rows } = await client.query<ComparedRow>(`
     select *, count(*) over () as total
     from (
       select distinct on (r.event_id) r.event_id as "eventId", f.name as file, r.line, concat_ws('; ', ${differences.join(', ')}) as detail
@@ -56,7 +56,7 @@ async function corruptedRows({ client }: Connection): Promise<Row[]> {
       order by r.event_id, r.file_no, r.line
     ) as corrupted
     order by file, line
-    limit ${MOST_ROWS}`);
+    limit ${MAX_ROWS}`);
   return rows;
 }
 
@@ -84,7 +84,7 @@ async function reportSurplus({ client }: Connection, findings: Findings): Promis
            count(*) over () as total
     from surplus s
     order by s.event_id
-    limit ${MOST_ROWS}`);
+    limit ${MAX_ROWS}`);
   for (const { eventId, batchId, rejectedAs, copyOf } of rows) {
     if (rejectedAs !== null)
       findings.add({
@@ -120,7 +120,7 @@ export async function reportForeignCopies({ client }: Connection, findings: Find
     where foreigner.batch_id is null and ours.batch_id in (select batch_id from our_batch)
     group by foreigner.event_id
     order by foreigner.event_id
-    limit ${MOST_ROWS}`);
+    limit ${MAX_ROWS}`);
   for (const { eventId, copyOf } of rows)
     findings.add({
       kind: 'duplicated',
@@ -130,7 +130,7 @@ export async function reportForeignCopies({ client }: Connection, findings: Find
   countRest(findings, 'duplicated', rows);
 }
 
-function report(findings: Findings, kind: 'lost' | 'corrupted', rows: readonly Row[]): void {
+function report(findings: Findings, kind: 'lost' | 'corrupted', rows: readonly ComparedRow[]): void {
   for (const { eventId, file, line, detail } of rows) findings.add({ kind, file, line, eventId, detail });
   countRest(findings, kind, rows);
 }

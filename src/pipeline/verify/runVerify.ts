@@ -4,9 +4,9 @@ import type { Logger } from '../../platform/log.js';
 import { compareComponents, findComponents, findMixedSurplus, type Deviation } from './components.js';
 import type { VerifyEvent, VerifyResult, VerifySettings } from './verifyEvents.js';
 import { stageExpectations, type Expectations } from './expectations.js';
-import { compareFiles, findUnloaded, type FileTotals } from './files.js';
+import { compareFiles, findUnloaded, type VerifiedFileTotals } from './files.js';
 import { Findings } from './findings.js';
-import { narrowDown } from './drillDown.js';
+import { drillDown } from './drillDown.js';
 import { compareRejects } from './rejects.js';
 import { reportForeignCopies } from './rows.js';
 import { scanEvents, type ScanResult } from './scan.js';
@@ -42,7 +42,7 @@ export async function runVerify(
     const { deviations, ...scan } = await compareInSnapshot(connection, settings, database, context, findings);
     // What follows looks at single rows and files, and at what has come since.
     const files = await findUnloaded(connection, settings, findings);
-    await narrowDown(
+    await drillDown(
       { connection, settings, findings, stop: context.stop, emit: context.emit },
       deviations,
       files.unknown,
@@ -95,7 +95,7 @@ async function summarize(
   { client }: Connection,
   { allowPending }: VerifySettings,
   { runs, files }: Expectations,
-  totals: FileTotals,
+  totals: VerifiedFileTotals,
   scan: ScanResult,
   findings: Findings,
 ): Promise<Omit<VerifyResult, 'durationMs'>> {

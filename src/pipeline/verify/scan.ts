@@ -60,7 +60,7 @@ export async function scanEvents(
     try {
       while (next < chunks && !failed.signal.aborted) {
         if (stop.aborted)
-          throw new InterruptedError({ what: 'verify was interrupted', done: 'nothing is proved either way' });
+          throw new InterruptedError({ what: 'verify was interrupted', outcome: 'nothing is proved either way' });
         const sums = await sumChunk(reader, next++);
         writing = writing.then(() => store(connection, sums));
         await writing;

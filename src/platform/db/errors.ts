@@ -1,6 +1,6 @@
 import { EcompipeError, EXIT, type ErrorFacts, type ExitCode } from '../errors.js';
 import { describeConnection, type ConnectionSettings } from './connectionSettings.js';
-import { classifyError, hintFor, serverWords, sqlStateOf } from './sqlState.js';
+import { classifyError, hintFor, serverMessage, sqlStateOf } from './sqlState.js';
 
 /** The database said no in a way that only a person can mend, or was away for too long. */
 export class DatabaseError extends EcompipeError {
@@ -27,7 +27,7 @@ export function unavailableError(what: string, error: unknown, waitedMs: number)
   const tried = waitedMs < 500 ? 'not tried again' : `gave up after ${Math.round(waitedMs / 1000)} s of retries`;
   return new DatabaseError(EXIT.unavailable, sqlStateOf(error), {
     ...facts(what, error),
-    done: `${tried}; nothing is lost, start again when the database is back`,
+    outcome: `${tried}; nothing is lost, start again when the database is back`,
   });
 }
 
@@ -53,7 +53,7 @@ export function noPasswordError(settings: ConnectionSettings, cause: unknown): E
 
 function facts(what: string, error: unknown): ErrorFacts {
   const hint = hintFor(error);
-  return { what, why: serverWords(error), ...(hint === undefined ? {} : { hint }), cause: error };
+  return { what, why: serverMessage(error), ...(hint === undefined ? {} : { hint }), cause: error };
 }
 
 /** Makes an error that no retry will mend explain itself; passing failures and bugs come back as they are. */

@@ -9,19 +9,19 @@ import { withDatabase, type Database, type TargetContext } from './target.js';
 /** A server that is stopped or out of reach must not stop those who only look. */
 const QUERY_TIMEOUT_MS = 10_000;
 
-export type Ask = <Row extends pg.QueryResultRow>(sql: string, values?: readonly unknown[]) => Promise<Row[]>;
+export type QueryFn = <Row extends pg.QueryResultRow>(sql: string, values?: readonly unknown[]) => Promise<Row[]>;
 
 /**
  * A connection for those who look on: opened at the first question, replaced after a failure. It never retries: for
  * whoever looks again and again, the next look is the retry.
  */
-export class Observer {
+export class ReadOnlyClient {
   private connection: Connection | undefined;
 
   constructor(private readonly database: Database) {}
 
   /** @throws DatabaseError (69 while the database is away, 2 or 77 when only a person can help). */
-  async look<T>(what: string, action: (ask: Ask) => Promise<T>): Promise<T> {
+  async run<T>(what: string, action: (ask: QueryFn) => Promise<T>): Promise<T> {
     try {
       if (this.connection?.broken === true) this.discard();
       const { client } = (this.connection ??= await openConnection(this.database.settings));
@@ -52,7 +52,7 @@ export class Observer {
 export interface Observed {
   /** For people: where it is; no password. */
   readonly label: string;
-  readonly observer: Observer | EcompipeError;
+  readonly observer: ReadOnlyClient | EcompipeError;
 }
 
 /**
@@ -71,7 +71,7 @@ export async function withObserver<T>(
       return await action({ label, observer: noDatabaseYet(settings.embeddedDir) });
     return await withDatabase({ ...settings, retryForMs: 0 }, context, async (database) => {
       state.entered = true;
-      const observer = new Observer(database);
+      const observer = new ReadOnlyClient(database);
       try {
         return await action({ label: database.label, observer });
       } finally {

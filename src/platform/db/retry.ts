@@ -2,7 +2,7 @@ import type { Logger } from '../log.js';
 import { InterruptedError } from '../errors.js';
 import { pause } from '../wait.js';
 import { fatalDatabaseError, unavailableError } from './errors.js';
-import { classifyError, hintFor, serverWords, sqlStateOf } from './sqlState.js';
+import { classifyError, hintFor, serverMessage, sqlStateOf } from './sqlState.js';
 
 /** What those who watch over a process want to know of its database. */
 export type DatabaseEvent =
@@ -20,7 +20,7 @@ export interface RetrySettings {
 }
 
 const FIRST_DELAY_MS = 50;
-const LONGEST_DELAY_MS = 5000;
+const MAX_DELAY_MS = 5000;
 
 /**
  * Runs `attempt` until it succeeds, with exponential back-off and full jitter (Brooker, "Exponential Backoff and
@@ -49,17 +49,17 @@ export async function withRetry<T>(what: string, settings: RetrySettings, attemp
       if (settings.stop.aborted)
         throw new InterruptedError({
           what: `stopped while the database was away; ${what}`,
-          why: serverWords(error),
-          done: 'nothing is lost, start again when it is back',
+          why: serverMessage(error),
+          outcome: 'nothing is lost, start again when it is back',
           cause: error,
         });
       // What went well for an hour before must not count: the database is away since now.
       failingSince ??= performance.now();
       const waitedMs = performance.now() - failingSince;
       if (waitedMs >= settings.retryForMs) throw unavailableError(what, error, waitedMs);
-      const ceiling = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** failures);
+      const ceiling = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** failures);
       const delayMs = Math.min(ceiling * (0.5 + Math.random() / 2), settings.retryForMs - waitedMs);
-      const message = `${what}: ${serverWords(error)}; trying again ${failures === 0 ? explainRetries(error, settings) : `in ${Math.ceil(delayMs)} ms`}`;
+      const message = `${what}: ${serverMessage(error)}; trying again ${failures === 0 ? explainRetries(error, settings) : `in ${Math.ceil(delayMs)} ms`}`;
       // Once is enough to know; what follows is for who looks for it.
       settings.log[failures === 0 ? 'warn' : 'debug']('database_retry', message, {
         sqlState: sqlStateOf(error),

@@ -99,9 +99,9 @@ export function hintFor(error: unknown): string | undefined {
 }
 
 /** The server's own words, with detail and SQLSTATE where there are any. */
-export function serverWords(error: unknown): string {
+export function serverMessage(error: unknown): string {
   if (error instanceof pg.DatabaseError)
     return [`${error.message} (SQLSTATE ${error.code ?? '?'})`, error.detail].filter(Boolean).join('; ');
-  if (error instanceof AggregateError) return error.errors.map(serverWords).join('; ');
+  if (error instanceof AggregateError) return error.errors.map(serverMessage).join('; ');
   return error instanceof Error ? error.message : String(error);
 }

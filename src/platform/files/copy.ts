@@ -31,7 +31,7 @@ export async function copyDurably(source: string, target: string, signal?: Abort
       throw new FileError(source, 'EBUSY', {
         what: `cannot copy ${source}`,
         why: 'it was written to meanwhile',
-        done: 'the copy was thrown away',
+        outcome: 'the copy was thrown away',
       });
     }
     return before;

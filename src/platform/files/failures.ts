@@ -2,7 +2,7 @@ import type { EcompipeError } from '../errors.js';
 
 const FIRST_RETRY_MS = 1000;
 /** A file that fails for hours still gets its chance each minute: the disk may have been freed. */
-const LONGEST_RETRY_MS = 60_000;
+const MAX_RETRY_MS = 60_000;
 
 interface Failure {
   readonly error: EcompipeError;
@@ -21,7 +21,7 @@ export class Failures {
 
   record(name: string, error: EcompipeError, nowMs: number): { attempt: number; retryInMs: number } {
     const attempt = (this.failures.get(name)?.attempt ?? 0) + 1;
-    const retryInMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (attempt - 1));
+    const retryInMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (attempt - 1));
     this.failures.set(name, { error, attempt, retryAtMs: nowMs + retryInMs });
     return { attempt, retryInMs };
   }

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { numberedName } from './publish.js';
 
 /** A stage that finds a name taken puts a number into it. */
-const MOST_NUMBERED = 16;
+const MAX_NUMBERED = 16;
 
 /** What a file is known by: its content for sure, its size where a look must be cheap. */
 export type Recognized = { readonly sha256: Buffer } | { readonly bytes: number };
@@ -16,7 +16,7 @@ export async function locate(
   directories: readonly string[],
 ): Promise<string | undefined> {
   for (const directory of directories) {
-    for (let number = 0; number <= MOST_NUMBERED; number++) {
+    for (let number = 0; number <= MAX_NUMBERED; number++) {
       const candidate = path.join(directory, number === 0 ? name : numberedName(name, number));
       const stats = lstatSync(candidate, { throwIfNoEntry: false });
       if (stats === undefined) break;

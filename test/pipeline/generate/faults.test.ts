@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EVENT_COLUMNS, type EventColumn } from '../../../src/contract/columns.js';
 import { isDeepStrictEqual } from 'node:util';
-import { DIRT_KINDS, type DirtKind } from '../../../src/pipeline/generate/faults/kinds.js';
+import { DIRT_KINDS, type FaultKind } from '../../../src/pipeline/generate/faults/kinds.js';
 import type { FaultLine, FileLine } from '../../../src/contract/manifest/format.js';
 import { generated, rowsOf, type Output } from './run.js';
 
-const ROW_KINDS = (Object.keys(DIRT_KINDS) as DirtKind[]).filter((kind) => DIRT_KINDS[kind].unit === 'row');
+const ROW_KINDS = (Object.keys(DIRT_KINDS) as FaultKind[]).filter((kind) => DIRT_KINDS[kind].unit === 'row');
 const ALL_ROW_FAULTS = ROW_KINDS.map((kind) => `${kind}=0.02`).join(',');
 
 const faultsOf = ({ manifest }: Output): FaultLine[] =>

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PROFILES } from '../../../src/pipeline/generate/profile.js';
-import { DIRT_KINDS, type DirtKind } from '../../../src/pipeline/generate/faults/kinds.js';
+import { DIRT_KINDS, type FaultKind } from '../../../src/pipeline/generate/faults/kinds.js';
 import type { FaultLine, FileLine } from '../../../src/contract/manifest/format.js';
 import { INVARIANTS } from '../../../scripts/realism/invariants.js';
 import { actualBooks, expectedBooks, loaded } from './loaded.js';
@@ -23,8 +23,8 @@ test('dirty events become exactly what the manifest says', async (t) => {
   assert.deepEqual(await actualBooks(database), expectedBooks(output.manifest));
 });
 
-const kindsOf = (unit: 'row' | 'file'): DirtKind[] =>
-  (Object.keys(DIRT_KINDS) as DirtKind[]).filter((kind) => DIRT_KINDS[kind].unit === unit);
+const kindsOf = (unit: 'row' | 'file'): FaultKind[] =>
+  (Object.keys(DIRT_KINDS) as FaultKind[]).filter((kind) => DIRT_KINDS[kind].unit === unit);
 const faultsOf = ({ manifest }: Output, kind: string): FaultLine[] =>
   manifest.filter((line): line is FaultLine => line.line === 'fault' && line.kind === kind);
 const filesOf = ({ manifest }: Output): FileLine[] => manifest.filter((line): line is FileLine => line.line === 'file');
@@ -55,7 +55,7 @@ test('every kind of file fault alone becomes what the manifest says', async (t) 
 });
 
 test('row faults and file faults together still become what the manifest says', async (t) => {
-  const everything = (Object.keys(DIRT_KINDS) as DirtKind[]).map((kind) => `${kind}=0.04`).join(',');
+  const everything = (Object.keys(DIRT_KINDS) as FaultKind[]).map((kind) => `${kind}=0.04`).join(',');
   const output = await generated(t, { events: 6000, batchSize: 60, dirt: everything });
   const database = await loaded(t, output.directory);
   assert.deepEqual(await actualBooks(database), expectedBooks(output.manifest));

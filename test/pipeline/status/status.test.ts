@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
-import { Observer } from '../../../src/platform/db/readOnlyClient.js';
+import { ReadOnlyClient } from '../../../src/platform/db/readOnlyClient.js';
 import { EcompipeError } from '../../../src/platform/errors.js';
 import { describeStatus } from '../../../src/pipeline/status/describeStatus.js';
 import { findViolations, type Limits } from '../../../src/pipeline/status/limits.js';
@@ -26,7 +26,7 @@ function placesOf({ incoming, processing, home }: Pipeline) {
 
 async function statusOf(pipeline: Pipeline): Promise<Status> {
   return await pipeline.target(async (database) => {
-    const observer = new Observer(database);
+    const observer = new ReadOnlyClient(database);
     try {
       return await readStatus(placesOf(pipeline), database.label, observer);
     } finally {
@@ -121,7 +121,7 @@ test('with the database away the directories are still told, with the reason; an
   const proxy = await startProxy(pipeline.database.port, () => (isAway ? 'cut-before' : 'pass'));
   t.after(() => proxy.close());
   await onDatabase(pipeline.database, { via: proxy }, async (database) => {
-    const observer = new Observer(database);
+    const observer = new ReadOnlyClient(database);
     const away = await readStatus(placesOf(pipeline), database.label, observer);
     assert.deepEqual([away.incoming.files, away.ledger, away.unavailable?.exitCode], [1, undefined, 69]);
     assert.match(
@@ -163,7 +163,7 @@ test('a reason that a database gives is one that stays: no schema is exit code 2
   const database = await (await startTestServer()).createDatabase();
   t.after(() => database.drop());
   await onDatabase(database, {}, async (target) => {
-    const observer = new Observer(target);
+    const observer = new ReadOnlyClient(target);
     const { unavailable } = await readStatus(
       { incomingDir: '/nonexistent', processingDir: '/nonexistent', checkpointDir: '/nonexistent' },
       target.label,

@@ -111,7 +111,7 @@ test('a second stream with the same checkpoint directory ends with exit code 5, 
   await onDatabase(database, {}, async (target) => {
     const owner = await target.connect();
     await takeOwnership(owner, shop.settings.checkpointDir);
-    await assert.rejects(load(shop, database), { name: 'OwnedError', exitCode: 5 });
+    await assert.rejects(load(shop, database), { name: 'AlreadyRunningError', exitCode: 5 });
     await owner.close();
   });
   await load(shop, database);

@@ -88,8 +88,8 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
     edits: [
       {
         file: 'fileDisposer.ts',
-        from: 'stats !== undefined && signatureOf(stats) === signature',
-        to: 'stats !== undefined && signature.length > 0',
+        from: 'stats !== undefined && fileStampOf(stats) === fileStamp',
+        to: 'stats !== undefined && fileStamp.length > 0',
       },
     ],
     seenBy: ['files', 'a file that takes the name of one being loaded in ranges is not put away unread by delete'],

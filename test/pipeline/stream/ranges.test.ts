@@ -29,7 +29,7 @@ function contentOf(bytes: Buffer): Content {
   };
   return {
     sha256: createHash('sha256').update(bytes).digest(),
-    signature: '',
+    fileStamp: '',
     size: bytes.length,
     whole: undefined,
     fault: undefined,
@@ -44,7 +44,7 @@ const header: Header = { columns: ['event_id', 'event_type', 'user_id'], length:
 async function partsOf(content: Content, from: ResumePoint, batchBytes: number): Promise<BatchPart[]> {
   const parts: BatchPart[] = [];
   for await (const { part } of readRanges(
-    { name: 'a.csv', signature: '', fileId: 1, content, header },
+    { name: 'a.csv', fileStamp: '', fileId: 1, content, header },
     from,
     batchBytes,
     2,

@@ -66,7 +66,7 @@ for (const [what, name, content] of [
     assert.deepEqual(await eventIds(database), [...ids(10, 20), ...ids(30, 40)]);
     await assertLedger(database);
 
-    assert.equal((await undo({ file: name })).outcome, 'before');
+    assert.equal((await undo({ file: name })).outcome, 'already-undone');
     bringBack(shop, name);
     await load(shop, database);
     assert.deepEqual(await eventsIn(database), before);
@@ -97,7 +97,7 @@ test('without its bytes, a file that shares a transaction can not go alone, but 
       ],
     ],
   );
-  assert.equal((await undo({ batchId: Number(batch?.id) })).outcome, 'before');
+  assert.equal((await undo({ batchId: Number(batch?.id) })).outcome, 'already-undone');
   assert.deepEqual(await eventIds(database), []);
   await assertLedger(database);
 });
@@ -146,7 +146,7 @@ test('rows of other files that were duplicates of what goes are counted by file'
   await load(shop, database);
   const result = await undo({ file: 'a.csv' });
   assert.deepEqual(
-    [result.eventsRemoved, result.orphans, result.redeliveriesRemoved],
+    [result.eventsRemoved, result.strandedDuplicates, result.redeliveriesRemoved],
     [5, [{ file: 'b.csv', rows: 2 }], 1],
   );
   assert.deepEqual(await eventIds(database), ids(5, 8));

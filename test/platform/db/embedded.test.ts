@@ -11,7 +11,7 @@ import {
   stopEmbedded,
   withEmbeddedServer,
 } from '../../../src/platform/db/embedded/index.js';
-import { OwnedError } from '../../../src/platform/errors.js';
+import { AlreadyRunningError } from '../../../src/platform/errors.js';
 import { connectAs, createdProject, embeddedProject, isAlive, queryAs } from '../../helpers/embeddedProject.js';
 import { startEmbeddedProcess } from '../../helpers/embeddedProcess.js';
 import { until } from '../../helpers/until.js';
@@ -110,7 +110,7 @@ test('a server in use is not stopped without force; with it, its commands are to
   const directory = await createdProject(t);
   const user = await startEmbeddedProcess(directory);
   await assert.rejects(stopEmbedded({ directory }), (error: unknown) => {
-    assert.ok(error instanceof OwnedError);
+    assert.ok(error instanceof AlreadyRunningError);
     assert.equal(error.exitCode, 5);
     assert.match(error.message, new RegExp(`\\b${user.child.pid}\\b`));
     return true;

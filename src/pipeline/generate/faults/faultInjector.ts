@@ -1,21 +1,21 @@
 import type { FaultLine } from '../../../contract/manifest/format.js';
 import type { EventSource } from '../eventSource.js';
-import type { FileAccount } from '../fileTally.js';
+import type { FileTally } from '../fileTally.js';
 import type { FileWriter } from '../fileWriter.js';
 import { HOUR_MS } from '../geography.js';
 import { exp } from '../math.js';
 import { PURPOSE, Random, type StreamKey } from '../random.js';
-import type { FileFindings, FileOutline, RowPass } from '../rowTransform.js';
+import type { FileFindings, FilePlan, RowTransform } from '../rowTransform.js';
 import { DelayQueue } from './delayQueue.js';
 import { dialectOf } from './dialect.js';
-import { DirtyFile, type DirtyOutline } from './faultyFile.js';
+import { FaultyFile, type FaultyFilePlan } from './faultyFile.js';
 import { changesColumns, drawFileFaults, isQuarantined, NO_FAULTS, type FileFaults } from './fileFaults.js';
-import { DIRT_KINDS, type DirtKind, type DirtRates, type RowKind } from './kinds.js';
-import { MUTATIONS, type Mutant } from './mutations.js';
+import { DIRT_KINDS, type FaultKind, type FaultRates, type RowKind } from './kinds.js';
+import { MUTATIONS, type FaultyRow } from './mutations.js';
 import { INDEX, parseRow, type EventRecord } from './record.js';
 
 const LATE_HOURS = { 'late-1h': 1, 'late-24h': 24, 'late-72h': 72 } as const;
-const MOST_COPIES = 77;
+const MAX_COPIES = 77;
 /** Redeliveries come within seconds mostly and within a day at last: evenly over the logarithm. */
 const LN_DAY_SECONDS = 11.37;
 
@@ -29,7 +29,7 @@ interface Drawn {
  * The second pass: spoils clean rows and files at the asked rates, and keeps the books of it. A row has one fault at
  * most. Which events are hit depends on the seed and their numbers, not on how they are cut into files.
  */
-export class DirtPass implements RowPass {
+export class FaultInjector implements RowTransform {
   private readonly kinds: readonly RowKind[];
   /** Share of rows with any fault. */
   private readonly rowRate: number;
@@ -38,20 +38,20 @@ export class DirtPass implements RowPass {
   private readonly delayed = new DelayQueue();
   private batches = 0;
 
-  private file: DirtyFile | undefined;
+  private file: FaultyFile | undefined;
   private rowsSeen = 0;
   /** A row that waits for the next one to go first. */
   private swapping: EventRecord | undefined;
   /** In a file that ends inside a row: the latest row, which may be that one. */
   private tail: Drawn | undefined;
-  private conflicts: Mutant[] = [];
+  private conflicts: FaultyRow[] = [];
 
   constructor(
-    private readonly rates: DirtRates,
+    private readonly rates: FaultRates,
     private readonly key: StreamKey,
     private readonly report: (line: FaultLine) => void,
   ) {
-    this.kinds = (Object.keys(rates) as DirtKind[]).filter((kind): kind is RowKind => DIRT_KINDS[kind].unit === 'row');
+    this.kinds = (Object.keys(rates) as FaultKind[]).filter((kind): kind is RowKind => DIRT_KINDS[kind].unit === 'row');
     this.rowRate = this.kinds.reduce((sum, kind) => sum + (rates[kind] ?? 0), 0);
     this.draws = new Random(key, PURPOSE.dirt);
     this.details = new Random(key, PURPOSE.dirt, 1);
@@ -61,7 +61,7 @@ export class DirtPass implements RowPass {
     return this.delayed.length;
   }
 
-  outlines(events: number, isFinal: boolean): readonly FileOutline[] {
+  outlines(events: number, isFinal: boolean): readonly FilePlan[] {
     const batch = this.batches++;
     const random = new Random(this.key, PURPOSE.file, 2 ** 40 + batch);
     const drawn = events === 0 ? NO_FAULTS : drawFileFaults(this.rates, this.key, batch);
@@ -77,17 +77,17 @@ export class DirtPass implements RowPass {
   }
 
   begin(
-    outline: FileOutline,
+    outline: FilePlan,
     { name, sequence }: { readonly name: string; readonly sequence: number },
     writer: FileWriter,
-    account: FileAccount,
+    account: FileTally,
   ): void {
-    this.file = new DirtyFile(outline as DirtyOutline, name, sequence, writer, account, this.report);
+    this.file = new FaultyFile(outline as FaultyFilePlan, name, sequence, writer, account, this.report);
     this.rowsSeen = 0;
   }
 
   row(source: EventSource, start: number, writer: FileWriter): void {
-    const file = this.file as DirtyFile;
+    const file = this.file as FaultyFile;
     const { faults, headerAgainAt } = file.outline;
     const kind = this.drawKind();
     const headerIsDue = faults.main === 'repeated-header' && this.rowsSeen === headerAgainAt;
@@ -121,14 +121,14 @@ export class DirtPass implements RowPass {
   }
 
   finish(writer: FileWriter): FileFindings {
-    const file = this.file as DirtyFile;
+    const file = this.file as FaultyFile;
     const { faults, isFinal } = file.outline;
     if (this.swapping !== undefined) file.load(this.swapping);
     this.swapping = undefined;
     if (isFinal) this.deliverDue(file, Infinity);
     for (const conflict of this.conflicts) file.reject(conflict, 'conflict', false);
     this.conflicts = [];
-    const fileFaults: DirtKind[] = [...faults.lines];
+    const fileFaults: FaultKind[] = [...faults.lines];
     if (this.tail !== undefined) file.cut(this.tail.record, this.details.unit());
     else if (faults.lines.includes('no-last-newline') && writer.position > 0) file.dropLineEnd();
     const isApplied =
@@ -151,7 +151,7 @@ export class DirtPass implements RowPass {
     return undefined;
   }
 
-  private place(file: DirtyFile, { record, kind }: Drawn): void {
+  private place(file: FaultyFile, { record, kind }: Drawn): void {
     if (this.swapping !== undefined) {
       file.load(record);
       file.load(this.swapping, 'swapped');
@@ -182,7 +182,7 @@ export class DirtPass implements RowPass {
         return;
       case 'burst':
         file.load(record);
-        for (let copies = 1 + this.details.below(1 + this.details.below(MOST_COPIES)); copies > 0; copies--)
+        for (let copies = 1 + this.details.below(1 + this.details.below(MAX_COPIES)); copies > 0; copies--)
           file.duplicate(record, kind, false);
         return;
       case 'conflict':
@@ -194,19 +194,19 @@ export class DirtPass implements RowPass {
     }
   }
 
-  private mutate(file: DirtyFile, record: EventRecord, kind: Exclude<keyof typeof MUTATIONS, 'conflict'>): void {
-    const mutant = MUTATIONS[kind](record, this.details);
-    if (DIRT_KINDS[kind].outcome === 'loaded' && mutant.record !== undefined) file.load(mutant.record, kind);
-    else file.reject(mutant, kind, mutant.eventId !== null);
+  private mutate(file: FaultyFile, record: EventRecord, kind: Exclude<keyof typeof MUTATIONS, 'conflict'>): void {
+    const faultyRow = MUTATIONS[kind](record, this.details);
+    if (DIRT_KINDS[kind].outcome === 'loaded' && faultyRow.record !== undefined) file.load(faultyRow.record, kind);
+    else file.reject(faultyRow, kind, faultyRow.eventId !== null);
   }
 
   /** In the same file, at once or at its end: which of two contradicting rows wins must not depend on the order of files. */
-  private conflict(file: DirtyFile, mutant: Mutant): void {
-    if (this.details.chance(0.5)) file.reject(mutant, 'conflict', false);
-    else this.conflicts.push(mutant);
+  private conflict(file: FaultyFile, faultyRow: FaultyRow): void {
+    if (this.details.chance(0.5)) file.reject(faultyRow, 'conflict', false);
+    else this.conflicts.push(faultyRow);
   }
 
-  private deliverDue(file: DirtyFile, nowMs: number): void {
+  private deliverDue(file: FaultyFile, nowMs: number): void {
     for (let due = this.delayed.takeDue(nowMs); due !== undefined; due = this.delayed.takeDue(nowMs)) {
       if (due.kind === 'redelivery') file.duplicate(due.record, due.kind, due.origin !== file.sequence);
       else file.load(due.record, due.kind);
@@ -214,7 +214,7 @@ export class DirtPass implements RowPass {
   }
 }
 
-function outlineOf(faults: FileFaults, events: number, isFinal: boolean, random: Random): DirtyOutline {
+function outlineOf(faults: FileFaults, events: number, isFinal: boolean, random: Random): FaultyFilePlan {
   const dialect = dialectOf(faults, random);
   return {
     faults,

@@ -1,17 +1,17 @@
 import type { FaultLine, Outcome } from '../../../contract/manifest/format.js';
-import { HEADER, type FileOutline } from '../rowTransform.js';
-import type { FileAccount } from '../fileTally.js';
+import { HEADER, type FilePlan } from '../rowTransform.js';
+import type { FileTally } from '../fileTally.js';
 import type { FileWriter } from '../fileWriter.js';
 import type { RowFacts } from '../rowWriter.js';
 import type { Dialect } from './dialect.js';
 import { changesColumns, isQuarantined, type FileFaults } from './fileFaults.js';
-import type { Mutant } from './mutations.js';
+import type { FaultyRow } from './mutations.js';
 import { eventIdOf, renderFields, withFields, type EventRecord } from './record.js';
 
 const NEWLINE = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
-export interface DirtyOutline extends FileOutline {
+export interface FaultyFilePlan extends FilePlan {
   readonly faults: FileFaults;
   readonly dialect: Dialect;
   /** Row in front of which the header is repeated, if it is. */
@@ -19,18 +19,18 @@ export interface DirtyOutline extends FileOutline {
 }
 
 /** A file under way: writes rows the way this file writes them, knows their lines, and enters them in the books. */
-export class DirtyFile {
+export class FaultyFile {
   /** Its rows may have faults of their own, and may come from other files. */
   readonly takesFaults: boolean;
   private readonly isQuarantined: boolean;
   private line = 2;
 
   constructor(
-    readonly outline: DirtyOutline,
+    readonly outline: FaultyFilePlan,
     readonly name: string,
     readonly sequence: number,
     private readonly writer: FileWriter,
-    private readonly account: FileAccount,
+    private readonly account: FileTally,
     private readonly report: (line: FaultLine) => void,
   ) {
     this.takesFaults = !changesColumns(outline.faults);
@@ -65,7 +65,7 @@ export class DirtyFile {
     this.account.duplicate(kind, isNewId);
   }
 
-  reject({ bytes, eventId }: Mutant, kind: string, isNewId: boolean): void {
+  reject({ bytes, eventId }: FaultyRow, kind: string, isNewId: boolean): void {
     this.note(kind, eventId, 'rejected');
     this.put(bytes);
     this.account.rejected(kind, isNewId);

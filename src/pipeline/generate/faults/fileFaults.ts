@@ -1,5 +1,5 @@
 import { PURPOSE, Random, type StreamKey } from '../random.js';
-import { DIRT_KINDS, type DirtKind, type DirtRates, type FileKind } from './kinds.js';
+import { DIRT_KINDS, type FaultKind, type FaultRates, type FileKind } from './kinds.js';
 
 /** What is wrong with a file: at most one `main` fault, and ways of writing lines that any file may have. */
 export interface FileFaults {
@@ -12,9 +12,9 @@ type LineKind = (typeof LINE_KINDS)[number];
 
 export const NO_FAULTS: FileFaults = { main: undefined, lines: [] };
 
-const MAIN_KINDS = (Object.keys(DIRT_KINDS) as DirtKind[]).filter(
+const MAIN_KINDS = (Object.keys(DIRT_KINDS) as FaultKind[]).filter(
   (kind): kind is NonNullable<FileFaults['main']> =>
-    DIRT_KINDS[kind].unit === 'file' && !(LINE_KINDS as readonly DirtKind[]).includes(kind),
+    DIRT_KINDS[kind].unit === 'file' && !(LINE_KINDS as readonly FaultKind[]).includes(kind),
 );
 
 /** Kinds that change what the columns of every row are. Their rows get no fault of their own. */
@@ -27,7 +27,7 @@ export function isQuarantined({ main }: Pick<FileFaults, 'main'>): boolean {
 }
 
 /** Draws the faults of a run's `batch`-th file. */
-export function drawFileFaults(rates: DirtRates, key: StreamKey, batch: number): FileFaults {
+export function drawFileFaults(rates: FaultRates, key: StreamKey, batch: number): FileFaults {
   const random = new Random(key, PURPOSE.file, batch);
   let rest = random.unit();
   const main = MAIN_KINDS.find((kind) => (rest -= rates[kind] ?? 0) < 0);

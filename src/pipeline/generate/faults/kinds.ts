@@ -1,4 +1,4 @@
-import { Problem } from '../../../platform/settings.js';
+import { InvalidValueError } from '../../../platform/settings.js';
 
 /** What a fault falls on, how often under `--dirt dirty`, and what must become of it. */
 interface Kind {
@@ -74,21 +74,21 @@ export const DIRT_KINDS = {
   'truncated-gzip': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'compressed, and cut short' },
 } as const satisfies Readonly<Record<string, Kind>>;
 
-export type DirtKind = keyof typeof DIRT_KINDS;
-type KindsOf<Unit> = { [K in DirtKind]: (typeof DIRT_KINDS)[K]['unit'] extends Unit ? K : never }[DirtKind];
+export type FaultKind = keyof typeof DIRT_KINDS;
+type KindsOf<Unit> = { [K in FaultKind]: (typeof DIRT_KINDS)[K]['unit'] extends Unit ? K : never }[FaultKind];
 export type RowKind = KindsOf<'row'>;
 export type FileKind = KindsOf<'file'>;
 
 /** Rates by kind, only of kinds that shall occur. */
-export type DirtRates = Readonly<Partial<Record<DirtKind, number>>>;
+export type FaultRates = Readonly<Partial<Record<FaultKind, number>>>;
 
-const KIND_NAMES = Object.keys(DIRT_KINDS) as DirtKind[];
+const KIND_NAMES = Object.keys(DIRT_KINDS) as FaultKind[];
 
-/** Parses `clean`, `dirty` or `kind=rate,…` with rates from 0 to 1 or in percent. @throws Problem */
-export function parseDirt(text: string): DirtRates {
+/** Parses `clean`, `dirty` or `kind=rate,…` with rates from 0 to 1 or in percent. @throws InvalidValueError */
+export function parseFaults(text: string): FaultRates {
   if (text === 'clean') return {};
   if (text === 'dirty') return Object.fromEntries(KIND_NAMES.map((kind) => [kind, DIRT_KINDS[kind].rate]));
-  const rates: Partial<Record<DirtKind, number>> = {};
+  const rates: Partial<Record<FaultKind, number>> = {};
   const problems: string[] = [];
   for (const part of text.split(',')) {
     const [name = '', rate = '', ...rest] = part.split('=').map((word) => word.trim());
@@ -112,6 +112,8 @@ export function parseDirt(text: string): DirtRates {
   );
   if (rowRates > 1) problems.push('a row has at most one fault, so the rates of row faults can add up to 1 at most');
   if (problems.length > 0)
-    throw new Problem(problems.length === 1 ? (problems[0] ?? '') : `${problems.join('; ')} (or say clean or dirty)`);
+    throw new InvalidValueError(
+      problems.length === 1 ? (problems[0] ?? '') : `${problems.join('; ')} (or say clean or dirty)`,
+    );
   return rates;
 }

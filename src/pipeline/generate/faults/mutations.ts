@@ -4,7 +4,7 @@ import type { RowKind } from './kinds.js';
 import { eventIdOf, INDEX, renderFields, withFields, type EventRecord } from './record.js';
 
 /** What became of a row that was altered: its bytes without the line's end. */
-export interface Mutant {
+export interface FaultyRow {
   readonly bytes: Buffer;
   /** Null when the row has lost its id. */
   readonly eventId: string | null;
@@ -15,7 +15,7 @@ export interface Mutant {
 /** Kinds that alter the row where it stands; the others repeat it or move it. */
 export type MutationKind = Exclude<RowKind, 'redelivery' | 'burst' | 'late-1h' | 'late-24h' | 'late-72h' | 'swapped'>;
 
-type Mutation = (record: EventRecord, random: Random) => Mutant;
+type Mutation = (record: EventRecord, random: Random) => FaultyRow;
 
 const ODD_TEXTS = [
   'Tea, black; "Earl Grey"',
@@ -94,13 +94,13 @@ export const MUTATIONS: Readonly<Record<MutationKind, Mutation>> = {
   nul: (record) => withBytes(record, [0]),
 };
 
-function changedRow(record: EventRecord, changes: Partial<Record<EventColumn, string>>): Mutant {
+function changedRow(record: EventRecord, changes: Partial<Record<EventColumn, string>>): FaultyRow {
   const changed = withFields(record, changes);
   return { bytes: Buffer.from(renderFields(changed.fields)), eventId: eventIdOf(changed), record: changed };
 }
 
 /** Puts bytes that are no text into the source of the visit. */
-function withBytes(record: EventRecord, bytes: readonly number[]): Mutant {
+function withBytes(record: EventRecord, bytes: readonly number[]): FaultyRow {
   const before = `${renderFields(record.fields.slice(0, INDEX.traffic_source))},bad`;
   const after = `,${renderFields(record.fields.slice(INDEX.traffic_source + 1))}`;
   return {

@@ -23,7 +23,7 @@ function inputFunctions(serverVersion: number): { isValid: string; errorInfo: st
 }
 
 /** Moves rows of the right types from the stage to the typed table; returns the others with what the server says of them. */
-export async function judgeTypes(
+export async function validateTypes(
   { client, serverVersion }: Connection,
   rules: EventRules,
 ): Promise<Map<number, Reason>> {
@@ -82,7 +82,7 @@ function typeFault(
 export async function judgeConstraints(connection: Connection, rules: EventRules): Promise<Map<number, Reason>> {
   await connection.client.query('savepoint ecompipe_checks');
   try {
-    return await takeOutBroken(connection, rules);
+    return await removeInvalid(connection, rules);
   } catch (error) {
     if (classifyError(error) !== 'row') throw error;
     await connection.client.query('rollback to savepoint ecompipe_checks');
@@ -90,7 +90,7 @@ export async function judgeConstraints(connection: Connection, rules: EventRules
   }
 }
 
-async function takeOutBroken({ client }: Connection, rules: EventRules): Promise<Map<number, Reason>> {
+async function removeInvalid({ client }: Connection, rules: EventRules): Promise<Map<number, Reason>> {
   const faults = [
     ...rules.columns
       .filter(({ notNull }) => notNull)

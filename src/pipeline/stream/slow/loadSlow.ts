@@ -1,7 +1,7 @@
 import type { Connection } from '../../../platform/db/client.js';
-import { classifyError, serverWords, sqlStateOf } from '../../../platform/db/sqlState.js';
+import { classifyError, serverMessage, sqlStateOf } from '../../../platform/db/sqlState.js';
 import { NO_ROWS, type Batch, type RowCounts } from '../batch.js';
-import { compareKnown, insertNew, judgeConstraints, judgeTypes } from './classify.js';
+import { compareKnown, insertNew, judgeConstraints, validateTypes } from './classify.js';
 import { recordBytes, splitRecords, type Records } from './records.js';
 import { writeDuplicates, writeRejects, type Reason } from './reject.js';
 import type { EventRules } from './rules.js';
@@ -13,7 +13,7 @@ export interface SlowContext {
   readonly batchId: number;
   readonly rules: EventRules;
   /** Waits for the batches before this one. */
-  readonly turn: () => Promise<void>;
+  readonly waitForTurn: () => Promise<void>;
 }
 
 type FileIds = readonly number[];
@@ -26,10 +26,10 @@ type FileIds = readonly number[];
 export async function loadSlow(
   connection: Connection,
   batch: Batch,
-  { fileIds, batchId, rules, turn }: SlowContext,
+  { fileIds, batchId, rules, waitForTurn }: SlowContext,
 ): Promise<RowCounts[]> {
   const records = splitRecords(batch);
-  const { reasons, duplicates } = await insertAccepted(connection, batch, records, rules, turn);
+  const { reasons, duplicates } = await insertAccepted(connection, batch, records, rules, waitForTurn);
   await writeVerdicts(connection, batchId, records, fileIds, reasons, duplicates);
   return countByPart(batch, records, reasons, duplicates);
 }
@@ -43,15 +43,15 @@ export async function insertAccepted(
   batch: Batch,
   records: Records,
   rules: EventRules,
-  turn: () => Promise<void>,
+  waitForTurn: () => Promise<void>,
 ): Promise<{ reasons: Map<number, Reason>; duplicates: Map<number, string> }> {
   await prepareStage(connection, rules);
   await stageRecords(connection, batch, records);
-  const badTypes = await judgeTypes(connection, rules);
+  const badTypes = await validateTypes(connection, rules);
   const badRows = await judgeConstraints(connection, rules);
   // What comes a second time is mostly near the first: with rows of its own uncommitted, this batch would block the one
   // before it, and have to give way.
-  await turn();
+  await waitForTurn();
   const { known, refused, inserted } = await insertJudged(connection, rules, records.length);
   const { rejected: conflicts, duplicates } = await compareKnown(connection, rules, known);
   const reasons = new Map([...records.malformed, ...badTypes, ...badRows, ...refused, ...conflicts]);
@@ -106,7 +106,7 @@ function refusal(error: unknown): Reason {
   return {
     kind: 'invalid',
     sqlState: sqlStateOf(error) ?? '22000',
-    message: serverWords(error),
+    message: serverMessage(error),
     ...(column === undefined ? {} : { column }),
     ...(constraint === undefined ? {} : { constraint }),
   };

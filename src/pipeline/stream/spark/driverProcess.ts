@@ -76,7 +76,7 @@ export class DriverProcess {
   }
 
   /** Sends a command and waits for its answer. @throws SparkError when the driver is gone. */
-  async ask(command: StageCommand | Extract<ToJob, { type: 'cut' | 'putAway' }>): Promise<FromJob> {
+  async ask(command: StageCommand | Extract<ToJob, { type: 'cut' | 'dispose' }>): Promise<FromJob> {
     const id = ++this.nextId;
     const answer = new Promise<FromJob>((resolve) => this.answers.set(id, resolve));
     this.child.stdin.write(`${JSON.stringify({ ...command, id })}\n`);
@@ -131,7 +131,7 @@ export class DriverProcess {
     this.ending ??= new SparkError({
       what: 'the Spark driver is gone',
       why: [how, this.lastWords].filter(Boolean).join('; '),
-      done: 'what was not committed was rolled back',
+      outcome: 'what was not committed was rolled back',
       hint: 'start again: it goes on by the ledger; `--log-level debug` shows all that Spark says',
     });
     resolve();

@@ -75,7 +75,7 @@ async function findHome(environment: NodeJS.ProcessEnv): Promise<string> {
   throw new SparkError({
     what: 'there is no Apache Spark on this machine',
     why: 'SPARK_HOME is not set, PATH has no spark-submit, and python3 no pyspark',
-    done: 'nothing was loaded',
+    outcome: 'nothing was loaded',
     hint: installHint(),
   });
 }

@@ -1,7 +1,7 @@
 import type { Connection } from '../../../platform/db/client.js';
 import type { Defect } from '../../../contract/csv/recordFrames.js';
 import { NO_ROWS, type RowCounts } from '../batch.js';
-import { compareKnown, judgeConstraints, judgeTypes } from '../slow/classify.js';
+import { compareKnown, judgeConstraints, validateTypes } from '../slow/classify.js';
 import { insertJudged } from '../slow/loadSlow.js';
 import { explainDefect } from '../slow/records.js';
 import { writeDuplicates, writeRejects, type Reason } from '../slow/reject.js';
@@ -12,7 +12,7 @@ import { StageLost, type Staged } from './stage.js';
 import type { Unit } from './units.js';
 
 /** Where a staged row comes from. */
-interface Place {
+interface StagedPlace {
   readonly ordinal: number;
   readonly piece: number;
   readonly line: number;
@@ -34,7 +34,7 @@ export async function mergeSlow(
   const { client } = connection;
   await prepare(connection, staged, rules);
   const malformed = await readMalformed(connection, unit, staged);
-  const badTypes = await judgeTypes(connection, rules);
+  const badTypes = await validateTypes(connection, rules);
   const badRows = await judgeConstraints(connection, rules);
   const { known, refused, inserted } = await insertJudged(connection, rules, unit.rows);
   const { rejected: conflicts, duplicates } = await compareKnown(connection, rules, known);
@@ -94,8 +94,8 @@ async function readMalformed(
   { client }: Connection,
   unit: Unit,
   { table, attempts, partOfPiece }: Staged,
-): Promise<Map<number, { place: Place; reason: Reason }>> {
-  const { rows } = await client.query<Place & { defect: string }>(
+): Promise<Map<number, { place: StagedPlace; reason: Reason }>> {
+  const { rows } = await client.query<StagedPlace & { defect: string }>(
     `select ordinal, piece, line, byte_offset as "byteOffset", defect, broken as raw from ${table} where defect is not null and attempt = any ($1)`,
     [attempts],
   );
@@ -118,9 +118,9 @@ async function readPlaces(
   { client }: Connection,
   { table, attempts }: Staged,
   ordinals: readonly number[],
-): Promise<Map<number, Place>> {
+): Promise<Map<number, StagedPlace>> {
   if (ordinals.length === 0) return new Map();
-  const { rows } = await client.query<Place>(
+  const { rows } = await client.query<StagedPlace>(
     `select ordinal, piece, line, byte_offset as "byteOffset", convert_to(raw, 'UTF8') as raw from ${table} where attempt = any ($1) and ordinal = any ($2)`,
     [attempts, ordinals],
   );

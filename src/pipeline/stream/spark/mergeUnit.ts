@@ -10,7 +10,7 @@ import { NotTyped, StageLost, type Staged } from './stage.js';
 import type { Unit } from './units.js';
 
 /** So often in a row the transaction is done again at once when another one is in its way. */
-const MOST_CONTENTIONS = 20;
+const MAX_CONTENTIONS = 20;
 
 /**
  * Brings a staged unit into the table, in one transaction: rows, verdicts, ledger, compare-and-set, commit.
@@ -28,8 +28,8 @@ export async function mergeUnit(
       try {
         return await merge(connection, context, unit, staged, attempted);
       } catch (error) {
-        if (error instanceof CompareAndSetLost) return await settleLost(connection, unit, attempted, error);
-        if (!isContention(error) || contentions >= MOST_CONTENTIONS) throw error;
+        if (error instanceof CompareAndSetLost) return await resolveLostRace(connection, unit, attempted, error);
+        if (!isContention(error) || contentions >= MAX_CONTENTIONS) throw error;
       }
     }
   });
@@ -107,7 +107,7 @@ async function mergeFast(
 }
 
 /** The ranges are taken: by an attempt of ours whose reply was lost, or by somebody else. */
-async function settleLost(
+async function resolveLostRace(
   connection: Connection,
   unit: Unit,
   attempted: ReadonlySet<number>,

@@ -4,8 +4,8 @@
 export interface SparkFile {
   /** Absolute path, or URI. */
   readonly path: string;
-  /** Tells it from another one that takes its name later; of local files as `signatureOf` has it. */
-  readonly signature: string;
+  /** Tells it from another one that takes its name later; of local files as `fileStampOf` has it. */
+  readonly fileStamp: string;
   /** Bytes as delivered. */
   readonly size: number;
 }
@@ -77,7 +77,7 @@ export interface StageCommand {
 /** A file that stays where it is. */
 export interface LeftFile {
   readonly path: string;
-  readonly signature: string;
+  readonly fileStamp: string;
   /** When it may be looked at again; -1: never, unless it changes. */
   readonly forMs: number;
 }
@@ -96,6 +96,6 @@ export type ToJob =
   | StageCommand
   | { readonly type: 'cut'; readonly file: SparkFile; readonly offset: number; readonly lines: number }
   /** For files that only the job reaches: into a directory, with a reason beside it, or without one deleted. */
-  | { readonly type: 'putAway'; readonly file: SparkFile; readonly directory?: string; readonly reason?: string }
+  | { readonly type: 'dispose'; readonly file: SparkFile; readonly directory?: string; readonly reason?: string }
   | { readonly type: 'done'; readonly leave: readonly LeftFile[] }
   | { readonly type: 'stop' };

@@ -7,7 +7,7 @@ import type { StreamEvent, StreamSettings } from '../streamEvents.js';
 import type { ReadFile } from '../fileDisposer.js';
 import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from '../ledger.js';
 import type { CommittedBatch } from '../loadBatch.js';
-import type { Outcomes } from '../resultRecorder.js';
+import type { ResultRecorder } from '../resultRecorder.js';
 import { loadUnits, type UnitContext } from './loadUnits.js';
 import type { Inspection, LeftFile, SparkFile } from './messages.js';
 import { SourceGone } from './stage.js';
@@ -19,18 +19,18 @@ export interface MicroBatchSettings extends Pick<StreamSettings, 'maxRejected' |
 }
 
 /** Files in one transaction: beyond some hundreds the commit is no longer what costs. */
-const MOST_FILES = 500;
+const MAX_FILES = 500;
 
 /** When a file is looked at again that another process is loading at this moment, in milliseconds. */
 const LOOK_AGAIN_MS = 1000;
 
-/** Sees the files of a micro-batch to their end, as Intake does for the native engine. */
+/** Sees the files of a micro-batch to their end, as FileLoader does for the native engine. */
 export class MicroBatch {
   private readonly leave: LeftFile[] = [];
 
   constructor(
     private readonly context: UnitContext,
-    private readonly outcomes: Outcomes,
+    private readonly outcomes: ResultRecorder,
     private readonly failures: Failures,
     private readonly settings: MicroBatchSettings,
     private readonly emit: (event: StreamEvent) => void,
@@ -51,7 +51,7 @@ export class MicroBatch {
   /** A readable file, or undefined for one that has found its end here. */
   private async admit(inspection: Inspection): Promise<InspectedFile | undefined> {
     const { file, fault } = inspection;
-    const read: ReadFile = { name: nameOf(file), signature: file.signature };
+    const read: ReadFile = { name: nameOf(file), fileStamp: file.fileStamp };
     const sha256 = Buffer.from(inspection.sha256, 'hex');
     try {
       switch (fault) {
@@ -96,7 +96,7 @@ export class MicroBatch {
     // A limit of rejects rolls back the file that exceeds it, and not its neighbours.
     const units = planUnits([...toLoad.values()], {
       bytes: stageBytes,
-      files: maxRejected === undefined ? MOST_FILES : 1,
+      files: maxRejected === undefined ? MAX_FILES : 1,
       wholeFiles: atomicFile,
     });
     const committed = async (unit: Unit, batch: CommittedBatch): Promise<void> => {
@@ -132,9 +132,9 @@ export class MicroBatch {
     for (const file of files) if (!firsts.has(file.inspection.sha256)) firsts.set(file.inspection.sha256, file);
     // In one order in all processes, so that two that enter the same files do not wait for each other.
     const sorted = [...firsts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, file]) => file);
-    const identities = sorted.map(({ name, signature, sha256, inspection: { size } }) => ({
+    const identities = sorted.map(({ name, fileStamp, sha256, inspection: { size } }) => ({
       name,
-      signature,
+      fileStamp,
       sha256,
       size,
       loaded: undefined,

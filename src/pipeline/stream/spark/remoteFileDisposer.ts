@@ -10,8 +10,8 @@ export function isUri(directory: string): boolean {
 }
 
 /** Takes files out of the way that only the Spark job reaches. */
-export class RemoteFinisher implements FilesFinisher {
-  /** Files that stay where they are (`--after-load keep`). Whether one was exchanged, the job finds by its signature. */
+export class RemoteFileDisposer implements FilesFinisher {
+  /** Files that stay where they are (`--after-load keep`). Whether one was exchanged, the job finds by its fileStamp. */
   private readonly kept = new Set<string>();
 
   constructor(
@@ -22,24 +22,24 @@ export class RemoteFinisher implements FilesFinisher {
   async loaded(file: ReadFile): Promise<void> {
     failpoint('before-archive');
     if (this.settings.afterLoad === 'keep') this.kept.add(file.name);
-    else await this.putAway(file, this.settings.afterLoad === 'archive' ? { directory: this.settings.archiveDir } : {});
+    else await this.dispose(file, this.settings.afterLoad === 'archive' ? { directory: this.settings.archiveDir } : {});
     failpoint('after-archive');
   }
 
   async quarantined(file: ReadFile, reason: string): Promise<void> {
-    await this.putAway(file, { directory: this.settings.quarantineDir, reason });
+    await this.dispose(file, { directory: this.settings.quarantineDir, reason });
   }
 
   isKept(name: string): boolean {
     return this.kept.has(name);
   }
 
-  private async putAway(
-    { name, signature }: ReadFile,
+  private async dispose(
+    { name, fileStamp }: ReadFile,
     target: { readonly directory?: string; readonly reason?: string },
   ): Promise<void> {
     const path = `${this.settings.inputDir.replace(/\/+$/, '')}/${name}`;
-    const answer = await this.driver.ask({ type: 'putAway', file: { path, signature, size: 0 }, ...target });
+    const answer = await this.driver.ask({ type: 'dispose', file: { path, fileStamp, size: 0 }, ...target });
     if (answer.type === 'failed')
       throw new FileError(path, undefined, { what: `cannot put away ${path}`, why: answer.message });
   }

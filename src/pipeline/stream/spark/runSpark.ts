@@ -5,10 +5,10 @@ import { UsageError } from '../../../platform/errors.js';
 import type { StageContext } from '../../../platform/stage.js';
 import { ConnectionPool } from '../connectionPool.js';
 import type { StreamEvent, StreamResult, StreamSettings } from '../streamEvents.js';
-import { Finisher } from '../fileDisposer.js';
+import { FileDisposer } from '../fileDisposer.js';
 import { IdleRefresh } from '../idleRefresh.js';
-import { LoadPathChoice } from '../fastPathBreaker.js';
-import { FilesNotLoadedError, Outcomes } from '../resultRecorder.js';
+import { FastPathBreaker } from '../fastPathBreaker.js';
+import { FilesNotLoadedError, ResultRecorder } from '../resultRecorder.js';
 import { assertRejectLimit } from '../rejectLimit.js';
 import { withOwnership } from '../runStream.js';
 import { DriverProcess } from './driverProcess.js';
@@ -18,7 +18,7 @@ import { jobJar } from './jobJar.js';
 import type { UnitContext } from './loadUnits.js';
 import type { Inspection, ToJob } from './messages.js';
 import { MicroBatch } from './microBatch.js';
-import { isUri, RemoteFinisher } from './remoteFileDisposer.js';
+import { isUri, RemoteFileDisposer } from './remoteFileDisposer.js';
 import { StageTables } from './stageTables.js';
 
 /** What the Spark engine needs to know besides what both do. */
@@ -58,7 +58,7 @@ export async function runSparkStream(
     jar: await jobJar(spark, process.env, context.log),
   };
   assertOneFileSystem(settings);
-  const local = isUri(settings.inputDir) ? undefined : new Finisher(settings);
+  const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings);
   await local?.prepare();
   return await withOwnership(settings, database, context, async (checkpoint, rules) => {
     const pool = new ConnectionPool(database, 2);
@@ -72,8 +72,8 @@ export async function runSparkStream(
     try {
       const tables = new StageTables(pool, rules, context.log);
       await tables.open(alive);
-      const loader = { pool, rules, choice: new LoadPathChoice(), assertLimit: assertRejectLimit(settings) };
-      const outcomes = new Outcomes(pool, local ?? new RemoteFinisher(settings, driver), checkpoint, emit);
+      const loader = { pool, rules, breaker: new FastPathBreaker(), assertLimit: assertRejectLimit(settings) };
+      const outcomes = new ResultRecorder(pool, local ?? new RemoteFileDisposer(settings, driver), checkpoint, emit);
       const start = {
         inputDir: isUri(settings.inputDir) ? settings.inputDir : path.resolve(settings.inputDir),
         checkpointDir: path.resolve(settings.checkpointDir, 'spark'),
@@ -113,7 +113,7 @@ class SparkRun {
   constructor(
     private readonly settings: SparkSettings,
     private readonly engine: UnitContext,
-    private readonly outcomes: Outcomes,
+    private readonly outcomes: ResultRecorder,
     private readonly context: StageContext<StreamEvent>,
   ) {}
 

@@ -107,12 +107,12 @@ function partOf(
   from: { readonly offset: number; readonly lines: number },
   isLast: boolean,
 ): UnitPart['part'] {
-  const { inspection, header, name, signature, sha256 } = file;
+  const { inspection, header, name, fileStamp, sha256 } = file;
   const headerLines = header !== undefined && from.offset < header.length ? header.lines : 0;
   const firstLine = from.lines + headerLines + 1;
   return {
     name,
-    signature,
+    fileStamp,
     sha256,
     fileId: entry.fileId,
     fileSize: inspection.size,

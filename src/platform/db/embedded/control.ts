@@ -1,4 +1,4 @@
-import { EcompipeError, OwnedError } from '../../errors.js';
+import { EcompipeError, AlreadyRunningError } from '../../errors.js';
 import { silentLogger } from '../../log.js';
 import { openCluster } from './cluster.js';
 import { attachEmbeddedServer, type EmbeddedOptions } from './lease.js';
@@ -32,7 +32,7 @@ export async function embeddedUrl(options: EmbeddedOptions = {}): Promise<string
 /**
  * Stops the server, kept or not, guests or not.
  * @returns whether there was one to stop.
- * @throws OwnedError (5) when commands of ecompipe use it and `force` isn't set.
+ * @throws AlreadyRunningError (5) when commands of ecompipe use it and `force` isn't set.
  */
 export async function stopEmbedded(options: StopOptions = {}): Promise<boolean> {
   const { directory = '.ecompipe', log = silentLogger, signal = new AbortController().signal, force = false } = options;
@@ -58,12 +58,12 @@ export async function stopEmbedded(options: StopOptions = {}): Promise<boolean> 
   }
 }
 
-function busy(server: RunningServer, pids: readonly number[], cause?: unknown): OwnedError {
+function busy(server: RunningServer, pids: readonly number[], cause?: unknown): AlreadyRunningError {
   const users =
     pids.length === 0
       ? 'it is just starting or stopping'
       : `in use by ecompipe ${pids.length === 1 ? 'process' : 'processes'} ${pids.join(', ')}`;
-  return new OwnedError({
+  return new AlreadyRunningError({
     what: `the embedded PostgreSQL (pid ${server.pid}) was not stopped`,
     why: users,
     hint: 'stop them first, or use --force',

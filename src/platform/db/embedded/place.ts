@@ -7,7 +7,7 @@ import { canReach, type ServerAccount } from './account.js';
 import { OWN_SERVER_HINT } from './binaries.js';
 
 /** Where a cluster's files go: into the project, or elsewhere with a link from the project. */
-export interface Place {
+export interface ClusterPlace {
   readonly kind: 'project' | 'elsewhere';
   readonly path: string;
 }
@@ -17,7 +17,11 @@ export interface Place {
  * can't get there (below /root, in a mktemp directory, …).
  * @throws EcompipeError (77) when there is no place for it.
  */
-export async function choosePlace(directory: string, account: ServerAccount | undefined, log: Logger): Promise<Place> {
+export async function choosePlace(
+  directory: string,
+  account: ServerAccount | undefined,
+  log: Logger,
+): Promise<ClusterPlace> {
   if (account === undefined || (await canReach(directory, account)))
     return { kind: 'project', path: await realpath(directory) };
   const elsewhere = await placeForRoot(account);
