@@ -1,5 +1,5 @@
 import type { Connection } from '../../platform/db/client.js';
-import { classifyError } from '../../platform/db/sqlState.js';
+import { classifyError, TransientError } from '../../platform/db/sqlState.js';
 import { failpoint } from '../../platform/failpoint.js';
 import { addCounts, NO_ROWS, type Batch, type BatchPart, type RowCounts } from './batch.js';
 import { copyFast } from './copyFast.js';
@@ -136,7 +136,7 @@ export async function commit({ client }: Connection): Promise<void> {
   failpoint('commit-sent');
   const { command } = await reply;
   // A transaction that failed before is rolled back by COMMIT without an error.
-  if (command !== 'COMMIT') throw new Error(`the server answered COMMIT with ${command}`);
+  if (command !== 'COMMIT') throw new TransientError(`the server answered COMMIT with ${command}`);
   failpoint('committed');
 }
 

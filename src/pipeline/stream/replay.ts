@@ -1,5 +1,6 @@
 import { stringify } from 'csv-stringify/sync';
 import type { Connection } from '../../platform/db/client.js';
+import { TransientError } from '../../platform/db/sqlState.js';
 import type { Database } from '../../platform/db/target.js';
 import { EVENT_COLUMNS } from '../../contract/columns.js';
 import { InterruptedError } from '../../platform/errors.js';
@@ -273,5 +274,6 @@ async function resolveRejects(
       resolutions.map(({ eventId }) => eventId),
     ],
   );
-  if (rowCount !== resolutions.length) throw new Error(`${rowCount ?? 0} of ${resolutions.length} rejects were open`);
+  if (rowCount !== resolutions.length)
+    throw new TransientError(`${rowCount ?? 0} of ${resolutions.length} rejects were open`);
 }

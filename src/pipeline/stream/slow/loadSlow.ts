@@ -1,5 +1,5 @@
 import type { Connection } from '../../../platform/db/client.js';
-import { classifyError, serverMessage, sqlStateOf } from '../../../platform/db/sqlState.js';
+import { classifyError, TransientError, serverMessage, sqlStateOf } from '../../../platform/db/sqlState.js';
 import { NO_ROWS, type Batch, type RowCounts } from '../batch.js';
 import { compareKnown, insertNew, judgeConstraints, validateTypes } from './classify.js';
 import { recordBytes, splitRecords, type Records } from './records.js';
@@ -59,7 +59,7 @@ export async function insertAccepted(
   // Each row has its verdict by now; the server must have inserted just the others. If not, somebody changed the table
   // between our statements, and the batch has to look again.
   if (expected !== inserted)
-    throw new Error(`the server inserted ${inserted} rows where ${expected} were left to insert`);
+    throw new TransientError(`the server inserted ${inserted} rows where ${expected} were left to insert`);
   return { reasons, duplicates };
 }
 

@@ -1,3 +1,4 @@
+import { TransientError } from '../../../platform/db/sqlState.js';
 import { parseHeader, UnreadableFile } from '../../../contract/csv/header.js';
 import { withTransaction } from '../../../platform/db/transaction.js';
 import type { Failures } from '../../../platform/files/failures.js';
@@ -84,7 +85,7 @@ export class MicroBatch {
     for (const file of pending) {
       const key = file.inspection.sha256;
       const entry = ledger.get(key);
-      if (entry === undefined) throw new Error(`the ledger entry of ${file.name} went away`);
+      if (entry === undefined) throw new TransientError(`the ledger entry of ${file.name} went away`);
       if (entry.state !== 'loading')
         await this.settle(file.inspection.file, () => this.outcomes.fileKnown(file, entry));
       // The same content twice: the second is a redelivery when the first is loaded.
