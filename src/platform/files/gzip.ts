@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { createGunzip, gunzipSync, type Gunzip } from 'node:zlib';
 import { errnoOf } from '../errors.js';
@@ -55,7 +56,7 @@ export async function* gunzipChunks(source: AsyncIterable<Buffer>): AsyncGenerat
     for await (const chunk of input.pipe(engine) as AsyncIterable<Buffer>) yield chunk;
     // zlib stops at a zero byte where a member should begin; what it left unread is looked at here.
     input.unpipe(engine);
-    for await (const rest of input) void rest;
+    for await (const rest of input) assert(rest instanceof Buffer, 'the source yields buffers');
     assertPadding(engine.bytesWritten, lastByte);
   } catch (error) {
     // An empty file is a file without content, compressed or not.
