@@ -21,7 +21,7 @@ const types: pg.CustomTypesConfig = {
 };
 
 /** What a value means must not depend on the server's or the role's configuration. */
-const SESSION = `set timezone = 'UTC'; set datestyle = 'ISO, MDY'; set client_encoding = 'UTF8'; set statement_timeout = 0;
+const SESSION = `set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set timezone_abbreviations = 'Default'; set client_encoding = 'UTF8'; set statement_timeout = 0;
   set idle_in_transaction_session_timeout = 0; set default_transaction_isolation = 'read committed'; set search_path = public, pg_catalog;
   select current_setting('server_version_num')::int4 as version`;
 

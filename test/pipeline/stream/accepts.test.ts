@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pg from 'pg';
 import { EVENT_COLUMNS } from '../../../src/contract/columns.js';
-import { copyChunks } from '../../../src/pipeline/stream/copyFast.js';
+import { copyChunks } from '../../../src/pipeline/stream/copyDirect.js';
 import { eventId, eventRow, HEADER, type Fields } from '../../helpers/events.js';
 import { migratedDatabase, onDatabase } from '../../helpers/migrated.js';
 import type { TestDatabase } from '../../helpers/postgres.js';
@@ -90,7 +90,7 @@ test('the slow path accepts what COPY accepts, with the same values, and nothing
   shop.put('a.csv', [HEADER, ...candidates, ''].join('\n'));
   await load(shop, bySlowPath);
   assert.deepEqual(await eventsIn(bySlowPath), await eventsIn(byCopy));
-  assert.deepEqual(await bySlowPath.query('select distinct load_path from ecompipe.batches'), [{ load_path: 'slow' }]);
+  assert.deepEqual(await bySlowPath.query('select distinct load_path from ecompipe.batches'), [{ load_path: 'staged' }]);
   await assertLedger(bySlowPath);
 });
 
@@ -106,8 +106,8 @@ test('good rows are the same in the table whether a bad neighbour sent them the 
   await Promise.all([load(alone, fast), load(poisoned, slow)]);
   assert.ok(good.length > 5);
   assert.deepEqual(await eventsIn(slow), await eventsIn(fast));
-  assert.deepEqual(await fast.query('select load_path from ecompipe.batches'), [{ load_path: 'fast' }]);
-  assert.deepEqual(await slow.query('select load_path from ecompipe.batches'), [{ load_path: 'slow' }]);
+  assert.deepEqual(await fast.query('select load_path from ecompipe.batches'), [{ load_path: 'direct' }]);
+  assert.deepEqual(await slow.query('select load_path from ecompipe.batches'), [{ load_path: 'staged' }]);
 });
 
 /** A rule that a user adds to the table, and the field values of one row that breaks it. */
