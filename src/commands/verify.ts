@@ -13,9 +13,17 @@ const allowPending: Setting<boolean> = {
   help: 'files that are not loaded yet are no fault',
 };
 
+const ledger: Setting<boolean> = {
+  flag: '--ledger',
+  env: 'ECOMPIPE_VERIFY_LEDGER',
+  default: false,
+  parse: parse.boolean,
+  help: 'compare the table with the ledger instead; needs no manifest, so it works for any files',
+};
+
 export const verify = defineCommand({
   name: 'verify',
-  summary: "prove the table against the generator's manifest",
+  summary: "prove the table against the generator's manifest, or against the ledger",
   settings: {
     ...databaseSettings,
     manifestDir: {
@@ -29,20 +37,32 @@ export const verify = defineCommand({
     quarantineDir: { ...loadSettings.quarantineDir, help: 'where unreadable files lie' },
     connections: { ...loadSettings.connections, help: 'connections that read the table at once' },
     allowPending,
+    ledger,
   },
   examples: [
     ['ecompipe verify', 'all that was generated is in the table once, or exit 7 and what is not'],
     ['ecompipe verify --manifest /srv/manifests --json', 'as JSON, with up to a hundred examples'],
     ['ecompipe verify --allow-pending', 'while the pipeline is running'],
+    [
+      'ecompipe verify --ledger',
+      'every batch in the table as the ledger has it: finds deletes, TRUNCATE, a restored backup',
+    ],
   ],
   run: async ({ incomingDir, processingDir, archiveDir, quarantineDir, manifestDir, ...settings }, context) => {
-    const [{ withDatabase }, { ensureSchema }, { createVerifyEventLogger, describeVerify, runVerify }] =
-      await Promise.all([
-        import('../platform/db/target.js'),
-        import('../pipeline/migrate/schema.js'),
-        import('../pipeline/verify/index.js'),
-      ]);
+    const [{ withDatabase }, { ensureSchema }, stage] = await Promise.all([
+      import('../platform/db/target.js'),
+      import('../pipeline/migrate/schema.js'),
+      import('../pipeline/verify/index.js'),
+    ]);
     const { log, stop } = context;
+    const { describeLedgerProof, describeVerify, proveLedger, runVerify } = stage;
+    if (settings.ledger) {
+      const proof = await withDatabase(settings, context, async (database) => {
+        await ensureSchema(database, context);
+        return await proveLedger(database);
+      });
+      return { json: proof, text: describeLedgerProof(proof), exitCode: proof.ok ? EXIT.done : EXIT.checkFailed };
+    }
     const result = await withDatabase(settings, context, async (database) => {
       await ensureSchema(database, context);
       const { connections, allowPending } = settings;
@@ -53,7 +73,7 @@ export const verify = defineCommand({
       return await runVerify(
         { manifestDir: manifestDir ?? path.join(incomingDir, '.manifest'), ...places, connections, allowPending },
         database,
-        { log, stop, emit: createVerifyEventLogger(log) },
+        { log, stop, emit: stage.createVerifyEventLogger(log) },
       );
     });
     return { json: result, text: describeVerify(result), exitCode: result.ok ? EXIT.done : EXIT.checkFailed };

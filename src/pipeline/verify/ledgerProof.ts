@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict';
+import { withConnection, type Database } from '../../platform/db/target.js';
+import { countOf, formatSpan } from '../../platform/format.js';
+import { printable } from '../../platform/log.js';
+
+/** What can be off between the ledger and the tables, in the order in which it is reported. */
+export const LEDGER_FINDING_KINDS = ['lost', 'surplus', 'unknownBatch', 'miscounted'] as const;
+
+/**
+ * - `lost`: the table has fewer rows of a batch than it committed (`delete`, `truncate`, a restored backup).
+ * - `surplus`: the table has more rows of a batch than it committed.
+ * - `unknownBatch`: rows that name a batch which the ledger does not have.
+ * - `miscounted`: the ledger contradicts itself: rejects, duplicates, ranges or sums that don't add up.
+ */
+export type LedgerFindingKind = (typeof LEDGER_FINDING_KINDS)[number];
+
+export interface LedgerFinding {
+  readonly kind: LedgerFindingKind;
+  readonly detail: string;
+}
+
+export interface LedgerProof {
+  /** Table and ledger agree. */
+  readonly ok: boolean;
+  readonly batches: number;
+  readonly files: number;
+  /** Rows that the ledger says its batches inserted, without those that were taken out again. */
+  readonly rows: number;
+  /** Rows of the table that no batch loaded; nothing is claimed of them. */
+  readonly rowsWithoutBatch: number;
+  /** How many rows (batches or files for `miscounted`) are off, by kind. */
+  readonly counts: Readonly<Record<LedgerFindingKind, number>>;
+  /** At most {@link MAX_FINDINGS} examples. */
+  readonly findings: readonly LedgerFinding[];
+  readonly durationMs: number;
+}
+
+const MAX_FINDINGS = 100;
+
+/** Rows of each batch in the table beside what the ledger says; the batches of one kind of finding, largest first. */
+const BATCHES = `
+  with found as (
+    select batch_id, count(*) as rows from public.events where batch_id is not null group by batch_id
+  ), compared as (
+    select coalesce(b.batch_id, f.batch_id) as batch_id, b.committed_at, b.rows_inserted, coalesce(f.rows, 0) as rows,
+           case when b.batch_id is null then 'unknownBatch' when coalesce(f.rows, 0) < b.rows_inserted then 'lost' else 'surplus' end as kind
+    from ecompipe.batches b full join found f on f.batch_id = b.batch_id
+    where coalesce(f.rows, 0) is distinct from b.rows_inserted
+  )
+  select kind, batch_id, rows, coalesce(rows_inserted, 0) as committed, committed_at,
+         (select string_agg(name, ', ' order by name) from (
+            select distinct f.name from ecompipe.batch_ranges r join ecompipe.files f using (file_id)
+            where r.batch_id = compared.batch_id order by f.name limit 3) as first) as files,
+         sum(abs(rows - coalesce(rows_inserted, 0))) over (partition by kind)::bigint as total
+  from compared
+  order by kind, abs(rows - coalesce(rows_inserted, 0)) desc, batch_id
+  limit $1`;
+
+/** What the ledger must say of itself, each as a query that returns a line for every contradiction. */
+const CONTRADICTIONS: readonly string[] = [
+  // A replay's rejects stand with the batch that rejected them first.
+  `select format('batch %s counted %s rejected rows, and %s are kept', b.batch_id, b.rows_rejected, coalesce(r.rows, 0))
+   from ecompipe.batches b
+   left join (select batch_id, count(*) as rows from ecompipe.rejected_rows group by batch_id) r using (batch_id)
+   where b.load_path <> 'replay' and b.rows_rejected <> coalesce(r.rows, 0)`,
+  `select format('batch %s counted %s duplicates, and %s are noted', b.batch_id, b.rows_duplicate, coalesce(d.rows, 0))
+   from ecompipe.batches b
+   left join (select batch_id, count(*) as rows from ecompipe.duplicate_rows group by batch_id) d using (batch_id)
+   where b.load_path <> 'replay' and b.rows_duplicate <> coalesce(d.rows, 0)`,
+  `select format('%s counted %s rows in %s bytes, and its ranges have %s in %s', f.name, f.rows_read, f.committed_offset, coalesce(r.rows, 0), coalesce(r.bytes, 0))
+   from ecompipe.files f
+   left join (
+     select file_id, sum(rows_read) as rows, sum(end_offset - start_offset) as bytes from ecompipe.batch_ranges group by file_id
+   ) r using (file_id)
+   where f.state <> 'quarantined' and (f.rows_read, f.committed_offset) is distinct from (coalesce(r.rows, 0), coalesce(r.bytes, 0))`,
+  `select format('%s has a gap or an overlap before byte %s', f.name, r.start_offset)
+   from (
+     select file_id, start_offset, lag(end_offset, 1, 0::bigint) over (partition by file_id order by start_offset) as expected
+     from ecompipe.batch_ranges
+   ) r join ecompipe.files f using (file_id)
+   where r.start_offset <> r.expected`,
+];
+
+/**
+ * Proves that the table holds what the ledger says was loaded, without the generator's manifests: the rows of every
+ * batch, and that rejects, duplicates and byte ranges add up. Reads one snapshot, so that a running stream does no harm.
+ * What it can't see is a row that was exchanged for another one of the same batch.
+ * @throws DatabaseError. A contradiction is no error but a result.
+ */
+export async function proveLedger(database: Database): Promise<LedgerProof> {
+  const startMs = performance.now();
+  return await withConnection(database, 'cannot verify the ledger', async ({ client }) => {
+    const counts = { lost: 0, surplus: 0, unknownBatch: 0, miscounted: 0 };
+    const findings: LedgerFinding[] = [];
+    await client.query('begin isolation level repeatable read read only');
+    const { rows: batches } = await client.query<ComparedBatch>(BATCHES, [MAX_FINDINGS]);
+    for (const batch of batches) {
+      counts[batch.kind] = batch.total;
+      findings.push({ kind: batch.kind, detail: describeBatch(batch) });
+    }
+    for (const sql of CONTRADICTIONS) {
+      const { rows } = await client.query<{ detail: string; total: number }>(
+        `select detail, count(*) over () as total from (${sql}) as c (detail) limit $1`,
+        [MAX_FINDINGS],
+      );
+      counts.miscounted += rows[0]?.total ?? 0;
+      for (const { detail } of rows) if (findings.length < MAX_FINDINGS) findings.push({ kind: 'miscounted', detail });
+    }
+    const { rows: totals } = await client.query<LedgerTotals>(`
+      select (select count(*) from ecompipe.batches) as batches, (select count(*) from ecompipe.files) as files,
+             (select coalesce(sum(rows_inserted), 0)::bigint from ecompipe.batches) as rows,
+             (select count(*) from public.events where batch_id is null) as "rowsWithoutBatch"`);
+    await client.query('commit');
+    const [total] = totals;
+    assert(total !== undefined, 'the totals of the ledger are one row');
+    const ok = Object.values(counts).every((count) => count === 0);
+    return { ok, ...total, counts, findings, durationMs: Math.round(performance.now() - startMs) };
+  });
+}
+
+interface LedgerTotals {
+  readonly batches: number;
+  readonly files: number;
+  readonly rows: number;
+  readonly rowsWithoutBatch: number;
+}
+
+interface ComparedBatch {
+  readonly kind: Exclude<LedgerFindingKind, 'miscounted'>;
+  readonly batch_id: number;
+  readonly rows: number;
+  readonly committed: number;
+  readonly committed_at: Date | null;
+  /** Names of the first three files that the batch loaded; null for a replay or an unknown batch. */
+  readonly files: string | null;
+  /** Rows that are off in all batches of this kind. */
+  readonly total: number;
+}
+
+function describeBatch({ kind, batch_id, rows, committed, committed_at, files }: ComparedBatch): string {
+  if (kind === 'unknownBatch') return `${countOf(rows, 'row')} of batch ${batch_id}, which the ledger does not have`;
+  const origin = files === null ? '' : ` from ${printable(files).replaceAll('\n', '\\n')}`;
+  const time = committed_at === null ? '' : ` at ${committed_at.toISOString()}`;
+  return `batch ${batch_id} committed ${countOf(committed, 'row')}${origin}${time}, and the table has ${countOf(rows, 'row')} of it`;
+}
+
+const LABELS: Readonly<Record<LedgerFindingKind, string>> = {
+  lost: 'lost',
+  surplus: 'surplus',
+  unknownBatch: 'of unknown batches',
+  miscounted: 'miscounted',
+};
+
+const MAX_SHOWN = 20;
+
+/** The proof for people: the verdict in one line, what it covers, and what is off. */
+export function describeLedgerProof({
+  counts,
+  batches,
+  files,
+  rows,
+  rowsWithoutBatch,
+  findings,
+  ...rest
+}: LedgerProof): string {
+  const foreign =
+    rowsWithoutBatch === 0 ? '' : `; ${countOf(rowsWithoutBatch, 'row')} without a batch were not checked`;
+  return [
+    LEDGER_FINDING_KINDS.map((kind) => `${LABELS[kind]} ${counts[kind]}`).join(' · '),
+    `${countOf(rows, 'row')} in the ledger, ${countOf(batches, 'batch', 'batches')}, ${countOf(files, 'file')}${foreign}; ${formatSpan(rest.durationMs)}`,
+    ...findings.slice(0, MAX_SHOWN).map(({ kind, detail }) => `  ${LABELS[kind]}: ${detail}`),
+    ...(findings.length > MAX_SHOWN ? [`  and more: --json shows the first ${findings.length}`] : []),
+  ].join('\n');
+}
