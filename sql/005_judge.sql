@@ -334,15 +334,16 @@ begin
 end
 $$;
 
--- What a refusal says: the row is at fault; the server, or whoever could mend it, is; or it depends on whether other rows go in.
+-- What a refusal is about: the row; the server, or whoever could mend it; or it depends on whether other rows go in, as
+-- for everything that nobody listed.
 create function ecompipe.blames(sql_state text) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
   select case
+    when left(sql_state, 2) in ('02', '21', '22', '23', '2F', '38', '39', '44', '54', 'P0') then 'row'
     when left(sql_state, 2) in ('08', '0B', '25', '26', '28', '34', '3B', '3D', '40', '53', '55', '57', '58', 'F0', 'HV', 'XX') then 'server'
-    when left(sql_state, 2) in ('0A', '3F', '42') then 'unclear'
-    else 'row'
+    else 'unclear'
   end
 $$;
 

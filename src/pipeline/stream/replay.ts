@@ -69,6 +69,8 @@ export async function replayRows(
           outcome: `${rows.inserted + rows.duplicate} rejects are resolved, the others stay open`,
           hint: 'run it again with the same file: what is resolved is left alone',
         });
+      // None of its rows was corrected.
+      if (corrected.length === 0) continue;
       const outcome = await replayBatch(pool, target, corrected);
       for (const key of ['read', 'inserted', 'duplicate', 'rejected'] as const) rows[key] += outcome.rows[key];
       result.resolvedBefore += outcome.resolvedBefore;
