@@ -62,7 +62,8 @@ async function putRanges(
     };
     const reason = part.isLast ? undefined : context.limits.reasonToStop({ fileId: source.fileId, ...counts });
     // Whole or not at all: what is read of it must not stay.
-    if (reason !== undefined) throw new UnreadableFile(`${counts.rejected} of the first ${counts.read} rows were rejected`);
+    if (reason !== undefined)
+      throw new UnreadableFile(`${counts.rejected} of the first ${counts.read} rows were rejected`);
   }
   assert(whole !== undefined, `${source.name} has a range left`);
   const parts = [{ part: whole, fileId: source.fileId, counts }];

@@ -40,8 +40,6 @@ const RANGE_KEYS: ReadonlySet<string> = new Set([
   'rejected_rows_once',
   'duplicate_rows_pkey',
   'batch_ranges_file_id_fkey',
-  'rejected_rows_file_id_fkey',
-  'duplicate_rows_file_id_fkey',
 ]);
 
 /** What a failed transaction's error means: a violated key of the ledger is a lost compare-and-set. */

@@ -220,11 +220,7 @@ async function lockRejects({ client }: Connection, rejectIds: readonly number[])
   return new Map(rows.map((row) => [row.rejectId, row]));
 }
 
-async function resolveRejects(
-  { client }: Connection,
-  batchId: number,
-  judged: readonly JudgedRow[],
-): Promise<void> {
+async function resolveRejects({ client }: Connection, batchId: number, judged: readonly JudgedRow[]): Promise<void> {
   const accepted = judged.filter(({ kind }) => kind !== 'rejected');
   const { rowCount } = await client.query(
     `update ecompipe.rejected_rows r

@@ -75,12 +75,7 @@ async function merge(
 }
 
 /** Rows that are of the right types and, so it is hoped, new: one statement, in which the table's own constraints judge. */
-async function mergeTyped(
-  { client }: Connection,
-  table: string,
-  unit: Unit,
-  staged: Staged,
-): Promise<RowCounts[]> {
+async function mergeTyped({ client }: Connection, table: string, unit: Unit, staged: Staged): Promise<RowCounts[]> {
   const columns = unit.columns.map(quoteName).join(', ');
   const { rowCount } = await client
     .query(

@@ -71,11 +71,7 @@ export async function writeMalformed(
 }
 
 /** Notes rows that the table refused, with the verdicts of the session. */
-export async function writeRejects(
-  { client }: Connection,
-  batchId: number,
-  rows: Iterable<PlacedRow>,
-): Promise<void> {
+export async function writeRejects({ client }: Connection, batchId: number, rows: Iterable<PlacedRow>): Promise<void> {
   for (const chunk of chunksOf(rows))
     await client.query({
       name: 'write_rejects',
@@ -105,9 +101,5 @@ export async function writeDuplicates(
 }
 
 function placesOf(chunk: readonly PlacedRow[]): [number[], number[], number[]] {
-  return [
-    chunk.map(({ fileId }) => fileId),
-    chunk.map(({ line }) => line),
-    chunk.map(({ byteOffset }) => byteOffset),
-  ];
+  return [chunk.map(({ fileId }) => fileId), chunk.map(({ line }) => line), chunk.map(({ byteOffset }) => byteOffset)];
 }
