@@ -657,6 +657,14 @@ begin
     execute format('select coalesce(array_agg(o.ordinal), ''{}'') from (select t.ordinal, row_number() over (partition by %s order by t.ordinal) as occurrence from pg_temp.ecompipe_typed t) as o where o.occurrence > 1', plan.key_columns) into later;
   end if;
 
+  -- Which of two rows that another unique index keeps apart is the first must not depend on what else is in the batch.
+  if cardinality(suspects || later) > 0 and (
+    select count(*) > 1 or bool_or(not indisprimary) from pg_index where indrelid = target and (indisunique or indisexclusion)
+  ) then
+    select coalesce(array_agg(t.ordinal), '{}') into suspects from pg_temp.ecompipe_typed t where t.ordinal <> all (known) or t.ordinal = any (suspects);
+    later := '{}';
+  end if;
+
   -- All that looks good at once; if the table says no after all, as many as it takes at a time.
   select count(*) into total from pg_temp.ecompipe_typed t;
   select total - count(distinct o) into expected from unnest(suspects || known || later) as o;

@@ -73,7 +73,7 @@ test('a table with a key of two columns of any types is loaded like that of even
   shop.put('a.csv', 'day,units,shop\n2026-11-22,1,de\n2026-11-23,2,de\n');
   shop.put('b.csv', 'shop,day,units\nde,2026-11-22,1\nde,2026-11-23,3\nfr,2026-11-22,-1\nfr,2026-11-23,4\n');
   assert.deepEqual((await load(shop, database)).rows, { read: 6, inserted: 3, duplicate: 1, rejected: 2 });
-  assert.deepEqual(await database.query('select key from ecompipe.duplicate_rows'), [{ key: '["de","2026-11-22"]' }]);
+  assert.deepEqual(await database.query('select key from ecompipe.duplicate_rows'), [{ key: '["de", "2026-11-22"]' }]);
   assert.deepEqual(
     await database.query('select kind, column_name, constraint_name from ecompipe.rejected_rows order by byte_offset'),
     [
@@ -159,7 +159,9 @@ test('under row security each row is judged by the policy, and its neighbours ar
 test('migrate and stream refuse a database that can not hold UTF-8, with exit code 2', async (t) => {
   const server = await startTestServer();
   const admin = await server.createDatabase();
-  await admin.query("create database latin encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0");
+  await admin.query(
+    "create database latin encoding 'LATIN1' locale_provider libc lc_collate 'C' lc_ctype 'C' template template0",
+  );
   const latin = { ...admin, database: 'latin' };
   const refusal = { exitCode: 2, message: /encoding is LATIN1/ };
   await assert.rejects(
