@@ -263,7 +263,7 @@ export const moveSettings = {
     env: 'ECOMPIPE_SETTLE',
     default: 1000,
     parse: parse.integer(0),
-    help: 'a file that we did not publish ourselves must be unchanged so long',
+    help: 'how long a file must be unchanged before it is taken for finished',
   }),
   maxBacklog: setting<number | undefined>({
     flag: '--max-backlog',

@@ -1,7 +1,7 @@
 import { lstatSync, type Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { isAtomicallyPublished, isLoadableName, isUnfinishedName } from '../../contract/fileNames.js';
+import { isLoadableName, isUnfinishedName } from '../../contract/fileNames.js';
 import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
 import type { MoveEvent, MoveSettings, SkipReason } from './moveEvents.js';
 import type { Failures } from '../../platform/files/failures.js';
@@ -52,7 +52,7 @@ export class Candidates {
       const retryAtMs = this.failures.retryAt(name);
       if (draining ? this.failures.has(name) : retryAtMs > performance.now()) {
         nextDueMs = Math.min(nextDueMs, retryAtMs);
-      } else if (isAtomicallyPublished(name)) {
+      } else if (this.settings.isPublished?.(name) === true) {
         ready.push(name);
       } else {
         const verdict = this.lookAt(name);

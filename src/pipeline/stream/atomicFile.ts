@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
 import { UnreadableFile } from '../../contract/csv/header.js';
 import { addCounts, NO_ROWS, type BatchPart, type RowCounts } from './batch.js';
-import { EcompipeError, EXIT } from '../../platform/errors.js';
 import type { LedgerFile } from './ledger.js';
 import { DirectPathFailed, loadDirect, mayGoDirect } from './loadBatch.js';
 import { runLoad, sumOfParts, type CommittedBatch, type PutRows } from './loadTransaction.js';
@@ -11,7 +10,7 @@ import type { LoaderContext } from './runBatch.js';
 import { loadStaged } from './staged/loadStaged.js';
 
 /** Most rows of a file that is loaded whole or not at all are rejected. Not for a retry. */
-class MostlyRejected extends EcompipeError {}
+class MostlyRejected extends Error {}
 
 /**
  * Loads all that is left of a file in one transaction (`--atomic-file`): range after range, each behind a savepoint to
@@ -70,9 +69,7 @@ async function putRanges(
     const reason = part.isLast ? undefined : context.limits.reasonToStop({ fileId: source.fileId, ...counts });
     // Whole or not at all: what is read of it must not stay.
     if (reason !== undefined)
-      throw new MostlyRejected(EXIT.rejectLimit, {
-        what: `${counts.rejected} of the first ${counts.read} rows were rejected`,
-      });
+      throw new MostlyRejected(`${counts.rejected} of the first ${counts.read} rows were rejected`);
   }
   assert(whole !== undefined, `${source.name} has a range left`);
   const parts = [{ part: whole, fileId: source.fileId, counts }];

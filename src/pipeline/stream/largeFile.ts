@@ -1,3 +1,4 @@
+import { TransientError } from '../../platform/db/sqlState.js';
 import { withTransaction } from '../../platform/db/transaction.js';
 import { CommitOrder } from './commitOrder.js';
 import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from './ledger.js';
@@ -62,7 +63,7 @@ async function enterFile(
         { name, fileStamp, sha256: content.sha256, size: content.size, loaded: undefined },
       ]);
       const file = (await readLedger(connection, [content.sha256])).get(content.sha256.toString('hex'));
-      if (file === undefined) throw new Error(`the ledger entry of ${name} went away`);
+      if (file === undefined) throw new TransientError(`the ledger entry of ${name} went away`);
       return file;
     }),
   );

@@ -1,5 +1,4 @@
 import type { Connection } from '../../platform/db/client.js';
-import { EcompipeError, EXIT } from '../../platform/errors.js';
 import type { BatchPart, ByteRange, RowCounts } from './batch.js';
 
 // Statements with a name are planned once a connection: planning took as long as running them for a file of ten rows.
@@ -24,10 +23,10 @@ export interface LedgerFile {
  * Thrown when a range was committed by somebody else meanwhile: roll back and read the ledger again. Nothing passes by
  * waiting here, so it must not look like a fault of the database to those who retry.
  */
-export class CompareAndSetLost extends EcompipeError {
+export class CompareAndSetLost extends Error {
   override readonly name = 'CompareAndSetLost';
   constructor(what: string, cause?: unknown) {
-    super(EXIT.bug, { what, cause });
+    super(what, { cause });
   }
 }
 

@@ -51,6 +51,11 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
       'twice.csv': eventFile(0, 20).replace('coupon', 'brand'),
       'semicolons.csv': eventFile(0, 20).replaceAll(',', ';'),
       'cut.csv.gz': gzipSync(eventFile(0, 200)).subarray(0, -20),
+      'zeros-between-members.csv.gz': Buffer.concat([
+        gzipSync(eventFile(0, 200)),
+        Buffer.alloc(512),
+        gzipSync(eventFile(200, 220).slice(HEADER.length + 1)),
+      ]),
       'damaged.csv.gz': Buffer.from(eventFile(0, 20)),
       'no-header.csv': eventFile(0, 20).slice(HEADER.length + 1),
     };
