@@ -70,7 +70,7 @@ export function streamMetrics(registry: Registry, nowMs: () => number = Date.now
   const batches = counter(
     registry,
     'ecompipe_batches_total',
-    'Committed load transactions, by path: fast (COPY alone) or slow (rows sorted out one by one).',
+    'Committed load transactions, by path: direct (COPY alone) or staged (each row judged).',
     'load_path',
     ['direct', 'staged'],
   );

@@ -15,35 +15,35 @@ export const DIRT_KINDS = {
   redelivery: { unit: 'row', rate: 0.006, outcome: 'duplicate', what: 'the same row again, seconds to a day later' },
   burst: { unit: 'row', rate: 0.0002, outcome: 'duplicate', what: '2 to 78 copies at once' },
   conflict: { unit: 'row', rate: 0.0005, outcome: 'rejected', what: 'the same event_id with other content' },
-  'late-1h': { unit: 'row', rate: 0.01, outcome: 'loaded', what: 'delivered an hour after its time' },
-  'late-24h': { unit: 'row', rate: 0.002, outcome: 'loaded', what: 'delivered a day after its time' },
-  'late-72h': { unit: 'row', rate: 0.0002, outcome: 'loaded', what: 'delivered three days after its time' },
-  swapped: { unit: 'row', rate: 0.02, outcome: 'loaded', what: 'changed places with the next row' },
-  'wrong-type': { unit: 'row', rate: 0.001, outcome: 'rejected', what: 'N/A, 1.299,00 or two for a number' },
+  'late-1h': { unit: 'row', rate: 0.01, outcome: 'loaded', what: 'delivered an hour late' },
+  'late-24h': { unit: 'row', rate: 0.002, outcome: 'loaded', what: 'delivered a day late' },
+  'late-72h': { unit: 'row', rate: 0.0002, outcome: 'loaded', what: 'delivered three days late' },
+  swapped: { unit: 'row', rate: 0.02, outcome: 'loaded', what: 'swapped with the next row' },
+  'wrong-type': { unit: 'row', rate: 0.001, outcome: 'rejected', what: 'N/A, 1.299,00 or two instead of a number' },
   negative: { unit: 'row', rate: 0.0005, outcome: 'rejected', what: 'a negative price or quantity' },
-  'unknown-event-type': { unit: 'row', rate: 0.0005, outcome: 'rejected', what: 'an event type that nobody knows' },
+  'unknown-event-type': { unit: 'row', rate: 0.0005, outcome: 'rejected', what: 'an unknown event type' },
   'missing-required': { unit: 'row', rate: 0.0005, outcome: 'rejected', what: 'a required column left empty' },
-  'unreadable-time': { unit: 'row', rate: 0.0005, outcome: 'rejected', what: 'an event time that is none' },
-  'field-count': { unit: 'row', rate: 0.0005, outcome: 'rejected', what: 'a field too few or too many' },
-  'stray-quote': { unit: 'row', rate: 0.0001, outcome: 'rejected', what: 'a quote that does not pair' },
+  'unreadable-time': { unit: 'row', rate: 0.0005, outcome: 'rejected', what: 'an invalid timestamp' },
+  'field-count': { unit: 'row', rate: 0.0005, outcome: 'rejected', what: 'one field too few or too many' },
+  'stray-quote': { unit: 'row', rate: 0.0001, outcome: 'rejected', what: 'an unmatched quote' },
   'odd-text': {
     unit: 'row',
     rate: 0.003,
     outcome: 'loaded',
     what: 'commas, newlines, quotes and any Unicode in a quoted field',
   },
-  'invalid-utf8': { unit: 'row', rate: 0.0001, outcome: 'rejected', what: 'bytes that are no UTF-8' },
+  'invalid-utf8': { unit: 'row', rate: 0.0001, outcome: 'rejected', what: 'invalid UTF-8' },
   nul: { unit: 'row', rate: 0.0001, outcome: 'rejected', what: 'a NUL character' },
 
   bom: { unit: 'file', rate: 0.045, outcome: 'loaded', what: 'starts with a byte order mark' },
   crlf: { unit: 'file', rate: 0.45, outcome: 'loaded', what: 'lines end with CR LF' },
-  'no-last-newline': { unit: 'file', rate: 0.05, outcome: 'loaded', what: 'the last line has no end' },
+  'no-last-newline': { unit: 'file', rate: 0.05, outcome: 'loaded', what: 'no newline after the last line' },
   'cut-row': { unit: 'file', rate: 0.01, outcome: 'rejected', what: 'ends inside its last row; only that row is lost' },
   'repeated-header': {
     unit: 'file',
     rate: 0.01,
     outcome: 'rejected',
-    what: 'the header once more in the middle; only that line is rejected',
+    what: 'the header again in the middle; only that line is rejected',
   },
   empty: { unit: 'file', rate: 0.004, outcome: 'loaded', what: 'an extra file of 0 bytes' },
   'header-only': { unit: 'file', rate: 0.001, outcome: 'loaded', what: 'an extra file without rows' },
@@ -58,20 +58,20 @@ export const DIRT_KINDS = {
     unit: 'file',
     rate: 0.005,
     outcome: 'loaded',
-    what: 'without a column that may be missing',
+    what: 'without an optional column',
   },
   'missing-required-column': {
     unit: 'file',
     rate: 0.002,
     outcome: 'quarantined',
-    what: 'without a column that must be there',
+    what: 'without a required column',
   },
-  'unknown-column': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'with a column that nobody knows' },
-  'duplicate-column': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'with a column twice' },
-  'renamed-column': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'with a column under another name' },
+  'unknown-column': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'with an unknown column' },
+  'duplicate-column': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'with a column that occurs twice' },
+  'renamed-column': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'with a column of another name' },
   'other-delimiter': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'fields separated by semicolons' },
   'utf-16': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'UTF-16 instead of UTF-8' },
-  'truncated-gzip': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'compressed, and cut short' },
+  'truncated-gzip': { unit: 'file', rate: 0.002, outcome: 'quarantined', what: 'compressed, and truncated' },
 } as const satisfies Readonly<Record<string, Kind>>;
 
 export type FaultKind = keyof typeof DIRT_KINDS;
@@ -100,7 +100,7 @@ export function parseFaults(text: string): FaultRates {
           : Number(rate)
         : Number.NaN;
     if (kind === undefined)
-      problems.push(`no kind of dirt is called ${JSON.stringify(name)}; the kinds are ${KIND_NAMES.join(', ')}`);
+      problems.push(`there is no fault called ${JSON.stringify(name)}; the faults are ${KIND_NAMES.join(', ')}`);
     else if (!(value >= 0 && value <= 1))
       problems.push(`${kind} needs a rate from 0 to 1, or a percentage: ${kind}=0.01`);
     else if (kind in rates) problems.push(`${kind} is given twice`);
