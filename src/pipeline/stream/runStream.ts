@@ -73,7 +73,7 @@ export async function withOwnership(
       await assertUtf8(connection);
       const identity = await readIdentity(connection);
       await assertCheckpoint(connection, settings.checkpointDir, identity, context.log);
-      await takeOwnership(connection, settings.checkpointDir);
+      await takeOwnership(connection, settings.checkpointDir, context.stop);
       return {
         connection,
         checkpoint: new CheckpointWriter(settings.checkpointDir, identity, context.log),
