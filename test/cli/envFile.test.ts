@@ -3,16 +3,12 @@ import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { EXECUTABLE, project, run } from './executable.js';
 
 /** Runs a line of bash in which `$ecompipe` is the executable, started as npm's link to it starts it. */
-async function bash(
-  t: TestContext,
-  cwd: string,
-  line: string,
-): Promise<{ code: number; stdout: string; stderr: string }> {
+async function bash(cwd: string, line: string): Promise<{ code: number; stdout: string; stderr: string }> {
   const env = { PATH: process.env['PATH'], HOME: cwd, ecompipe: EXECUTABLE };
   const running = promisify(execFile)('bash', ['-c', line], { cwd, env, timeout: 60_000 });
   return await running.then(
@@ -33,7 +29,7 @@ test('an env file may be a pipe, a FIFO or stdin, and is read once', async (t) =
     `echo ECOMPIPE_BATCH_SIZE=14 | ${generate} --env-file /dev/stdin`,
   ];
   for (const line of lines) {
-    const { stdout, stderr, code } = await bash(t, cwd, line);
+    const { stdout, stderr, code } = await bash(cwd, line);
     assert.equal(code, 0, `${line}\n${stderr}`);
     assert.equal((JSON.parse(stdout) as { events: number }).events, 14, line);
   }
@@ -45,7 +41,7 @@ test('2: an env file that cannot be read is refused, by us', async (t) => {
   writeFileSync(path.join(cwd, 'latin1'), Buffer.from('POSTGRES_PASSWORD=\xe9\n', 'latin1'));
   writeFileSync(path.join(cwd, 'binary'), 'POSTGRES_HOST=a\0b\n');
   for (const name of ['missing', 'directory', 'latin1', 'binary']) {
-    const { code, stderr } = await bash(t, cwd, `${generate} --env-file ${name}`);
+    const { code, stderr } = await bash(cwd, `${generate} --env-file ${name}`);
     assert.equal(code, 2, stderr);
     assert.match(stderr, new RegExp(`cannot read the env file ${name}: `));
   }
@@ -54,7 +50,7 @@ test('2: an env file that cannot be read is refused, by us', async (t) => {
 test('NODE_OPTIONS in an env file is nothing to us', async (t) => {
   const cwd = project(t);
   writeFileSync(path.join(cwd, 'x.env'), 'NODE_OPTIONS=--nonsense\nECOMPIPE_BATCH_SIZE=14\n');
-  const { code, stderr } = await bash(t, cwd, `${generate} --env-file x.env`);
+  const { code, stderr } = await bash(cwd, `${generate} --env-file x.env`);
   assert.equal(code, 0, stderr);
 });
 
@@ -73,7 +69,6 @@ test('a FIFO that nobody writes to is waited for, and a signal ends that', async
 test('on Node 20 a pipe that Node has read already is refused, not taken for empty', async (t) => {
   const cwd = project(t);
   const { code, stderr } = await bash(
-    t,
     cwd,
     `node "${EXECUTABLE}" generate --batches 1 --env-file <(echo ECOMPIPE_BATCH_SIZE=14)`,
   );
