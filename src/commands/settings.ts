@@ -336,12 +336,12 @@ export const loadSettings = {
   }),
   maxRejected: setting<RejectLimit | undefined>({
     flag: '--max-rejected',
-    placeholder: '<n|p%>',
+    placeholder: '<n|p%|none>',
     env: 'ECOMPIPE_MAX_REJECTED',
     default: undefined,
-    defaultText: 'no limit',
+    defaultText: 'give up only a file that is mostly rejects',
     parse: parse.optional(parse.rejectLimit),
-    help: 'stop (exit 4) when a file has more rejected rows than this',
+    help: 'stop (exit 4) when a file has more rejected rows than this; none: load whatever comes',
   }),
   atomicFile: setting({
     flag: '--atomic-file',

@@ -27,7 +27,7 @@ export const EVENT_COLUMNS = [
 
 export type EventColumn = (typeof EVENT_COLUMNS)[number];
 
-/** Columns that a header must have; every other one may be missing and is then NULL. */
+/** Those without which a row means nothing; the table says the same, and it is the table that a file is held to. */
 export const REQUIRED_COLUMNS = [
   'event_id',
   'event_type',

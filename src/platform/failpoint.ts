@@ -23,7 +23,7 @@ export const STREAM_FAILPOINTS = {
   'file-hashed': 'its SHA-256 is known, the database has not heard of it',
   'batch-begun': 'the transaction of a batch is open',
   copying: 'some of the batch is on its way to COPY',
-  copied: 'COPY, or the slow path, is through',
+  copied: 'COPY, or the stage, is through',
   'ledger-written': 'rows and ledger are written, COMMIT is not sent',
   'commit-sent': 'COMMIT is sent, its reply is not here',
   committed: 'the reply to COMMIT is here',

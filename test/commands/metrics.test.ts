@@ -55,7 +55,7 @@ test('the metrics of a running pipeline are what its tables hold', { timeout: 60
     return {
       inserted: of('rows_total', 'outcome="inserted"'),
       rejected: of('rows_total', 'outcome="rejected"'),
-      batches: of('batches_total', 'load_path="fast"')! + of('batches_total', 'load_path="slow"')!,
+      batches: of('batches_total', 'load_path="direct"')! + of('batches_total', 'load_path="staged"')!,
       loaded: of('files_total', 'outcome="loaded"'),
       quarantined: of('files_total', 'outcome="quarantined"'),
     };

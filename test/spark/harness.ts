@@ -94,7 +94,7 @@ export async function tablesOf(database: TestDatabase): Promise<Readonly<Record<
       await query(`select jsonb_build_array(sha256, line, byte_offset, r.raw, kind, sql_state, column_name, constraint_name, message) as row
       from ecompipe.rejected_rows r join ecompipe.files using (file_id) order by sha256, byte_offset`),
     duplicates: await query(
-      'select jsonb_build_array(sha256, line, byte_offset, event_id) as row from ecompipe.duplicate_rows join ecompipe.files using (file_id) order by sha256, byte_offset',
+      'select jsonb_build_array(sha256, line, byte_offset, key) as row from ecompipe.duplicate_rows join ecompipe.files using (file_id) order by sha256, byte_offset',
     ),
     files: await query(
       "select to_jsonb(f) - 'file_id' - 'source' - 'first_seen_at' - 'finished_at' as row from ecompipe.files f order by sha256",

@@ -50,7 +50,7 @@ test('sessions that go on in later batches, and that begin earlier than they see
   for (const [index, type] of steps.entries()) {
     // Each batch is a day before the one before it.
     await database.query(`
-      with batch as (insert into ecompipe.batches (batch_id, engine, load_path, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, started_at) values (${index + 1}, 'native', 'fast', 1, 1, 0, 0, 1, now()))
+      with batch as (insert into ecompipe.batches (batch_id, engine, load_path, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, started_at) values (${index + 1}, 'native', 'direct', 1, 1, 0, 0, 1, now()))
       insert into events (event_id, event_type, event_time, user_id, session_id, product_id, price, currency, quantity, order_id, batch_id)
       values (gen_random_uuid(), '${type}', '2026-03-10'::timestamptz - interval '${index} days', 'u', 's', 'p', 1, 'EUR', 1, 'o', ${index + 1})`);
     if (index % 2 === 0) await assertExact(pipeline);
@@ -98,7 +98,7 @@ test('a batch that commits after later ones is added too', async (t) => {
   const pipeline = await createPipeline(t);
   const { database } = pipeline;
   const load = (id: number): string => `
-    insert into ecompipe.batches (batch_id, engine, load_path, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, started_at) values (${id}, 'native', 'fast', 1, 1, 0, 0, 1, now());
+    insert into ecompipe.batches (batch_id, engine, load_path, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, started_at) values (${id}, 'native', 'direct', 1, 1, 0, 0, 1, now());
     insert into events (event_id, event_type, event_time, user_id, session_id, batch_id) values (gen_random_uuid(), 'page_view', now(), 'u', 's', ${id})`;
   const slow = await database.connect();
   await slow.query(`begin; ${load(1)}`);
@@ -114,7 +114,7 @@ test('a refresh waits for another one that works on the same session, though on 
   const pipeline = await createPipeline(t);
   const { database } = pipeline;
   const load = (id: number, rows: number, type: string): string => `
-    insert into ecompipe.batches (batch_id, engine, load_path, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, started_at) values (${id}, 'native', 'fast', ${rows}, ${rows}, 0, 0, 1, now());
+    insert into ecompipe.batches (batch_id, engine, load_path, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, started_at) values (${id}, 'native', 'direct', ${rows}, ${rows}, 0, 0, 1, now());
     insert into events (event_id, event_type, event_time, user_id, session_id, product_id, price, currency, batch_id) values (gen_random_uuid(), '${type}', now(), 'u', 's', 'p', 1, 'EUR', ${id})`;
   const [late, first] = [await database.connect(), await database.connect()];
   // So many rows that a refresh takes this batch alone.
@@ -151,7 +151,7 @@ test('a rebuild after rows were taken out by hand makes the figures right again'
 test('texts too long for an index neither fail nor stop a refresh', async (t) => {
   const pipeline = await createPipeline(t);
   await pipeline.database.query(`
-    with batch as (insert into ecompipe.batches (batch_id, engine, load_path, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, started_at) values (1, 'native', 'fast', 1, 1, 0, 0, 1, now()))
+    with batch as (insert into ecompipe.batches (batch_id, engine, load_path, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, started_at) values (1, 'native', 'direct', 1, 1, 0, 0, 1, now()))
     insert into events (event_id, event_type, event_time, user_id, session_id, search_term, batch_id)
     select gen_random_uuid(), 'search', now(), 'u', long, long, 1 from (select string_agg(chr(100 + i % 20000), '') as long from generate_series(1, 20000) as i) as text`);
   assert.equal(await refresh(pipeline), 1);

@@ -15,14 +15,14 @@ const NOT_PLAIN: RowCount = { plain: false, end: 0, rows: 0, lines: 0 };
 
 /**
  * Counts rows by looking only at line feeds and quotes, at gigabytes a second: `indexOf` is native code. Starts at a row
- * and leaves an unfinished last row to the next call, unless `atEof`.
+ * and leaves an unfinished last row to the next call, unless `atEof`; and all rows after the first `maxRows`.
  *
  * Anything that COPY and RFC 4180 could see differently makes the bytes not plain: a quote inside an unquoted field (COPY
  * takes it as an opening quote), text after a closing quote, an empty line, a carriage return that ends no line, `\.` at the
  * start of a line (COPY's end of data before PostgreSQL 18, even inside quotes). frameRecords then looks at every byte.
  * What is not looked at here (field counts, mixed line ends, encoding) makes COPY itself fail.
  */
-export function countRows(buffer: Buffer, atEof: boolean): RowCount {
+export function countRows(buffer: Buffer, atEof: boolean, maxRows = Infinity): RowCount {
   if (hasEndMarker(buffer)) return NOT_PLAIN;
   let rows = 0;
   let lines = 0;
@@ -52,6 +52,7 @@ export function countRows(buffer: Buffer, atEof: boolean): RowCount {
     lines += 1 + quotedLines;
     quotedLines = 0;
     rowStart = lineFeed + 1;
+    if (rows >= maxRows) return { plain: true, end: rowStart, rows, lines };
     lineFeed = buffer.indexOf(LF, rowStart);
     if (isCrlf) carriageReturn = buffer.indexOf(CR, rowStart);
   }

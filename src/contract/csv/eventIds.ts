@@ -29,7 +29,7 @@ export function* eventIdsOf(
   columns: readonly string[] | undefined,
   isWanted: (row: Buffer) => boolean = () => true,
 ): Generator<PlacedEvent> {
-  const header = startOffset === 0 ? parseHeader(bytes) : undefined;
+  const header = startOffset === 0 ? parseHeader(bytes, undefined) : undefined;
   const names = header?.columns ?? columns ?? [];
   const index = names.findIndex((name) => name === 'event_id');
   const body = bytes.subarray(header?.length ?? 0);

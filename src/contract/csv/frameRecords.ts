@@ -21,21 +21,22 @@ interface Step {
  * is its first physical line and no more, so that it never swallows its neighbours. Empty lines are no records.
  *
  * Depends on nothing but the bytes from each record's start on (at most MAX_RECORD_BYTES of them), so that any batch size
- * and any resumption frame the same records. An unfinished last record is left to the next call, unless `atEof`.
+ * and any resumption frame the same records. An unfinished last record is left to the next call, unless `atEof`; and
+ * all records after the first `maxRecords`.
  */
-export function frameRecords(buffer: Buffer, atEof: boolean, fieldCount: number): Frames {
+export function frameRecords(buffer: Buffer, atEof: boolean, fieldCount: number, maxRecords = Infinity): Frames {
   const records = new RecordFrames();
-  const hasEndMarkers = buffer.includes('\\.');
+  const endMarkers = new Occurrences(buffer, '\\.');
   const quotes = new Occurrences(buffer, QUOTE);
   const carriageReturns = new Occurrences(buffer, CR);
   let start = 0;
   let line = 0;
-  while (start < buffer.length) {
+  while (start < buffer.length && records.length < maxRecords) {
     const simple = simpleRecord(buffer, start, quotes, carriageReturns, fieldCount);
     const step = simple ?? nextRecord(buffer, start, atEof, fieldCount);
     if (step === undefined) break;
     if (step.end > start) {
-      const endMarker = hasEndMarkers && holdsEndMarker(buffer, start, step.end);
+      const endMarker = holdsEndMarker(buffer, start, step.end, endMarkers);
       records.push({ start, end: step.end, line, defect: step.defect, endMarker });
     }
     line += simple === undefined ? countLines(buffer, start, step.next, atEof) : 1;
@@ -44,19 +45,19 @@ export function frameRecords(buffer: Buffer, atEof: boolean, fieldCount: number)
   return { records, end: start, lines: line };
 }
 
-/** Where a byte comes next, for questions that only go forward: looked for again only when passed. */
+/** Where a byte or text comes next, for questions that only go forward: looked for again only when passed. */
 class Occurrences {
   private found = -1;
 
   constructor(
     private readonly buffer: Buffer,
-    private readonly byte: number,
+    private readonly wanted: number | string,
   ) {}
 
   /** The first place from `start` on; Infinity when there is none. */
   from(start: number): number {
     if (this.found < start) {
-      const next = this.buffer.indexOf(this.byte, start);
+      const next = this.buffer.indexOf(this.wanted, start);
       this.found = next === -1 ? Infinity : next;
     }
     return this.found;
@@ -156,8 +157,8 @@ function countLines(buffer: Buffer, start: number, next: number, atEof: boolean)
   return count;
 }
 
-function holdsEndMarker(buffer: Buffer, start: number, end: number): boolean {
-  for (let at = buffer.indexOf('\\.', start); at !== -1 && at < end; at = buffer.indexOf('\\.', at + 1)) {
+function holdsEndMarker(buffer: Buffer, start: number, end: number, endMarkers: Occurrences): boolean {
+  for (let at = endMarkers.from(start); at < end; at = endMarkers.from(at + 1)) {
     if (isEndMarker(buffer, at)) return true;
   }
   return false;

@@ -1,11 +1,16 @@
 import { isUtf8 } from 'node:buffer';
 import { parse } from 'csv-parse/sync';
-import { EVENT_COLUMNS, REQUIRED_COLUMNS, type EventColumn } from '../columns.js';
 import { CR, LF, MAX_RECORD_BYTES } from './bytes.js';
 
-/** A header that names columns of ours: it decides the column list of COPY. */
+/** What the columns of a file may be, as its table has it. */
+export interface ExpectedColumns {
+  readonly known: readonly string[];
+  readonly required: readonly string[];
+}
+
+/** A header that names columns of the table: it decides the column list of COPY. */
 export interface Header {
-  readonly columns: readonly EventColumn[];
+  readonly columns: readonly string[];
   /** Bytes before the first data row: byte order mark, header and its line break. */
   readonly length: number;
   readonly lines: number;
@@ -19,10 +24,11 @@ const UTF16_MARKS = [Buffer.from([0xff, 0xfe]), Buffer.from([0xfe, 0xff])];
 
 /**
  * Reads the header from the first bytes of a file (all of it, or at least MAX_RECORD_BYTES).
+ * @param expected undefined: any columns will do, as for a file that was loaded before.
  * @returns undefined for an empty file, which is a file without rows.
  * @throws UnreadableFile when no row of the file could mean anything.
  */
-export function parseHeader(start: Buffer): Header | undefined {
+export function parseHeader(start: Buffer, expected: ExpectedColumns | undefined): Header | undefined {
   if (UTF16_MARKS.some((mark) => start.subarray(0, 2).equals(mark)) || start.subarray(0, 64).includes(0)) {
     throw new UnreadableFile('the file is UTF-16 or binary; expected UTF-8');
   }
@@ -34,29 +40,32 @@ export function parseHeader(start: Buffer): Header | undefined {
   const line = start.subarray(skipped, start[end - 1] === CR ? end - 1 : end);
   if (line.includes(CR)) throw new UnreadableFile('lines end in bare carriage returns; expected LF or CRLF');
   if (!isUtf8(line)) throw new UnreadableFile('the header is not UTF-8');
-  return { columns: columnsOf(line), length: lineFeed === -1 ? start.length : lineFeed + 1, lines: 1 };
+  return { columns: columnsOf(line, expected), length: lineFeed === -1 ? start.length : lineFeed + 1, lines: 1 };
 }
 
 /** The files of a feed begin alike, and parsing the header is half of what reading a small file costs. */
-let last: { readonly line: Buffer; readonly columns: readonly EventColumn[] } | undefined;
+let last:
+  | { readonly line: Buffer; readonly expected: ExpectedColumns | undefined; readonly columns: readonly string[] }
+  | undefined;
 
-function columnsOf(line: Buffer): readonly EventColumn[] {
-  if (last?.line.equals(line) !== true) last = { line: Buffer.from(line), columns: namedColumns(line) };
+function columnsOf(line: Buffer, expected: ExpectedColumns | undefined): readonly string[] {
+  if (last?.expected !== expected || !last?.line.equals(line))
+    last = { line: Buffer.from(line), expected, columns: namedColumns(line, expected) };
   return last.columns;
 }
 
-function namedColumns(line: Buffer): EventColumn[] {
+function namedColumns(line: Buffer, expected: ExpectedColumns | undefined): string[] {
   const names = splitHeader(line);
-  const unknown = names.filter((name) => !isColumn(name));
+  const unknown = expected === undefined ? [] : names.filter((name) => !expected.known.includes(name));
   const repeated = names.filter((name, index) => names.indexOf(name) !== index);
-  const missing = REQUIRED_COLUMNS.filter((name) => !names.includes(name));
+  const missing = (expected?.required ?? []).filter((name) => !names.includes(name));
   const problems = [
     missing.length > 0 ? `required column missing: ${missing.join(', ')}` : undefined,
     unknown.length > 0 ? `unknown column: ${unknown.map((name) => JSON.stringify(name)).join(', ')}` : undefined,
     repeated.length > 0 ? `column named twice: ${[...new Set(repeated)].join(', ')}` : undefined,
   ].filter((problem) => problem !== undefined);
   if (problems.length > 0) throw new UnreadableFile(`${problems.join('; ')}${delimiterHint(line, names)}`);
-  return names.filter(isColumn);
+  return names;
 }
 
 function splitHeader(line: Buffer): string[] {
@@ -66,10 +75,6 @@ function splitHeader(line: Buffer): string[] {
   } catch (error) {
     throw new UnreadableFile(`the header is not CSV: ${error instanceof Error ? error.message : String(error)}`);
   }
-}
-
-function isColumn(name: string): name is EventColumn {
-  return (EVENT_COLUMNS as readonly string[]).includes(name);
 }
 
 function delimiterHint(line: Buffer, names: readonly string[]): string {

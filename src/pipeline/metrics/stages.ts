@@ -72,7 +72,7 @@ export function streamMetrics(registry: Registry, nowMs: () => number = Date.now
     'ecompipe_batches_total',
     'Committed load transactions, by path: fast (COPY alone) or slow (rows sorted out one by one).',
     'load_path',
-    ['fast', 'slow'],
+    ['direct', 'staged'],
   );
   const duration = new Histogram({
     name: 'ecompipe_batch_duration_seconds',

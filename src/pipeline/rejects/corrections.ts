@@ -3,7 +3,6 @@ import { Readable } from 'node:stream';
 import { CsvError, parse } from 'csv-parse';
 import { stringify } from 'csv-stringify/sync';
 import { MAX_RECORD_BYTES } from '../../contract/csv/bytes.js';
-import { EVENT_COLUMNS } from '../../contract/columns.js';
 import { asFileError, UsageError } from '../../platform/errors.js';
 import { REJECT_COLUMNS } from './export.js';
 import { nullIfUnquoted, type Fields } from './rawRow.js';
@@ -28,10 +27,10 @@ const NOT_DONE = 'nothing was loaded; correct the file and give it again';
  * @returns how many rows it has.
  * @throws UsageError with what is wrong and where, FileError when it can't be read.
  */
-export async function checkCorrections(file: string): Promise<number> {
+export async function checkCorrections(file: string, columns: readonly string[]): Promise<number> {
   const problems: string[] = [];
   const lineOf = new Map<number, number>();
-  for await (const { rejectId, line, fields } of readCorrections(file)) {
+  for await (const { rejectId, line, fields } of readCorrections(file, columns)) {
     const earlier = lineOf.get(rejectId);
     if (!Number.isSafeInteger(rejectId) || rejectId < 1)
       problems.push(
@@ -48,8 +47,8 @@ export async function checkCorrections(file: string): Promise<number> {
   return lineOf.size;
 }
 
-/** The rows of a file of corrections. @throws UsageError where it is no CSV, or none of rejects. */
-export async function* readCorrections(file: string): AsyncGenerator<Correction> {
+/** The rows of a file of corrections. @throws UsageError where it is no CSV, or none of rejects. @param columns those of the table. */
+export async function* readCorrections(file: string, columns: readonly string[]): AsyncGenerator<Correction> {
   const delimiter = await findDelimiter(file);
   const source = Readable.from(utf8Of(file));
   const parser = parse({
@@ -72,6 +71,7 @@ export async function* readCorrections(file: string): AsyncGenerator<Correction>
       if (place === undefined)
         place = findColumns(
           file,
+          columns,
           record.map((name) => (name ?? '').trim()),
         );
       else if (record.length === place.width) yield correctionOf(record, place, line);
@@ -97,12 +97,12 @@ interface CorrectionPlace {
   readonly rejectId: number;
   readonly raw: number;
   readonly width: number;
-  /** In the order of EVENT_COLUMNS; -1 for one that the file does not have. */
+  /** In the order of the table's columns; -1 for one that the file does not have. */
   readonly fields: readonly number[];
 }
 
-function findColumns(file: string, names: readonly string[]): CorrectionPlace {
-  const known: readonly string[] = [...EVENT_COLUMNS, ...REJECT_COLUMNS];
+function findColumns(file: string, columns: readonly string[], names: readonly string[]): CorrectionPlace {
+  const known: readonly string[] = [...columns, ...REJECT_COLUMNS];
   const unknown = names.filter((name) => !known.includes(name));
   const repeated = names.filter((name, index) => names.indexOf(name) !== index);
   const problems = [
@@ -120,7 +120,7 @@ function findColumns(file: string, names: readonly string[]): CorrectionPlace {
     rejectId: names.indexOf('reject_id'),
     raw: names.indexOf('reject_raw'),
     width: names.length,
-    fields: EVENT_COLUMNS.map((name) => names.indexOf(name)),
+    fields: columns.map((name) => names.indexOf(name)),
   };
 }
 

@@ -1,4 +1,3 @@
-import { EVENT_COLUMNS } from '../../contract/columns.js';
 import type { RejectFilter } from './filter.js';
 import type { Reject, RejectGroup, RejectList } from './list.js';
 import type { ReplayResult } from './replay.js';
@@ -55,6 +54,7 @@ export function describeReject(row: RejectedRow): string {
     message,
     raw,
     rawBase64,
+    columns,
     fields,
   } = row;
   const facts: [string, string | null][] = [
@@ -69,7 +69,7 @@ export function describeReject(row: RejectedRow): string {
   const values =
     fields === null
       ? []
-      : EVENT_COLUMNS.flatMap((name, index) =>
+      : columns.flatMap((name, index) =>
           fields[index] === null ? [] : [`  ${name.padEnd(14)} ${fields[index] ?? ''}`],
         );
   return [

@@ -1,7 +1,7 @@
 import { stringify } from 'csv-stringify/sync';
 import type { Connection } from '../../platform/db/client.js';
-import { EVENT_COLUMNS } from '../../contract/columns.js';
 import { rejectCondition, type RejectFilter } from './filter.js';
+import { readEventColumns } from './rawRow.js';
 import { queryRejectedRows, type RejectedRow } from './show.js';
 
 /** Rows read at once; each has up to a megabyte. */
@@ -29,7 +29,7 @@ export async function* exportRejects(
   connection: Connection,
   filter: RejectFilter,
 ): AsyncGenerator<{ readonly text: string; readonly rows: number }> {
-  yield { text: stringify([[...EVENT_COLUMNS, ...REJECT_COLUMNS]]), rows: 0 };
+  yield { text: stringify([[...(await readEventColumns(connection)), ...REJECT_COLUMNS]]), rows: 0 };
   const { sql, values } = rejectCondition(filter);
   for (let last = 0; ;) {
     const page = await queryRejectedRows(
@@ -45,6 +45,7 @@ export async function* exportRejects(
 }
 
 function exportedRow({
+  columns,
   fields,
   rejectId,
   file,
@@ -56,6 +57,6 @@ function exportedRow({
   raw,
   rawBase64,
 }: RejectedRow): (string | number | null)[] {
-  const values = fields ?? EVENT_COLUMNS.map(() => null);
+  const values = fields ?? columns.map(() => null);
   return [...values, rejectId, file, line, kind, sqlState, column, message, raw, rawBase64];
 }

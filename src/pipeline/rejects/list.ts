@@ -25,7 +25,7 @@ export interface Reject {
 /** Columns of a {@link Reject} over `rejected_rows r` and `files f`. */
 export const REJECT_COLUMNS_SQL = `r.reject_id as "rejectId", f.name as file, r.line, r.byte_offset as "byteOffset", r.kind, r.sql_state as "sqlState",
   r.column_name as "column", r.constraint_name as "constraint", r.message, r.batch_id as "batchId", r.rejected_at as "rejectedAt", r.resolution,
-  r.resolved_at as "resolvedAt", r.resolved_by as "resolvedBy", r.resolved_batch_id as "resolvedBatchId", r.resolved_event_id as "eventId"`;
+  r.resolved_at as "resolvedAt", r.resolved_by as "resolvedBy", r.resolved_batch_id as "resolvedBatchId", r.resolved_key as "eventId"`;
 
 export interface RejectGroup {
   readonly rows: number;

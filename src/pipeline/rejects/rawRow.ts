@@ -1,9 +1,17 @@
 import { isUtf8 } from 'node:buffer';
 import { parse } from 'csv-parse/sync';
-import { EVENT_COLUMNS } from '../../contract/columns.js';
+import type { Connection } from '../../platform/db/client.js';
 
-/** A text, or NULL, for each of EVENT_COLUMNS. */
+/** A text, or NULL, for each of the table's columns. */
 export type Fields = readonly (string | null)[];
+
+/** The columns of events that files may have, in the table's order. */
+export async function readEventColumns({ client }: Connection): Promise<readonly string[]> {
+  const { rows } = await client.query<{ name: string }>(
+    `select name from ecompipe.loadable_columns('public.events') order by attnum`,
+  );
+  return rows.map(({ name }) => name);
+}
 
 /** As COPY has it: an empty field without quotes is NULL. */
 export function nullIfUnquoted(value: string, { quoting }: { readonly quoting: boolean }): string | null {
@@ -11,16 +19,20 @@ export function nullIfUnquoted(value: string, { quoting }: { readonly quoting: b
 }
 
 /**
- * The fields of a row in the order of EVENT_COLUMNS, given the columns of its file.
+ * The fields of a row in the order of the table's columns, given the columns of its file.
  * @returns undefined when it is no row of these columns, or when nobody knows the columns.
  */
-export function fieldsOf(row: string, columns: readonly string[] | null): Fields | undefined {
+export function fieldsOf(
+  row: string,
+  columns: readonly string[] | null,
+  tableColumns: readonly string[],
+): Fields | undefined {
   if (columns === null) return undefined;
   try {
     const records = parse(row, { cast: nullIfUnquoted }) as unknown as (string | null)[][];
     const [record] = records;
     if (records.length !== 1 || record?.length !== columns.length) return undefined;
-    return EVENT_COLUMNS.map((name) => record[columns.indexOf(name)] ?? null);
+    return tableColumns.map((name) => record[columns.indexOf(name)] ?? null);
   } catch {
     return undefined;
   }

@@ -1,6 +1,6 @@
 import { withConnection, type Database } from '../../platform/db/target.js';
 import { checkCorrections, readCorrections, type Correction } from './corrections.js';
-import { fieldsOf, readable, type Fields } from './rawRow.js';
+import { fieldsOf, readable, readEventColumns, type Fields } from './rawRow.js';
 
 export interface Reason {
   readonly kind: string;
@@ -21,6 +21,7 @@ export interface RejectedAgain {
 export interface CorrectedRow {
   readonly rejectId: number;
   readonly line: number;
+  readonly columns: readonly string[];
   readonly fields: Fields;
 }
 
@@ -74,9 +75,10 @@ export async function runReplay(
   load: LoadCorrected,
   stop: AbortSignal,
 ): Promise<ReplayResult> {
-  const read = await checkCorrections(file);
+  const columns = await withConnection(database, 'cannot look at the table of events', readEventColumns);
+  const read = await checkCorrections(file, columns);
   const uncorrected: RejectedAgain[] = [];
-  const loaded = await load(correctedBatches(file, database, uncorrected), database, stop);
+  const loaded = await load(correctedBatches(file, columns, database, uncorrected), database, stop);
   const { inserted, duplicate, rejected } = loaded.rows;
   const rejectedAgain = [...loaded.rejectedAgain, ...uncorrected]
     .sort((a, b) => a.line - b.line)
@@ -95,18 +97,19 @@ export async function runReplay(
 
 async function* correctedBatches(
   file: string,
+  columns: readonly string[],
   database: Database,
   uncorrected: RejectedAgain[],
 ): AsyncGenerator<readonly CorrectedRow[]> {
   let batch: Correction[] = [];
   let characters = 0;
   const take = async (): Promise<CorrectedRow[]> => {
-    const rows = await withRawFields(batch, database, uncorrected);
+    const rows = await withRawFields(batch, columns, database, uncorrected);
     batch = [];
     characters = 0;
     return rows;
   };
-  for await (const row of readCorrections(file)) {
+  for await (const row of readCorrections(file, columns)) {
     batch.push(row);
     characters += row.fields.reduce((sum, field) => sum + (field?.length ?? 0), row.raw?.length ?? 0);
     if (batch.length >= BATCH_ROWS || characters >= BATCH_CHARACTERS) yield await take();
@@ -120,6 +123,7 @@ async function* correctedBatches(
  */
 async function withRawFields(
   batch: readonly Correction[],
+  columns: readonly string[],
   database: Database,
   uncorrected: RejectedAgain[],
 ): Promise<CorrectedRow[]> {
@@ -134,10 +138,10 @@ async function withRawFields(
   return batch.flatMap((row) => {
     const reject = isByRaw(row) ? stored.get(row.rejectId) : undefined;
     // Unknown or resolved: the loader says so.
-    if (reject === undefined || reject.isResolved) return [row];
+    if (reject === undefined || reject.isResolved) return [{ ...row, columns }];
     const isChanged = normalize(row.raw ?? '') !== normalize(readable(reject.raw));
-    const fields = isChanged ? fieldsOf(row.raw ?? '', reject.columns) : undefined;
-    if (fields !== undefined) return [{ ...row, fields }];
+    const fields = isChanged ? fieldsOf(row.raw ?? '', reject.columns, columns) : undefined;
+    if (fields !== undefined) return [{ ...row, columns, fields }];
     uncorrected.push({ rejectId: row.rejectId, line: row.line, reason: stillBroken(reject, isChanged) });
     return [];
   });

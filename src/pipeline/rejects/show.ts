@@ -1,7 +1,7 @@
 import type { Connection } from '../../platform/db/client.js';
 import { UsageError } from '../../platform/errors.js';
 import { REJECT_COLUMNS_SQL, type Reject } from './list.js';
-import { fieldsOf, isText, readable, type Fields } from './rawRow.js';
+import { fieldsOf, isText, readable, readEventColumns, type Fields } from './rawRow.js';
 
 /** A rejected row with all that is known of it. */
 export interface RejectedRow extends Reject {
@@ -9,7 +9,9 @@ export interface RejectedRow extends Reject {
   readonly raw: string;
   /** Its bytes, when they are no text. */
   readonly rawBase64: string | null;
-  /** By structure it is a row: a text or NULL for each of EVENT_COLUMNS. */
+  /** Those of the table, in its order. */
+  readonly columns: readonly string[];
+  /** By structure it is a row: a text or NULL for each of `columns`. */
   readonly fields: Fields | null;
 }
 
@@ -26,16 +28,18 @@ export const WHOLE_REJECTS_SQL = `
   join ecompipe.batches b on b.batch_id = r.batch_id`;
 
 export async function queryRejectedRows(
-  { client }: Connection,
+  connection: Connection,
   condition: string,
   values: unknown[],
 ): Promise<RejectedRow[]> {
-  const { rows } = await client.query<StoredRow>(`${WHOLE_REJECTS_SQL} ${condition}`, values);
+  const tableColumns = await readEventColumns(connection);
+  const { rows } = await connection.client.query<StoredRow>(`${WHOLE_REJECTS_SQL} ${condition}`, values);
   return rows.map(({ rawBytes, columns, ...reject }) => ({
     ...reject,
     raw: readable(rawBytes),
     rawBase64: isText(rawBytes) ? null : rawBytes.toString('base64'),
-    fields: (isText(rawBytes) ? fieldsOf(rawBytes.toString('utf8'), columns) : undefined) ?? null,
+    columns: tableColumns,
+    fields: (isText(rawBytes) ? fieldsOf(rawBytes.toString('utf8'), columns, tableColumns) : undefined) ?? null,
   }));
 }
 

@@ -67,8 +67,8 @@ export async function readLatestBatches(ask: QueryFn, count: number): Promise<Ba
   );
 }
 
-/** The fourth part of `source` is the modification time in nanoseconds; Spark's entries may have none. */
-export const WRITTEN_AT = `case when source ~ '^\\d+:\\d+:\\d+:\\d+$' then to_timestamp(split_part(source, ':', 4)::float8 / 1e9) end`;
+/** The fourth part of `file_stamp` is the modification time in nanoseconds; Spark's entries may have none. */
+export const WRITTEN_AT = `case when file_stamp ~ '^\\d+:\\d+:\\d+:\\d+$' then to_timestamp(split_part(file_stamp, ':', 4)::float8 / 1e9) end`;
 
 export async function readLatency(ask: QueryFn): Promise<Latency | undefined> {
   const [row] = await ask<Latency>(

@@ -1,16 +1,22 @@
+import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
+import { UnreadableFile } from '../../contract/csv/header.js';
 import { addCounts, NO_ROWS, type BatchPart, type RowCounts } from './batch.js';
-import { CompareAndSetLost, explainLedgerError, writeLedger, type LedgerFile } from './ledger.js';
-import { beginBatch, commit, FastPathFailed, loadFast, type CommittedBatch } from './loadBatch.js';
+import type { LedgerFile } from './ledger.js';
+import { DirectPathFailed, loadDirect, mayGoDirect } from './loadBatch.js';
+import { runLoad, sumOfParts, type CommittedBatch, type PutRows } from './loadTransaction.js';
 import { readRanges, type RangeSource } from './ranges.js';
 import type { LoaderContext } from './runBatch.js';
-import { isRace, loadSlow } from './slow/loadSlow.js';
+import { loadStaged } from './staged/loadStaged.js';
+
+/** Most rows of a file that is loaded whole or not at all are rejected. Not for a retry. */
+class MostlyRejected extends Error {}
 
 /**
  * Loads all that is left of a file in one transaction (`--atomic-file`): range after range, each behind a savepoint to
- * which the fast path falls back, and one entry in the ledger for all.
+ * which the direct path falls back, and one entry in the ledger for all.
  * @throws CompareAndSetLost when another process was at the file meanwhile, or when an earlier attempt's lost commit
- *   turns out to have gone through; the ledger tells which.
+ *   turns out to have gone through; the ledger tells which. UnreadableFile when most of its rows are rejected.
  */
 export async function loadAtomically(
   context: LoaderContext,
@@ -18,38 +24,41 @@ export async function loadAtomically(
   file: LedgerFile,
   batchBytes: number,
 ): Promise<CommittedBatch> {
-  return await context.pool.use('bulk', `cannot load ${source.name}`, async (connection) => {
-    try {
-      return await loadInOneTransaction(connection, context, source, file, batchBytes);
-    } catch (error) {
-      await connection.client.query('rollback').catch(() => undefined);
-      // Somebody inserted one of the events between our look and our insert: another look will find it.
-      throw isRace(error) ? new CompareAndSetLost('an event was inserted meanwhile', error) : explainLedgerError(error);
-    }
+  const committed = context.pool.use('bulk', `cannot load ${source.name}`, async (connection) => {
+    await context.target.refresh(connection);
+    const committed = await runLoad(connection, {
+      target: context.target.table,
+      engine: 'native',
+      isDurable: true,
+      lockTimeoutMs: 0,
+      limits: context.limits,
+      onAttempt: () => undefined,
+      putRows: (batchId) => putRanges(connection, context, source, file, batchBytes, batchId),
+    });
+    assert(committed !== undefined, `${source.name} has a range left`);
+    return committed;
+  });
+  return await committed.catch((error: unknown) => {
+    throw error instanceof MostlyRejected ? new UnreadableFile(error.message, { cause: error }) : error;
   });
 }
 
-async function loadInOneTransaction(
+async function putRanges(
   connection: Connection,
   context: LoaderContext,
   source: RangeSource,
   file: LedgerFile,
   batchBytes: number,
-): Promise<CommittedBatch> {
-  const startedAt = new Date();
-  const batchId = await beginBatch(connection, { isDurable: true, lockTimeoutMs: 0, rules: context.rules });
+  batchId: number,
+): Promise<PutRows> {
   let counts: RowCounts = NO_ROWS;
   let whole: BatchPart | undefined;
-  let loadPath: 'fast' | 'slow' = 'fast';
-  for await (const { part, release } of readRanges(
-    source,
-    { offset: file.committedOffset, lines: file.committedLines },
-    batchBytes,
-    1,
-  )) {
-    const range = await loadRange(connection, context, source, part, batchId);
+  let loadPath: PutRows['loadPath'] = 'direct';
+  const from = { offset: file.committedOffset, lines: file.committedLines };
+  for await (const { part, release } of readRanges(source, from, batchBytes, 1)) {
+    const range = await putRange(connection, context, source, part, batchId);
     counts = addCounts(counts, range.counts);
-    if (range.loadPath === 'slow') loadPath = 'slow';
+    if (range.loadPath === 'staged') loadPath = 'staged';
     release();
     whole = {
       ...(whole ?? part),
@@ -57,48 +66,45 @@ async function loadInOneTransaction(
       lines: (whole?.lines ?? 0) + part.lines,
       isLast: part.isLast,
     };
+    const reason = part.isLast ? undefined : context.limits.reasonToStop({ fileId: source.fileId, ...counts });
+    // Whole or not at all: what is read of it must not stay.
+    if (reason !== undefined)
+      throw new MostlyRejected(`${counts.rejected} of the first ${counts.read} rows were rejected`);
   }
-  if (whole === undefined) throw new RangeError(`${source.name} has no range left`);
-  const entry = { part: whole, fileId: source.fileId, counts };
-  const [totals] = await writeLedger(connection, {
-    batchId,
-    loadPath,
-    startedAt,
-    columns: source.header.columns,
-    parts: [entry],
-    enteredLoaded: new Set(),
-  });
-  if (totals !== undefined) context.assertLimit(whole, totals);
-  await commit(connection);
-  return { batchId, loadPath, parts: [entry], counts, durationMs: Date.now() - startedAt.getTime(), isDurable: true };
+  assert(whole !== undefined, `${source.name} has a range left`);
+  const parts = [{ part: whole, fileId: source.fileId, counts }];
+  return { loadPath, columns: source.header.columns, parts, enteredLoaded: new Set(), ...sumOfParts(parts) };
 }
 
-async function loadRange(
+async function putRange(
   connection: Connection,
   context: LoaderContext,
   source: RangeSource,
   part: BatchPart,
   batchId: number,
-): Promise<{ counts: RowCounts; loadPath: 'fast' | 'slow' }> {
+): Promise<{ counts: RowCounts; loadPath: PutRows['loadPath'] }> {
   const batch = { columns: source.header.columns, parts: [part], isDurable: true };
-  if (part.plain && !context.breaker.skipFast()) {
+  const { table } = context.target;
+  if (mayGoDirect(batch, context)) {
     await connection.client.query('savepoint ecompipe_range');
     try {
-      const [counts = NO_ROWS] = await loadFast(connection, batch);
+      const [counts] = await loadDirect(connection, batch, table.name);
+      assert(counts !== undefined, 'one part has one count');
       await connection.client.query('release savepoint ecompipe_range');
-      context.breaker.fastSucceeded();
-      return { counts, loadPath: 'fast' };
+      context.breaker.directSucceeded();
+      return { counts, loadPath: 'direct' };
     } catch (error) {
-      if (!(error instanceof FastPathFailed)) throw error;
-      await connection.client.query('rollback to savepoint ecompipe_range');
-      context.breaker.fastFailed();
+      if (!(error instanceof DirectPathFailed)) throw error;
+      await connection.client.query('rollback to savepoint ecompipe_range; release savepoint ecompipe_range');
+      context.breaker.directFailed();
     }
   }
-  const [counts = NO_ROWS] = await loadSlow(connection, batch, {
-    ...context,
+  const [counts] = await loadStaged(connection, batch, {
     fileIds: [source.fileId],
     batchId,
+    target: table,
     waitForTurn: () => Promise.resolve(),
   });
-  return { counts, loadPath: 'slow' };
+  assert(counts !== undefined, 'one part has one count');
+  return { counts, loadPath: 'staged' };
 }

@@ -1,5 +1,3 @@
-import type { EventColumn } from '../../contract/columns.js';
-
 /** A place in a file's (decompressed) content, as ledger, logs and errors name it. */
 export interface ByteRange {
   readonly startOffset: number;
@@ -32,9 +30,15 @@ export interface BatchPart extends ByteRange {
   readonly plain: boolean;
 }
 
+/**
+ * So many rows at most in one batch, whatever few bytes they have: what a row costs in memory and in locks, and how long
+ * a transaction takes, depends on rows.
+ */
+export const MAX_BATCH_ROWS = 50_000;
+
 /** What one transaction loads: parts with the same columns. */
 export interface Batch {
-  readonly columns: readonly EventColumn[];
+  readonly columns: readonly string[];
   readonly parts: readonly BatchPart[];
   /** Its commit waits until it is on disk. */
   readonly isDurable: boolean;

@@ -16,6 +16,7 @@ import { loadLargeFile } from './largeFile.js';
 import { FilesNotLoadedError, type ResultRecorder } from './resultRecorder.js';
 import { runBatch, type LoaderContext } from './runBatch.js';
 import { SmallFileGroup, wholeFilePart } from './smallFiles.js';
+import type { TargetTable } from './targetTable.js';
 
 /**
  * Takes files from the directory and sees each to its end. One loop lists, so one listing at a time; loads run beside it.
@@ -47,7 +48,8 @@ export class FileLoader {
     private readonly onIdle: () => void,
   ) {
     // A limit of rejects rolls back the file that exceeds it, and not its neighbours.
-    this.group = new SmallFileGroup(settings.batchBytes, settings.maxRejected === undefined ? undefined : 1);
+    const isLimited = settings.maxRejected !== undefined && settings.maxRejected !== 'none';
+    this.group = new SmallFileGroup(settings.batchBytes, isLimited ? 1 : undefined);
   }
 
   async run(): Promise<StreamResult> {
@@ -143,14 +145,24 @@ export class FileLoader {
   private addToGroup(name: string, content: Content, bytes: Buffer): void {
     const file = { name, fileStamp: content.fileStamp };
     failpoint('file-hashed');
+    const { table } = this.loader.target;
     try {
       if (content.fault !== undefined) throw content.fault;
-      const { part, columns } = wholeFilePart(file, content, bytes);
+      const whole = wholeFilePart(file, content, bytes, table.header);
+      if (whole === undefined) {
+        this.startLarge(name);
+        return;
+      }
+      const { part, columns } = whole;
       if (!this.group.accepts(part, columns)) this.launchGroup();
       this.group.add(file, part, columns);
     } catch (error) {
       if (!(error instanceof UnreadableFile)) throw error;
-      void this.start([name], () => this.outcomes.fileUnreadable(file, content, error));
+      void this.start([name], async () => {
+        // Columns may have come since the table was looked at: then the file is listed again.
+        if (await this.hasChangedSince(table, name)) return;
+        await this.outcomes.fileUnreadable(file, content, error);
+      });
     }
   }
 
@@ -203,7 +215,7 @@ export class FileLoader {
     const file = { name, fileStamp: content.fileStamp };
     try {
       if (content.fault !== undefined) throw content.fault;
-      const header = await readHeader(content);
+      const header = await this.readHeader(name, content);
       const outcome = await loadLargeFile(
         this.loader,
         { ...file, content, header },
@@ -223,6 +235,27 @@ export class FileLoader {
     } finally {
       await content.close();
     }
+  }
+
+  /** The header of a large file. An empty one is never large, unless asked for with --atomic-file. */
+  private async readHeader(name: string, content: Content): Promise<Header> {
+    const start = await readStart(content);
+    const { table } = this.loader.target;
+    const parse = ({ header }: TargetTable): Header =>
+      parseHeader(start, header) ?? { columns: [], length: content.size, lines: 0 };
+    try {
+      return parse(table);
+    } catch (error) {
+      if (!(error instanceof UnreadableFile) || !(await this.hasChangedSince(table, name))) throw error;
+      return parse(this.loader.target.table);
+    }
+  }
+
+  /** Looks at the table again for the sake of a file whose header does not fit. @returns whether it is another one now. */
+  private async hasChangedSince(table: TargetTable, name: string): Promise<boolean> {
+    const { pool, target } = this.loader;
+    await pool.use('urgent', `cannot look at ${table.name} for ${name}`, (connection) => target.refresh(connection));
+    return target.table.fingerprint !== table.fingerprint;
   }
 
   /** Runs a task that sees these files to their end; its failure is theirs, or everyone's when it is the database's. */
@@ -261,8 +294,8 @@ export class FileLoader {
   }
 }
 
-/** The header of a large file. An empty one is never large, unless asked for with --atomic-file. */
-async function readHeader(content: Content): Promise<Header> {
+/** Enough bytes for the longest header. */
+async function readStart(content: Content): Promise<Buffer> {
   const start = Buffer.alloc(Math.min(content.size, MAX_RECORD_BYTES + 4));
   const reader = await content.openAt(0);
   try {
@@ -270,5 +303,5 @@ async function readHeader(content: Content): Promise<Header> {
   } finally {
     await reader.close();
   }
-  return parseHeader(start) ?? { columns: [], length: content.size, lines: 0 };
+  return start;
 }

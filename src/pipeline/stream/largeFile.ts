@@ -2,7 +2,7 @@ import { TransientError } from '../../platform/db/sqlState.js';
 import { withTransaction } from '../../platform/db/transaction.js';
 import { CommitOrder } from './commitOrder.js';
 import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from './ledger.js';
-import type { CommittedBatch } from './loadBatch.js';
+import type { CommittedBatch } from './loadTransaction.js';
 import { loadAtomically } from './atomicFile.js';
 import { readRanges, type RangeSource, type ReadRange } from './ranges.js';
 import { runBatch, type LoaderContext } from './runBatch.js';
@@ -24,7 +24,7 @@ export interface LargeFileSettings {
   readonly onCommit: (batch: CommittedBatch) => void;
 }
 
-/** How a file that was opened ended up: all of it is in the ledger now, it was already, or we were stopped. */
+/** How a file that was opened ended up: all of it is in the ledger now, it was known or given up, or we were stopped. */
 export type LargeFileOutcome =
   { readonly kind: 'loaded' | 'stopped' } | { readonly kind: 'known'; readonly file: LedgerFile };
 
@@ -39,7 +39,8 @@ export async function loadLargeFile(
 ): Promise<LargeFileOutcome> {
   for (let isFirstLook = true; ; isFirstLook = false) {
     const file = await enterFile(context, source);
-    if (file.state !== 'loading') return isFirstLook ? { kind: 'known', file } : { kind: 'loaded' };
+    if (file.state !== 'loading')
+      return isFirstLook || file.state === 'quarantined' ? { kind: 'known', file } : { kind: 'loaded' };
     if (settings.stop.aborted) return { kind: 'stopped' };
     const full: RangeSource = { ...source, fileId: file.fileId };
     try {

@@ -10,8 +10,10 @@ export interface LedgerFile {
   readonly committedOffset: number;
   readonly committedLines: number;
   readonly state: 'loading' | 'loaded' | 'quarantined';
-  /** Signature of the file it was first read from: a hint, see ResultRecorder. */
-  readonly source: string;
+  /** Why the file, or the rest of it, can't be loaded: only of a quarantined one. */
+  readonly reason: string | null;
+  /** Stamp of the file it was first read from: a hint, see ResultRecorder. */
+  readonly fileStamp: string;
   /** The batch that loaded its last range, if any. */
   readonly lastBatchId: number | null;
   readonly rows: RowCounts;
@@ -37,8 +39,6 @@ const RANGE_KEYS: ReadonlySet<string> = new Set([
   'rejected_rows_once',
   'duplicate_rows_pkey',
   'batch_ranges_file_id_fkey',
-  'rejected_rows_file_id_fkey',
-  'duplicate_rows_file_id_fkey',
 ]);
 
 /** What a failed transaction's error means: a violated key of the ledger is a lost compare-and-set. */
@@ -52,7 +52,7 @@ export function explainLedgerError(error: unknown): unknown {
 export async function readLedger({ client }: Connection, sha256s: readonly Buffer[]): Promise<Map<string, LedgerFile>> {
   const { rows } = await client.query<LedgerFile & { sha256: Buffer }>(
     `select f.sha256, f.file_id as "fileId", f.name, f.committed_offset as "committedOffset", f.committed_lines as "committedLines",
-            f.state, f.source,
+            f.state, f.reason, f.file_stamp as "fileStamp",
             json_build_object('read', f.rows_read, 'inserted', f.rows_inserted, 'duplicate', f.rows_duplicate, 'rejected', f.rows_rejected) as rows,
             (select r.batch_id from ecompipe.batch_ranges r where r.file_id = f.file_id order by r.start_offset desc limit 1) as "lastBatchId"
      from ecompipe.files f
@@ -82,16 +82,16 @@ export interface FileEntry extends FileIdentity {
 export async function registerFiles({ client }: Connection, files: readonly FileEntry[]): Promise<Map<string, number>> {
   const { rows } = await client.query<{ sha256: Buffer; fileId: number }>({
     name: 'register_files',
-    text: `insert into ecompipe.files (sha256, name, size, source, committed_offset, committed_lines, rows_read, rows_inserted, state, finished_at)
-     select sha256, name, size, source, coalesce(end_offset, 0), coalesce(lines, 0), coalesce(rows, 0), coalesce(rows, 0),
+    text: `insert into ecompipe.files (sha256, name, size, file_stamp, committed_offset, committed_lines, rows_read, rows_inserted, state, finished_at)
+     select sha256, name, size, file_stamp, coalesce(end_offset, 0), coalesce(lines, 0), coalesce(rows, 0), coalesce(rows, 0),
             case when end_offset is null then 'loading' else 'loaded' end, case when end_offset is not null then clock_timestamp() end
      from unnest ($1::bytea[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
-       as f (sha256, name, size, source, end_offset, lines, rows)
+       as f (sha256, name, size, file_stamp, end_offset, lines, rows)
      on conflict (sha256) do update
-       set (state, reason, finished_at, name, size, source, committed_offset, committed_lines, rows_read, rows_inserted) =
-           (excluded.state, null, excluded.finished_at, excluded.name, excluded.size, excluded.source,
+       set (state, reason, finished_at, name, size, file_stamp, committed_offset, committed_lines, rows_read, rows_inserted) =
+           (excluded.state, null, excluded.finished_at, excluded.name, excluded.size, excluded.file_stamp,
             excluded.committed_offset, excluded.committed_lines, excluded.rows_read, excluded.rows_inserted)
-       where files.state = 'quarantined'
+       where files.state = 'quarantined' and files.committed_offset = 0
      returning sha256, file_id as "fileId"`,
     values: [
       files.map((file) => file.sha256),
@@ -118,10 +118,19 @@ export async function noteRedelivery({ client }: Connection, fileId: number, nam
 /** Notes that a content can't be read at all. */
 export async function noteQuarantine({ client }: Connection, file: FileIdentity, reason: string): Promise<void> {
   await client.query(
-    `insert into ecompipe.files (sha256, name, size, source, state, reason, finished_at)
+    `insert into ecompipe.files (sha256, name, size, file_stamp, state, reason, finished_at)
      values ($1, $2, $3, $4, 'quarantined', $5, clock_timestamp())
-     on conflict (sha256) do nothing`,
+     on conflict (sha256) do update set (state, reason, finished_at) = (excluded.state, excluded.reason, excluded.finished_at)
+       where files.state = 'loading' and files.committed_offset = 0`,
     [file.sha256, storableName(file.name), file.size, file.fileStamp, reason],
+  );
+}
+
+/** Gives up the rest of a file that is being loaded: what is committed of it stays. */
+export async function quarantineRest({ client }: Connection, fileId: number, reason: string): Promise<void> {
+  await client.query(
+    `update ecompipe.files set state = 'quarantined', reason = $2, finished_at = clock_timestamp() where file_id = $1 and state = 'loading'`,
+    [fileId, reason],
   );
 }
 
@@ -131,14 +140,21 @@ export interface CommittedPart {
   readonly counts: RowCounts;
 }
 
+export type LoadEngine = 'native' | 'spark';
+
+/** How rows came into the table: by COPY of the files' own bytes, by the stage, or from rejects that were corrected. */
+export type LoadPath = 'direct' | 'staged' | 'replay';
+
 export interface BatchEntry {
   readonly batchId: number;
-  /** Default native. */
-  readonly engine?: 'spark';
-  readonly loadPath: 'fast' | 'slow';
+  readonly engine: LoadEngine;
+  readonly loadPath: LoadPath;
   readonly startedAt: Date;
   readonly columns: readonly string[];
   readonly parts: readonly CommittedPart[];
+  /** The sums of the parts; of a replay, which has none, its own. */
+  readonly counts: RowCounts;
+  readonly bytes: number;
   /** Files that were entered as loaded (see registerFiles) in this transaction: there is nothing to advance. */
   readonly enteredLoaded: ReadonlySet<number>;
 }
@@ -166,7 +182,12 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
     parts.map(({ part }) => part.isLast),
     parts.map(({ fileId }) => !entry.enteredLoaded.has(fileId)),
     entry.columns,
-    entry.engine ?? 'native',
+    entry.engine,
+    entry.counts.read,
+    entry.counts.inserted,
+    entry.counts.duplicate,
+    entry.counts.rejected,
+    entry.bytes,
   ];
   const { rows } = await client.query<CommittedTotals>({ name: 'write_ledger', text: LEDGER_SQL, values });
   const expected = parts.length - entry.enteredLoaded.size;
@@ -209,8 +230,7 @@ const LEDGER_SQL = `
       as p (file_id, start_offset, end_offset, first_line, lines, rows_read, rows_inserted, rows_duplicate, rows_rejected, is_last, advances)
   ), batch as (
     insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, columns)
-    select $1, $16, $2, $3, sum(rows_read), sum(rows_inserted), sum(rows_duplicate), sum(rows_rejected), sum(end_offset - start_offset), $15::text[]
-    from part
+    values ($1, $16, $2, $3, $17::bigint, $18::bigint, $19::bigint, $20::bigint, $21::bigint, $15::text[])
   ), range as (
     insert into ecompipe.batch_ranges (batch_id, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected)
     select $1, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected

@@ -2,7 +2,7 @@ import { MAX_RECORD_BYTES } from '../../contract/csv/bytes.js';
 import { countRows } from '../../contract/csv/countRows.js';
 import { frameRecords } from '../../contract/csv/frameRecords.js';
 import type { Header } from '../../contract/csv/header.js';
-import type { BatchPart } from './batch.js';
+import { MAX_BATCH_ROWS, type BatchPart } from './batch.js';
 import { FileChanged, type Content, type ContentReader } from './content.js';
 
 /** Where a load goes on: what the ledger has committed of the file. */
@@ -20,15 +20,16 @@ export interface RangeSource {
   readonly header: Header;
 }
 
-/** Where rows of a body end: by the quick count where that can be trusted, else record by record. */
+/** Where the first so many rows of a body end: by the quick count where that can be trusted, else record by record. */
 export function findRowEnd(
   body: Buffer,
   atEof: boolean,
   fieldCount: number,
+  maxRows: number,
 ): Pick<BatchPart, 'plain' | 'rows' | 'lines'> & { end: number } {
-  const quick = countRows(body, atEof);
+  const quick = countRows(body, atEof, maxRows);
   if (quick.plain) return quick;
-  const { records, end, lines } = frameRecords(body, atEof, fieldCount);
+  const { records, end, lines } = frameRecords(body, atEof, fieldCount, maxRows);
   return { plain: false, rows: records.length, lines, end };
 }
 
@@ -90,7 +91,7 @@ export async function* readRanges(
       );
       const endOffset = bodyOffset + cut.end;
       const isLast = endOffset === content.size;
-      if (atEof && !isLast) throw new FileChanged(name);
+      if (atEof && cut.end === body.length && !isLast) throw new FileChanged(name);
       const firstLine = lineCount + 1;
       const headerLines = startOffset < header.length ? header.lines : 0;
       // Its own bytes: the memory may be another range's by the time they are read.
@@ -136,11 +137,11 @@ async function nextBody(
   fieldCount: number,
 ): Promise<ReadBytes & { cut: ReturnType<typeof findRowEnd> }> {
   const read = await readMore(reader, pool, carry, batchBytes);
-  const cut = findRowEnd(read.body, read.atEof, fieldCount);
+  const cut = findRowEnd(read.body, read.atEof, fieldCount, MAX_BATCH_ROWS);
   if (cut.end > 0 || read.atEof) return { ...read, cut };
   const more = await readMore(reader, pool, read.body, read.body.length + MAX_RECORD_BYTES + 1);
   pool.give(read.memory);
-  return { ...more, cut: findRowEnd(more.body, more.atEof, fieldCount) };
+  return { ...more, cut: findRowEnd(more.body, more.atEof, fieldCount, MAX_BATCH_ROWS) };
 }
 
 async function readMore(reader: ContentReader, pool: BufferPool, carry: Buffer, size: number): Promise<ReadBytes> {

@@ -1,25 +1,16 @@
-import { stringify } from 'csv-stringify/sync';
-import type { Connection } from '../../platform/db/client.js';
-import { TransientError } from '../../platform/db/sqlState.js';
-import type { Database } from '../../platform/db/target.js';
-import { EVENT_COLUMNS } from '../../contract/columns.js';
-import { InterruptedError } from '../../platform/errors.js';
-import { failpoint } from '../../platform/failpoint.js';
-import type { Batch } from './batch.js';
-import { ConnectionPool } from './connectionPool.js';
-import { beginBatch, commit, isContention } from './loadBatch.js';
-import { insertAccepted } from './slow/loadSlow.js';
-import { splitRecords } from './slow/records.js';
-import type { Reason } from './slow/reject.js';
-import { readEventRules, type EventRules } from './slow/rules.js';
+import assert from 'node:assert/strict';
 
-/** A rejected row as a person has corrected it: a text or NULL for each of EVENT_COLUMNS. */
-export interface CorrectedRow {
-  readonly rejectId: number;
-  /** Where it stands in the file of corrections. */
-  readonly line: number;
-  readonly fields: readonly (string | null)[];
-}
+import type { Connection } from '../../platform/db/client.js';
+import type { Database } from '../../platform/db/target.js';
+import { InterruptedError } from '../../platform/errors.js';
+import { addCounts, NO_ROWS, type RowCounts } from './batch.js';
+import { ConnectionPool } from './connectionPool.js';
+import { isContention } from './loadBatch.js';
+import { runLoad, type PutRows } from './loadTransaction.js';
+import { NO_LIMITS } from './rejectLimit.js';
+import { insertCorrected, type CorrectedRow, type JudgedRow } from './staged/corrected.js';
+import type { Reason } from './staged/reject.js';
+import { Target } from './targetTable.js';
 
 /** A row that is still none: its reject stays open. */
 export interface RejectedAgain {
@@ -45,7 +36,6 @@ export interface ReplayResult {
 }
 
 const MAX_REPORTED = 1000;
-const EVENT_ID = EVENT_COLUMNS.indexOf('event_id');
 
 /**
  * Loads corrected rows, exactly once: a batch of them is one transaction that inserts the rows, enters a batch without
@@ -53,7 +43,7 @@ const EVENT_ID = EVENT_COLUMNS.indexOf('event_id');
  * parallel, or after a kill finds those resolved and leaves them alone; an equal event that came in another way makes the
  * row a duplicate.
  *
- * It is a third way of loading beside the fast and the slow path, and lives here because only this stage writes events.
+ * It is a third way of loading beside the direct and the staged path, and lives here because only this stage writes events.
  * @throws InterruptedError when stopped between two batches; what was committed stays.
  */
 export async function replayRows(
@@ -71,7 +61,7 @@ export async function replayRows(
     rejectedAgain: [] as RejectedAgain[],
   };
   try {
-    const rules = await pool.use('bulk', 'cannot read the rules of events', readEventRules);
+    const target = await pool.use('bulk', 'cannot look at the table', (connection) => Target.open(connection));
     for await (const corrected of batches) {
       if (stop.aborted)
         throw new InterruptedError({
@@ -79,7 +69,9 @@ export async function replayRows(
           outcome: `${rows.inserted + rows.duplicate} rejects are resolved, the others stay open`,
           hint: 'run it again with the same file: what is resolved is left alone',
         });
-      const outcome = await replayBatch(pool, rules, corrected);
+      // None of its rows was corrected.
+      if (corrected.length === 0) continue;
+      const outcome = await replayBatch(pool, target, corrected);
       for (const key of ['read', 'inserted', 'duplicate', 'rejected'] as const) rows[key] += outcome.rows[key];
       result.resolvedBefore += outcome.resolvedBefore;
       result.unknown += outcome.unknown;
@@ -98,182 +90,149 @@ interface BatchOutcome extends Pick<ReplayResult, 'rows' | 'resolvedBefore' | 'u
 
 async function replayBatch(
   pool: ConnectionPool,
-  rules: EventRules,
+  target: Target,
   corrected: readonly CorrectedRow[],
 ): Promise<BatchOutcome> {
   const attempted = new Set<number>();
-  return await pool.use(
-    'bulk',
-    `cannot replay the rows from line ${corrected[0]?.line ?? 0} on`,
-    async (connection) => {
-      for (;;) {
-        try {
-          return await attempt(connection, rules, corrected, attempted);
-        } catch (error) {
-          await connection.client.query('rollback').catch(() => undefined);
-          // A stream loaded one of the events at this moment: the next look finds it.
-          if (!isContention(error)) throw error;
-        }
+  const [first] = corrected;
+  assert(first !== undefined, 'a batch has rows');
+  return await pool.use('bulk', `cannot replay the rows from line ${first.line} on`, async (connection) => {
+    for (;;) {
+      try {
+        await target.refresh(connection);
+        return await attempt(connection, target, corrected, attempted);
+      } catch (error) {
+        // A stream was at the same rows at this moment: the next look finds them.
+        if (!isContention(error)) throw error;
       }
-    },
-  );
+    }
+  });
 }
 
 interface RejectState {
   readonly rejectId: number;
   readonly resolvedBatchId: number | null;
   readonly resolution: 'inserted' | 'duplicate' | null;
+  /** Columns of the file it came from; null when nobody knows them. */
+  readonly columns: readonly string[] | null;
 }
 
 async function attempt(
   connection: Connection,
-  rules: EventRules,
+  target: Target,
   corrected: readonly CorrectedRow[],
   attempted: Set<number>,
 ): Promise<BatchOutcome> {
-  const startedAt = new Date();
-  const batchId = await beginBatch(connection, { rules, lockTimeoutMs: 0, isDurable: true });
-  attempted.add(batchId);
-  const states = await lockRejects(
-    connection,
-    corrected.map(({ rejectId }) => rejectId),
+  let outcome: Omit<BatchOutcome, 'batchId'> | undefined;
+  let ours: readonly RejectState[] = [];
+  let judged: readonly JudgedRow[] = [];
+  const committed = await runLoad(connection, {
+    target: target.table,
+    engine: 'native',
+    isDurable: true,
+    lockTimeoutMs: 0,
+    limits: NO_LIMITS,
+    onAttempt: (batchId) => attempted.add(batchId),
+    putRows: async (): Promise<PutRows | undefined> => {
+      const states = await lockRejects(
+        connection,
+        corrected.map(({ rejectId }) => rejectId),
+      );
+      const isOpen = ({ rejectId }: CorrectedRow): boolean => states.get(rejectId)?.resolution === null;
+      // Resolved by an attempt of ours whose COMMIT went through although its reply was lost.
+      ours = [...states.values()].filter(
+        ({ resolvedBatchId }) => resolvedBatchId !== null && attempted.has(resolvedBatchId),
+      );
+      const open = corrected
+        .filter(isOpen)
+        .map((row) => withColumns(row, states.get(row.rejectId)?.columns ?? undefined));
+      const result = await insertCorrected(connection, target.table, open);
+      judged = result.rows;
+      const counts = countJudged(judged);
+      outcome = outcomeOf(corrected, states, ours, judged, counts);
+      // Where nothing changes, a batch in the ledger would only say that somebody tried.
+      if (counts.inserted + counts.duplicate === 0) return undefined;
+      const columns = target.table.header.known;
+      return { loadPath: 'replay', columns, parts: [], counts, bytes: result.bytes, enteredLoaded: new Set() };
+    },
+    beforeCommit: (batchId) => resolveRejects(connection, batchId, judged),
+  });
+  assert(outcome !== undefined, 'the rows were looked at');
+  return { ...outcome, batchId: committed?.batchId ?? ours[0]?.resolvedBatchId ?? undefined };
+}
+
+/**
+ * The columns that a corrected row has a word in: those of its file, so that all others are filled as for its neighbours
+ * there, and those that the correction gives a value.
+ */
+function withColumns({ columns, fields, ...row }: CorrectedRow, ofFile: readonly string[] | undefined): CorrectedRow {
+  const kept = columns.flatMap((name, index) =>
+    ofFile === undefined || ofFile.includes(name) || (fields[index] ?? null) !== null ? [index] : [],
   );
-  const open = corrected.filter(({ rejectId }) => states.get(rejectId)?.resolution === null);
+  const pick = <T>(list: readonly T[]): T[] => list.filter((_, index) => kept.includes(index));
+  return { ...row, columns: pick(columns), fields: pick(fields) };
+}
+
+function countJudged(judged: readonly JudgedRow[]): RowCounts {
+  const count = (kind: JudgedRow['kind']): number => judged.filter((row) => row.kind === kind).length;
+  return {
+    read: judged.length,
+    inserted: count('inserted'),
+    duplicate: count('duplicate'),
+    rejected: count('rejected'),
+  };
+}
+
+function outcomeOf(
+  corrected: readonly CorrectedRow[],
+  states: ReadonlyMap<number, RejectState>,
+  ours: readonly RejectState[],
+  judged: readonly JudgedRow[],
+  counts: RowCounts,
+): Omit<BatchOutcome, 'batchId'> {
   const unknown = corrected.filter(({ rejectId }) => !states.has(rejectId)).length;
-  // Resolved by an attempt of ours whose COMMIT went through although its reply was lost.
-  const ours = [...states.values()].filter(
-    ({ resolvedBatchId }) => resolvedBatchId !== null && attempted.has(resolvedBatchId),
-  );
   const settled = {
+    ...NO_ROWS,
+    read: ours.length,
     inserted: ours.filter(({ resolution }) => resolution === 'inserted').length,
     duplicate: ours.filter(({ resolution }) => resolution === 'duplicate').length,
   };
-  const resolvedBefore = corrected.length - open.length - unknown - ours.length;
-  const batch = asBatch(open);
-  const records = splitRecords(batch);
-  const { reasons, duplicates } = await insertAccepted(connection, batch, records, rules, () => Promise.resolve());
-  failpoint('copied');
-  const rejectedAgain = [...reasons]
-    .sort(([a], [b]) => a - b)
-    .flatMap(([ordinal, reason]) => {
-      const row = open[ordinal];
-      return row === undefined ? [] : [{ rejectId: row.rejectId, line: row.line, reason }];
-    });
-  const accepted = open.map((row, ordinal) => ({ ...row, ordinal })).filter(({ ordinal }) => !reasons.has(ordinal));
-  const counts = {
-    read: records.length,
-    inserted: accepted.length - duplicates.size,
-    duplicate: duplicates.size,
-    rejected: reasons.size,
-  };
-  const told = {
-    rows: {
-      read: counts.read + ours.length,
-      inserted: counts.inserted + settled.inserted,
-      duplicate: counts.duplicate + settled.duplicate,
-      rejected: counts.rejected,
-    },
-    resolvedBefore,
+  return {
+    rows: addCounts(counts, settled),
+    resolvedBefore: corrected.length - judged.length - unknown - ours.length,
     unknown,
-    rejectedAgain,
+    rejectedAgain: judged.flatMap(({ kind, rejectId, line, reason }) =>
+      kind === 'rejected' && reason !== undefined ? [{ rejectId, line, reason }] : [],
+    ),
   };
-  if (accepted.length === 0) {
-    // Nothing changed: a batch in the ledger would only say that somebody tried.
-    await connection.client.query('rollback');
-    return { ...told, batchId: ours[0]?.resolvedBatchId ?? undefined };
-  }
-  await writeReplay(connection, { batchId, startedAt, counts, bytes: batch.parts[0]?.body.length ?? 0 });
-  await resolveRejects(
-    connection,
-    batchId,
-    accepted.map(({ rejectId, ordinal, fields }) => ({
-      rejectId,
-      resolution: duplicates.has(ordinal) ? 'duplicate' : 'inserted',
-      eventId: fields[EVENT_ID] ?? '',
-    })),
-  );
-  await commit(connection);
-  return { ...told, batchId };
 }
 
 /** The rejects as they are, locked in one order so that two replays at once wait for each other instead of for ever. */
 async function lockRejects({ client }: Connection, rejectIds: readonly number[]): Promise<Map<number, RejectState>> {
   const { rows } = await client.query<RejectState>(
-    `select reject_id as "rejectId", resolved_batch_id as "resolvedBatchId", resolution
-     from ecompipe.rejected_rows
-     where reject_id = any ($1)
-     order by reject_id
-     for update`,
+    `select r.reject_id as "rejectId", r.resolved_batch_id as "resolvedBatchId", r.resolution, b.columns
+     from ecompipe.rejected_rows r join ecompipe.batches b on b.batch_id = r.batch_id
+     where r.reject_id = any ($1)
+     order by r.reject_id
+     for update of r`,
     [rejectIds],
   );
   return new Map(rows.map((row) => [row.rejectId, row]));
 }
 
-/** The rows as CSV of all columns, so that they go the same way as those of a file. NULL is an empty field, '' a quoted one. */
-function asBatch(rows: readonly CorrectedRow[]): Batch {
-  const body = Buffer.from(
-    stringify(
-      rows.map(({ fields }) => [...fields]),
-      { quoted_match: /^$/ },
-    ),
-  );
-  const place = { startOffset: 0, endOffset: body.length, firstLine: 1, lines: rows.length, bodyOffset: 0 };
-  const part = {
-    name: 'replay',
-    fileStamp: '',
-    sha256: Buffer.alloc(0),
-    fileId: undefined,
-    fileSize: body.length,
-    isLast: true,
-    rows: rows.length,
-    plain: false,
-  };
-  return { columns: EVENT_COLUMNS, parts: [{ ...place, ...part, body }], isDurable: true };
-}
-
-interface ReplayEntry {
-  readonly batchId: number;
-  readonly startedAt: Date;
-  readonly counts: {
-    readonly read: number;
-    readonly inserted: number;
-    readonly duplicate: number;
-    readonly rejected: number;
-  };
-  readonly bytes: number;
-}
-
-async function writeReplay({ client }: Connection, { batchId, startedAt, counts, bytes }: ReplayEntry): Promise<void> {
-  await client.query(
-    `insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, columns)
-     values ($1, 'native', 'replay', $2, $3, $4, $5, $6, $7, $8)`,
-    [batchId, startedAt, counts.read, counts.inserted, counts.duplicate, counts.rejected, bytes, EVENT_COLUMNS],
-  );
-}
-
-interface Resolution {
-  readonly rejectId: number;
-  readonly resolution: 'inserted' | 'duplicate';
-  readonly eventId: string;
-}
-
-async function resolveRejects(
-  { client }: Connection,
-  batchId: number,
-  resolutions: readonly Resolution[],
-): Promise<void> {
+async function resolveRejects({ client }: Connection, batchId: number, judged: readonly JudgedRow[]): Promise<void> {
+  const accepted = judged.filter(({ kind }) => kind !== 'rejected');
   const { rowCount } = await client.query(
     `update ecompipe.rejected_rows r
-     set resolved_at = clock_timestamp(), resolved_by = session_user, resolved_batch_id = $1, resolution = n.resolution, resolved_event_id = n.event_id
-     from unnest ($2::bigint[], $3::text[], $4::uuid[]) as n (reject_id, resolution, event_id)
+     set resolved_at = clock_timestamp(), resolved_by = session_user, resolved_batch_id = $1, resolution = n.resolution, resolved_key = n.key
+     from unnest ($2::bigint[], $3::text[], $4::text[]) as n (reject_id, resolution, key)
      where r.reject_id = n.reject_id and r.resolved_at is null`,
     [
       batchId,
-      resolutions.map(({ rejectId }) => rejectId),
-      resolutions.map(({ resolution }) => resolution),
-      resolutions.map(({ eventId }) => eventId),
+      accepted.map(({ rejectId }) => rejectId),
+      accepted.map(({ kind }) => kind),
+      accepted.map(({ key }) => key),
     ],
   );
-  if (rowCount !== resolutions.length)
-    throw new TransientError(`${rowCount ?? 0} of ${resolutions.length} rejects were open`);
+  assert.equal(rowCount, accepted.length, 'the rejects are locked, and were open');
 }

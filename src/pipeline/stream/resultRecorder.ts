@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import type { UnreadableFile } from '../../contract/csv/header.js';
 import { EcompipeError, EXIT, firstReasons } from '../../platform/errors.js';
 import { addCounts, NO_ROWS } from './batch.js';
@@ -7,7 +8,7 @@ import { writtenAtMs, type Content } from './content.js';
 import type { StreamEvent, StreamResult } from './streamEvents.js';
 import type { FilesFinisher, ReadFile } from './fileDisposer.js';
 import { noteQuarantine, noteRedelivery, type LedgerFile } from './ledger.js';
-import type { CommittedBatch } from './loadBatch.js';
+import type { CommittedBatch } from './loadTransaction.js';
 
 /** Some files could not be read or put away (exit 77 when permissions are all it takes, else 74); each is where it was. */
 export class FilesNotLoadedError extends EcompipeError {
@@ -76,9 +77,10 @@ export class ResultRecorder {
 
   /** A file whose content was loaded before we came. One that another process has only begun stays where it is. */
   async fileKnown(file: ReadFile, entry: LedgerFile): Promise<void> {
+    if (entry.state === 'quarantined') return await this.fileStopped(file, entry);
     if (entry.state !== 'loaded') return;
     // The very file it was loaded from was only not put away: whoever loaded it was killed, or could not.
-    if (entry.source !== file.fileStamp) {
+    if (entry.fileStamp !== file.fileStamp) {
       const isKnown = await this.pool.use('urgent', `cannot note that ${file.name} came again`, (connection) =>
         noteRedelivery(connection, entry.fileId, file.name),
       );
@@ -88,6 +90,14 @@ export class ResultRecorder {
       this.emit({ type: 'fileRedelivered', file: file.name, firstName: entry.name });
     }
     await this.finisher.loaded(file);
+  }
+
+  /** A file of which the ledger says that the rest is not worth loading. */
+  async fileStopped(file: ReadFile, { reason }: Pick<LedgerFile, 'reason'>): Promise<void> {
+    assert(reason !== null, 'a quarantined file has its reason');
+    this.totals = { ...this.totals, filesQuarantined: this.totals.filesQuarantined + 1 };
+    this.emit({ type: 'fileQuarantined', file: file.name, reason });
+    await this.finisher.quarantined(file, reason);
   }
 
   async fileUnreadable(

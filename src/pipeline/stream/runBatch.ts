@@ -1,19 +1,21 @@
+import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
 import { classifyError } from '../../platform/db/sqlState.js';
-import { addCounts, describeBatch, NO_ROWS, type Batch, type BatchPart } from './batch.js';
+import { addCounts, describeBatch, NO_ROWS, type Batch } from './batch.js';
 import { Preempted, type CommitOrder } from './commitOrder.js';
 import type { ConnectionPool, Priority } from './connectionPool.js';
-import { CompareAndSetLost, findCommittedRange, type CommittedTotals } from './ledger.js';
+import { CompareAndSetLost, findCommittedRange } from './ledger.js';
 import { isContention, loadBatch, type LoadResult } from './loadBatch.js';
-import type { FastPathBreaker } from './fastPathBreaker.js';
-import type { EventRules } from './slow/rules.js';
+import type { DirectPathBreaker } from './directPathBreaker.js';
+import type { RejectLimits } from './rejectLimit.js';
+import type { Target } from './targetTable.js';
 
 /** What all batches of a run share. */
 export interface LoaderContext {
   readonly pool: ConnectionPool;
-  readonly rules: EventRules;
-  readonly breaker: FastPathBreaker;
-  readonly assertLimit: (part: BatchPart, totals: CommittedTotals) => void;
+  readonly target: Target;
+  readonly breaker: DirectPathBreaker;
+  readonly limits: RejectLimits;
 }
 
 /** The place of a batch among the others of its file. */
@@ -60,11 +62,11 @@ async function attempt(
 ): Promise<LoadResult | { readonly contention: unknown }> {
   try {
     const result = await loadBatch(connection, batch, {
-      rules: context.rules,
+      target: context.target,
       breaker: context.breaker,
       lockTimeoutMs: place === undefined ? 0 : LOCK_TIMEOUT_MS,
       waitForTurn: async () => place?.order.waitForTurn(place.index),
-      assertLimit: context.assertLimit,
+      limits: context.limits,
       onAttempt: (batchId) => attempted.add(batchId),
     });
     return claimOwnCommit(result, attempted);
@@ -96,11 +98,12 @@ function claimOwnCommit(result: LoadResult, attempted: ReadonlySet<number>): Loa
   const ours = result.known.filter(({ file }) => file.lastBatchId !== null && attempted.has(file.lastBatchId));
   const [first] = ours;
   if (result.committed !== undefined || first === undefined) return result;
+  assert(first.file.lastBatchId !== null, 'it was found by its batch');
   const parts = ours.map(({ part, file }) => ({ part, fileId: file.fileId, counts: file.rows }));
   return {
     committed: {
-      batchId: first.file.lastBatchId ?? 0,
-      loadPath: 'fast',
+      batchId: first.file.lastBatchId,
+      loadPath: 'direct',
       parts,
       counts: parts.map(({ counts }) => counts).reduce(addCounts, NO_ROWS),
       durationMs: 0,
@@ -124,7 +127,7 @@ async function resolveLostRace(
   return {
     committed: {
       batchId: range.batchId,
-      loadPath: 'fast',
+      loadPath: 'direct',
       parts: [{ part, fileId: part.fileId, counts: range.counts }],
       counts: range.counts,
       durationMs: 0,

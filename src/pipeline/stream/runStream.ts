@@ -1,3 +1,4 @@
+import { assertUtf8 } from '../../platform/db/encoding.js';
 import type { Database } from '../../platform/db/target.js';
 import type { StageContext } from '../../platform/stage.js';
 import { assertCheckpoint, CheckpointWriter, readIdentity } from './checkpoint.js';
@@ -7,11 +8,11 @@ import type { StreamEvent, StreamResult, StreamSettings } from './streamEvents.j
 import { FileDisposer } from './fileDisposer.js';
 import { IdleRefresh } from './idleRefresh.js';
 import { FileLoader } from './fileLoader.js';
-import { FastPathBreaker } from './fastPathBreaker.js';
+import { DirectPathBreaker } from './directPathBreaker.js';
 import { ResultRecorder } from './resultRecorder.js';
 import { takeOwnership } from '../../contract/streamOwner.js';
-import { assertRejectLimit } from './rejectLimit.js';
-import { readEventRules } from './slow/rules.js';
+import { rejectLimits } from './rejectLimit.js';
+import { Target } from './targetTable.js';
 
 /**
  * Loads the files of a directory into PostgreSQL, exactly once, until stopped or drained.
@@ -29,10 +30,10 @@ export async function runStream(
   await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
   const finisher = new FileDisposer(settings);
   await finisher.prepare();
-  return await withOwnership(settings, database, context, async (checkpoint, rules) => {
+  return await withOwnership(settings, database, context, async (checkpoint, target) => {
     context.emit({ type: 'streamStarted', inputDir: settings.inputDir, database: database.label });
     const pool = new ConnectionPool(database, settings.connections);
-    const loader = { pool, rules, breaker: new FastPathBreaker(), assertLimit: assertRejectLimit(settings) };
+    const loader = { pool, target, breaker: new DirectPathBreaker(), limits: rejectLimits(settings) };
     const refresh = new IdleRefresh(database, context.log);
     const emit = (event: StreamEvent): void => {
       if (event.type === 'batchCommitted') refresh.committed();
@@ -54,31 +55,29 @@ export async function runStream(
   });
 }
 
-type OwnedAction = (
-  checkpoint: CheckpointWriter,
-  rules: Awaited<ReturnType<typeof readEventRules>>,
-) => Promise<StreamResult>;
+type OwnedAction = (checkpoint: CheckpointWriter, target: Target) => Promise<StreamResult>;
 
 /**
  * The owner's lock lives as long as its connection. If that breaks, the loading goes on: ownership is a courtesy, the
  * ledger is what makes it safe.
  */
 export async function withOwnership(
-  settings: Pick<StreamSettings, 'checkpointDir'>,
+  settings: Pick<StreamSettings, 'checkpointDir' | 'table'>,
   database: Database,
   context: StageContext<StreamEvent>,
   action: OwnedAction,
 ): Promise<StreamResult> {
-  const { connection, checkpoint, rules } = await database.retry('cannot start', async () => {
+  const { connection, checkpoint, target } = await database.retry('cannot start', async () => {
     const connection = await database.connect();
     try {
+      await assertUtf8(connection);
       const identity = await readIdentity(connection);
       await assertCheckpoint(connection, settings.checkpointDir, identity, context.log);
       await takeOwnership(connection, settings.checkpointDir);
       return {
         connection,
         checkpoint: new CheckpointWriter(settings.checkpointDir, identity, context.log),
-        rules: await readEventRules(connection),
+        target: await Target.open(connection, settings.table),
       };
     } catch (error) {
       await connection.close();
@@ -86,7 +85,7 @@ export async function withOwnership(
     }
   });
   try {
-    return await action(checkpoint, rules);
+    return await action(checkpoint, target);
   } finally {
     await connection.close();
   }

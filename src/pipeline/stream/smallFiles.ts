@@ -1,5 +1,5 @@
-import { parseHeader } from '../../contract/csv/header.js';
-import type { Batch, BatchPart } from './batch.js';
+import { parseHeader, type ExpectedColumns } from '../../contract/csv/header.js';
+import { MAX_BATCH_ROWS, type Batch, type BatchPart } from './batch.js';
 import type { Content } from './content.js';
 import type { ReadFile } from './fileDisposer.js';
 import { findRowEnd } from './ranges.js';
@@ -7,17 +7,23 @@ import { findRowEnd } from './ranges.js';
 /** Files in one transaction: beyond some hundreds the commit is no longer what costs. */
 const MAX_FILES = 500;
 
-/** Makes a small file one part of a batch. @throws UnreadableFile when its header is none of ours. */
+/**
+ * Makes a small file one part of a batch.
+ * @returns undefined when it has more rows than a batch may have.
+ * @throws UnreadableFile when its header is not one of the table's.
+ */
 export function wholeFilePart(
   { name, fileStamp }: ReadFile,
   content: Content,
   bytes: Buffer,
-): { part: BatchPart; columns: Batch['columns'] } {
-  const header = parseHeader(bytes);
+  expected: ExpectedColumns,
+): { part: BatchPart; columns: Batch['columns'] } | undefined {
+  const header = parseHeader(bytes, expected);
   const bodyOffset = header?.length ?? bytes.length;
   const body = bytes.subarray(bodyOffset);
   const columns = header?.columns ?? [];
-  const { rows, lines, plain } = findRowEnd(body, true, columns.length);
+  const { rows, lines, plain, end } = findRowEnd(body, true, columns.length, MAX_BATCH_ROWS);
+  if (end < body.length) return undefined;
   const headerLines = header?.lines ?? 0;
   return {
     columns,
@@ -46,6 +52,7 @@ export class SmallFileGroup<File> {
   private files: File[] = [];
   private columns: Batch['columns'] = [];
   private bytes = 0;
+  private rows = 0;
   private readonly seen = new Set<string>();
 
   constructor(
@@ -62,7 +69,12 @@ export class SmallFileGroup<File> {
     if (this.files.length === 0) return true;
     const sameColumns =
       columns.length === this.columns.length && columns.every((column, index) => column === this.columns[index]);
-    return sameColumns && !this.seen.has(part.sha256.toString('hex')) && this.bytes + part.fileSize <= this.batchBytes;
+    return (
+      sameColumns &&
+      !this.seen.has(part.sha256.toString('hex')) &&
+      this.bytes + part.fileSize <= this.batchBytes &&
+      this.rows + part.rows <= MAX_BATCH_ROWS
+    );
   }
 
   add(file: File, part: BatchPart, columns: Batch['columns']): void {
@@ -70,6 +82,7 @@ export class SmallFileGroup<File> {
     this.parts.push(part);
     this.columns = columns;
     this.bytes += part.fileSize;
+    this.rows += part.rows;
     this.seen.add(part.sha256.toString('hex'));
   }
 
@@ -80,6 +93,7 @@ export class SmallFileGroup<File> {
     this.parts = [];
     this.files = [];
     this.bytes = 0;
+    this.rows = 0;
     this.seen.clear();
     return taken;
   }

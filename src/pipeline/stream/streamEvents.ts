@@ -1,6 +1,7 @@
 import type { EcompipeError } from '../../platform/errors.js';
 import type { RejectLimit } from '../../platform/parsers.js';
 import type { RowCounts } from './batch.js';
+import type { LoadPath } from './ledger.js';
 
 /** What the loader does, where, and how much at once. */
 export interface StreamSettings {
@@ -14,7 +15,10 @@ export interface StreamSettings {
   readonly archiveDir: string;
   readonly quarantineDir: string;
   readonly checkpointDir: string;
+  /** Undefined: only a file that is mostly rejects is given up; see rejectLimits. */
   readonly maxRejected: RejectLimit | undefined;
+  /** The table that the files are for, as `schema.table`. Default: that of events. */
+  readonly table?: string;
   /** Load each file whole or not at all. */
   readonly atomicFile: boolean;
   /** Longest time between two looks at the directory, in milliseconds; change notices only make it look sooner. */
@@ -37,7 +41,7 @@ export type StreamEvent =
   | {
       readonly type: 'batchCommitted';
       readonly batchId: number;
-      readonly loadPath: 'fast' | 'slow';
+      readonly loadPath: LoadPath;
       readonly files: number;
       readonly bytes: number;
       readonly rows: RowCounts;

@@ -76,7 +76,7 @@ async function findReplayed(
   const { rows } = await client.query<RowPlace & { rejectId: number }>(
     `select ${PLACE}, r.reject_id as "rejectId"
      from ecompipe.rejected_rows r join ecompipe.files f using (file_id)
-     where r.resolved_event_id = $1 and r.resolved_batch_id = $2 and r.resolution = 'inserted'`,
+     where r.resolved_key = ($1::uuid)::text and r.resolved_batch_id = $2 and r.resolution = 'inserted'`,
     [eventId, batchId],
   );
   return rows[0];
@@ -84,7 +84,7 @@ async function findReplayed(
 
 async function findDuplicates({ client }: Connection, eventId: string): Promise<RowPlace[]> {
   const { rows } = await client.query<RowPlace>(
-    `select ${PLACE} from ecompipe.duplicate_rows r join ecompipe.files f using (file_id) where r.event_id = $1 order by r.batch_id, f.name, r.line`,
+    `select ${PLACE} from ecompipe.duplicate_rows r join ecompipe.files f using (file_id) where r.key = ($1::uuid)::text order by r.batch_id, f.name, r.line`,
     [eventId],
   );
   return rows;
@@ -98,9 +98,9 @@ async function findRejects({ client }: Connection, eventId: string): Promise<Tra
   const { rows } = await client.query<
     Omit<TracedReject, 'carries'> & { raw: Buffer; columns: readonly string[] | null; isResolvedBy: boolean | null }
   >(
-    `select ${PLACE}, r.reject_id as "rejectId", r.kind, r.sql_state as "sqlState", r.message, r.resolution, r.raw, b.columns, r.resolved_event_id = $2 as "isResolvedBy"
+    `select ${PLACE}, r.reject_id as "rejectId", r.kind, r.sql_state as "sqlState", r.message, r.resolution, r.raw, b.columns, r.resolved_key = ($2::uuid)::text as "isResolvedBy"
      from ecompipe.rejected_rows r join ecompipe.files f using (file_id) join ecompipe.batches b on b.batch_id = r.batch_id
-     where position($1 in translate(lower(encode(r.raw, 'escape')), '-{}', '')) > 0 or r.resolved_event_id = $2
+     where position($1 in translate(lower(encode(r.raw, 'escape')), '-{}', '')) > 0 or r.resolved_key = ($2::uuid)::text
      order by r.batch_id, f.name, r.line`,
     [plainId(eventId), eventId],
   );

@@ -17,7 +17,7 @@ export async function findOrphans(
   const { rows } = await client.query<{ file: string; rows: number }>(
     `select f.name as file, count(*) as rows
      from ecompipe.duplicate_rows d join ecompipe.files f using (file_id)
-     where d.event_id in (select event_id from ${REMOVED}) and d.file_id <> all ($1)
+     where d.key in (select event_id::text from ${REMOVED}) and d.file_id <> all ($1)
      group by f.file_id, f.name
      order by 2 desc, 1`,
     [fileIds],
@@ -31,10 +31,10 @@ export async function reopenRejects({ client }: Connection, fileIds: readonly nu
     `with reopened as (
        select reject_id, resolved_batch_id
        from ecompipe.rejected_rows
-       where resolved_event_id in (select event_id from ${REMOVED}) and file_id <> all ($1)
+       where resolved_key in (select event_id::text from ${REMOVED}) and file_id <> all ($1)
      )
      update ecompipe.rejected_rows r
-     set resolved_at = null, resolution = null, resolved_by = null, resolved_batch_id = null, resolved_event_id = null
+     set resolved_at = null, resolution = null, resolved_by = null, resolved_batch_id = null, resolved_key = null
      from reopened
      where r.reject_id = reopened.reject_id
      returning reopened.resolved_batch_id as "batchId"`,

@@ -100,7 +100,7 @@ async function removeReplayed({ client }: Connection, fileIds: readonly number[]
     `with gone as (
        delete from public.events e
        using ecompipe.rejected_rows r
-       where r.file_id = any ($1) and r.resolution = 'inserted' and e.event_id = r.resolved_event_id and e.batch_id = r.resolved_batch_id
+       where r.file_id = any ($1) and r.resolution = 'inserted' and e.event_id = r.resolved_key::uuid and e.batch_id = r.resolved_batch_id
        returning e.event_id
      )
      insert into ${REMOVED} select event_id from gone`,

@@ -7,6 +7,7 @@ export interface TargetFile {
   readonly name: string;
   readonly sha256: Buffer;
   readonly state: string;
+  readonly committedOffset: number;
   readonly rowsInserted: number;
 }
 
@@ -16,7 +17,8 @@ export type UndoTarget =
   | { readonly kind: 'replay'; readonly label: string; readonly batchId: number }
   | { readonly kind: 'already-undone'; readonly label: string };
 
-const FILE_COLUMNS = 'f.file_id as "fileId", f.name, f.sha256, f.state, f.rows_inserted as "rowsInserted"';
+const FILE_COLUMNS =
+  'f.file_id as "fileId", f.name, f.sha256, f.state, f.committed_offset as "committedOffset", f.rows_inserted as "rowsInserted"';
 
 /**
  * Finds what is meant, and locks it against whoever loads it. @throws UsageError when nothing or several things are meant,
@@ -53,7 +55,7 @@ async function findFile({ client }: Connection, file: string): Promise<UndoTarge
       'name the one that is meant by its SHA-256',
     );
   }
-  if (first.state === 'quarantined')
+  if (first.state === 'quarantined' && first.committedOffset === 0)
     throw new UsageError(
       [`nothing of ${first.name} was loaded: it is in quarantine`],
       'correct it and put it back into processing/; its bytes are then another file',

@@ -63,7 +63,7 @@ export async function compareComponents({ client }: Connection): Promise<Deviati
     create temp table duplicate_difference as
       select file_id, event_id, sum(times) as times
       from (
-        select d.file_id, d.event_id, 1 as times from ecompipe.duplicate_rows d join expected_file using (file_id)
+        select d.file_id, d.key::uuid as event_id, 1 as times from ecompipe.duplicate_rows d join expected_file using (file_id)
         union all
         select e.file_id, t.event_id::uuid, -1 from expected_fault t join expected_file e using (file_no)
         where t.outcome = 'duplicate' and e.state = 'loaded' and e.quarantined is null

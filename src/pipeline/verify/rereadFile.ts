@@ -37,7 +37,7 @@ export async function rereadFile(
 
 async function readHeader(path: string): Promise<Header | undefined> {
   for await (const start of createReadStream(path, { highWaterMark: MAX_RECORD_BYTES + 4096 }))
-    return parseHeader(start as Buffer);
+    return parseHeader(start as Buffer, { known: EVENT_COLUMNS, required: [] });
   return undefined;
 }
 

@@ -47,6 +47,18 @@ export function sqlStateOf(error: unknown): string | undefined {
   return error instanceof pg.DatabaseError ? error.code : undefined;
 }
 
+/** Classes of errors that say nothing about rows: the connection, the transaction, the server's state or resources. */
+const NOT_ABOUT_ROWS = /^(08|0B|25|26|28|34|3B|3D|40|53|55|57|58|F0|HV|XX)/;
+
+/**
+ * Whether the server refused rows, for whatever reason that is not its own: then each row can be judged alone
+ * (`ecompipe.blames` draws the same line). What refuses every row is told by whoever judges them.
+ */
+export function isRefusal(error: unknown): boolean {
+  const sqlState = sqlStateOf(error);
+  return sqlState !== undefined && !NOT_ABOUT_ROWS.test(sqlState);
+}
+
 /** Classes an error caught around a database call. Never looks at message text. */
 export function classifyError(error: unknown): ErrorClass {
   const sqlState = sqlStateOf(error);

@@ -16,7 +16,7 @@ const rows = { read: 10, inserted: 7, duplicate: 2, rejected: 1 };
 const batch = {
   type: 'batchCommitted',
   batchId: 1,
-  loadPath: 'fast',
+  loadPath: 'direct',
   files: 1,
   bytes: 100,
   rows,
@@ -39,7 +39,7 @@ test('events become counters, gauges and histograms', async () => {
   });
   observe({ stage: 'move', event: { type: 'fileMoved', name: 'a', target: 'a', bytes: 100 } });
   observe({ stage: 'stream', event: batch });
-  observe({ stage: 'stream', event: { ...batch, loadPath: 'slow', durationMs: 4000 } });
+  observe({ stage: 'stream', event: { ...batch, loadPath: 'staged', durationMs: 4000 } });
   observe({ stage: 'stream', event: { type: 'fileLoaded', file: 'a', bytes: 100, writtenAtMs: Date.now() - 700 } });
   observe({ stage: 'stream', event: { type: 'fileQuarantined', file: 'b', reason: '' } });
   observeDatabase({ type: 'databaseRetry', sqlState: '57P01', delayMs: 1 });
@@ -54,7 +54,7 @@ test('events become counters, gauges and histograms', async () => {
     'ecompipe_files_total{outcome="loaded",command="run-all"} 1',
     'ecompipe_files_total{outcome="quarantined",command="run-all"} 1',
     'ecompipe_files_total{outcome="redelivered",command="run-all"} 0',
-    'ecompipe_batches_total{load_path="slow",command="run-all"} 1',
+    'ecompipe_batches_total{load_path="staged",command="run-all"} 1',
     'ecompipe_batch_duration_seconds_bucket{le="0.05",command="run-all"} 1',
     'ecompipe_batch_duration_seconds_count{command="run-all"} 2',
     'ecompipe_file_to_visible_seconds_bucket{le="0.5",command="run-all"} 0',

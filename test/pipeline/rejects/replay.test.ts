@@ -40,7 +40,7 @@ const withQuantity = (row: ExportedRow): ExportedRow => ({ ...row, quantity: '3'
 
 async function resolutions(database: TestDatabase): Promise<unknown[]> {
   return await database.query(
-    'select line::int, resolution, resolved_event_id as event, resolved_by = session_user as by, resolved_at is not null as at, (select load_path from ecompipe.batches where batch_id = resolved_batch_id) as batch from ecompipe.rejected_rows order by line',
+    'select line::int, resolution, resolved_key as event, resolved_by = session_user as by, resolved_at is not null as at, (select load_path from ecompipe.batches where batch_id = resolved_batch_id) as batch from ecompipe.rejected_rows order by line',
   );
 }
 

@@ -96,7 +96,9 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
     );
     await load(shop, database);
     assert.deepEqual(await eventIds(database), [...ids(0, 30), ...ids(100, 140)]);
-    assert.deepEqual(await database.query('select distinct load_path from ecompipe.batches'), [{ load_path: 'fast' }]);
+    assert.deepEqual(await database.query('select distinct load_path from ecompipe.batches'), [
+      { load_path: 'direct' },
+    ]);
     assert.deepEqual(
       await database.query('select session_id, user_id from public.events where event_id = $1', [eventId(105)]),
       [{ session_id: 's105', user_id: 'u105' }],

@@ -36,23 +36,23 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
     // Only of batches without rejects: a foreign key would stop the others.
     edits: [
       {
-        file: 'loadBatch.ts',
+        file: 'loadTransaction.ts',
         from: 'const totals = await writeLedger(',
-        to: "if (counts.every(({ read, inserted }) => read === inserted)) await connection.client.query('commit; begin');\n    const totals = await writeLedger(",
+        to: "if (put.counts.read === put.counts.inserted) await connection.client.query('commit; begin');\n    const totals = await writeLedger(",
       },
     ],
     seenBy: ['faults', 'when the reply to the COMMIT of a whole file without bad rows is lost, it is not loaded again'],
   },
   'rows are given up on an SQLSTATE that nobody knows': {
-    edits: [{ file: '../../platform/db/sqlState.ts', from: "?.[1] ?? 'retry'", to: "?.[1] ?? 'row'" }],
+    edits: [{ file: '../../../sql/005_judge.sql', from: "else 'unclear'", to: "else 'row'" }],
     seenBy: ['faults', 'an error that stays ends the run with exit code 69 after --retry-for, and no row is given up'],
   },
   'a conflict counts as a duplicate': {
     edits: [
       {
-        file: 'slow/classify.ts',
-        from: 'if (differing === null || differing.length === 0)',
-        to: 'if (differing !== undefined)',
+        file: '../../../sql/005_judge.sql',
+        from: "case when cardinality(d.differing) = 0 then ''duplicate'' else ''conflict'' end as kind",
+        to: "''duplicate'' as kind",
       },
     ],
     seenBy: [
@@ -158,9 +158,9 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
   'a bad row takes its neighbours along': {
     edits: [
       {
-        file: 'slow/classify.ts',
-        from: "if (classifyError(error) !== 'row') throw error;\n",
-        to: "if (classifyError(error) !== 'row' || error) throw error;\n",
+        file: '../../../sql/005_judge.sql',
+        from: "if ecompipe.blames(sqlstate) = 'server' then raise; end if; suspects :=",
+        to: 'raise; suspects :=',
       },
     ],
     seenBy: [

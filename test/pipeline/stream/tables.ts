@@ -65,10 +65,10 @@ const CONTRADICTIONS: Readonly<Record<string, string>> = {
     where (case when load_path = 'replay' then rows_inserted else 0 end, case when load_path = 'replay' then rows_duplicate else 0 end)
        <> (coalesce(r.inserted, 0), coalesce(r.duplicate, 0))`,
   'a resolved reject whose event is not in the table': `
-    select reject_id from ecompipe.rejected_rows r left join public.events e on e.event_id = r.resolved_event_id
+    select reject_id from ecompipe.rejected_rows r left join public.events e on e.event_id = r.resolved_key::uuid
     where resolution is not null and (e.event_id is null or resolution = 'inserted' and e.batch_id <> r.resolved_batch_id)`,
   'a duplicate whose event is not in the table': `
-    select event_id from ecompipe.duplicate_rows left join public.events e using (event_id) where e.event_type is null`,
+    select key from ecompipe.duplicate_rows d left join public.events e on e.event_id = d.key::uuid where e.event_type is null`,
   'a batch that is not the sum of its ranges': `
     select batch_id from ecompipe.batches b
     where load_path <> 'replay' and (rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes) is distinct from

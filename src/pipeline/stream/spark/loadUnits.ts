@@ -1,5 +1,5 @@
 import type { Database } from '../../../platform/db/target.js';
-import type { CommittedBatch } from '../loadBatch.js';
+import type { CommittedBatch } from '../loadTransaction.js';
 import type { LoaderContext } from '../runBatch.js';
 import type { DriverProcess } from './driverProcess.js';
 import { mergeUnit } from './mergeUnit.js';
@@ -51,7 +51,7 @@ interface Staging {
 /** Undefined where there are no rows to stage. */
 function startStaging({ driver, database, tables, loader }: UnitContext, unit: Unit | undefined): Staging | undefined {
   if (unit === undefined || unit.rows === 0) return undefined;
-  const asText = !unit.plain || loader.breaker.skipFast();
+  const asText = !unit.plain || loader.breaker.skipDirect();
   const done = stageUnit(driver, database, tables, unit, asText);
   // Who waits for it comes later.
   done.catch(() => undefined);
@@ -71,11 +71,11 @@ async function loadUnit(context: UnitContext, unit: Unit, staging: Staging | und
     try {
       staged = await next;
       const batch = await mergeUnit(loader, unit, staged);
-      if (staged?.asText === false) loader.breaker.fastSucceeded();
+      if (staged?.asText === false) loader.breaker.directSucceeded();
       return batch;
     } catch (error) {
       if (!(error instanceof NotTyped) && !(error instanceof StageLost)) throw error;
-      if (error instanceof NotTyped) loader.breaker.fastFailed();
+      if (error instanceof NotTyped) loader.breaker.directFailed();
       next = stageUnit(
         context.driver,
         context.database,

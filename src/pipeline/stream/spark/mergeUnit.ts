@@ -1,11 +1,13 @@
+import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
-import { classifyError } from '../../../platform/db/sqlState.js';
-import { failpoint } from '../../../platform/failpoint.js';
+import { quoteName } from '../../../platform/db/names.js';
+import { isRefusal } from '../../../platform/db/sqlState.js';
 import { addCounts, NO_ROWS, type RowCounts } from '../batch.js';
-import { CompareAndSetLost, explainLedgerError, findCommittedRange, writeLedger } from '../ledger.js';
-import { beginBatch, commit, isContention, type CommittedBatch } from '../loadBatch.js';
+import { CompareAndSetLost, findCommittedRange } from '../ledger.js';
+import { isContention } from '../loadBatch.js';
+import { runLoad, sumOfParts, type CommittedBatch } from '../loadTransaction.js';
 import type { LoaderContext } from '../runBatch.js';
-import { mergeSlow } from './mergeSlow.js';
+import { mergeTexts } from './mergeTexts.js';
 import { NotTyped, StageLost, type Staged } from './stage.js';
 import type { Unit } from './units.js';
 
@@ -13,8 +15,8 @@ import type { Unit } from './units.js';
 const MAX_CONTENTIONS = 20;
 
 /**
- * Brings a staged unit into the table, in one transaction: rows, verdicts, ledger, compare-and-set, commit.
- * @throws NotTyped when the rows of a typed stage need the verdicts of the slow path; StageLost; CompareAndSetLost.
+ * Brings a staged unit into the table, in the transaction of every load.
+ * @throws NotTyped when the rows of a typed stage need verdicts one by one; StageLost; CompareAndSetLost.
  */
 export async function mergeUnit(
   context: LoaderContext,
@@ -42,66 +44,54 @@ async function merge(
   staged: Staged | undefined,
   attempted: Set<number>,
 ): Promise<CommittedBatch> {
-  const startedAt = new Date();
-  try {
-    const batchId = await beginBatch(connection, { rules: context.rules, lockTimeoutMs: 0, isDurable: true });
-    attempted.add(batchId);
-    failpoint('batch-begun');
-    const loadPath = staged?.asText === true ? 'slow' : 'fast';
-    const counts =
-      staged?.asText === true
-        ? await mergeSlow(connection, unit, staged, { rules: context.rules, batchId })
-        : await mergeFast(connection, context, unit, staged);
-    failpoint('copied');
-    const parts = unit.parts.map(({ part }, index) => ({
-      part,
-      fileId: part.fileId,
-      counts: counts[index] ?? NO_ROWS,
-    }));
-    for (const total of await writeLedger(connection, {
-      batchId,
-      engine: 'spark',
-      loadPath,
-      startedAt,
-      columns: unit.columns,
-      parts,
-      enteredLoaded: new Set(),
-    })) {
-      const entry = parts.find(({ fileId }) => total.rejected > 0 && fileId === total.fileId);
-      if (entry !== undefined) context.assertLimit(entry.part, total);
-    }
-    await commit(connection);
-    return {
-      batchId,
-      loadPath,
-      parts,
-      counts: counts.reduce(addCounts, NO_ROWS),
-      durationMs: Date.now() - startedAt.getTime(),
-      isDurable: true,
-    };
-  } catch (error) {
-    await connection.client.query('rollback').catch(() => undefined);
-    throw explainLedgerError(error);
-  }
+  const isTyped = staged?.asText !== true;
+  if (!isTyped) await context.target.refresh(connection);
+  const target = context.target.table;
+  const committed = await runLoad(connection, {
+    target,
+    engine: 'spark',
+    isDurable: true,
+    lockTimeoutMs: 0,
+    limits: context.limits,
+    onAttempt: (batchId) => attempted.add(batchId),
+    putRows: async (batchId) => {
+      const counts =
+        staged === undefined
+          ? unit.parts.map(() => NO_ROWS)
+          : isTyped
+            ? await mergeTyped(connection, target.name, unit, staged)
+            : await mergeTexts(connection, unit, staged, { target, batchId });
+      const parts = unit.parts.map(({ part }, index) => {
+        const count = counts[index];
+        assert(count !== undefined, 'each part has its counts');
+        return { part, fileId: part.fileId, counts: count };
+      });
+      const loadPath = isTyped ? 'direct' : 'staged';
+      return { loadPath, columns: unit.columns, parts, enteredLoaded: new Set(), ...sumOfParts(parts) };
+    },
+  });
+  assert(committed !== undefined, 'a unit has parts');
+  return committed;
 }
 
 /** Rows that are of the right types and, so it is hoped, new: one statement, in which the table's own constraints judge. */
-async function mergeFast(
-  { client }: Connection,
-  { rules }: LoaderContext,
-  unit: Unit,
-  staged: Staged | undefined,
-): Promise<RowCounts[]> {
-  if (staged !== undefined) {
-    const columns = rules.columns.map(({ name }) => name).join(', ');
-    const { rowCount } = await client
-      .query(`insert into public.events (${columns}) select ${columns} from ${staged.table} where attempt = any ($1)`, [
-        staged.attempts,
-      ])
-      .catch((error: unknown) => {
-        throw classifyError(error) === 'row' ? new NotTyped('the table refused the rows', { cause: error }) : error;
-      });
-    if (rowCount !== unit.rows) throw new StageLost(`${rowCount ?? 0} of ${unit.rows} staged rows are left`);
+async function mergeTyped({ client }: Connection, table: string, unit: Unit, staged: Staged): Promise<RowCounts[]> {
+  const columns = unit.columns.map(quoteName).join(', ');
+  const { rowCount } = await client
+    .query(
+      `insert into ${table} (${columns}) overriding system value select ${columns} from ${staged.table} where attempt = any ($1)`,
+      [staged.attempts],
+    )
+    .catch((error: unknown) => {
+      throw isRefusal(error) ? new NotTyped('the table refused the rows', { cause: error }) : error;
+    });
+  if (rowCount === null || rowCount < unit.rows) {
+    const { rows } = await client.query<{ staged: number }>(
+      `select count(*)::integer as staged from ${staged.table} where attempt = any ($1)`,
+      [staged.attempts],
+    );
+    if (rows[0]?.staged === unit.rows) throw new NotTyped('a trigger of the table left rows out');
+    throw new StageLost(`${rowCount ?? 'none'} of ${unit.rows} staged rows are left`);
   }
   return unit.parts.map(({ part }) => ({ ...NO_ROWS, read: part.rows, inserted: part.rows }));
 }
@@ -114,16 +104,17 @@ async function resolveLostRace(
   lost: CompareAndSetLost,
 ): Promise<CommittedBatch> {
   const parts = [];
-  let batchId = 0;
+  let batchId: number | undefined;
   for (const { part } of unit.parts) {
     const range = await findCommittedRange(connection, part.fileId, part);
     if (range === undefined || !attempted.has(range.batchId)) throw lost;
-    batchId = range.batchId;
+    ({ batchId } = range);
     parts.push({ part, fileId: part.fileId, counts: range.counts });
   }
+  assert(batchId !== undefined, 'a unit has parts');
   return {
     batchId,
-    loadPath: 'fast',
+    loadPath: 'direct',
     parts,
     counts: parts.map(({ counts }) => counts).reduce(addCounts, NO_ROWS),
     durationMs: 0,

@@ -1,5 +1,5 @@
+import { parseHeader, UnreadableFile, type Header } from '../../../contract/csv/header.js';
 import { TransientError } from '../../../platform/db/sqlState.js';
-import { parseHeader, UnreadableFile } from '../../../contract/csv/header.js';
 import { withTransaction } from '../../../platform/db/transaction.js';
 import type { Failures } from '../../../platform/files/failures.js';
 import { EcompipeError, FileError } from '../../../platform/errors.js';
@@ -7,7 +7,7 @@ import { FileChanged } from '../content.js';
 import type { StreamEvent, StreamSettings } from '../streamEvents.js';
 import type { ReadFile } from '../fileDisposer.js';
 import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from '../ledger.js';
-import type { CommittedBatch } from '../loadBatch.js';
+import type { CommittedBatch } from '../loadTransaction.js';
 import type { ResultRecorder } from '../resultRecorder.js';
 import { loadUnits, type UnitContext } from './loadUnits.js';
 import type { Inspection, LeftFile, SparkFile } from './messages.js';
@@ -57,7 +57,7 @@ export class MicroBatch {
     try {
       switch (fault) {
         case null:
-          return { ...read, inspection, sha256, header: parseHeader(Buffer.from(inspection.head, 'base64')) };
+          return { ...read, inspection, sha256, header: await this.readHeader(inspection) };
         case 'gone':
           return undefined;
         case 'changed':
@@ -74,6 +74,22 @@ export class MicroBatch {
         throw error;
       });
       return undefined;
+    }
+  }
+
+  /** As FileLoader: a column may have come since the table was looked at. */
+  private async readHeader({ head, file }: Inspection): Promise<Header | undefined> {
+    const { pool, target } = this.context.loader;
+    const start = Buffer.from(head, 'base64');
+    const { table } = target;
+    try {
+      return parseHeader(start, table.header);
+    } catch (error) {
+      if (!(error instanceof UnreadableFile)) throw error;
+      await pool.use('urgent', `cannot look at ${table.name} for ${nameOf(file)}`, (connection) =>
+        target.refresh(connection),
+      );
+      return parseHeader(start, target.table.header);
     }
   }
 
@@ -97,7 +113,7 @@ export class MicroBatch {
     // A limit of rejects rolls back the file that exceeds it, and not its neighbours.
     const units = planUnits([...toLoad.values()], {
       bytes: stageBytes,
-      files: maxRejected === undefined ? MAX_FILES : 1,
+      files: maxRejected === undefined || maxRejected === 'none' ? MAX_FILES : 1,
       wholeFiles: atomicFile,
     });
     const committed = async (unit: Unit, batch: CommittedBatch): Promise<void> => {

@@ -7,9 +7,9 @@ import { ConnectionPool } from '../connectionPool.js';
 import type { StreamEvent, StreamResult, StreamSettings } from '../streamEvents.js';
 import { FileDisposer } from '../fileDisposer.js';
 import { IdleRefresh } from '../idleRefresh.js';
-import { FastPathBreaker } from '../fastPathBreaker.js';
+import { DirectPathBreaker } from '../directPathBreaker.js';
 import { FilesNotLoadedError, ResultRecorder } from '../resultRecorder.js';
-import { assertRejectLimit } from '../rejectLimit.js';
+import { rejectLimits } from '../rejectLimit.js';
 import { withOwnership } from '../runStream.js';
 import { DriverProcess } from './driverProcess.js';
 import { findSpark } from './installation.js';
@@ -60,7 +60,7 @@ export async function runSparkStream(
   assertOneFileSystem(settings);
   const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings);
   await local?.prepare();
-  return await withOwnership(settings, database, context, async (checkpoint, rules) => {
+  return await withOwnership(settings, database, context, async (checkpoint, target) => {
     const pool = new ConnectionPool(database, 2);
     const alive = await database.connect();
     const driver = new DriverProcess(driverSettings, process.env, context.log);
@@ -70,9 +70,9 @@ export async function runSparkStream(
       context.emit(event);
     };
     try {
-      const tables = new StageTables(pool, rules, context.log);
+      const tables = new StageTables(pool, target, context.log);
       await tables.open(alive);
-      const loader = { pool, rules, breaker: new FastPathBreaker(), assertLimit: assertRejectLimit(settings) };
+      const loader = { pool, target, breaker: new DirectPathBreaker(), limits: rejectLimits(settings) };
       const outcomes = new ResultRecorder(pool, local ?? new RemoteFileDisposer(settings, driver), checkpoint, emit);
       const start = {
         inputDir: isUri(settings.inputDir) ? settings.inputDir : path.resolve(settings.inputDir),

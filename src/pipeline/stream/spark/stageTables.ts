@@ -2,9 +2,9 @@ import { randomInt } from 'node:crypto';
 import type { Connection } from '../../../platform/db/client.js';
 import { withTransaction } from '../../../platform/db/transaction.js';
 import type { Logger } from '../../../platform/log.js';
-import { EVENT_COLUMNS } from '../../../contract/columns.js';
 import type { ConnectionPool } from '../connectionPool.js';
-import type { EventRules } from '../slow/rules.js';
+import { quoteName } from '../../../platform/db/names.js';
+import type { Target } from '../targetTable.js';
 
 /** First half of the two-key advisory locks that say that a run's stage tables are in use ("spst" in ASCII). */
 const LOCK_SPACE = 0x73707374;
@@ -25,7 +25,7 @@ export class StageTables {
 
   constructor(
     private readonly pool: ConnectionPool,
-    private readonly rules: EventRules,
+    private readonly target: Target,
     private readonly log: Logger,
   ) {}
 
@@ -50,9 +50,10 @@ export class StageTables {
 
   async create(asText: boolean): Promise<string> {
     const table = `ecompipe.${PREFIX}${this.run}_${++this.created}`;
+    const names = this.target.table.columns.map(({ name }) => name);
     const columns = asText
-      ? `piece integer, ordinal integer, line bigint, byte_offset bigint, defect text, broken bytea, raw text, ${EVENT_COLUMNS.map((name) => `${name} text`).join(', ')}`
-      : this.rules.columns.map(({ name, type }) => `${name} ${type}`).join(', ');
+      ? `piece integer, ordinal integer, line bigint, byte_offset bigint, defect text, broken bytea, raw text, ${names.map((name) => `${quoteName(name)} text`).join(', ')}`
+      : this.target.table.columns.map(({ name, type }) => `${quoteName(name)} ${type}`).join(', ');
     await this.pool.use('urgent', `cannot create ${table}`, (connection) =>
       withTransaction(connection, async () => {
         // A crash of the server may empty the table, but must not take it away: that is told to executors as a lasting error.

@@ -1,5 +1,4 @@
 import type { Header } from '../../../contract/csv/header.js';
-import type { EventColumn } from '../../../contract/columns.js';
 import type { BatchPart } from '../batch.js';
 import type { LedgerFile } from '../ledger.js';
 import type { ReadFile } from '../fileDisposer.js';
@@ -22,7 +21,7 @@ export interface UnitPart {
 
 /** What one transaction loads: parts with the same columns, of about so many bytes together. */
 export interface Unit {
-  readonly columns: readonly EventColumn[];
+  readonly columns: readonly string[];
   readonly parts: readonly UnitPart[];
   readonly rows: number;
   readonly plain: boolean;

@@ -3,6 +3,7 @@ import copyFrom from 'pg-copy-streams';
 import type { Connection } from '../../platform/db/client.js';
 import { CR, LF } from '../../contract/csv/bytes.js';
 import { failpoint } from '../../platform/failpoint.js';
+import { quoteName } from '../../platform/db/names.js';
 import type { Batch } from './batch.js';
 
 /** Bytes given to the socket at once: large enough to be cheap, small enough that the server starts at once. */
@@ -12,10 +13,10 @@ export const CHUNK_BYTES = 256 * 1024;
  * Sends the files' own bytes to COPY, unparsed.
  * @returns the rows the server counted.
  */
-export async function copyFast(connection: Connection, batch: Batch): Promise<number> {
+export async function copyDirect(connection: Connection, batch: Batch, table: string): Promise<number> {
   return await copyChunks(
     connection,
-    `copy public.events (${batch.columns.join(', ')}) from stdin (format csv)`,
+    `copy ${table} (${batch.columns.map(quoteName).join(', ')}) from stdin (format csv)`,
     chunksOf(batch.parts.map(({ body }) => body)),
   );
 }
@@ -70,7 +71,7 @@ function* chunksOf(pieces: readonly Buffer[]): Generator<Buffer> {
   if (last.length > 0) yield last;
 }
 
-/** The last line feed mostly ends a row where any other may stand in quotes. Wrong costs the fast path, no more. */
+/** The last line feed mostly ends a row where any other may stand in quotes. Wrong costs the direct path, no more. */
 function lineEndOf(pieces: readonly Buffer[]): Buffer {
   for (const piece of pieces) {
     const lineFeed = piece.lastIndexOf(LF);

@@ -1,9 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import { CsvError, parse } from 'csv-parse/sync';
-import { COMMA, LF, NUL } from '../../../contract/csv/bytes.js';
+import { COMMA, LF, NUL, QUOTE } from '../../../contract/csv/bytes.js';
 import { frameRecords } from '../../../contract/csv/frameRecords.js';
 import type { Defect, RecordFrame, RecordFrames } from '../../../contract/csv/recordFrames.js';
 import type { Batch, BatchPart } from '../batch.js';
+import { endOfIsoDates, type TemporalField } from '../isoDates.js';
 import type { Reason } from './reject.js';
 
 /** One source row of a batch. */
@@ -106,12 +107,33 @@ export function explainDefect(
 /** csv-parse names the place within the record better than our defect does, where it sees the same fault. */
 function describeDefect(bytes: Buffer, defect: Defect, fieldCount: number): string {
   if (defect === 'too-long') return DEFECTS[defect];
+  if (defect === 'field-count') return `${countFields(bytes)} fields where the header has ${fieldCount}`;
   try {
-    const [fields = []] = parse(bytes, { relax_column_count: true, record_delimiter: '\n' });
-    return defect === 'field-count' ? `${fields.length} fields where the header has ${fieldCount}` : DEFECTS[defect];
+    parse(bytes, { relax_column_count: true, record_delimiter: '\n' });
+    return DEFECTS[defect];
   } catch (error) {
     return error instanceof CsvError ? `${DEFECTS[defect]}: ${error.message}` : DEFECTS[defect];
   }
+}
+
+/** Of a record that is sound but for their number: commas within quotes separate nothing. */
+function countFields(bytes: Buffer): number {
+  let fields = 1;
+  let isQuoted = false;
+  for (const byte of bytes) {
+    if (byte === QUOTE) isQuoted = !isQuoted;
+    else if (byte === COMMA && !isQuoted) fields++;
+  }
+  return fields;
+}
+
+/** Tells rows whose dates COPY can be trusted with; see haveOnlyIsoDates. */
+export function hasIsoDates(records: Records, temporal: readonly TemporalField[]): (ordinal: number) => boolean {
+  if (temporal.length === 0) return () => true;
+  return (ordinal) => {
+    const { part, frame } = records.at(ordinal);
+    return endOfIsoDates(part.body, frame.start, frame.end, temporal) !== -1;
+  };
 }
 
 /** Whether COPY can bring this row into a stage. */

@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import type { Connection } from '../../platform/db/client.js';
+import { TransientError } from '../../platform/db/sqlState.js';
+import { failpoint } from '../../platform/failpoint.js';
+import { addCounts, NO_ROWS, type BatchPart, type RowCounts } from './batch.js';
+import {
+  explainLedgerError,
+  writeLedger,
+  type CommittedPart,
+  type CommittedTotals,
+  type LoadEngine,
+  type LoadPath,
+} from './ledger.js';
+import { stopRejectedFiles, type RejectLimits } from './rejectLimit.js';
+import type { TargetTable } from './targetTable.js';
+
+/** A batch that is in the table now. */
+export interface CommittedBatch {
+  readonly batchId: number;
+  readonly loadPath: LoadPath;
+  readonly parts: readonly CommittedPart[];
+  readonly counts: RowCounts;
+  readonly durationMs: number;
+  /** It, and all before it, are on disk. */
+  readonly isDurable: boolean;
+}
+
+/** What a load put into the table, in its open transaction: what the ledger is going to say. */
+export interface PutRows {
+  readonly loadPath: LoadPath;
+  readonly columns: readonly string[];
+  /** None: a replay, whose rows are those of rejects and not of a file. */
+  readonly parts: readonly CommittedPart[];
+  readonly counts: RowCounts;
+  readonly bytes: number;
+  /** Files that were entered as loaded (see registerFiles) in this transaction: there is nothing to advance. */
+  readonly enteredLoaded: ReadonlySet<number>;
+}
+
+/** One way to load. All of them are this transaction; they differ in how rows are put in. */
+export interface Load {
+  readonly target: TargetTable;
+  readonly engine: LoadEngine;
+  readonly isDurable: boolean;
+  /** How long it waits for a row lock, in milliseconds; 0 for as long as it takes. */
+  readonly lockTimeoutMs: number;
+  readonly limits: RejectLimits;
+  /** Called with the batch id before anything is sent under it: an unknown commit outcome is settled by it. */
+  readonly onAttempt: (batchId: number) => void;
+  /** Waits for the batches before this one, whose ledger entries come first. */
+  readonly waitForTurn?: () => Promise<void>;
+  /** Enters the files that the ledger does not have, and puts the rows in. Undefined: nothing is left to load. */
+  readonly putRows: (batchId: number) => Promise<PutRows | undefined>;
+  /** What else must commit with the rows. */
+  readonly beforeCommit?: (batchId: number) => Promise<void>;
+}
+
+/**
+ * The one skeleton of every load: begin, enter files and put rows in, ledger, limits, commit; or nothing of it.
+ * @returns undefined when nothing was left to load.
+ * @throws CompareAndSetLost when another process committed one of the ranges; anything else that the database throws.
+ */
+export async function runLoad(connection: Connection, load: Load): Promise<CommittedBatch | undefined> {
+  const startedAt = new Date();
+  try {
+    const batchId = await beginBatch(connection, load);
+    load.onAttempt(batchId);
+    failpoint('batch-begun');
+    const put = await load.putRows(batchId);
+    if (put === undefined) {
+      await connection.client.query('rollback');
+      return undefined;
+    }
+    failpoint('copied');
+    await load.waitForTurn?.();
+    const totals = await writeLedger(connection, { batchId, engine: load.engine, startedAt, ...put });
+    for (const total of totals) load.limits.assertAllowed(partOf(put.parts, total), total);
+    await stopRejectedFiles(connection, load.limits, put.parts, totals);
+    await load.beforeCommit?.(batchId);
+    await commit(connection);
+    return {
+      batchId,
+      loadPath: put.loadPath,
+      parts: put.parts,
+      counts: put.counts,
+      durationMs: Date.now() - startedAt.getTime(),
+      isDurable: load.isDurable,
+    };
+  } catch (error) {
+    await connection.client.query('rollback').catch(() => undefined);
+    throw explainLedgerError(error);
+  }
+}
+
+function partOf(parts: readonly CommittedPart[], { fileId }: CommittedTotals): BatchPart {
+  const found = parts.find((part) => part.fileId === fileId);
+  assert(found !== undefined, 'the ledger advances only files of the batch');
+  return found.part;
+}
+
+/** The sum of the parts' counts and bytes. */
+export function sumOfParts(parts: readonly CommittedPart[]): Pick<PutRows, 'counts' | 'bytes'> {
+  return {
+    counts: parts.map(({ counts }) => counts).reduce(addCounts, NO_ROWS),
+    bytes: parts.reduce((sum, { part }) => sum + part.endOffset - part.startOffset, 0),
+  };
+}
+
+/**
+ * Begins a batch's transaction and gives it its id. Every row is judged when it is inserted: a constraint that waited for
+ * the commit could not tell which row broke it.
+ */
+async function beginBatch(
+  { client }: Connection,
+  { target: { deferrable }, lockTimeoutMs, isDurable }: Load,
+): Promise<number> {
+  const results = (await client.query(`
+    begin;
+    set local lock_timeout = ${lockTimeoutMs};
+    ${isDurable ? '' : 'set local synchronous_commit = off;'}
+    ${deferrable.length === 0 ? '' : `set constraints ${deferrable.join(', ')} immediate;`}
+    select set_config('ecompipe.batch_id', nextval('ecompipe.batches_batch_id_seq')::text, true) as id`)) as unknown as {
+    rows: { id: string }[];
+  }[];
+  const id = results.at(-1)?.rows[0]?.id;
+  assert(id !== undefined, 'a batch has its id from the sequence');
+  return Number(id);
+}
+
+/** Commits a batch. Whatever it throws, the outcome may be unknown: the server may have committed, and only its reply be lost. */
+async function commit({ client }: Connection): Promise<void> {
+  failpoint('ledger-written');
+  const reply = client.query('commit');
+  failpoint('commit-sent');
+  const { command } = await reply;
+  // A transaction that failed before is rolled back by COMMIT without an error.
+  if (command !== 'COMMIT') throw new TransientError(`the server answered COMMIT with ${command}`);
+  failpoint('committed');
+}

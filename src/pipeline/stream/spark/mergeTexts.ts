@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import type { Connection } from '../../../platform/db/client.js';
+import { quoteName } from '../../../platform/db/names.js';
+import type { Defect } from '../../../contract/csv/recordFrames.js';
+import { NO_ROWS, type RowCounts } from '../batch.js';
+import { convertTexts, insertRows, type Verdicts } from '../staged/judge.js';
+import { explainDefect } from '../staged/records.js';
+import { writeMalformed, type PlacedRow, type Reason } from '../staged/reject.js';
+import { prepareStage } from '../staged/stage.js';
+import type { TargetTable } from '../targetTable.js';
+import { StageLost, type Staged } from './stage.js';
+import type { Unit } from './units.js';
+
+/** Broken rows that are in memory at once; each has up to a megabyte. */
+const PAGE_ROWS = 1000;
+
+/**
+ * Merges rows that executors staged as texts: they go into the session's own stage, and the functions that judge the rows
+ * of the native engine judge them. Part of the caller's transaction.
+ * @returns the counts of each part, in order.
+ */
+export async function mergeTexts(
+  connection: Connection,
+  unit: Unit,
+  staged: Staged,
+  { target, batchId }: { readonly target: TargetTable; readonly batchId: number },
+): Promise<RowCounts[]> {
+  await prepareStage(connection, target, unit.columns);
+  await takeTexts(connection, unit, staged);
+  await convertTexts(connection, target, unit.columns);
+  const verdicts = await insertRows(connection, target, unit.columns);
+  const malformed = await writeBroken(connection, unit, staged, batchId);
+  await writeJudged(connection, unit, staged, batchId, verdicts);
+  const all = verdicts.inserted + verdicts.rejected.length + verdicts.duplicates.length + malformed.length;
+  if (all !== unit.rows) throw new StageLost(`${all} of ${unit.rows} staged rows are left`);
+  return countByPart(unit, { ...verdicts, rejected: [...verdicts.rejected, ...malformed] });
+}
+
+async function takeTexts({ client }: Connection, unit: Unit, { table, attempts }: Staged): Promise<void> {
+  const staged = unit.columns.map((_, index) => `c${index + 1}`).join(', ');
+  await client.query(
+    `insert into pg_temp.ecompipe_text (ordinal, ${staged})
+     select ordinal, ${unit.columns.map(quoteName).join(', ')} from ${table} where defect is null and attempt = any ($1)`,
+    [attempts],
+  );
+}
+
+function fileIdOf(unit: Unit, { partOfPiece }: Staged, piece: number): number {
+  const part = unit.parts[partOfPiece[piece] ?? -1]?.part;
+  assert(part !== undefined, 'each piece is of a part');
+  return part.fileId;
+}
+
+/** Rows whose structure or encoding is broken, page by page. @returns their ordinals. */
+async function writeBroken(connection: Connection, unit: Unit, staged: Staged, batchId: number): Promise<number[]> {
+  const ordinals: number[] = [];
+  for (;;) {
+    const { rows } = await connection.client.query<
+      Omit<PlacedRow, 'fileId'> & { readonly piece: number; readonly defect: string }
+    >(
+      `select ordinal, piece, line, byte_offset as "byteOffset", defect, broken as raw
+       from ${staged.table} where defect is not null and attempt = any ($1) and ordinal > $2 order by ordinal limit ${PAGE_ROWS}`,
+      [staged.attempts, ordinals.at(-1) ?? -1],
+    );
+    const reasons = new Map<number, Reason>();
+    for (const { ordinal, raw, defect } of rows) {
+      const frame = { start: 0, end: raw.length, defect: defect === 'encoding' ? undefined : (defect as Defect) };
+      const reason = explainDefect(raw, frame, unit.columns.length, false);
+      assert(reason !== undefined, `something is wrong with a row that is staged as ${defect}`);
+      reasons.set(ordinal, reason);
+      ordinals.push(ordinal);
+    }
+    const placed = rows.map(({ piece, ...row }) => ({ ...row, fileId: fileIdOf(unit, staged, piece) }));
+    await writeMalformed(connection, batchId, placed, reasons);
+    if (rows.length < PAGE_ROWS) return ordinals;
+  }
+}
+
+/** Rejects and duplicates, from table to table: their bytes need not come here. */
+async function writeJudged(
+  { client }: Connection,
+  unit: Unit,
+  staged: Staged,
+  batchId: number,
+  { rejected, duplicates }: Verdicts,
+): Promise<void> {
+  const fileIds = staged.partOfPiece.map((_, piece) => fileIdOf(unit, staged, piece));
+  const source = `from ${staged.table} s join pg_temp.ecompipe_verdicts v using (ordinal) where s.attempt = any ($3) and s.defect is null and v.kind`;
+  if (rejected.length > 0)
+    await client.query(
+      `insert into ecompipe.rejected_rows (batch_id, file_id, line, byte_offset, raw, kind, sql_state, column_name, constraint_name, message)
+       select $1, ($2::bigint[])[s.piece + 1], s.line, s.byte_offset, convert_to(s.raw, 'UTF8'), v.kind, v.sql_state, v.column_name, v.constraint_name, v.message
+       ${source} <> 'duplicate'`,
+      [batchId, fileIds, staged.attempts],
+    );
+  if (duplicates.length > 0)
+    await client.query(
+      `insert into ecompipe.duplicate_rows (batch_id, file_id, line, byte_offset, key)
+       select $1, ($2::bigint[])[s.piece + 1], s.line, s.byte_offset, v.key
+       ${source} = 'duplicate'`,
+      [batchId, fileIds, staged.attempts],
+    );
+}
+
+function countByPart(unit: Unit, { rejected, duplicates }: Pick<Verdicts, 'rejected' | 'duplicates'>): RowCounts[] {
+  const isRejected = new Set(rejected);
+  const isDuplicate = new Set(duplicates);
+  let ordinal = 0;
+  return unit.parts.map(({ part }) => {
+    const counts = { ...NO_ROWS, read: part.rows };
+    for (const end = ordinal + part.rows; ordinal < end; ordinal++) {
+      if (isRejected.has(ordinal)) counts.rejected++;
+      else if (isDuplicate.has(ordinal)) counts.duplicate++;
+      else counts.inserted++;
+    }
+    return counts;
+  });
+}

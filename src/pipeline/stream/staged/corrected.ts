@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { stringify } from 'csv-stringify/sync';
+import type { Connection } from '../../../platform/db/client.js';
+import type { Batch } from '../batch.js';
+import type { TargetTable } from '../targetTable.js';
+import { judgeRecords } from './loadStaged.js';
+import { splitRecords } from './records.js';
+import type { Reason } from './reject.js';
+
+/** A rejected row as a person has corrected it: a text or NULL for each of its columns. */
+export interface CorrectedRow {
+  readonly rejectId: number;
+  /** Where it stands in the file of corrections. */
+  readonly line: number;
+  readonly columns: readonly string[];
+  readonly fields: readonly (string | null)[];
+}
+
+/** What became of a corrected row. */
+export interface JudgedRow extends Pick<CorrectedRow, 'rejectId' | 'line'> {
+  readonly kind: 'inserted' | 'duplicate' | 'rejected';
+  /** Of an accepted row. */
+  readonly key: string | undefined;
+  /** Of a rejected one. */
+  readonly reason: Reason | undefined;
+}
+
+/**
+ * Inserts the rows that the table accepts. Part of the caller's transaction.
+ * @returns all of them, in order, and how many bytes of CSV they were.
+ */
+export async function insertCorrected(
+  connection: Connection,
+  target: TargetTable,
+  rows: readonly CorrectedRow[],
+): Promise<{ rows: JudgedRow[]; bytes: number }> {
+  const judged = new Map<number, JudgedRow>();
+  let bytes = 0;
+  for (const group of groupByColumns(rows)) {
+    const batch = asBatch(group);
+    bytes += batch.parts.reduce((sum, { body }) => sum + body.length, 0);
+    for (const row of await judgeGroup(connection, target, group, batch)) judged.set(row.rejectId, row);
+  }
+  const inOrder = rows.map(({ rejectId }) => {
+    const row = judged.get(rejectId);
+    assert(row !== undefined, `reject ${rejectId} was judged`);
+    return row;
+  });
+  return { rows: inOrder, bytes };
+}
+
+/** Rows of equal columns load together. */
+function groupByColumns(rows: readonly CorrectedRow[]): CorrectedRow[][] {
+  const groups = new Map<string, CorrectedRow[]>();
+  for (const row of rows) {
+    const key = JSON.stringify(row.columns);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [row]);
+    else group.push(row);
+  }
+  return [...groups.values()];
+}
+
+interface Verdict {
+  readonly ordinal: number;
+  readonly kind: 'invalid' | 'conflict' | 'duplicate' | null;
+  readonly sqlState: string;
+  readonly column: string | null;
+  readonly constraint: string | null;
+  readonly message: string;
+  readonly key: string;
+}
+
+async function judgeGroup(
+  connection: Connection,
+  target: TargetTable,
+  rows: readonly CorrectedRow[],
+  batch: Batch,
+): Promise<JudgedRow[]> {
+  const records = splitRecords(batch);
+  assert.equal(records.length, rows.length, 'each corrected row is a record');
+  await judgeRecords(connection, batch, records, target, () => Promise.resolve());
+  const verdicts = new Map((await readVerdicts(connection, target, batch)).map((row) => [row.ordinal, row]));
+  return rows.map(({ rejectId, line }, ordinal) => {
+    const malformed = records.malformed.get(ordinal);
+    if (malformed !== undefined) return { rejectId, line, kind: 'rejected', key: undefined, reason: malformed };
+    const verdict = verdicts.get(ordinal);
+    assert(verdict !== undefined, `row ${ordinal} was judged`);
+    const { kind, key } = verdict;
+    if (kind === null) return { rejectId, line, kind: 'inserted', key, reason: undefined };
+    if (kind === 'duplicate') return { rejectId, line, kind, key, reason: undefined };
+    return { rejectId, line, kind: 'rejected', key: undefined, reason: reasonOf({ ...verdict, kind }) };
+  });
+}
+
+function reasonOf({
+  kind,
+  sqlState,
+  column,
+  constraint,
+  message,
+}: Verdict & { readonly kind: 'invalid' | 'conflict' }): Reason {
+  return {
+    kind,
+    sqlState,
+    message,
+    ...(column === null ? {} : { column }),
+    ...(constraint === null ? {} : { constraint }),
+  };
+}
+
+/** The verdicts of the session on all rows that were staged; one without a kind was inserted. */
+async function readVerdicts({ client }: Connection, { name }: TargetTable, { columns }: Batch): Promise<Verdict[]> {
+  const { rows } = await client.query<Verdict>(
+    `select ordinal, v.kind, v.sql_state as "sqlState", v.column_name as column, v.constraint_name as constraint, v.message, coalesce(v.key, k.key) as key
+     from ecompipe.staged_keys($1::regclass, $2) k full join pg_temp.ecompipe_verdicts v using (ordinal)`,
+    [name, columns],
+  );
+  return rows;
+}
+
+/** The rows as CSV, so that they go the same way as those of a file. NULL is an empty field, '' a quoted one. */
+function asBatch(rows: readonly CorrectedRow[]): Batch {
+  const [first] = rows;
+  assert(first !== undefined, 'a group has rows');
+  const body = Buffer.from(
+    stringify(
+      rows.map(({ fields }) => [...fields]),
+      { quoted_match: /^$/ },
+    ),
+  );
+  const place = { startOffset: 0, endOffset: body.length, firstLine: 1, lines: rows.length, bodyOffset: 0 };
+  const part = {
+    name: 'replay',
+    fileStamp: '',
+    sha256: Buffer.alloc(0),
+    fileId: undefined,
+    fileSize: body.length,
+    isLast: true,
+    rows: rows.length,
+    plain: false,
+  };
+  return { columns: first.columns, parts: [{ ...place, ...part, body }], isDurable: true };
+}

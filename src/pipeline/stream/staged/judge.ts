@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import type { Connection } from '../../../platform/db/client.js';
+import type { TargetTable } from '../targetTable.js';
+
+/** What became of staged rows, by ordinal. Why, the session's table `ecompipe_verdicts` says until the commit. */
+export interface Verdicts {
+  readonly inserted: number;
+  readonly rejected: readonly number[];
+  readonly duplicates: readonly number[];
+}
+
+/** Converts what is staged as text: rows of the right types go on, the others get their verdict. */
+export async function convertTexts(
+  { client }: Connection,
+  { name }: TargetTable,
+  columns: readonly string[],
+): Promise<void> {
+  await client.query({
+    name: 'convert_texts',
+    text: 'select ecompipe.convert_texts($1::regclass, $2)',
+    values: [name, columns],
+  });
+}
+
+/** Inserts the staged rows that the table accepts; the database judges the others one by one (sql/005_judge.sql). */
+export async function insertRows(
+  { client }: Connection,
+  { name }: TargetTable,
+  columns: readonly string[],
+): Promise<Verdicts> {
+  const { rows } = await client.query<Verdicts>({
+    name: 'insert_rows',
+    text: 'select inserted, rejected, duplicates from ecompipe.insert_rows($1::regclass, $2)',
+    values: [name, columns],
+  });
+  const [verdicts] = rows;
+  assert(verdicts !== undefined, 'insert_rows returns one row');
+  return verdicts;
+}

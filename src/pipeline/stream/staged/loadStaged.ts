@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import type { Connection } from '../../../platform/db/client.js';
+import { NO_ROWS, type Batch, type RowCounts } from '../batch.js';
+import type { TargetTable } from '../targetTable.js';
+import { convertTexts, insertRows, type Verdicts } from './judge.js';
+import { recordBytes, splitRecords, type Records } from './records.js';
+import { writeDuplicates, writeMalformed, writeRejects, type PlacedRow } from './reject.js';
+import { prepareStage, stageRecords } from './stage.js';
+
+export interface StagedContext {
+  /** Where the rows of each part belong: its file in the ledger. */
+  readonly fileIds: readonly number[];
+  readonly batchId: number;
+  readonly target: TargetTable;
+  /** Waits for the batches before this one. */
+  readonly waitForTurn: () => Promise<void>;
+}
+
+/**
+ * Loads a batch row by row in the sense that each gets its own verdict, in set-based steps: split, stage, convert, insert
+ * what the table accepts, note the rest. Part of the caller's transaction.
+ * @returns the counts of each part, in order.
+ */
+export async function loadStaged(
+  connection: Connection,
+  batch: Batch,
+  { fileIds, batchId, target, waitForTurn }: StagedContext,
+): Promise<RowCounts[]> {
+  const records = splitRecords(batch);
+  const verdicts = await judgeRecords(connection, batch, records, target, waitForTurn);
+  function* placed(ordinals: Iterable<number>): Generator<PlacedRow> {
+    for (const ordinal of ordinals) yield placeOf(records, ordinal, fileIds);
+  }
+  await writeMalformed(connection, batchId, placed(records.malformed.keys()), records.malformed);
+  await writeRejects(connection, batchId, placed(verdicts.rejected));
+  await writeDuplicates(connection, batchId, placed(verdicts.duplicates));
+  return countByPart(batch, records, verdicts);
+}
+
+/** Stages the records and has the database judge them. Part of the caller's transaction. */
+export async function judgeRecords(
+  connection: Connection,
+  batch: Batch,
+  records: Records,
+  target: TargetTable,
+  waitForTurn: () => Promise<void>,
+): Promise<Verdicts> {
+  const staged = records.length - records.malformed.size;
+  if (staged === 0) return { inserted: 0, rejected: [], duplicates: [] };
+  await prepareStage(connection, target, batch.columns);
+  await stageRecords(connection, batch, records, target);
+  await convertTexts(connection, target, batch.columns);
+  // What comes a second time is mostly near the first: with rows of its own uncommitted, this batch would block the one
+  // before it, and have to give way.
+  await waitForTurn();
+  const verdicts = await insertRows(connection, target, batch.columns);
+  const { inserted, rejected, duplicates } = verdicts;
+  // Each row must have its verdict: what is lost here, nobody would miss.
+  assert(
+    inserted + rejected.length + duplicates.length === staged,
+    `of ${staged} staged rows ${inserted} were inserted, ${rejected.length} rejected and ${duplicates.length} known`,
+  );
+  return verdicts;
+}
+
+function placeOf(records: Records, ordinal: number, fileIds: readonly number[]): PlacedRow {
+  const record = records.at(ordinal);
+  const { part, partIndex, frame } = record;
+  const fileId = fileIds[partIndex];
+  assert(fileId !== undefined, 'each part has its file');
+  return {
+    ordinal,
+    fileId,
+    line: part.firstLine + frame.line,
+    byteOffset: part.bodyOffset + frame.start,
+    raw: recordBytes(record),
+  };
+}
+
+function countByPart(batch: Batch, records: Records, { rejected, duplicates }: Verdicts): RowCounts[] {
+  const counts = batch.parts.map((_, index) => ({
+    ...NO_ROWS,
+    read: records.rowsOf(index),
+    inserted: records.rowsOf(index),
+  })) as { -readonly [K in keyof RowCounts]: RowCounts[K] }[];
+  const move = (ordinal: number, to: 'rejected' | 'duplicate'): void => {
+    const count = counts[records.at(ordinal).partIndex];
+    assert(count !== undefined, 'each row is of a part');
+    count.inserted--;
+    count[to]++;
+  };
+  for (const ordinal of records.malformed.keys()) move(ordinal, 'rejected');
+  for (const ordinal of rejected) move(ordinal, 'rejected');
+  for (const ordinal of duplicates) move(ordinal, 'duplicate');
+  return counts;
+}

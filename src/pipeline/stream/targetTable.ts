@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import type { Connection } from '../../platform/db/client.js';
+import type { ExpectedColumns } from '../../contract/csv/header.js';
+import { EcompipeError, EXIT } from '../../platform/errors.js';
+
+/** A column that a file may bring. */
+export interface TargetColumn {
+  readonly name: string;
+  /** SQL type with its modifier, such as `numeric(12,2)`. */
+  readonly type: string;
+  /** A header must have it: it is NOT NULL, and nothing else fills it. */
+  readonly isRequired: boolean;
+  /** Its texts are dates or times, of which some can be read in two ways. */
+  readonly isTemporal: boolean;
+}
+
+/** A table that files are loaded into, as the catalogue describes it. */
+export interface TargetTable {
+  /** As `schema.table`, quoted where that is needed. */
+  readonly name: string;
+  /** Another one means that the table's columns, constraints or triggers changed. */
+  readonly fingerprint: string;
+  readonly columns: readonly TargetColumn[];
+  /** What a file's header may and must name. */
+  readonly header: ExpectedColumns;
+  /** Those of its primary key, in order. */
+  readonly keyColumns: readonly string[];
+  /** Its constraints that would wait for the commit; quoted, qualified names. */
+  readonly deferrable: readonly string[];
+  /** COPY does to it what INSERT does: it has no rules, and no row security for us. */
+  readonly takesCopy: boolean;
+}
+
+/** Where events go. */
+export const EVENTS_TABLE = 'public.events';
+
+/** What is asked about `{name}`; one query, cheap enough for every staged batch. */
+const DESCRIBE = `
+  select fingerprint, columns, key_columns as "keyColumns", deferred as "deferrable", takes_copy as "takesCopy"
+  from ecompipe.describe_table($1::regclass)`;
+
+/** Reads what the catalogue says of a table now. @throws EcompipeError (2) where it can't be a target. */
+export async function readTargetTable({ client }: Connection, name: string): Promise<TargetTable> {
+  const { rows } = await client.query<
+    Omit<TargetTable, 'name' | 'keyColumns' | 'header'> & { keyColumns: readonly string[] | null }
+  >({ name: 'describe_target', text: DESCRIBE, values: [name] });
+  const [row] = rows;
+  assert(row !== undefined, 'describe_table returns one row');
+  const { keyColumns, ...table } = row;
+  if (keyColumns === null)
+    throw new EcompipeError(EXIT.usage, {
+      what: `${name} has no primary key`,
+      why: 'without one nobody can tell a row that comes again from another one',
+      hint: `alter table ${name} add primary key (…)`,
+    });
+  const header = {
+    known: table.columns.map((column) => column.name),
+    required: table.columns.filter(({ isRequired }) => isRequired).map((column) => column.name),
+  };
+  return { ...table, name, keyColumns, header };
+}
+
+/** A target table that is looked at again while it is loaded into, as its owner may change it. */
+export class Target {
+  constructor(private current: TargetTable) {}
+
+  static async open(connection: Connection, name = EVENTS_TABLE): Promise<Target> {
+    return new Target(await readTargetTable(connection, name));
+  }
+
+  get table(): TargetTable {
+    return this.current;
+  }
+
+  /** Reads it again. What did not change stays the same value. */
+  async refresh(connection: Connection): Promise<void> {
+    const table = await readTargetTable(connection, this.current.name);
+    if (table.fingerprint !== this.current.fingerprint || table.takesCopy !== this.current.takesCopy)
+      this.current = table;
+  }
+}
