@@ -87,7 +87,7 @@ CREATE FUNCTION analytics.funnel_step(item_views bigint, cart_additions bigint, 
     RETURN CASE WHEN (item_views = 0) THEN 0 WHEN (cart_additions = 0) THEN 1 WHEN (checkouts = 0) THEN 2 WHEN (shipping_infos = 0) THEN 3 WHEN (payment_infos = 0) THEN 4 WHEN (purchase_lines = 0) THEN 5 ELSE 6 END;
 CREATE FUNCTION analytics.note_batch() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   insert into analytics.pending_batches (batch_id, rows) values (new.batch_id, new.rows_inserted);
@@ -139,7 +139,7 @@ CREATE FUNCTION analytics.product_figures(batch_ids bigint[]) RETURNS SETOF anal
 $$;
 CREATE FUNCTION analytics.rebuild() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   perform pg_advisory_xact_lock(hashtext('analytics.refresh'));
@@ -151,7 +151,7 @@ end
 $$;
 CREATE FUNCTION analytics.refresh() RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
     AS $$
 declare

@@ -87,6 +87,12 @@ export const connectionSettings = {
     parse: parse.directory,
     help: 'file with the root certificates for verify-ca and verify-full',
   }),
+  allowCleartextPassword: setting({
+    env: 'ECOMPIPE_ALLOW_CLEARTEXT_PASSWORD',
+    default: false,
+    parse: parse.boolean,
+    help: 'send the password without TLS to a server that asks for it in clear text or by MD5',
+  }),
   embeddedDir: setting({
     env: 'ECOMPIPE_EMBEDDED_DIR',
     default: '.ecompipe',
