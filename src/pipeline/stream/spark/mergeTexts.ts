@@ -90,7 +90,8 @@ async function writeJudged(
     await client.query(
       `insert into ecompipe.rejected_rows (batch_id, file_id, line, byte_offset, raw, kind, sql_state, column_name, constraint_name, message)
        select $1, ($2::bigint[])[s.piece + 1], s.line, s.byte_offset, convert_to(s.raw, 'UTF8'), v.kind, v.sql_state, v.column_name, v.constraint_name, v.message
-       ${source} <> 'duplicate'`,
+       ${source} <> 'duplicate'
+       order by ordinal`,
       [batchId, fileIds, staged.attempts],
     );
   if (duplicates.length > 0)

@@ -78,7 +78,8 @@ export async function writeRejects({ client }: Connection, batchId: number, rows
       text: `insert into ecompipe.rejected_rows (batch_id, file_id, line, byte_offset, raw, kind, sql_state, column_name, constraint_name, message)
        select $1, r.file_id, r.line, r.byte_offset, r.raw, v.kind, v.sql_state, v.column_name, v.constraint_name, v.message
        from unnest ($2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::integer[]) as r (file_id, line, byte_offset, raw, ordinal)
-       join pg_temp.ecompipe_verdicts v using (ordinal)`,
+       join pg_temp.ecompipe_verdicts v using (ordinal)
+       order by ordinal`,
       values: [batchId, ...placesOf(chunk), chunk.map(({ raw }) => raw), chunk.map(({ ordinal }) => ordinal)],
     });
 }
