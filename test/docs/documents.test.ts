@@ -144,6 +144,35 @@ test('the tests that test_cases.md names exist', () => {
   );
 });
 
+test('the files that CONTRIBUTING and the architecture name exist', () => {
+  for (const document of ['CONTRIBUTING.md', 'docs/architecture.md']) {
+    const named = [
+      ...readDocument(document).matchAll(
+        /`((?:src|sql|spark|scripts|test|bench|page|docs|pipeline|platform|contract)\/[\w./-]+)`/g,
+      ),
+    ];
+    assert.ok(named.length > 5);
+    const files = named.map(([, file = '']) => (/^(pipeline|platform|contract)\//.test(file) ? `src/${file}` : file));
+    assert.deepEqual(
+      files.filter((file) => !existsSync(path.join(ROOT, file))),
+      [],
+      document,
+    );
+    // Without a folder: somewhere in the sources or the tests.
+    const names = new Set(
+      ['src', 'test', 'sql', 'scripts']
+        .flatMap((folder) => readdirSync(path.join(ROOT, folder), { recursive: true, encoding: 'utf8' }))
+        .map((file) => path.basename(file)),
+    );
+    const bare = [...readDocument(document).matchAll(/`([\w.]+\.(?:ts|sql))`/g)].map(([, file = '']) => file);
+    assert.deepEqual(
+      bare.filter((file) => !names.has(file)),
+      [],
+      document,
+    );
+  }
+});
+
 /** As GitHub makes them of headings. */
 function anchorsOf(document: string): Set<string> {
   const headings = [...readDocument(document).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
