@@ -95,7 +95,7 @@ function suggestion(name: string, known: ReadonlySet<string>): string {
 }
 
 /** Levenshtein distance, by the two-row dynamic programme. */
-function editDistance(a: string, b: string): number {
+export function editDistance(a: string, b: string): number {
   let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i++) {
     const current = [i];

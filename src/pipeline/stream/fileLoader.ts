@@ -6,7 +6,7 @@ import { asFileError, EcompipeError } from '../../platform/errors.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { StageContext } from '../../platform/stage.js';
 import { WakeSignal } from '../../platform/wait.js';
-import { parseHeader, UnreadableFile, type Header } from '../../contract/csv/header.js';
+import { canonicalShape, parseHeader, UnreadableFile, type Header } from '../../contract/csv/header.js';
 import { MAX_RECORD_BYTES } from '../../contract/csv/bytes.js';
 import { NotARegularFile, openLarge, readSmall, type Content } from './content.js';
 import { listLoadable } from './discover.js';
@@ -114,7 +114,7 @@ export class FileLoader {
 
   private async list(): Promise<string[]> {
     try {
-      const names = await listLoadable(this.settings.inputDir);
+      const names = await listLoadable(this.settings.inputDir, this.settings.feeds);
       if (this.isMissing) this.context.emit({ type: 'directoryBack', directory: this.settings.inputDir });
       this.isMissing = false;
       this.failures.keepOnly(new Set(names));
@@ -148,14 +148,14 @@ export class FileLoader {
     const { table } = this.loader.target;
     try {
       if (content.fault !== undefined) throw content.fault;
-      const whole = wholeFilePart(file, content, bytes, table.header);
+      const whole = wholeFilePart(file, content, bytes, (start) => this.parseStart(name, start, table));
       if (whole === undefined) {
         this.startLarge(name);
         return;
       }
-      const { part, columns } = whole;
-      if (!this.group.accepts(part, columns)) this.launchGroup();
-      this.group.add(file, part, columns);
+      const { part, shape } = whole;
+      if (!this.group.accepts(part, shape)) this.launchGroup();
+      this.group.add(file, part, shape);
     } catch (error) {
       if (!(error instanceof UnreadableFile)) throw error;
       void this.start([name], async () => {
@@ -241,14 +241,20 @@ export class FileLoader {
   private async readHeader(name: string, content: Content): Promise<Header> {
     const start = await readStart(content);
     const { table } = this.loader.target;
-    const parse = ({ header }: TargetTable): Header =>
-      parseHeader(start, header) ?? { columns: [], length: content.size, lines: 0 };
+    const parse = (target: TargetTable): Header =>
+      this.parseStart(name, start, target) ?? { ...canonicalShape([]), length: content.size, lines: 0 };
     try {
       return parse(table);
     } catch (error) {
       if (!(error instanceof UnreadableFile) || !(await this.hasChangedSince(table, name))) throw error;
       return parse(this.loader.target.table);
     }
+  }
+
+  /** What the first bytes of a file say about it: by its feed, or as columns of the table. */
+  private parseStart(name: string, start: Buffer, { header }: TargetTable): Header | undefined {
+    const feed = this.loader.feeds.find(name);
+    return feed === undefined ? parseHeader(start, header) : this.loader.feeds.parseHeader(start, feed);
   }
 
   /** Looks at the table again for the sake of a file whose header does not fit. @returns whether it is another one now. */

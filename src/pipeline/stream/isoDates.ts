@@ -1,4 +1,5 @@
-import { COMMA, CR, LF, QUOTE } from '../../contract/csv/bytes.js';
+import { CR, LF } from '../../contract/csv/bytes.js';
+import { RFC_4180, type Dialect } from '../../contract/csv/dialect.js';
 import type { TargetTable } from './targetTable.js';
 
 const SPACE = 0x20;
@@ -27,24 +28,29 @@ export function temporalFields(columns: readonly string[], table: TargetTable): 
  * trusted with them: it would guess which number of `01/02/03` is the year, and take `now` for a moment. What fails here
  * may be fine all the same: the staged path looks at it closely. For rows that are sound by structure.
  */
-export function haveOnlyIsoDates(body: Buffer, temporal: readonly TemporalField[]): boolean {
+export function haveOnlyIsoDates(
+  body: Buffer,
+  temporal: readonly TemporalField[],
+  { delimiter, quote: mark }: Dialect = RFC_4180,
+): boolean {
   if (temporal.length === 0) return true;
+  if (mark === undefined) return false;
   // The next one from the cursor on, looked for only when passed.
-  let quote = body.indexOf(QUOTE);
+  let quote = body.indexOf(mark);
   let at = 0;
   while (at < body.length) {
     let field = 0;
     for (const { index, hasDate } of temporal) {
-      for (; field < index && at < body.length; field++) at = fieldEnd(body, at) + 1;
-      if (!isPlain(body, body[at] === QUOTE ? at + 1 : at, hasDate)) return false;
+      for (; field < index && at < body.length; field++) at = fieldEnd(body, at, delimiter, mark) + 1;
+      if (!isPlain(body, body[at] === mark ? at + 1 : at, hasDate, delimiter, mark)) return false;
     }
-    at = fieldEnd(body, at);
+    at = fieldEnd(body, at, delimiter, mark);
     let lineFeed = body.indexOf(LF, at);
     // From the end of a field on, a quote opens another one, in which line feeds end no row.
     for (;;) {
-      if (quote !== -1 && quote < at) quote = body.indexOf(QUOTE, at);
+      if (quote !== -1 && quote < at) quote = body.indexOf(mark, at);
       if (lineFeed === -1 || quote === -1 || quote > lineFeed) break;
-      at = fieldEnd(body, quote);
+      at = fieldEnd(body, quote, delimiter, mark);
       lineFeed = body.indexOf(LF, at);
     }
     if (lineFeed === -1) return true;
@@ -54,23 +60,25 @@ export function haveOnlyIsoDates(body: Buffer, temporal: readonly TemporalField[
 }
 
 /** Where the field that starts here ends: at a comma, a line break, or the end. */
-function fieldEnd(body: Buffer, start: number): number {
+function fieldEnd(body: Buffer, start: number, delimiter: number, quote: number): number {
   let at = start;
-  if (body[at] === QUOTE) {
+  if (body[at] === quote) {
     for (at++; at < body.length; at++) {
-      if (body[at] !== QUOTE) continue;
-      if (body[at + 1] !== QUOTE) break;
+      if (body[at] !== quote) continue;
+      if (body[at + 1] !== quote) break;
       at++;
     }
   }
   for (; at < body.length; at++) {
     const byte = body[at];
-    if (byte === COMMA || byte === LF || byte === CR) break;
+    if (byte === delimiter || byte === LF || byte === CR) break;
   }
   return at;
 }
 
-function isPlain(body: Buffer, at: number, hasDate: boolean): boolean {
+function isPlain(body: Buffer, at: number, hasDate: boolean, delimiter: number, quote: number): boolean {
+  const endsField = (byte: number | undefined): boolean =>
+    byte === undefined || byte === delimiter || byte === LF || byte === CR || byte === quote;
   if (endsField(body[at])) return true;
   if (!hasDate) return isDigit(body[at]);
   const isDate =
@@ -91,8 +99,4 @@ function isPlain(body: Buffer, at: number, hasDate: boolean): boolean {
 
 function isDigit(byte: number | undefined): boolean {
   return byte !== undefined && byte >= DIGIT_0 && byte <= DIGIT_9;
-}
-
-function endsField(byte: number | undefined): boolean {
-  return byte === undefined || byte === COMMA || byte === LF || byte === CR || byte === QUOTE;
 }

@@ -153,7 +153,16 @@ async function attempt(
       // Where nothing changes, a batch in the ledger would only say that somebody tried.
       if (counts.inserted + counts.duplicate === 0) return undefined;
       const columns = target.table.header.known;
-      return { loadPath: 'replay', columns, parts: [], counts, bytes: result.bytes, enteredLoaded: new Set() };
+      return {
+        loadPath: 'replay',
+        columns,
+        feed: undefined,
+        parts: [],
+        counts,
+        skipped: 0,
+        bytes: result.bytes,
+        enteredLoaded: new Set(),
+      };
     },
     beforeCommit: (batchId) => resolveRejects(connection, batchId, judged),
   });
@@ -220,11 +229,7 @@ async function lockRejects({ client }: Connection, rejectIds: readonly number[])
   return new Map(rows.map((row) => [row.rejectId, row]));
 }
 
-async function resolveRejects(
-  { client }: Connection,
-  batchId: number,
-  judged: readonly JudgedRow[],
-): Promise<void> {
+async function resolveRejects({ client }: Connection, batchId: number, judged: readonly JudgedRow[]): Promise<void> {
   const accepted = judged.filter(({ kind }) => kind !== 'rejected');
   const { rowCount } = await client.query(
     `update ecompipe.rejected_rows r

@@ -17,7 +17,8 @@ export type UndoTarget =
   | { readonly kind: 'replay'; readonly label: string; readonly batchId: number }
   | { readonly kind: 'already-undone'; readonly label: string };
 
-const FILE_COLUMNS = 'f.file_id as "fileId", f.name, f.sha256, f.state, f.committed_offset as "committedOffset", f.rows_inserted as "rowsInserted"';
+const FILE_COLUMNS =
+  'f.file_id as "fileId", f.name, f.sha256, f.state, f.committed_offset as "committedOffset", f.rows_inserted as "rowsInserted"';
 
 /**
  * Finds what is meant, and locks it against whoever loads it. @throws UsageError when nothing or several things are meant,
