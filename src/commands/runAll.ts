@@ -7,6 +7,7 @@ import type { PipelineEvent } from '../pipeline/pipelineEvents.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
 import { dashboardSettings } from './dashboard.js';
 import { metricsSettings, withMetrics, type Meter } from './metrics.js';
+import { feedSettings, loadFeeds } from './feedSettings.js';
 import { databaseSettings, generateSettings, loadSettings, moveSettings, streamSettings } from './settings.js';
 
 /** Only matters where the system doesn't tell about new files (network file systems). */
@@ -19,6 +20,7 @@ const settings = {
   settleMs: moveSettings.settleMs,
   maxBacklog: moveSettings.maxBacklog,
   ...loadSettings,
+  ...feedSettings,
   ...metricsSettings,
   ...dashboardSettings,
   durationMs: {
@@ -98,6 +100,7 @@ async function runPipeline(
     import('./panel.js'),
     import('../pipeline/summary.js'),
   ]);
+  const feeds = await loadFeeds(values);
   const hasEnd = untilDrained && [rest.events, rest.batches, durationMs].some((limit) => limit !== undefined);
   const state = createPipelineState(performance.now());
   const progress = showProgress(state, context);
@@ -116,9 +119,10 @@ async function runPipeline(
         to: processingDir,
         settleMs: rest.settleMs,
         maxBacklog: rest.maxBacklog,
+        feeds,
         pollIntervalMs: POLL_INTERVAL_MS,
       },
-      stream: { ...rest, inputDir: processingDir, pollIntervalMs: POLL_INTERVAL_MS },
+      stream: { ...rest, feeds, inputDir: processingDir, pollIntervalMs: POLL_INTERVAL_MS },
       durationMs,
       untilDrained,
     };

@@ -15,6 +15,8 @@ export interface CompiledColumn {
   readonly sql: string;
   /** Whether it is the text of a field as it is. */
   readonly isPlain: boolean;
+  /** Made of another column, which is to blame first for what is wrong with both. */
+  readonly isDerived: boolean;
   /** Conditions that are true of a record that can't have the column, each with what is wrong. */
   readonly defect: { readonly condition: string; readonly sqlState: string; readonly message: string } | undefined;
 }
@@ -38,7 +40,13 @@ export function compileFeed({ feed, fields, unused }: BoundFeed, hasExtra: boole
   const columns = feed.columns.map(({ name, source }) => compileColumn(feed, names, name, source));
   const keepsRest = feed.unknown === 'keep' && hasExtra && !columns.some(({ name }) => name === 'extra');
   if (keepsRest && (unused.length > 0 || feed.format.type === 'jsonl'))
-    columns.push({ name: 'extra', sql: restOf(feed, fields, unused), isPlain: false, defect: undefined });
+    columns.push({
+      name: 'extra',
+      sql: restOf(feed, fields, unused),
+      isPlain: false,
+      isDerived: false,
+      defect: undefined,
+    });
   const time = feed.columns.some(({ source }) => source.kind === 'derive') ? timeOf(columns) : undefined;
   const makesRows = feed.where !== undefined || feed.rows !== undefined;
   // Of what becomes of a record by `rows:` the time may be another one each.
@@ -115,6 +123,7 @@ function compileColumn(feed: Feed, names: FieldNames, name: string, source: Colu
     name,
     sql,
     isPlain: source.kind === 'field',
+    isDerived: source.kind === 'derive',
     defect,
   });
   switch (source.kind) {
@@ -145,7 +154,7 @@ type MapSource = Extract<ColumnSource, { kind: 'map' }>;
 type TimeSource = Extract<ColumnSource, { kind: 'time' }>;
 
 function notInMap(name: string, field: string): string {
-  return `pg_catalog.concat(${quoteText(`${name}: `)}, pg_catalog.to_json(pg_catalog."left"(${field}, 100)), ' is not in the map')`;
+  return `pg_catalog.concat(${quoteText(`${name} `)}, pg_catalog.to_json(pg_catalog."left"(${field}, 100)), ' is not in the map')`;
 }
 
 function mapSql(name: string, field: string, { map, otherwise }: MapSource): string {
@@ -172,7 +181,7 @@ const IS_ISO = `'^\\s*\\d{4}-\\d\\d-\\d\\d|^\\s*\\d{8}T\\d'`;
 const IS_NUMBER = `'^\\s*[+-]?(?:\\d+\\.?\\d*|\\.\\d+)(?:[eE][+-]?\\d+)?\\s*$'`;
 
 function notATime(name: string, field: string, expected: string): string {
-  return `pg_catalog.concat(${quoteText(`${name}: `)}, pg_catalog.to_json(pg_catalog."left"(${field}, 100)), ${quoteText(` is not ${expected}`)})`;
+  return `pg_catalog.concat(${quoteText(`${name} `)}, pg_catalog.to_json(pg_catalog."left"(${field}, 100)), ${quoteText(` is not ${expected}`)})`;
 }
 
 function timeSql(name: string, field: string, { format, zone }: TimeSource): string {

@@ -21,12 +21,23 @@ export function parseFeedHeader(start: Buffer, feed: Feed, sqlFields: readonly s
   for (let line = 0; line < feed.format.skip; line++) at = nextLine(start, at, line + 1);
   const { header, skip } = feed.format;
   if (header !== 'fromFile') return headerOf(feed, sqlFields, header, at, skip);
+  const found = namesAt(start, at, feed);
+  return found === undefined ? undefined : headerOf(feed, sqlFields, found.names, found.end, skip + 1);
+}
+
+/** Names of the fields in the first line of a file, as a feed reads it; undefined where there is none. */
+export function fieldNamesOf(start: Buffer, feed: Feed): readonly string[] | undefined {
+  return namesAt(start, start.subarray(0, 3).equals(UTF8_BOM) ? 3 : 0, feed)?.names;
+}
+
+/** The names in the line that begins here, and where the records begin. */
+function namesAt(start: Buffer, at: number, feed: Feed): { names: string[]; end: number } | undefined {
   if (at >= start.length) return undefined;
   const lineFeed = start.indexOf(LF, at);
   const end = lineFeed === -1 ? start.length : lineFeed;
   if (end - at > MAX_RECORD_BYTES) throw new UnreadableFile('the header is longer than 1 MiB');
   const names = splitNames(start.subarray(at, start[end - 1] === CR ? end - 1 : end), feed);
-  return headerOf(feed, sqlFields, names, lineFeed === -1 ? start.length : lineFeed + 1, skip + 1);
+  return { names, end: lineFeed === -1 ? start.length : lineFeed + 1 };
 }
 
 function nextLine(start: Buffer, at: number, line: number): number {

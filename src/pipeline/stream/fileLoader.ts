@@ -7,7 +7,8 @@ import { failpoint } from '../../platform/failpoint.js';
 import type { StageContext } from '../../platform/stage.js';
 import { WakeSignal } from '../../platform/wait.js';
 import { canonicalShape, parseHeader, UnreadableFile, type Header } from '../../contract/csv/header.js';
-import { MAX_RECORD_BYTES } from '../../contract/csv/bytes.js';
+import { readStart } from './feeds/fields.js';
+import { hintOfShipped } from './feeds/shippedFeeds.js';
 import { NotARegularFile, openLarge, readSmall, type Content } from './content.js';
 import { listLoadable } from './discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from './streamEvents.js';
@@ -161,7 +162,11 @@ export class FileLoader {
       void this.start([name], async () => {
         // Columns may have come since the table was looked at: then the file is listed again.
         if (await this.hasChangedSince(table, name)) return;
-        await this.outcomes.fileUnreadable(file, content, error);
+        await this.outcomes.fileUnreadable(
+          file,
+          content,
+          await this.explain(name, error, () => Promise.resolve(bytes)),
+        );
       });
     }
   }
@@ -231,7 +236,7 @@ export class FileLoader {
       if (outcome.kind === 'loaded') await this.outcomes.fileLoaded(file, content.size);
     } catch (error) {
       if (!(error instanceof UnreadableFile)) throw error;
-      await this.outcomes.fileUnreadable(file, content, error);
+      await this.outcomes.fileUnreadable(file, content, await this.explain(name, error, () => readStart(content)));
     } finally {
       await content.close();
     }
@@ -255,6 +260,13 @@ export class FileLoader {
   private parseStart(name: string, start: Buffer, { header }: TargetTable): Header | undefined {
     const feed = this.loader.feeds.find(name);
     return feed === undefined ? parseHeader(start, header) : this.loader.feeds.parseHeader(start, feed);
+  }
+
+  /** Says which shipped feed an unreadable file is for, where its header tells. */
+  private async explain(name: string, error: UnreadableFile, start: () => Promise<Buffer>): Promise<UnreadableFile> {
+    if (error.cause !== undefined || this.loader.feeds.find(name) !== undefined) return error;
+    const hint = await hintOfShipped(await start());
+    return hint === '' ? error : new UnreadableFile(`${error.message}${hint}`);
   }
 
   /** Looks at the table again for the sake of a file whose header does not fit. @returns whether it is another one now. */
@@ -298,16 +310,4 @@ export class FileLoader {
       retryInMs: this.context.drain.aborted ? undefined : retryInMs,
     });
   }
-}
-
-/** Enough bytes for the longest header. */
-async function readStart(content: Content): Promise<Buffer> {
-  const start = Buffer.alloc(Math.min(content.size, MAX_RECORD_BYTES + 4));
-  const reader = await content.openAt(0);
-  try {
-    await reader.read(start);
-  } finally {
-    await reader.close();
-  }
-  return start;
 }

@@ -29,6 +29,8 @@ const UNDEFINED_COLUMN = '42703';
 
 class FeedCheck {
   private readonly problems: string[] = [];
+  /** Columns of which something worse is known than what the server says. */
+  private readonly faulty = new Set<string>();
 
   constructor(
     private readonly connection: Connection,
@@ -89,6 +91,7 @@ class FeedCheck {
           ('from' in source && source.from === name) ||
           (source.kind === 'derive' && source.parts.some((part) => 'field' in part && part.field === name)),
       );
+      if (user !== undefined) this.faulty.add(user.name);
       this.report(
         user?.position ?? { line: 1, column: 1 },
         `there is no field ${JSON.stringify(name)}${didYouMean(name, fields)}`,
@@ -124,18 +127,22 @@ class FeedCheck {
     };
     await prepare('boolean');
     if (where !== undefined)
-      await this.attempt(where.position, 'where', () =>
+      await this.attempt(where.position, `where (${where.sql.trim()})`, () =>
         this.connection.client.query(`select from ${compiled.records('false')} where (${where.sql}\n) limit 0`),
       );
     if (rows !== undefined) {
-      const found = await this.attempt(rows.position, 'rows', () => itemTypeOf(this.connection, compiled));
+      const found = await this.attempt(rows.position, `rows (${rows.sql.trim()})`, () =>
+        itemTypeOf(this.connection, compiled),
+      );
       if (found === undefined) return;
       await prepare(found);
     }
     const relation = compiled.makesRows ? compiled.madeRows('false') : compiled.records('false');
-    for (const [index, { name, position }] of columns.entries()) {
+    for (const [index, { name, source, position }] of columns.entries()) {
+      if (this.faulty.has(name)) continue;
       const sql = compiled.columns[index]?.sql ?? 'null';
-      await this.attempt(position, `column ${name}`, () =>
+      const shown = source.kind === 'sql' ? ` (${source.sql.trim()})` : '';
+      await this.attempt(position, `column ${name}${shown}`, () =>
         this.connection.client.query(`select ${sql} from ${relation} limit 0`),
       );
     }

@@ -17,7 +17,8 @@ export interface FeedPlan {
   readonly expand: string | undefined;
   readonly insert: string;
   readonly defects: string | undefined;
-  readonly probes: readonly string[];
+  /** Queries that fail on a row for which a column can't be made, and which column that is. */
+  readonly probes: readonly { readonly column: string; readonly query: string }[];
 }
 
 interface TargetPlan {
@@ -146,10 +147,12 @@ function statements(
   return {
     insert: `insert into pg_temp.ecompipe_typed (ordinal, ${names}) select s.ordinal, ${converted.join(', ')} from (select r.${ORDINAL} as ordinal, ${staged.join(', ')} from ${relation} offset 0) as s`,
     defects: defectsQuery(compiled, goal, types, target, serverVersion),
-    probes: converted.map(
-      (sql, index) =>
-        `select pg_catalog.count(cast(${sql} as ${goal.typeNames[index]})) from (select ${staged[index]} from ${relation} offset 0) as s`,
-    ),
+    probes: [...compiled.columns.entries()]
+      .sort(([, a], [, b]) => Number(a.isDerived) - Number(b.isDerived))
+      .map(([index, { name }]) => ({
+        column: name,
+        query: `select pg_catalog.count(cast(${converted[index]} as ${goal.typeNames[index]})) from (select ${staged[index]} from ${relation} offset 0) as s`,
+      })),
   };
 }
 

@@ -40,8 +40,8 @@ export async function judgeFeed(
     plan.insert,
     plan.makesRows,
     plan.defects,
-    plan.columns,
-    plan.probes,
+    plan.probes.map(({ column }) => column),
+    plan.probes.map(({ query }) => query),
   ]);
   await waitForTurn();
   const verdicts = await insertRows(connection, target, plan.columns);

@@ -59,6 +59,8 @@ export async function runSparkStream(
     jar: await jobJar(spark, process.env, context.log),
   };
   assertOneFileSystem(settings);
+  if ((settings.feeds ?? []).length > 0)
+    throw new UsageError(['--engine spark does not know feeds yet: load their files with --engine native']);
   const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings);
   await local?.prepare();
   return await withOwnership(settings, database, context, async (checkpoint, target) => {

@@ -28,10 +28,7 @@ export async function loadStaged(
   { fileIds, batchId, target, waitForTurn }: StagedContext,
 ): Promise<PartResult[]> {
   const records = splitRecords(batch);
-  const verdicts =
-    batch.feed === undefined
-      ? asFeedVerdicts(batch, records, await judgeRecords(connection, batch, records, target, waitForTurn))
-      : await judgeFeed(connection, batch, batch.feed, records, target, waitForTurn);
+  const { verdicts, results } = await judgeBatch(connection, batch, records, target, waitForTurn);
   function* placed(ordinals: Iterable<number>): Generator<PlacedRow> {
     for (const ordinal of ordinals) yield placeOf(records, ordinal, verdicts.originOf(ordinal), fileIds);
   }
@@ -41,7 +38,22 @@ export async function loadStaged(
   await writeMalformed(connection, batchId, malformed(), records.malformed);
   await writeRejects(connection, batchId, placed(verdicts.rejected));
   await writeDuplicates(connection, batchId, placed(verdicts.duplicates));
-  return countByPart(batch, records, verdicts);
+  return results;
+}
+
+/** Has the database judge a batch's records, by its feed where it has one; also counts by part. Part of the caller's transaction. */
+export async function judgeBatch(
+  connection: Connection,
+  batch: Batch,
+  records: Records,
+  target: TargetTable,
+  waitForTurn: () => Promise<void>,
+): Promise<{ verdicts: FeedVerdicts; results: PartResult[] }> {
+  const verdicts =
+    batch.feed === undefined
+      ? asFeedVerdicts(batch, records, await judgeRecords(connection, batch, records, target, waitForTurn))
+      : await judgeFeed(connection, batch, batch.feed, records, target, waitForTurn);
+  return { verdicts, results: countByPart(batch, records, verdicts) };
 }
 
 /** Stages the records and has the database judge them. Part of the caller's transaction. */
