@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { commands } from '../src/commands/index.js';
 import { databaseSettings, globalSettings } from '../src/commands/settings.js';
-import { comparison } from './figures.js';
+import { comparison, headline } from './figures.js';
 import { DIRT_KINDS } from '../src/pipeline/generate/faults/kinds.js';
 import { PROFILES } from '../src/pipeline/generate/profile.js';
 import type { Setting, SettingTable } from '../src/platform/settings.js';
@@ -12,14 +12,9 @@ import type { Setting, SettingTable } from '../src/platform/settings.js';
 const check = process.argv.includes('--check');
 const stale: string[] = [];
 
-publish(
-  'README.md',
-  withMark(
-    filledIn('README.md', 'help', helpTexts()),
-    'figures',
-    comparison(readFileSync('docs/performance_metrics.md', 'utf8')),
-  ),
-);
+const metrics = readFileSync('docs/performance_metrics.md', 'utf8');
+publish('README.md', withMark(filledIn('README.md', 'figures', comparison(metrics)), 'headline', headline(metrics)));
+publish('docs/reference.md', filledIn('docs/reference.md', 'help', helpTexts()));
 publish('docs/user_guide.md', filledIn('docs/user_guide.md', 'tables', guideTables()));
 publish('.env.example', environmentExample());
 publish('docs/log_events.md', logEvents());
@@ -108,10 +103,7 @@ function guideTables(): string {
 function helpTexts(): string {
   const names = [[], ...commands.map(({ name }) => [name])];
   return names
-    .map(
-      (name) =>
-        `\n<details><summary><code>ecompipe ${[...name, '--help'].join(' ')}</code></summary>\n\n\`\`\`text\n${help(name)}\n\`\`\`\n\n</details>`,
-    )
+    .map((name) => `\n### ecompipe ${[...name, '--help'].join(' ')}` + `\n\n\`\`\`text\n${help(name)}\n\`\`\`\n`)
     .join('\n');
 }
 

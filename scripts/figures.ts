@@ -33,6 +33,31 @@ export function comparison(metrics: string): string {
   ].join('\n');
 }
 
+/**
+ * The three figures on README.md's first screen, out of the same document.
+ * @throws when one of them is not there.
+ */
+export function headline(metrics: string): string {
+  const figure = (what: string, pattern: RegExp): string => {
+    const found = pattern.exec(metrics)?.[1];
+    if (found === undefined) throw new Error(`docs/performance_metrics.md does not say ${what}`);
+    return found;
+  };
+  const psql = figure(
+    'how fast psql is beside ours',
+    /<!-- bench:bulk -->[^]*?`psql \\copy`, whole process \|[^\n]*\| ([\d.]+ ×) \|/,
+  );
+  const latency = figure('the median latency', /\| nothing else to do \| ([\d.]+ ms) \|/);
+  const pgloader = figure('how fast pgloader is beside ours', /\| ([\d.]+) × pgloader \|/);
+  return [
+    '',
+    '| speed of `psql \\copy` | from file to visible row, median | speed of pgloader |',
+    '|---|---|---|',
+    `| **${psql}** | **${latency}** | **${pgloader} ×** |`,
+    '',
+  ].join('\n');
+}
+
 function tablesOf(text: string): Row[][] {
   const blocks = text.split('\n\n').map((block) =>
     block

@@ -97,11 +97,12 @@ function report(error: unknown, command: AnyCommand, log: Logger): ExitCode {
     });
     return error.exitCode;
   }
-  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  log.error('bug', `this is a bug in ecompipe, please report it:\n${stack}`, {
+  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  log.error('bug', `this is a bug in ecompipe, please report it: ${message}\n  hint: --log-level debug shows where`, {
     command: command.name,
     exitCode: EXIT.bug,
   });
+  if (error instanceof Error && error.stack !== undefined) log.debug('bug_stack', error.stack);
   return EXIT.bug;
 }
 

@@ -55,8 +55,8 @@ object Connections {
     val properties = new Properties
     database.properties.foreach { case (name, value) => properties.setProperty(name, value) }
     val connection = driver.connect(database.url, properties)
-    // As SESSION in `src/core/db/client.ts`: what a value means must not depend on the role's or the JVM's settings.
-    execute(connection, "set timezone = 'UTC'; set datestyle = 'ISO, MDY'; set statement_timeout = 0; set synchronous_commit = off; set search_path = public, pg_catalog")
+    // As SESSION_SETTINGS in `src/platform/db/sessionSettings.ts`: what a value means must not depend on the role's or the JVM's settings.
+    execute(connection, "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set array_nulls = on; set xmloption = 'content'; set statement_timeout = 0; set synchronous_commit = off; set search_path = pg_catalog, pg_temp")
     connection.setAutoCommit(false)
     connection
   }

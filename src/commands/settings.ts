@@ -263,7 +263,7 @@ export const moveSettings = {
     env: 'ECOMPIPE_SETTLE',
     default: 1000,
     parse: parse.integer(0),
-    help: 'a file that we did not publish ourselves must be unchanged so long',
+    help: 'how long a file must be unchanged before it is taken for finished',
   }),
   maxBacklog: setting<number | undefined>({
     flag: '--max-backlog',
@@ -330,12 +330,12 @@ export const loadSettings = {
   }),
   maxRejected: setting<RejectLimit | undefined>({
     flag: '--max-rejected',
-    placeholder: '<n|p%>',
+    placeholder: '<n|p%|none>',
     env: 'ECOMPIPE_MAX_REJECTED',
     default: undefined,
-    defaultText: 'no limit',
+    defaultText: 'give up only a file that is mostly rejects',
     parse: parse.optional(parse.rejectLimit),
-    help: 'stop (exit 4) when a file has more rejected rows than this',
+    help: 'stop (exit 4) when a file has more rejected rows than this; none: load whatever comes',
   }),
   atomicFile: setting({
     flag: '--atomic-file',

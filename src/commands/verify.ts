@@ -43,10 +43,7 @@ export const verify = defineCommand({
     ['ecompipe verify', 'all that was generated is in the table once, or exit 7 and what is not'],
     ['ecompipe verify --manifest /srv/manifests --json', 'as JSON, with up to a hundred examples'],
     ['ecompipe verify --allow-pending', 'while the pipeline is running'],
-    [
-      'ecompipe verify --ledger',
-      'every batch in the table as the ledger has it: finds deletes, TRUNCATE, a restored backup',
-    ],
+    ['ecompipe verify --ledger', 'finds deleted rows, TRUNCATE and restored backups, for any files'],
   ],
   run: async ({ incomingDir, processingDir, archiveDir, quarantineDir, manifestDir, ...settings }, context) => {
     const [{ withDatabase }, { ensureSchema }, stage] = await Promise.all([

@@ -25,12 +25,3 @@ export function createRunId(startedAt: Date): string {
 export function generatedFileName(runId: string, sequence: number): string {
   return `events-${runId}-${String(sequence).padStart(9, '0')}.csv`;
 }
-
-/**
- * Whether the name says that our generator published the file. Such a file is complete as soon as it can be seen,
- * because it was written under a hidden name and renamed. To deliver one by hand again, `mv` it, or `cp` it to another
- * name: under this one the mover would not wait for the copy to end.
- */
-export function isAtomicallyPublished(name: string): boolean {
-  return /^events-\d{8}T\d{9}Z-[0-9a-f]{8}-\d{9,}\.csv$/.test(name);
-}

@@ -1,4 +1,5 @@
 import type { Database } from '../platform/db/target.js';
+import { assertDistinctDirectories } from '../platform/files/distinctDirectories.js';
 import { ensureDirectory } from '../platform/files/ensureDirectory.js';
 import type { Logger } from '../platform/log.js';
 import { untilAborted } from '../platform/wait.js';
@@ -46,6 +47,12 @@ export async function runAll(
   context: RunAllContext,
 ): Promise<RunAllResult> {
   for (const directory of [settings.move.from, settings.move.to]) await ensureDirectory(directory);
+  await assertDistinctDirectories({
+    '--output-dir': settings.move.from,
+    PROCESSING_PATH: settings.move.to,
+    ...(settings.stream.afterLoad === 'archive' ? { '--archive-dir': settings.stream.archiveDir } : {}),
+    '--quarantine-dir': settings.stream.quarantineDir,
+  });
   await runMigrate(database, 'apply', context);
   return await new Supervisor(settings, database, context).run();
 }
@@ -57,6 +64,8 @@ class Supervisor {
   private readonly streamDrain = new AbortController();
   private readonly failed = new AbortController();
   private readonly streamStarted = new AbortController();
+  /** Files that this process published and has not moved yet. */
+  private readonly published = new Set<string>();
   private failure: { readonly error: unknown } | undefined;
 
   constructor(
@@ -75,7 +84,12 @@ class Supervisor {
     );
     // Whether this is the only pipeline here is known only now; before, nothing may be generated.
     await untilAborted(this.streamStarted.signal, this.failed.signal);
-    const moving = this.supervise(() => runMove(this.settings.move, this.stageContext('move', this.moveDrain)));
+    const moving = this.supervise(() =>
+      runMove(
+        { ...this.settings.move, isPublished: (name) => this.published.has(name) },
+        this.stageContext('move', this.moveDrain),
+      ),
+    );
     const generated = await this.supervise(() => this.generate());
     if (!this.settings.untilDrained && !stop.aborted && this.failure === undefined) {
       this.context.log.info(
@@ -107,7 +121,10 @@ class Supervisor {
         log,
         stop,
         drain: stop,
-        emit: (event) => emit({ stage: 'generate', event }),
+        emit: (event) => {
+          if (event.type === 'filePublished') this.published.add(event.file);
+          emit({ stage: 'generate', event });
+        },
       });
     } finally {
       clearTimeout(timer);
@@ -117,6 +134,7 @@ class Supervisor {
   private stageContext<Stage extends 'move' | 'stream'>(stage: Stage, drain: AbortController) {
     const emit = (event: Extract<PipelineEvent, { stage: Stage }>['event']): void => {
       if (event.type === 'streamStarted') this.streamStarted.abort();
+      if (event.type === 'fileMoved') this.published.delete(event.name);
       this.context.emit({ stage, event } as PipelineEvent);
     };
     return { log: this.context.log, stop: this.failed.signal, drain: drain.signal, emit };

@@ -23,7 +23,7 @@ export const STREAM_FAILPOINTS = {
   'file-hashed': 'its SHA-256 is known, the database has not heard of it',
   'batch-begun': 'the transaction of a batch is open',
   copying: 'some of the batch is on its way to COPY',
-  copied: 'COPY, or the slow path, is through',
+  copied: 'COPY, or the stage, is through',
   'ledger-written': 'rows and ledger are written, COMMIT is not sent',
   'commit-sent': 'COMMIT is sent, its reply is not here',
   committed: 'the reply to COMMIT is here',
@@ -38,7 +38,7 @@ export const FAILPOINTS = { ...GENERATE_FAILPOINTS, ...MOVE_FAILPOINTS, ...STREA
 
 export type FailpointName = keyof typeof FAILPOINTS;
 
-const ACTIONS = ['kill', 'stop', 'error'] as const;
+const ACTIONS = ['kill', 'stop', 'error', 'bug'] as const;
 
 interface Armed {
   readonly name: string;
@@ -52,7 +52,7 @@ let armed: Armed | undefined;
 
 /**
  * A place where tests can make this process fail. With `ECOMPIPE_FAILPOINT=name:N=kill` it gets SIGKILL at its N-th pass,
- * with `stop` SIGSTOP, with `error` an I/O error is thrown. Without the variable it does nothing.
+ * with `stop` SIGSTOP, with `error` an I/O error is thrown, with `bug` an error of no kind. Without the variable it does nothing.
  * @throws UsageError when the variable means nothing.
  */
 export function failpoint(name: FailpointName): void {
@@ -60,6 +60,7 @@ export function failpoint(name: FailpointName): void {
   armed ??= parse(configured);
   if (name !== armed.name || --armed.left !== 0) return;
   if (armed.action === 'error') throw Object.assign(new Error(`fail-point ${name}`), { code: 'EIO' });
+  if (armed.action === 'bug') throw new Error(`fail-point ${name}`);
   process.kill(process.pid, armed.action === 'kill' ? 'SIGKILL' : 'SIGSTOP');
 }
 
@@ -68,7 +69,7 @@ function parse(raw: string): Armed {
   const action = ACTIONS.find((candidate) => candidate === word);
   if (action === undefined || !(name in FAILPOINTS))
     throw new UsageError(
-      [`ECOMPIPE_FAILPOINT ${JSON.stringify(raw)}: expected name:N=kill, stop or error`],
+      [`ECOMPIPE_FAILPOINT ${JSON.stringify(raw)}: expected name:N=kill, stop, error or bug`],
       '`ecompipe failpoints` lists the names',
     );
   return { name, action, left: Number(count) };

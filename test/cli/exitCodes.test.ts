@@ -27,7 +27,7 @@ test('0: what was asked for is done', async (t) => {
   assert.deepEqual([exitCode, (JSON.parse(stdout) as { events: number }).events], [0, 5]);
 });
 
-test('1: a bug says that it is one, with its stack', async (t) => {
+test('1: a bug says that it is one, and with --log-level debug where', async (t) => {
   const root = path.dirname(path.dirname(EXECUTABLE));
   const copy = project(t, 'broken');
   for (const name of ['bin', 'dist', 'package.json'])
@@ -41,9 +41,11 @@ test('1: a bug says that it is one, with its stack', async (t) => {
     t,
     { cwd: project(t), executable: path.join(copy, 'bin/ecompipe.js') },
     'generate',
+    '--log-level',
+    'debug',
   );
   assert.equal(exitCode, 1);
-  assert.match(stderr, /bug in ecompipe, please report it:\nTypeError: planted\n +at /);
+  assert.match(stderr, /bug in ecompipe, please report it: TypeError: planted\n[^]*TypeError: planted\n +at /);
 });
 
 test('2: wrong usage, with the likely right one', async (t) => {

@@ -1,17 +1,11 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import {
-  createRunId,
-  generatedFileName,
-  isAtomicallyPublished,
-  isLoadableName,
-  isUnfinishedName,
-} from '../../src/contract/fileNames.js';
+import { createRunId, generatedFileName, isLoadableName, isUnfinishedName } from '../../src/contract/fileNames.js';
 
-test('generated names are recognised as atomically published, loadable and finished', () => {
+test('generated names are loadable and finished', () => {
   for (const sequence of [0, 1, 999_999_999, 1_000_000_000]) {
     const name = generatedFileName(createRunId(new Date()), sequence);
-    assert.ok(isAtomicallyPublished(name) && isLoadableName(name) && !isUnfinishedName(name), name);
+    assert.ok(isLoadableName(name) && !isUnfinishedName(name), name);
   }
 });
 
@@ -25,17 +19,6 @@ test('generated names sort by start time, then by sequence', () => {
 test('two runs that start in one millisecond get different names', () => {
   const now = new Date();
   assert.notEqual(createRunId(now), createRunId(now));
-});
-
-test('names by other producers are not taken for atomically published', () => {
-  for (const name of [
-    'events.csv',
-    'events-1.csv',
-    'events-20261122T133000123Z-1f2e3d4c-000000001.1.csv',
-    'my-events-20261122T133000123Z-1f2e3d4c-000000001.csv',
-  ]) {
-    assert.equal(isAtomicallyPublished(name), false, name);
-  }
 });
 
 test('loadable are .csv and .csv.gz in any case, and nothing hidden', () => {

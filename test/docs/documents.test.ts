@@ -56,7 +56,7 @@ test('flags and commands that the documents name exist', () => {
     '--version',
     '--env-file',
     '--no-color',
-    ...[...readDocument('README.md').matchAll(/^ +(?:-\w, )?(--[a-z-]+)/gm)].map(([, flag]) => flag),
+    ...[...readDocument('docs/reference.md').matchAll(/^ +(?:-\w, )?(--[a-z-]+)/gm)].map(([, flag]) => flag),
   ]);
   const named = DOCUMENTS.flatMap((document) =>
     [...readDocument(document).matchAll(/ecompipe(?: [a-z-]+)?((?: [\w./:%=-]+)*)/g)].flatMap(([line]) =>
@@ -69,15 +69,27 @@ test('flags and commands that the documents name exist', () => {
   );
 });
 
-test('the README has every command, in its table and with its help', () => {
-  const readme = readDocument('README.md');
+test('the README has every command in its table, and the reference its help', () => {
+  const [readme, reference] = [readDocument('README.md'), readDocument('docs/reference.md')];
   const visible = commands.filter(({ hidden }) => hidden !== true).map(({ name }) => name);
   assert.deepEqual(
     visible.filter(
-      (name) => !new RegExp(`^\\| \`${name}[\` ]`, 'm').test(readme) || !readme.includes(`ecompipe ${name} --help`),
+      (name) =>
+        !new RegExp(`^\\| \`${name}[\` ]`, 'm').test(readme) || !reference.includes(`### ecompipe ${name} --help`),
     ),
     [],
   );
+});
+
+test('the README can be read in one go', () => {
+  assert.ok(readDocument('README.md').split('\n').length <= 220);
+});
+
+test('the states that the architecture draws are those of the ledger', () => {
+  const architecture = readDocument('docs/architecture.md');
+  const [, states = ''] =
+    /state in \(([^)]+)\)/.exec(readFileSync(path.join(ROOT, 'sql/002_ledger.sql'), 'utf8')) ?? [];
+  for (const [, state] of states.matchAll(/'(\w+)'/g)) assert.match(architecture, new RegExp(`--> ${state}\\b`));
 });
 
 test('every link of the documents leads to a file, and to a heading where it names one', () => {

@@ -2,10 +2,16 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
 /**
  * What a proxy does with a chunk on its way: passes it on, cuts both connections before it, or after it, passes it on
- * and takes no more from its sender until `go` is called, or passes it on later and takes no more until then.
+ * and takes no more from its sender until `go` is called, passes it on later and takes no more until then, or drops it
+ * and goes on: a cable that was pulled.
  */
 export type Verdict =
-  'pass' | 'cut-before' | 'cut-after' | { readonly stall: (go: () => void) => void } | { readonly delayMs: number };
+  | 'pass'
+  | 'drop'
+  | 'cut-before'
+  | 'cut-after'
+  | { readonly stall: (go: () => void) => void }
+  | { readonly delayMs: number };
 
 /** Sees each chunk that passes; `fromClient` bytes are requests, the others replies. Counts are per proxy, over all connections. */
 export type Judge = (chunk: Buffer, fromClient: boolean) => Verdict;
@@ -36,6 +42,7 @@ export async function startProxy(targetPort: number, judge: Judge): Promise<Prox
     const forward = (from: Socket, to: Socket, fromClient: boolean): void => {
       from.on('data', (chunk: Buffer) => {
         const verdict = judge(chunk, fromClient);
+        if (verdict === 'drop') return;
         if (verdict === 'cut-before') {
           cut();
           return;

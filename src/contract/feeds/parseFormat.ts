@@ -108,10 +108,8 @@ export function sameName(a: string, b: string): boolean {
 function nullsOf(reader: YamlReader, node: Node | undefined, delimiter: string): readonly string[] {
   if (node === undefined) return DEFAULT_FORMAT.nulls;
   // `null: NULL` is written without quotes more often than not, and means the word.
-  const isWord = isScalar(node) && node.value === null && node.source !== undefined && node.source !== '';
-  const nulls = isWord
-    ? [node.source]
-    : (reader.texts(node, 'a text, or a list of them') ?? []).map(({ text }) => text);
+  const word = isScalar(node) && node.value === null ? node.source : undefined;
+  const nulls = word ? [word] : (reader.texts(node, 'a text, or a list of them') ?? []).map(({ text }) => text);
   const wrong = nulls.find((text) => text.includes(delimiter) || /[\r\n\0]/.test(text) || !/^[\x20-\x7e]*$/.test(text));
   if (wrong !== undefined)
     reader.report(

@@ -1,4 +1,5 @@
 import type { Connection } from '../../platform/db/client.js';
+import { assertUtf8 } from '../../platform/db/encoding.js';
 import { explainIfFinal } from '../../platform/db/errors.js';
 import { withConnection, type Database } from '../../platform/db/target.js';
 import { withTransaction } from '../../platform/db/transaction.js';
@@ -46,11 +47,16 @@ export async function runMigrate(
 ): Promise<MigrateResult> {
   const migrations = await loadMigrations();
   return await withConnection(database, 'cannot migrate', async (connection) => {
+    await assertUtf8(connection);
     await connection.client.query(`select pg_advisory_lock(${LOCK_KEY})`);
     const applied = await readApplied(connection);
     assertHistory(applied, migrations);
     const pending = migrations.slice(applied.length);
-    if (mode === 'apply') for (const migration of pending) await apply(connection, migration, log);
+    if (mode === 'apply') {
+      for (const migration of pending) await apply(connection, migration, log);
+      // What an added type of event changed is not yet checked against the rows that are there (see 005_judge.sql).
+      await connection.client.query(`select ecompipe.validate_constraints('public.events')`);
+    }
     if (mode === 'dry-run') await dryRun(connection, pending);
     const states = { apply: 'new', status: 'pending', 'dry-run': 'would apply' } as const;
     return {

@@ -1,7 +1,7 @@
 import { lstatSync, type Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { isAtomicallyPublished, isUnfinishedName } from '../../contract/fileNames.js';
+import { isUnfinishedName } from '../../contract/fileNames.js';
 import { isWantedName } from '../../contract/feeds/findFeed.js';
 import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
 import type { MoveEvent, MoveSettings, SkipReason } from './moveEvents.js';
@@ -53,7 +53,7 @@ export class Candidates {
       const retryAtMs = this.failures.retryAt(name);
       if (draining ? this.failures.has(name) : retryAtMs > performance.now()) {
         nextDueMs = Math.min(nextDueMs, retryAtMs);
-      } else if (isAtomicallyPublished(name)) {
+      } else if (this.settings.isPublished?.(name) === true) {
         ready.push(name);
       } else {
         const verdict = this.lookAt(name);

@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
-import { access, mkdir, readdir, realpath, stat } from 'node:fs/promises';
+import { access, mkdir, readdir, stat } from 'node:fs/promises';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
 import { isWantedName } from '../../contract/feeds/findFeed.js';
-import { errnoOf, FileError, UsageError, withFileErrors } from '../../platform/errors.js';
+import { assertDistinctDirectories } from '../../platform/files/distinctDirectories.js';
+import { errnoOf, FileError, withFileErrors } from '../../platform/errors.js';
 import type { MoveSettings } from './moveEvents.js';
 
 /**
@@ -26,8 +27,7 @@ export async function prepareDirectories({ from, to }: MoveSettings): Promise<re
   return await withFileErrors('put files into', to, async () => {
     await mkdir(to, { recursive: true });
     await access(to, R_OK | W_OK | X_OK);
-    if ((await realpath(from)) === (await realpath(to)))
-      throw new UsageError([`--from and --to are the same directory: ${to}`]);
+    await assertDistinctDirectories({ '--from': from, '--to': to });
     return await removeStaleTemporaries(to);
   });
 }

@@ -8,10 +8,16 @@ export interface MoveSettings {
   /** Directory that the loader reads. Created with its parents, again too if it is taken away. */
   readonly to: string;
   /**
-   * How long a file that our generator did not publish must stay unchanged before it counts as finished. Must be longer
-   * than the longest pause its producer makes while writing; producers that write elsewhere and rename need 0.
+   * How long a file must stay unchanged before it counts as finished, in milliseconds. Must be longer than the longest
+   * pause its producer makes while writing; producers that write elsewhere and rename need 0.
    */
   readonly settleMs: number;
+  /**
+   * Says which files are known to be finished, because this process published them by rename. A name alone proves
+   * nothing: whoever copies a file of our generator into `from` writes it under that name from the first byte on.
+   * Default: none.
+   */
+  readonly isPublished?: ((name: string) => boolean) | undefined;
   /** Never more loadable files than this in `to` (with several movers: this many and a few). Unlimited by default. */
   readonly maxBacklog?: number | undefined;
   /** Feeds whose files are moved, too, whatever the ending of their names. Default: none. */

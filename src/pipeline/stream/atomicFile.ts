@@ -10,6 +10,9 @@ import { targetFor } from './feeds/loaderFeeds.js';
 import type { LoaderContext } from './runBatch.js';
 import { loadStaged } from './staged/loadStaged.js';
 
+/** Most rows of a file that is loaded whole or not at all are rejected. Not for a retry. */
+class MostlyRejected extends Error {}
+
 /**
  * Loads all that is left of a file in one transaction (`--atomic-file`): range after range, each behind a savepoint to
  * which the direct path falls back, and one entry in the ledger for all.
@@ -22,7 +25,7 @@ export async function loadAtomically(
   file: LedgerFile,
   batchBytes: number,
 ): Promise<CommittedBatch> {
-  return await context.pool.use('bulk', `cannot load ${source.name}`, async (connection) => {
+  const committed = context.pool.use('bulk', `cannot load ${source.name}`, async (connection) => {
     const target = targetFor(context, source.header.feed);
     await target.refresh(connection);
     const committed = await runLoad(connection, {
@@ -36,6 +39,9 @@ export async function loadAtomically(
     });
     assert(committed !== undefined, `${source.name} has a range left`);
     return committed;
+  });
+  return await committed.catch((error: unknown) => {
+    throw error instanceof MostlyRejected ? new UnreadableFile(error.message, { cause: error }) : error;
   });
 }
 
@@ -68,7 +74,7 @@ async function putRanges(
     const reason = part.isLast ? undefined : context.limits.reasonToStop({ fileId: source.fileId, ...counts });
     // Whole or not at all: what is read of it must not stay.
     if (reason !== undefined)
-      throw new UnreadableFile(`${counts.rejected} of the first ${counts.read} rows were rejected`);
+      throw new MostlyRejected(`${counts.rejected} of the first ${counts.read} rows were rejected`);
   }
   assert(whole !== undefined, `${source.name} has a range left`);
   const parts = [{ part: whole, fileId: source.fileId, counts, skipped }];

@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readSync, type BigIntStats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import { Readable } from 'node:stream';
-import { createGunzip, gunzipSync } from 'node:zlib';
 import { UnreadableFile } from '../../contract/csv/header.js';
-import { errnoOf, FileError } from '../../platform/errors.js';
+import { FileError } from '../../platform/errors.js';
+import { DamagedGzipError, gunzipChunks, gunzipWhole, isGzipName } from '../../platform/files/gzip.js';
 import { failpoint } from '../../platform/failpoint.js';
 
 /** The (decompressed) bytes of a file, read in order from some offset on. */
@@ -72,7 +71,7 @@ export function readSmall(path: string, limitBytes: number): Content | undefined
     }
     if (length !== size) throw new FileChanged(path);
     const raw = bytes.subarray(0, length);
-    const { whole, fault } = isGzip(path) ? gunzipWithin(raw, limitBytes) : { whole: raw };
+    const { whole, fault } = isGzipName(path) ? gunzipWithin(raw, limitBytes) : { whole: raw };
     if (whole === undefined) return undefined;
     return {
       sha256: createHash('sha256').update(raw).digest(),
@@ -91,10 +90,9 @@ export function readSmall(path: string, limitBytes: number): Content | undefined
 /** The decompressed bytes; `whole` is undefined when they are more than one batch. */
 function gunzipWithin(raw: Buffer, limitBytes: number): { whole: Buffer | undefined; fault?: UnreadableFile } {
   try {
-    return { whole: raw.length === 0 ? raw : gunzipSync(raw, { maxOutputLength: limitBytes }) };
+    return { whole: gunzipWhole(raw, limitBytes) };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') return { whole: undefined };
-    return { whole: Buffer.alloc(0), fault: damagedGzip(error) };
+    return { whole: Buffer.alloc(0), fault: unreadable(error) };
   }
 }
 
@@ -105,7 +103,7 @@ export async function openLarge(path: string): Promise<Content> {
     failpoint('file-opened');
     const before = await file.stat({ bigint: true });
     if (!before.isFile()) throw new NotARegularFile(path);
-    const { sha256, size, fault } = isGzip(path)
+    const { sha256, size, fault } = isGzipName(path)
       ? await hashGzip(file)
       : { ...(await hashPlain(file)), fault: undefined };
     const after = await file.stat({ bigint: true });
@@ -116,17 +114,13 @@ export async function openLarge(path: string): Promise<Content> {
       size,
       whole: undefined,
       fault,
-      openAt: (offset) => Promise.resolve(isGzip(path) ? gzipReader(file, offset) : plainReader(file, offset)),
+      openAt: (offset) => Promise.resolve(isGzipName(path) ? gzipReader(file, offset) : plainReader(file, offset)),
       close: () => file.close(),
     };
   } catch (error) {
     await file.close();
     throw error;
   }
-}
-
-function isGzip(path: string): boolean {
-  return /\.gz$/i.test(path);
 }
 
 /** ctime is left out: publishing by link and unlink changes it. */
@@ -195,10 +189,7 @@ function plainReader(file: FileHandle, offset: number): ContentReader {
 
 function gzipReader(file: FileHandle, offset: number): ContentReader {
   // Not file.createReadStream: destroying that closes the file, whatever autoClose says.
-  const source = Readable.from(chunksOf(file));
-  const stream = source.pipe(createGunzip());
-  source.on('error', (error) => stream.destroy(error));
-  const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  const chunks = gunzipChunks(chunksOf(file));
   let rest: Buffer = Buffer.alloc(0);
   let toSkip = offset;
   const refill = async (): Promise<boolean> => {
@@ -210,7 +201,7 @@ function gzipReader(file: FileHandle, offset: number): ContentReader {
       rest = next.value.subarray(skipped);
       return true;
     } catch (error) {
-      throw isFileSystemError(error) ? error : damagedGzip(error);
+      throw unreadable(error);
     }
   };
   return {
@@ -224,9 +215,7 @@ function gzipReader(file: FileHandle, offset: number): ContentReader {
       return filled;
     },
     close: async () => {
-      source.destroy();
-      stream.destroy();
-      await Promise.resolve();
+      await chunks.return(undefined);
     },
   };
 }
@@ -240,11 +229,8 @@ async function* chunksOf(file: FileHandle): AsyncGenerator<Buffer> {
   }
 }
 
-/** zlib's own error codes begin with Z_. */
-function isFileSystemError(error: unknown): boolean {
-  return errnoOf(error) !== undefined;
-}
-
-function damagedGzip(cause: unknown): UnreadableFile {
-  return new UnreadableFile('the gzip data is cut short or damaged', { cause });
+/** Damage of a .gz is the file's fault; anything else stays what it is. */
+function unreadable(error: unknown): UnreadableFile {
+  if (!(error instanceof DamagedGzipError)) throw error;
+  return new UnreadableFile('the gzip data is cut short or damaged', { cause: error });
 }

@@ -41,9 +41,11 @@ function optionsOf({ dialect, feed }: Batch): string {
  * One write at a time: what pg-copy-streams still holds when the server refuses the data, it would go on to write after
  * it let go of its connection, and end the process.
  */
-export async function copyChunks({ client }: Connection, sql: string, chunks: Iterable<Buffer>): Promise<number> {
-  const copy = client.query(copyFrom.from(sql, { highWaterMark: CHUNK_BYTES }));
-  const done = finished(copy);
+export async function copyChunks(connection: Connection, sql: string, chunks: Iterable<Buffer>): Promise<number> {
+  const copy = connection.client.query(copyFrom.from(sql, { highWaterMark: CHUNK_BYTES }));
+  const done = finished(copy).catch((error: unknown) => {
+    throw connection.explain(error);
+  });
   const refused = new AbortController();
   const refusal = done.catch(() => refused.abort());
   const send = async (chunk: Buffer): Promise<void> => {

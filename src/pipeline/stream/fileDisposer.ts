@@ -1,6 +1,7 @@
 import { lstatSync, unlinkSync, type BigIntStats } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { assertDistinctDirectories } from '../../platform/files/distinctDirectories.js';
 import { moveIntoDirectory, temporaryPath } from '../../platform/files/publish.js';
 import { errnoOf, withFileErrors } from '../../platform/errors.js';
 import { failpoint } from '../../platform/failpoint.js';
@@ -25,11 +26,17 @@ export class FileDisposer {
     private readonly settings: Pick<StreamSettings, 'inputDir' | 'afterLoad' | 'archiveDir' | 'quarantineDir'>,
   ) {}
 
+  /** Creates what is missing. @throws UsageError when two of the directories are one; FileError. */
   async prepare(): Promise<void> {
-    const { afterLoad, archiveDir, quarantineDir } = this.settings;
+    const { inputDir, afterLoad, archiveDir, quarantineDir } = this.settings;
     for (const directory of afterLoad === 'archive' ? [archiveDir, quarantineDir] : [quarantineDir]) {
       await withFileErrors('create the directory', directory, () => mkdir(directory, { recursive: true }));
     }
+    await assertDistinctDirectories({
+      '--input-dir': inputDir,
+      ...(afterLoad === 'archive' ? { '--archive-dir': archiveDir } : {}),
+      '--quarantine-dir': quarantineDir,
+    });
   }
 
   /** Archives, deletes or keeps a loaded file. @throws FileError when it can't be moved: it is tried again later. */

@@ -1,3 +1,4 @@
+import { TransientError } from '../../platform/db/sqlState.js';
 import { withTransaction } from '../../platform/db/transaction.js';
 import { shapeOf } from '../../contract/csv/header.js';
 import { CommitOrder } from './commitOrder.js';
@@ -63,7 +64,7 @@ async function enterFile(
         { name, fileStamp, sha256: content.sha256, size: content.size, loaded: undefined },
       ]);
       const file = (await readLedger(connection, [content.sha256])).get(content.sha256.toString('hex'));
-      if (file === undefined) throw new Error(`the ledger entry of ${name} went away`);
+      if (file === undefined) throw new TransientError(`the ledger entry of ${name} went away`);
       return file;
     }),
   );

@@ -1,5 +1,4 @@
 import type { Connection } from '../../platform/db/client.js';
-import { EcompipeError, EXIT } from '../../platform/errors.js';
 import type { BoundFeed } from '../../contract/feeds/bindFeed.js';
 import { EVENTS_TABLE } from './targetTable.js';
 import type { BatchPart, ByteRange, RowCounts } from './batch.js';
@@ -27,10 +26,10 @@ export interface LedgerFile {
  * Thrown when a range was committed by somebody else meanwhile: roll back and read the ledger again. Nothing passes by
  * waiting here, so it must not look like a fault of the database to those who retry.
  */
-export class CompareAndSetLost extends EcompipeError {
+export class CompareAndSetLost extends Error {
   override readonly name = 'CompareAndSetLost';
   constructor(what: string, cause?: unknown) {
-    super(EXIT.bug, { what, cause });
+    super(what, { cause });
   }
 }
 
@@ -43,8 +42,6 @@ const RANGE_KEYS: ReadonlySet<string> = new Set([
   'rejected_rows_once',
   'duplicate_rows_pkey',
   'batch_ranges_file_id_fkey',
-  'rejected_rows_file_id_fkey',
-  'duplicate_rows_file_id_fkey',
 ]);
 
 /** What a failed transaction's error means: a violated key of the ledger is a lost compare-and-set. */

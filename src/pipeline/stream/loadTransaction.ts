@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
+import { TransientError } from '../../platform/db/sqlState.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { BoundFeed } from '../../contract/feeds/bindFeed.js';
 import { addCounts, NO_ROWS, type BatchPart, type RowCounts } from './batch.js';
@@ -148,6 +149,6 @@ async function commit({ client }: Connection): Promise<void> {
   failpoint('commit-sent');
   const { command } = await reply;
   // A transaction that failed before is rolled back by COMMIT without an error.
-  if (command !== 'COMMIT') throw new Error(`the server answered COMMIT with ${command}`);
+  if (command !== 'COMMIT') throw new TransientError(`the server answered COMMIT with ${command}`);
   failpoint('committed');
 }

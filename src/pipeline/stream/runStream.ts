@@ -1,3 +1,4 @@
+import { assertUtf8 } from '../../platform/db/encoding.js';
 import type { Database } from '../../platform/db/target.js';
 import type { StageContext } from '../../platform/stage.js';
 import { assertCheckpoint, CheckpointWriter, readIdentity } from './checkpoint.js';
@@ -70,6 +71,7 @@ export async function withOwnership(
   const { connection, checkpoint, target, feeds } = await database.retry('cannot start', async () => {
     const connection = await database.connect();
     try {
+      await assertUtf8(connection);
       const identity = await readIdentity(connection);
       await assertCheckpoint(connection, settings.checkpointDir, identity, context.log);
       await takeOwnership(connection, settings.checkpointDir);

@@ -17,7 +17,7 @@ export interface StreamSettings {
   readonly quarantineDir: string;
   readonly checkpointDir: string;
   /** Undefined: only a file that is mostly rejects is given up; see rejectLimits. */
-  readonly maxRejected: RejectLimit | 'none' | undefined;
+  readonly maxRejected: RejectLimit | undefined;
   /** The table that the files are for, as `schema.table`. Default: that of events. */
   readonly table?: string;
   /** Feeds by which files of other shapes are loaded, the first that matches first. Default: none. */

@@ -36,19 +36,17 @@ export const EVENTS_TABLE = 'public.events';
 
 /** What is asked about `{name}`; one query, cheap enough for every staged batch. */
 const DESCRIBE = `
-  select fingerprint, columns, key_columns as "keyColumns", deferred as "deferrable", takes_copy as "takesCopy",
-         $1::regclass::text as name, current_setting('server_encoding') as encoding
+  select fingerprint, columns, key_columns as "keyColumns", deferred as "deferrable", takes_copy as "takesCopy"
   from ecompipe.describe_table($1::regclass)`;
 
 /** Reads what the catalogue says of a table now. @throws EcompipeError (2) where it can't be a target. */
 export async function readTargetTable({ client }: Connection, name: string): Promise<TargetTable> {
   const { rows } = await client.query<
-    Omit<TargetTable, 'name' | 'keyColumns' | 'header'> & { keyColumns: readonly string[] | null; encoding: string }
+    Omit<TargetTable, 'name' | 'keyColumns' | 'header'> & { keyColumns: readonly string[] | null }
   >({ name: 'describe_target', text: DESCRIBE, values: [name] });
   const [row] = rows;
   assert(row !== undefined, 'describe_table returns one row');
-  const { encoding, keyColumns, ...table } = row;
-  if (encoding !== 'UTF8') throw new EcompipeError(EXIT.usage, wrongEncoding(encoding));
+  const { keyColumns, ...table } = row;
   if (keyColumns === null)
     throw new EcompipeError(EXIT.usage, {
       what: `${name} has no primary key`,
@@ -60,16 +58,6 @@ export async function readTargetTable({ client }: Connection, name: string): Pro
     required: table.columns.filter(({ isRequired }) => isRequired).map((column) => column.name),
   };
   return { ...table, name, keyColumns, header };
-}
-
-/** What to say of a database whose encoding can't hold every text of a UTF-8 file. */
-export function wrongEncoding(encoding: string): { what: string; why: string; outcome: string; hint: string } {
-  return {
-    what: `the database's encoding is ${encoding}`,
-    why: 'files are UTF-8, and it can not hold all of their letters',
-    outcome: 'nothing was changed',
-    hint: "use a database made with: create database NAME encoding 'UTF8' template template0",
-  };
 }
 
 /** A target table that is looked at again while it is loaded into, as its owner may change it. */

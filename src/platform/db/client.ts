@@ -3,13 +3,18 @@ import { Socket } from 'node:net';
 import pg from 'pg';
 import { clientConfig, type ConnectionSettings } from './connectionSettings.js';
 import { noPasswordError, noTlsError } from './errors.js';
-import { sqlStateOf } from './sqlState.js';
+import { watchLiveness } from './liveness.js';
+import { pinSessionSettings } from './sessionSettings.js';
+import { ConnectionLostError, isCertificateError, sqlStateOf } from './sqlState.js';
+import { EcompipeError } from '../errors.js';
 
 /** A connection with our session settings. `broken` is set once it can't be used any more. */
 export interface Connection {
   readonly client: pg.Client;
   readonly serverVersion: number;
   readonly broken: boolean;
+  /** What an error thrown while it was used means: a ConnectionLostError when the connection is gone, else the error itself. */
+  explain(error: unknown): unknown;
   /** Closes it, politely when it still works; never throws. */
   close(): Promise<void>;
 }
@@ -20,15 +25,10 @@ const types: pg.CustomTypesConfig = {
     oid === pg.types.builtins.INT8 ? Number : (pg.types.getTypeParser(oid, format) as (raw: string) => unknown),
 };
 
-/** What a value means must not depend on the server's or the role's configuration. */
-const SESSION = `set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set timezone_abbreviations = 'Default'; set client_encoding = 'UTF8'; set statement_timeout = 0;
-  set idle_in_transaction_session_timeout = 0; set default_transaction_isolation = 'read committed'; set search_path = public, pg_catalog;
-  select current_setting('server_version_num')::int4 as version`;
-
 /**
  * Opens a connection, with TLS as `sslMode` says: `prefer` falls back to none where the server has none, `allow` the
  * other way round.
- * @throws whatever pg throws; see classifyError.
+ * @throws ConnectionLostError when nobody answers; what the server says; DatabaseError for what only a person can mend.
  */
 export async function openConnection(settings: ConnectionSettings): Promise<Connection> {
   switch (settings.sslMode) {
@@ -54,7 +54,8 @@ async function openEither(settings: ConnectionSettings, tlsFirst: boolean): Prom
     const refused = sqlStateOf(error);
     // The server answered: only pg_hba's "no entry for this kind of connection" (28000) is about TLS.
     if (refused !== undefined && refused !== '28000') throw error;
-    if (refused === undefined && isNetworkError(error)) throw error;
+    if (refused === undefined && isNetworkError(error instanceof ConnectionLostError ? error.cause : error))
+      throw error;
     return await open(settings, !tlsFirst);
   }
 }
@@ -69,22 +70,25 @@ function isNetworkError(error: unknown): boolean {
 
 async function open(settings: ConnectionSettings, tls: boolean): Promise<Connection> {
   const socket = new Socket();
-  const client = new pg.Client({ ...clientConfig(settings, tls), types, stream: () => socket });
-  const handshake = watchHandshake(client, socket);
   const state = { broken: false };
+  const client = new LossReportingClient({ ...clientConfig(settings, tls), types, stream: () => socket });
+  client.isLost = () => state.broken || socket.destroyed;
+  const handshake = watchHandshake(client, socket);
   // Without a listener a connection that breaks while idle would end the process; the next query reports it.
   client.on('error', () => {
     state.broken = true;
   });
   try {
     await client.connect();
-    const results = (await client.query(SESSION)) as unknown as pg.QueryResult<{ version: number }>[];
+    watchLiveness(client, socket, settings);
+    const serverVersion = await pinSessionSettings(client);
     return {
       client,
-      serverVersion: results.at(-1)?.rows[0]?.version ?? 0,
+      serverVersion,
       get broken() {
         return state.broken;
       },
+      explain: client.explain,
       close: async () => {
         await client.end().catch(() => undefined);
       },
@@ -93,8 +97,41 @@ async function open(settings: ConnectionSettings, tls: boolean): Promise<Connect
     await client.end().catch(() => undefined);
     if (tls && handshake.refusedTls) throw noTlsError(settings, error);
     if (handshake.askedForPassword && !client.password) throw noPasswordError(settings, error);
-    throw error;
+    throw sqlStateOf(error) !== undefined ||
+      error instanceof EcompipeError ||
+      isCertificateError(error) ||
+      isProgrammingError(error)
+      ? error
+      : new ConnectionLostError(error);
   }
+}
+
+/** Errors of JavaScript itself, which no connection throws. */
+function isProgrammingError(error: unknown): boolean {
+  return [TypeError, RangeError, ReferenceError, SyntaxError].some((kind) => error instanceof kind);
+}
+
+/**
+ * pg rejects what was under way on a connection that went away with plain errors of many texts. Here, where the socket is
+ * known, they become a ConnectionLostError; so does a query without an answer within its `query_timeout`.
+ */
+class LossReportingClient extends pg.Client {
+  isLost: () => boolean = () => false;
+
+  readonly explain = (error: unknown): unknown =>
+    this.isLost() && sqlStateOf(error) === undefined && !isProgrammingError(error) && !(error instanceof EcompipeError)
+      ? new ConnectionLostError(error)
+      : error;
+
+  override query = ((...args: [unknown, ...unknown[]]): unknown => {
+    const result = (super.query as (...args: unknown[]) => unknown)(...args);
+    if (!(result instanceof Promise)) return result;
+    const [config] = args;
+    const hasTimeout = typeof config === 'object' && config !== null && 'query_timeout' in config;
+    return result.catch((error: unknown) => {
+      throw hasTimeout && sqlStateOf(error) === undefined ? new ConnectionLostError(error) : this.explain(error);
+    });
+  }) as pg.Client['query'];
 }
 
 /**

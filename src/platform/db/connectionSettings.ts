@@ -148,7 +148,9 @@ export function clientConfig(settings: ConnectionSettings, tls: boolean): Client
     ssl: tls ? tlsOptions(settings) : false,
     application_name: 'ecompipe',
     connectionTimeoutMillis: 10_000,
+    // An idle connection is asked after so long, and given up some ten seconds later.
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
   };
 }
 

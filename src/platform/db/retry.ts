@@ -1,6 +1,7 @@
 import type { Logger } from '../log.js';
 import { InterruptedError } from '../errors.js';
 import { pause } from '../wait.js';
+import { ServerSilentError } from './liveness.js';
 import { fatalDatabaseError, unavailableError } from './errors.js';
 import { classifyError, hintFor, serverMessage, sqlStateOf } from './sqlState.js';
 
@@ -53,8 +54,8 @@ export async function withRetry<T>(what: string, settings: RetrySettings, attemp
           outcome: 'nothing is lost, start again when it is back',
           cause: error,
         });
-      // What went well for an hour before must not count: the database is away since now.
-      failingSince ??= performance.now();
+      // What went well for an hour before must not count: the database is away since now, or since it fell silent.
+      failingSince ??= silentSince(error) ?? performance.now();
       const waitedMs = performance.now() - failingSince;
       if (waitedMs >= settings.retryForMs) throw unavailableError(what, error, waitedMs);
       const ceiling = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** failures);
@@ -69,6 +70,11 @@ export async function withRetry<T>(what: string, settings: RetrySettings, attemp
       await pause(delayMs, settings.stop);
     }
   }
+}
+
+/** When the server was last heard of, where the connection was given up for its silence. */
+function silentSince(error: unknown): number | undefined {
+  return error instanceof Error && error.cause instanceof ServerSilentError ? error.cause.silentSinceMs : undefined;
 }
 
 /** Said at the first failure, so that nobody has to wait for the end to learn what to do. */

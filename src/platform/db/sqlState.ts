@@ -1,18 +1,24 @@
 import pg from 'pg';
-import { EcompipeError, errnoOf } from '../errors.js';
 
 /**
  * What an error of the database or its connection asks for:
- * - `retry`: it may go away by itself. Also everything unknown: waiting never loses data, giving up a row would.
+ * - `retry`: it passes by itself. Also an SQLSTATE that nobody listed: waiting never loses data, giving up a row would.
  * - `row`: the data is at fault. Only these may ever send a row to the rejects.
  * - `fatal`: only a person can help (credentials, rights, a missing schema).
- * - `bug`: not the database's at all.
+ * - `bug`: not the database's at all. Any JavaScript error that is none of the above.
  */
 export type ErrorClass = 'retry' | 'row' | 'fatal' | 'bug';
 
-/** By SQLSTATE, longest prefix first (PostgreSQL manual, appendix A). */
+/** By SQLSTATE, longest prefix first (PostgreSQL manual, appendix A). This is the whole list of what is retried. */
 const SQLSTATE_CLASSES: readonly (readonly [prefix: string, ErrorClass])[] = [
   ['42501', 'fatal'], // insufficient_privilege
+  ['08', 'retry'], // connection exception
+  ['25006', 'retry'], // read_only_sql_transaction: a standby that is being promoted
+  ['40', 'retry'], // transaction rollback: serialization failure, deadlock
+  ['53', 'retry'], // insufficient resources
+  ['55P03', 'retry'], // lock_not_available
+  ['57', 'retry'], // operator intervention: shutdown, cancel, starting up
+  ['58', 'retry'], // system error
   ['22', 'row'], // data exception
   ['23', 'row'], // integrity constraint violation
   ['28', 'fatal'], // invalid authorization
@@ -21,6 +27,20 @@ const SQLSTATE_CLASSES: readonly (readonly [prefix: string, ErrorClass])[] = [
   ['42', 'fatal'], // syntax error, undefined object
   ['0A', 'fatal'], // feature not supported
 ];
+
+/** The connection is gone, or could not be made: said by whoever owns the socket, so that nobody has to guess it later. */
+export class ConnectionLostError extends Error {
+  override readonly name = 'ConnectionLostError';
+
+  constructor(cause: unknown) {
+    super(serverMessage(cause), { cause });
+  }
+}
+
+/** Something beside the database failed in a way that is known to pass: try again as after a lost connection. */
+export class TransientError extends Error {
+  override readonly name = 'TransientError';
+}
 
 /** The five-character SQLSTATE of a server error. */
 export function sqlStateOf(error: unknown): string | undefined {
@@ -43,30 +63,12 @@ export function isRefusal(error: unknown): boolean {
 export function classifyError(error: unknown): ErrorClass {
   const sqlState = sqlStateOf(error);
   if (sqlState !== undefined) return SQLSTATE_CLASSES.find(([prefix]) => sqlState.startsWith(prefix))?.[1] ?? 'retry';
-  if (
-    error instanceof EcompipeError ||
-    error instanceof TypeError ||
-    error instanceof RangeError ||
-    error instanceof ReferenceError
-  )
-    return 'bug';
-  // Node calls errors of its own making ERR_…: wrong use of an API, our bug. Those of sockets have an errno or no code at all.
-  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
-  if (isCertificateError(error)) return 'fatal';
-  if (typeof code === 'string' && code.startsWith('ERR_') && !SOCKET_CODES.has(code)) return 'bug';
-  return error instanceof Error || errnoOf(error) !== undefined ? 'retry' : 'bug';
+  if (error instanceof ConnectionLostError || error instanceof TransientError) return 'retry';
+  return isCertificateError(error) ? 'fatal' : 'bug';
 }
 
-const SOCKET_CODES = new Set([
-  'ERR_STREAM_PREMATURE_CLOSE',
-  'ERR_STREAM_DESTROYED',
-  'ERR_STREAM_WRITE_AFTER_END',
-  'ERR_SOCKET_CLOSED',
-  'ERR_SOCKET_CLOSED_BEFORE_CONNECTION',
-]);
-
 /** A server certificate that can't be trusted (Node's manual, "X509 certificate error codes"). */
-function isCertificateError(error: unknown): boolean {
+export function isCertificateError(error: unknown): boolean {
   const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
   return code !== undefined && CERTIFICATE_CODES.has(code);
 }
@@ -107,7 +109,9 @@ export function hintFor(error: unknown): string | undefined {
   if (sqlState !== undefined) return HINTS.find(([prefix]) => sqlState.startsWith(prefix))?.[1];
   if (isCertificateError(error))
     return 'name the authority that signed it in POSTGRES_SSLROOTCERT, and the host as its certificate does';
-  return 'check POSTGRES_HOST and POSTGRES_PORT (or DATABASE_URL), and that the server is running';
+  return error instanceof ConnectionLostError
+    ? 'check POSTGRES_HOST and POSTGRES_PORT (or DATABASE_URL), and that the server is running'
+    : undefined;
 }
 
 /** The server's own words, with detail and SQLSTATE where there are any. */

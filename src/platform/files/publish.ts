@@ -1,8 +1,9 @@
 import { randomInt } from 'node:crypto';
-import { constants, linkSync, lstatSync, renameSync, unlinkSync, type BigIntStats } from 'node:fs';
+import { closeSync, constants, linkSync, lstatSync, openSync, renameSync, statSync, unlinkSync } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { errnoOf } from '../errors.js';
+import { errnoOf, FileError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
 import { compareContent, copyDurably, isRewritten, isUnchanged } from './copy.js';
 import { temporaryPath } from './temporary.js';
@@ -26,8 +27,8 @@ export async function syncDirectory(directory: string): Promise<void> {
  * Moves a regular file to a new name without ever overwriting one, within one file system or across two.
  *
  * Within one: link(2) then unlink(2); link fails when the name is taken, which rename(2) would overwrite. Killed between
- * the two, the file has both names, and the next call finds that they are one file and finishes. Across two: copy to a
- * hidden name, fsync, publish that, fsync the directory, then unlink the source; killed anywhere, the source is still
+ * the two, the file has both names, and the next call finds that they are one file and finishes. Across two, and for
+ * files of another owner that may not be linked: copy to a hidden name, fsync, publish that, fsync the directory, then unlink the source; killed anywhere, the source is still
  * there, and the next call finds the published copy by its bytes and only unlinks. So nothing is doubled unless a
  * reader took the published file away in between; the loader knows such a redelivery by its SHA-256.
  *
@@ -58,17 +59,14 @@ export async function moveWithoutOverwrite(
           // Linux finds that the name is taken before it finds that link can't reach the other file system.
           if (existing.dev !== moving.dev) return await moveAcross(source, target, signal);
           if (!isSameFile(moving, existing)) return false;
+          assertTwoNames(source, target);
           break;
         }
         case 'EXDEV':
           return await moveAcross(source, target, signal);
-        case 'EPERM':
-        case 'ENOTSUP':
-        case 'EOPNOTSUPP':
-        case 'ENOSYS':
-        case 'EMLINK':
-          return renameChecked(source, target);
         default:
+          // A file of another owner, which Linux does not let us link (fs.protected_hardlinks): a copy is our own.
+          if (cannotLink(error)) return await moveAcross(source, target, signal);
           throw error;
       }
     }
@@ -85,6 +83,7 @@ async function moveAcross(source: string, target: string, signal: AbortSignal | 
       case 'different':
         return false;
       case 'identical':
+        if (isSameFile(published, lstatSync(target, { bigint: true }))) assertTwoNames(source, target);
         if (await finishAcross(source, published, target)) return true;
         continue;
       case 'absent':
@@ -96,7 +95,7 @@ async function moveAcross(source: string, target: string, signal: AbortSignal | 
       failpoint('move-copied');
       // Another mover may have finished while we copied: throws ENOENT instead of delivering it twice.
       lstatSync(source);
-      if (await moveWithoutOverwrite(temporary, target)) {
+      if (publishCopy(temporary, target)) {
         failpoint('move-published');
         if (await finishAcross(source, copied, target)) return true;
       }
@@ -128,10 +127,48 @@ function unlinkIfSame(source: string, moved: BigIntStats): void {
   if (isSameFile(lstatSync(source, { bigint: true }), moved)) unlinkSync(source);
 }
 
-/** For file systems without hard links: between look and rename another writer could take the name. */
-function renameChecked(source: string, target: string): boolean {
-  if (lookAt(target) !== undefined) return false;
-  renameSync(source, target);
+function cannotLink(error: unknown): boolean {
+  return ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'].includes(errnoOf(error) ?? '');
+}
+
+/**
+ * A file that is found under both names was left so by a mover that was killed between link and unlink, unless both are
+ * one entry of one directory: unlinking that would take the only name away.
+ */
+function assertTwoNames(source: string, target: string): void {
+  const [from, to] = [source, target].map((file) => statSync(path.dirname(file), { bigint: true }));
+  if (from === undefined || to === undefined || !isSameFile(from, to)) return;
+  if (path.basename(source) !== path.basename(target)) return;
+  throw new FileError(source, 'EINVAL', {
+    what: `cannot move ${source} to ${target}`,
+    why: 'both are the same file in the same directory',
+    outcome: 'it is where it was',
+    hint: 'one directory was given two names, by a link or a mount: use two directories',
+  });
+}
+
+/**
+ * Gives a copy of our own its final name, without overwriting. A file system without hard links gets an empty file that
+ * claims the name (O_EXCL) first: whoever else publishes by link or O_EXCL finds it taken.
+ * @returns false when the name is taken.
+ */
+function publishCopy(temporary: string, target: string): boolean {
+  try {
+    linkSync(temporary, target);
+    failpoint('move-linked');
+    unlinkSync(temporary);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return false;
+    if (!cannotLink(error)) throw error;
+  }
+  try {
+    closeSync(openSync(target, 'wx'));
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return false;
+    throw error;
+  }
+  renameSync(temporary, target);
   return true;
 }
 

@@ -39,7 +39,7 @@ async function copied(bytes: Buffer): Promise<string[][] | undefined> {
 test('COPY reads plain CSV as we wrote it, row by row and value by value', async () => {
   await fc.assert(
     fc.asyncProperty(csvBody, async ({ bytes, rows, lines, endsWithLineEnd }) => {
-      // A line feed in quotes in a last row without a line end may mislead the line end that is added: the slow path's then.
+      // A line feed in quotes in a last row without a line end may mislead the line end that is added: the staged path's then.
       fc.pre(endsWithLineEnd || lines.at(-1)?.includes('\n') !== true);
       const { plain, rows: counted } = countRows(bytes, true);
       if (!plain) return;

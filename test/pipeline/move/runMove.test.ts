@@ -34,13 +34,14 @@ test('a drain of an empty directory ends at once', async (t) => {
   assert.equal((await moveOnce(t, moveSettings(t, { settleMs: 3_600_000 }))).filesMoved, 0);
 });
 
-test('files of our generator need not settle', async (t) => {
-  const settings = moveSettings(t, { settleMs: 3_600_000 });
-  put(settings.from, { [generated]: 'x', 'a.csv': 'y' });
+test('only files that this process published need not settle: the name of our generator proves nothing', async (t) => {
+  const copied = generatedFileName(createRunId(new Date()), 1);
+  const settings = moveSettings(t, { settleMs: 3_600_000, isPublished: (name) => name === generated });
+  put(settings.from, { [generated]: 'x', [copied]: 'still being copied', 'a.csv': 'y' });
   const mover = startMover(t, settings);
   assert.deepEqual(await mover.event('fileMoved'), { type: 'fileMoved', name: generated, target: generated, bytes: 1 });
   await mover.stop();
-  assert.deepEqual(contents(settings.from), { 'a.csv': 'y' });
+  assert.deepEqual(contents(settings.from), { [copied]: 'still being copied', 'a.csv': 'y' });
 });
 
 test('a file that is being written is moved only when it is whole', async (t) => {

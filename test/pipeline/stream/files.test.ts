@@ -51,6 +51,11 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
       'twice.csv': eventFile(0, 20).replace('coupon', 'brand'),
       'semicolons.csv': eventFile(0, 20).replaceAll(',', ';'),
       'cut.csv.gz': gzipSync(eventFile(0, 200)).subarray(0, -20),
+      'zeros-between-members.csv.gz': Buffer.concat([
+        gzipSync(eventFile(0, 200)),
+        Buffer.alloc(512),
+        gzipSync(eventFile(200, 220).slice(HEADER.length + 1)),
+      ]),
       'damaged.csv.gz': Buffer.from(eventFile(0, 20)),
       'no-header.csv': eventFile(0, 20).slice(HEADER.length + 1),
     };
@@ -91,7 +96,9 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
     );
     await load(shop, database);
     assert.deepEqual(await eventIds(database), [...ids(0, 30), ...ids(100, 140)]);
-    assert.deepEqual(await database.query('select distinct load_path from ecompipe.batches'), [{ load_path: 'direct' }]);
+    assert.deepEqual(await database.query('select distinct load_path from ecompipe.batches'), [
+      { load_path: 'direct' },
+    ]);
     assert.deepEqual(
       await database.query('select session_id, user_id from public.events where event_id = $1', [eventId(105)]),
       [{ session_id: 's105', user_id: 'u105' }],

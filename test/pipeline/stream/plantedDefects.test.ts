@@ -44,7 +44,7 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
     seenBy: ['faults', 'when the reply to the COMMIT of a whole file without bad rows is lost, it is not loaded again'],
   },
   'rows are given up on an SQLSTATE that nobody knows': {
-    edits: [{ file: '../../platform/db/sqlState.ts', from: "?.[1] ?? 'retry'", to: "?.[1] ?? 'row'" }],
+    edits: [{ file: '../../../sql/005_judge.sql', from: "else 'unclear'", to: "else 'row'" }],
     seenBy: ['faults', 'an error that stays ends the run with exit code 69 after --retry-for, and no row is given up'],
   },
   'a conflict counts as a duplicate': {
@@ -98,11 +98,24 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
     edits: [
       {
         file: 'ledger.ts',
-        from: "export class CompareAndSetLost extends EcompipeError {\n  override readonly name = 'CompareAndSetLost';\n  constructor(what: string, cause?: unknown) {\n    super(EXIT.bug, { what, cause });\n  }\n}",
-        to: 'export class CompareAndSetLost extends Error {\n  constructor(what: string, cause?: unknown) {\n    super(what, { cause });\n  }\n}',
+        from: "export class CompareAndSetLost extends Error {\n  override readonly name = 'CompareAndSetLost';",
+        to: "import { TransientError } from '../../platform/db/sqlState.js';\nexport class CompareAndSetLost extends TransientError {",
       },
     ],
     seenBy: ['rivals', 'two streams that meet on a file of many ranges load it once between them'],
+  },
+  'an error of our own passes for an outage': {
+    edits: [
+      {
+        file: '../../platform/db/sqlState.ts',
+        from: "return isCertificateError(error) ? 'fatal' : 'bug';",
+        to: "return isCertificateError(error) ? 'fatal' : 'retry';",
+      },
+    ],
+    seenBy: [
+      'bugs',
+      'an error of our own in the middle of a batch ends the stream at once with exit code 1, and is not called an outage',
+    ],
   },
   'the checkpoint is written before the commit is sure': {
     edits: [

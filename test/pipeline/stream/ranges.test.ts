@@ -63,7 +63,7 @@ async function partsOf(content: Content, from: ResumePoint, batchBytes: number):
   return parts;
 }
 
-/** Records as the slow path sees them, part by part: places in the file, and whether each is sound. */
+/** Records as the staged path sees them, part by part: places in the file, and whether each is sound. */
 function recordsOf(parts: readonly BatchPart[]): unknown[] {
   return parts.flatMap((part) =>
     [...frameRecords(part.body, true, header.columns.length).records].map(({ start, end, line, defect }) => ({

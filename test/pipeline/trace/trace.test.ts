@@ -134,7 +134,7 @@ test('the command says where it came from, exits with 7 when nobody knows it, an
   assert.equal(known.exitCode, 0);
   assert.match(
     known.stdout,
-    /in the table: add_to_cart of 2026-11-22T13:00:00\.123Z, loaded at .* by batch \d+ \(native, fast path\)\n {2}from: +a\.csv:5\n$/,
+    /in the table: add_to_cart of 2026-11-22T13:00:00\.123Z, loaded at .* by batch \d+ \(native, direct path\)\n {2}from: +a\.csv:5\n$/,
   );
   const unknown = await trace(eventId(9));
   assert.deepEqual(

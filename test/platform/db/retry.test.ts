@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pg from 'pg';
 import { withRetry } from '../../../src/platform/db/retry.js';
-import { classifyError, type ErrorClass } from '../../../src/platform/db/sqlState.js';
+import {
+  classifyError,
+  ConnectionLostError,
+  TransientError,
+  type ErrorClass,
+} from '../../../src/platform/db/sqlState.js';
 import { UsageError } from '../../../src/platform/errors.js';
 import { silentLogger } from '../../../src/platform/log.js';
 
@@ -35,14 +40,18 @@ const CLASSES: readonly (readonly [ErrorClass, readonly Error[]])[] = [
   [
     'retry',
     [
-      ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND'].map(withCode),
-      new Error('Connection terminated unexpectedly'),
+      ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND'].map(
+        (code) => new ConnectionLostError(withCode(code)),
+      ),
+      new ConnectionLostError(new Error('Connection terminated unexpectedly')),
+      new TransientError('the executors can not stage rows'),
     ],
   ],
   ['fatal', ['42501', '42P01', '42703', '28P01', '28000', '3D000', '3F000', '0A000'].map(serverError)],
   [
     'bug',
     [
+      new Error('any other error'),
       new TypeError('x is not a function'),
       new RangeError('no record 3'),
       withCode('ERR_INVALID_ARG_TYPE'),
@@ -67,7 +76,7 @@ test('a passing failure is tried again until it passes', async () => {
   let attempts = 0;
   assert.equal(
     await withRetry('cannot', settings(5000), () =>
-      ++attempts < 3 ? Promise.reject(withCode('ECONNREFUSED')) : Promise.resolve('done'),
+      ++attempts < 3 ? Promise.reject(new ConnectionLostError(withCode('ECONNREFUSED'))) : Promise.resolve('done'),
     ),
     'done',
   );
@@ -76,7 +85,7 @@ test('a passing failure is tried again until it passes', async () => {
 
 test('a failure that does not pass ends with exit code 69 after the time that was given', async () => {
   await assert.rejects(
-    withRetry('cannot', settings(120), () => Promise.reject(withCode('ECONNREFUSED'))),
+    withRetry('cannot', settings(120), () => Promise.reject(new ConnectionLostError(withCode('ECONNREFUSED')))),
     { name: 'DatabaseError', exitCode: 69 },
   );
 });
@@ -86,7 +95,7 @@ test('only the time since the failures began counts: what worked for longer befo
   const attempt = async (): Promise<string> => {
     if (++attempts > 1) return 'done';
     await new Promise((resolve) => setTimeout(resolve, 150));
-    throw withCode('ECONNRESET');
+    throw new ConnectionLostError(withCode('ECONNRESET'));
   };
   assert.equal(await withRetry('cannot', settings(100), attempt), 'done');
 });
@@ -110,7 +119,7 @@ test('a stop ends the waiting', async () => {
   const stop = new AbortController();
   const failing = withRetry('cannot', settings(60_000, stop.signal), () => {
     stop.abort();
-    return Promise.reject(withCode('ECONNREFUSED'));
+    return Promise.reject(new ConnectionLostError(withCode('ECONNREFUSED')));
   });
   await assert.rejects(failing, { exitCode: 130 });
 });

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { existsSync, linkSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import test, { type TestContext } from 'node:test';
 import fc from 'fast-check';
@@ -142,3 +152,49 @@ onBothKinds('whatever stands in both directories, nothing is overwritten, lost o
     { numRuns: 60 },
   );
 });
+
+for (const how of ['a link to its directory', 'the same directory'] as const) {
+  test(`a file that is moved onto itself through ${how} stays, and the move fails`, async (t) => {
+    const from = temporaryDirectory(t);
+    const to = how === 'the same directory' ? from : path.join(temporaryDirectory(t), 'link');
+    if (to !== from) symlinkSync(from, to);
+    writeFileSync(path.join(from, 'a.csv'), 'only copy');
+    // Other names of the file elsewhere don't make a second one here.
+    linkSync(path.join(from, 'a.csv'), path.join(from, 'b.csv'));
+    await assert.rejects(moveWithoutOverwrite(path.join(from, 'a.csv'), path.join(to, 'a.csv')), { name: 'FileError' });
+    assert.deepEqual(contents(from), { 'a.csv': 'only copy', 'b.csv': 'only copy' });
+  });
+}
+
+const protectsLinks =
+  process.getuid?.() === 0 && readFileSync('/proc/sys/fs/protected_hardlinks', 'utf8').trim() === '1';
+
+test(
+  'files of another owner, which may not be linked, are moved without overwriting any of the same name',
+  { skip: protectsLinks ? false : 'needs root and fs.protected_hardlinks' },
+  async (t) => {
+    const [a, b, to] = [temporaryDirectory(t), temporaryDirectory(t), temporaryDirectory(t)];
+    for (const directory of [a, b, to]) chmodSync(directory, 0o777);
+    const names = Array.from({ length: 200 }, (_, index) => `${index}.csv`);
+    for (const name of names) {
+      writeFileSync(path.join(a, name), `a ${name}`, { mode: 0o644 });
+      writeFileSync(path.join(b, name), `b ${name}`, { mode: 0o644 });
+    }
+    const module = new URL('../../../src/platform/files/publish.ts', import.meta.url).href;
+    const code = `
+      const { moveIntoDirectory } = await import(${JSON.stringify(module)});
+      const [, from] = process.argv;
+      for (const name of ${JSON.stringify(names)}) await moveIntoDirectory(from + '/' + name, ${JSON.stringify(to)});`;
+    const movers = [a, b].map((from) =>
+      spawn(process.execPath, ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', code, from], {
+        uid: 65_534,
+        gid: 65_534,
+        env: { PATH: process.env['PATH'], HOME: to, TMPDIR: to },
+        stdio: ['ignore', 'ignore', 'inherit'],
+      }),
+    );
+    for (const mover of movers) assert.deepEqual(await once(mover, 'close'), [0, null]);
+    const found = Object.values(contents(to)).filter((content) => /^[ab] /.test(content));
+    assert.deepEqual(found.sort(), names.flatMap((name) => [`a ${name}`, `b ${name}`]).sort());
+  },
+);

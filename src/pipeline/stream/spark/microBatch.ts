@@ -1,4 +1,5 @@
 import { parseHeader, UnreadableFile, type Header } from '../../../contract/csv/header.js';
+import { TransientError } from '../../../platform/db/sqlState.js';
 import { withTransaction } from '../../../platform/db/transaction.js';
 import type { Failures } from '../../../platform/files/failures.js';
 import { EcompipeError, FileError } from '../../../platform/errors.js';
@@ -100,7 +101,7 @@ export class MicroBatch {
     for (const file of pending) {
       const key = file.inspection.sha256;
       const entry = ledger.get(key);
-      if (entry === undefined) throw new Error(`the ledger entry of ${file.name} went away`);
+      if (entry === undefined) throw new TransientError(`the ledger entry of ${file.name} went away`);
       if (entry.state !== 'loading')
         await this.settle(file.inspection.file, () => this.outcomes.fileKnown(file, entry));
       // The same content twice: the second is a redelivery when the first is loaded.

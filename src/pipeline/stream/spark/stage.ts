@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { TransientError } from '../../../platform/db/sqlState.js';
 import type { Database } from '../../../platform/db/target.js';
 import type { DriverProcess } from './driverProcess.js';
 import type { FromJob, Piece, StageCommand } from './messages.js';
@@ -16,13 +17,13 @@ export interface Staged {
 }
 
 /** What was staged is not there any more (a crash of the server empties unlogged tables): stage it again. */
-export class StageLost extends RangeError {}
+export class StageLost extends Error {}
 
 /** The typed stage or the table does not take these rows as they are: stage them as text, so that each gets its verdict. */
-export class NotTyped extends RangeError {}
+export class NotTyped extends Error {}
 
 /** A file of the unit was taken away or exchanged meanwhile: plan again. */
-export class SourceGone extends RangeError {
+export class SourceGone extends Error {
   constructor(readonly parts: ReadonlySet<number>) {
     super('a file is not there any more');
   }
@@ -59,7 +60,7 @@ export async function stageUnit(
 
 /** @throws NotTyped when the data is at fault; an error for database.retry for everything else that went wrong. */
 function assertStaged(answer: FromJob): Extract<FromJob, { type: 'staged' }> {
-  if (answer.type === 'failed') throw new Error(answer.message);
+  if (answer.type === 'failed') throw new TransientError(answer.message);
   if (answer.type !== 'staged') throw new TypeError(`unexpected answer ${answer.type}`);
   const refusal = answer.tasks.map((task) => task.refusal).find((found) => found !== undefined);
   if (refusal === undefined) return answer;

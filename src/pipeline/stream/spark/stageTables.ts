@@ -95,4 +95,4 @@ export class StageTables {
 }
 
 /** Not for a retry: who holds the table may be an executor that nobody hears of any more. */
-class StillOpen extends RangeError {}
+class StillOpen extends Error {}

@@ -7,7 +7,7 @@ import { COMMA, LF, NUL, QUOTE } from '../../../contract/csv/bytes.js';
 import { frameRecords } from '../../../contract/csv/frameRecords.js';
 import type { Defect, RecordFrame, RecordFrames } from '../../../contract/csv/recordFrames.js';
 import type { Batch, BatchPart } from '../batch.js';
-import { haveOnlyIsoDates, type TemporalField } from '../isoDates.js';
+import { endOfIsoDates, type TemporalField } from '../isoDates.js';
 import type { Reason } from './reject.js';
 
 /** One source row of a batch. */
@@ -146,7 +146,10 @@ function countFields(bytes: Buffer, { delimiter, quote }: Dialect): number {
 /** Tells rows whose dates COPY can be trusted with; see haveOnlyIsoDates. */
 export function hasIsoDates(records: Records, temporal: readonly TemporalField[]): (ordinal: number) => boolean {
   if (temporal.length === 0) return () => true;
-  return (ordinal) => haveOnlyIsoDates(recordBytes(records.at(ordinal)), temporal);
+  return (ordinal) => {
+    const { part, frame } = records.at(ordinal);
+    return endOfIsoDates(part.body, frame.start, frame.end, temporal) !== -1;
+  };
 }
 
 /** Whether COPY can bring this row into a stage. */

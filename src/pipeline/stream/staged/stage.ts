@@ -83,7 +83,7 @@ async function copyTyped(
   await client.query('release savepoint ecompipe_typed');
   const { rows } = await client.query<{ missing: number[] | null }>(
     `select array_agg(ordinal order by ordinal) as missing
-     from (select generate_series(0, $1::integer) as ordinal except select ordinal from ${TYPED}) as missing`,
+     from generate_series(0, $1::integer) as ordinal where ordinal not in (select t.ordinal from ${TYPED} t)`,
     [records.length - 1],
   );
   return (rows[0]?.missing ?? []).filter((ordinal) => isCopyable(records, ordinal));

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import type pg from 'pg';
+
+interface SessionSetting {
+  readonly name: string;
+  readonly value: string;
+  /** What goes wrong where the server, the database or the role says something else. */
+  readonly because: string;
+}
+
+/**
+ * Settings that every session of ours pins (PostgreSQL manual, chapter 20): the meaning of a value, and how long a
+ * statement may take, must not depend on what the server, the database (`alter database … set`), the role or PGOPTIONS
+ * say. Those that a server does not know are left out.
+ */
+export const SESSION_SETTINGS: readonly SessionSetting[] = [
+  {
+    name: 'search_path',
+    value: 'pg_catalog, public, pg_temp',
+    because: 'nobody may shadow a built-in function, type or operator',
+  },
+  { name: 'client_encoding', value: 'UTF8', because: 'files are UTF-8' },
+  { name: 'timezone', value: 'UTC', because: 'times without a zone are UTC' },
+  { name: 'timezone_abbreviations', value: 'Default', because: 'EST and the like mean the same everywhere' },
+  { name: 'datestyle', value: 'ISO, YMD', because: 'the server refuses 01.02.2026 instead of guessing' },
+  { name: 'intervalstyle', value: 'postgres', because: 'a negative interval is read the same everywhere' },
+  { name: 'bytea_output', value: 'hex', because: 'content is compared as text' },
+  { name: 'extra_float_digits', value: '1', because: 'floats are compared by their shortest exact text' },
+  { name: 'standard_conforming_strings', value: 'on', because: 'a backslash in a literal is a backslash' },
+  { name: 'escape_string_warning', value: 'on', because: 'its warnings would go into the log' },
+  { name: 'array_nulls', value: 'on', because: 'NULL in an array parameter would become the text "NULL"' },
+  { name: 'transform_null_equals', value: 'off', because: '`= null` would change its meaning' },
+  { name: 'xmloption', value: 'content', because: 'a fragment is valid xml' },
+  { name: 'lc_monetary', value: 'C', because: 'money is read the same everywhere' },
+  { name: 'row_security', value: 'on', because: 'off makes a statement fail where a policy applies' },
+  { name: 'default_transaction_isolation', value: 'read committed', because: 'each statement looks afresh' },
+  { name: 'default_transaction_deferrable', value: 'off', because: 'a proof must not wait for every writer' },
+  { name: 'statement_timeout', value: '0', because: 'a large batch may take long' },
+  { name: 'lock_timeout', value: '0', because: 'each transaction says itself how long it waits' },
+  { name: 'transaction_timeout', value: '0', because: 'a whole file in one transaction may take long' },
+  { name: 'idle_in_transaction_session_timeout', value: '0', because: 'a range waits for the ones before it' },
+  { name: 'idle_session_timeout', value: '0', because: 'a stream may be idle for days' },
+];
+
+const values = SESSION_SETTINGS.map(({ name, value }) => `('${name}', '${value}')`).join(', ');
+
+/**
+ * One statement for all of them. `synchronous_commit = off` (some distributions ship it so) would let a crash of the
+ * server take back a batch whose files are gone already; any other value waits at least for this server's disk, and stays.
+ */
+const PIN_SETTINGS = `
+  select pg_catalog.set_config(s.name, s.value, false)
+  from (values ${values}) as s (name, value)
+  where pg_catalog.current_setting(s.name, true) is not null
+  union all
+  select pg_catalog.set_config('synchronous_commit', 'on', false)
+  where pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off'`;
+
+/** Pins the settings of a new session. @returns the server's version as a number, such as 180004. */
+export async function pinSessionSettings(client: pg.Client): Promise<number> {
+  const results = (await client.query(`${PIN_SETTINGS};
+    select pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as version`)) as unknown as [
+    pg.QueryResult,
+    pg.QueryResult<{ version: number }>,
+  ];
+  const [row] = results[1].rows;
+  assert(row !== undefined, 'the server says its version');
+  return row.version;
+}
