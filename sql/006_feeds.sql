@@ -31,6 +31,10 @@ comment on column ecompipe.batches.target is 'The table that the rows are in; nu
 comment on column ecompipe.batches.records_skipped is 'Records that a feed leaves out (where:), or that have no row (rows:).';
 comment on column ecompipe.batches.records_expanded is 'Records that became rows: one each, or by rows: more.';
 
+alter table ecompipe.batch_ranges
+  add column records_read    bigint,
+  add column records_skipped bigint;
+
 -- A record may be several rows, each with a verdict of its own.
 alter table ecompipe.rejected_rows add column item integer not null default 0;
 alter table ecompipe.rejected_rows drop constraint rejected_rows_once;

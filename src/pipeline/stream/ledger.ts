@@ -190,7 +190,8 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
     column(({ counts }) => counts.rejected),
     parts.map(({ part }) => part.isLast),
     parts.map(({ fileId }) => !entry.enteredLoaded.has(fileId)),
-    entry.columns,
+    // Those of the table are no columns of the file where a feed made them.
+    entry.feed === undefined ? entry.columns : null,
     entry.engine,
     entry.counts.read,
     entry.counts.inserted,
@@ -199,6 +200,7 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
     entry.bytes,
     column(({ part }) => part.rows),
     ...recordsOf(entry),
+    entry.feed === undefined ? parts.map(() => null) : column(({ skipped }) => skipped),
   ];
   const { rows } = await client.query<CommittedTotals>({ name: 'write_ledger', text: LEDGER_SQL, values });
   const expected = parts.length - entry.enteredLoaded.size;
@@ -244,15 +246,16 @@ export async function findCommittedRange(
 const LEDGER_SQL = `
   with part as (
     select *
-    from unnest ($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[], $14::boolean[], $22::bigint[])
-      as p (file_id, start_offset, end_offset, first_line, lines, rows_read, rows_inserted, rows_duplicate, rows_rejected, is_last, advances, records)
+    from unnest ($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[], $14::boolean[], $22::bigint[], $28::bigint[])
+      as p (file_id, start_offset, end_offset, first_line, lines, rows_read, rows_inserted, rows_duplicate, rows_rejected, is_last, advances, records, skipped)
   ), batch as (
     insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, columns, feed_id, target, records_read, records_skipped, records_expanded)
     values ($1, $16, $2, $3, $17::bigint, $18::bigint, $19::bigint, $20::bigint, $21::bigint, $15::text[],
             (select feed_id from ecompipe.feeds where sha256 = $23::bytea), $24::text, $25::bigint, $26::bigint, $27::bigint)
   ), range as (
-    insert into ecompipe.batch_ranges (batch_id, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected)
-    select $1, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected
+    insert into ecompipe.batch_ranges (batch_id, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected, records_read, records_skipped)
+    select $1, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected,
+           case when skipped is not null then records end, skipped
     from part
   ), advanced as (
     update ecompipe.files f

@@ -19,7 +19,7 @@ export function describeTrial(trial: Trial, width: number): string {
   ];
   return [
     `${printable(file)}: ${made}, into ${table}`,
-    `${counts.join(', ')}; nothing was taken`,
+    ...wrap(`${counts.join(', ')}; nothing was taken`, '', width),
     ...sections(trial, width),
   ].join('\n');
 }
