@@ -3,7 +3,7 @@ import type { MoveEvent } from '../pipeline/move/moveEvents.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
 import { feedSettings, loadFeeds } from './feedSettings.js';
-import { moveSettings } from './settings.js';
+import { moveSettings } from '../pipeline/move/settingsTable.js';
 
 /** Only matters where the system doesn't tell about new files (network file systems). */
 const POLL_INTERVAL_MS = 1000;

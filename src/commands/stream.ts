@@ -4,7 +4,8 @@ import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
 import { demoteProgress } from './demoteProgress.js';
 import { feedSettings, loadFeeds } from './feedSettings.js';
-import { databaseSettings, sparkSettings, streamSettings } from './settings.js';
+import { databaseSettings } from './settings.js';
+import { sparkSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
 
 /** Only matters where the system doesn't tell about new files (network file systems). */
 const POLL_INTERVAL_MS = 1000;
@@ -22,29 +23,10 @@ export const stream = defineCommand({
   ],
   run: async ({ once, strict, ...settings }, context) => {
     const feeds = await loadFeeds(settings);
-    const [
-      { ensureDirectory },
-      { withDatabase },
-      { ensureSchema },
-      { assertUsable },
-      { isUri },
-      runEngine,
-      { createStreamEventLogger },
-      { describeStream },
-      { showLoading },
-    ] = await Promise.all([
-      import('../platform/files/ensureDirectory.js'),
-      import('../platform/db/target.js'),
-      import('../pipeline/migrate/schema.js'),
-      import('../pipeline/stream/discover.js'),
-      import('../pipeline/stream/spark/remoteFileDisposer.js'),
-      settings.engine === 'spark'
-        ? import('../pipeline/stream/spark/runSpark.js').then(({ runSparkStream }) => runSparkStream)
-        : import('../pipeline/stream/runStream.js').then(({ runStream }) => runStream),
-      import('../pipeline/stream/logStreamEvents.js'),
-      import('../pipeline/stream/describeStream.js'),
-      import('./loadProgress.js'),
-    ]);
+    const { ensureDirectory, withDatabase, ensureSchema, assertUsable, isUri, runEngine, ...shown } = await loadParts(
+      settings.engine,
+    );
+    const { createStreamEventLogger, describeStream, showLoading } = shown;
     const { log, stop } = context;
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
     const hasBar = once && context.interactive;
@@ -85,3 +67,23 @@ export const stream = defineCommand({
     );
   },
 });
+
+/** What only this command needs, and the engine that was asked for: the start of every other one is spared them. */
+async function loadParts(engine: 'native' | 'spark') {
+  const parts = await Promise.all([
+    import('../platform/files/ensureDirectory.js'),
+    import('../platform/db/target.js'),
+    import('../pipeline/migrate/schema.js'),
+    import('../pipeline/stream/discover.js'),
+    import('../pipeline/stream/spark/remoteFileDisposer.js'),
+    import('../pipeline/stream/logStreamEvents.js'),
+    import('../pipeline/stream/describeStream.js'),
+    import('./loadProgress.js'),
+  ]);
+  const runEngine =
+    engine === 'spark'
+      ? (await import('../pipeline/stream/spark/runSpark.js')).runSparkStream
+      : (await import('../pipeline/stream/runStream.js')).runStream;
+  const [files, target, schema, discover, remote, logging, describing, progress] = parts;
+  return { ...files, ...target, ...schema, ...discover, ...remote, ...logging, ...describing, ...progress, runEngine };
+}

@@ -25,6 +25,11 @@ export type SettingsOf<Table extends SettingTable> = {
   readonly [K in keyof Table]: Table[K] extends Setting<infer T> ? T : never;
 };
 
+/** Gives the entries of a table their precise types without repeating them. */
+export function setting<T>(definition: Setting<T>): Setting<T> {
+  return definition;
+}
+
 /** Where raw values come from, strongest first. */
 export interface RawSettings {
   /** Values of flags by camel-cased flag name; a switch is `true`. */

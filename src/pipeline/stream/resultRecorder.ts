@@ -83,7 +83,10 @@ export class ResultRecorder {
 
   /** A file whose content was loaded before we came. One that another process has only begun stays where it is. */
   async fileKnown(file: ReadFile, entry: LedgerFile): Promise<void> {
-    if (entry.state === 'quarantined') return await this.fileStopped(file, entry);
+    if (entry.state === 'quarantined') {
+      await this.fileStopped(file, entry);
+      return;
+    }
     if (entry.state !== 'loaded') return;
     // The very file it was loaded from was only not put away: whoever loaded it was killed, or could not.
     if (entry.fileStamp !== file.fileStamp) {

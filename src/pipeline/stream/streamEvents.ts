@@ -1,6 +1,6 @@
 import type { EcompipeError } from '../../platform/errors.js';
 import type { Feed } from '../../contract/feeds/feed.js';
-import type { RejectLimit } from '../../platform/parsers.js';
+import type { RejectLimit } from './settingsTable.js';
 import type { RowCounts } from './batch.js';
 import type { LoadPath } from './ledger.js';
 
