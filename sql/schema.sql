@@ -527,6 +527,19 @@ CREATE FUNCTION ecompipe.date_defect(value text) RETURNS text
     else format('%s can be read as more than one date: write it as YYYY-MM-DD', to_json(left(value, 100)))
   end
 $_$;
+CREATE FUNCTION ecompipe.derive_id(event_time timestamp with time zone, feed text, fields text[], occurrence text DEFAULT NULL::text) RETURNS uuid
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+  select pg_catalog.encode(
+    pg_catalog.int8send(
+      coalesce(case when pg_catalog.isfinite(event_time) then
+        ((pg_catalog.date_part('epoch', event_time) * 1000000)::bigint / 1000 << 16)
+        | ((pg_catalog.date_part('epoch', event_time) * 1000000)::bigint % 1000 & 4095)
+      end, 0) | 32768)
+    || '\x80'::bytea
+    || pg_catalog.substr(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.concat(feed, '/', occurrence, '/', fields::text), 'UTF8')), 1, 7),
+    'hex')::uuid
+$$;
 CREATE FUNCTION ecompipe.describe_table(target regclass, OUT fingerprint text, OUT columns json, OUT key_columns text[], OUT deferred text[], OUT takes_copy boolean) RETURNS record
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -547,6 +560,41 @@ CREATE FUNCTION ecompipe.describe_table(target regclass, OUT fingerprint text, O
      where c.conrelid in (select r from ecompipe.relations_of(target) r) and c.condeferrable and c.conparentid = 0),
     -- COPY goes round rules, and row security is closed to it.
     not exists (select from pg_rewrite where ev_class = target and ev_type = '3') and not row_security_active(target)
+$$;
+CREATE FUNCTION ecompipe.expand_records(statement text, has_items boolean, thresholds integer[], caller_path text DEFAULT current_setting('search_path'::text), OUT part integer, OUT made bigint, OUT skipped bigint) RETURNS SETOF record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  places tid[];
+  ordinals integer[];
+begin
+  select array_agg(s.ctid order by s.ordinal), array_agg(s.ordinal order by s.ordinal) into places, ordinals from pg_temp.ecompipe_source s;
+  perform ecompipe.take_rows(statement, places, ordinals, true, '{}', false, caller_path);
+  insert into pg_temp.ecompipe_made (ordinal, record, place, item_number, item)
+  select case when has_items then (row_number() over (order by m.record, m.item_number) - 1)::integer else m.record end,
+         m.record, m.place, case when has_items then m.item_number else 0 end, m.item
+  from (
+    select e.ordinal as record, e.place, i.item_number::integer, i.item
+    from pg_temp.ecompipe_expanded e, unnest(e.items) with ordinality as i (item, item_number)
+    union all
+    select v.ordinal, null, 0, null from pg_temp.ecompipe_verdicts v
+  ) as m
+  order by m.record, m.item_number;
+  if has_items then
+    -- Their verdicts are about rows from here on; by a detour, as numbers may be taken for a moment.
+    update pg_temp.ecompipe_verdicts v set ordinal = -1 - m.ordinal from pg_temp.ecompipe_made m where m.record = v.ordinal and m.place is null;
+    update pg_temp.ecompipe_verdicts v set ordinal = -1 - v.ordinal;
+  end if;
+  return query
+    select coalesce(m.part, e.part), coalesce(m.made, 0), coalesce(e.skipped, 0)
+    from (select width_bucket(record, thresholds) as part, count(*) as made from pg_temp.ecompipe_made group by 1) as m
+    full join (select width_bucket(ordinal, thresholds) as part, count(*) as skipped from pg_temp.ecompipe_expanded x where coalesce(cardinality(x.items), 0) = 0 group by 1) as e
+      on e.part = m.part;
+end
 $$;
 CREATE FUNCTION ecompipe.explain_refusals(target regclass, columns text[]) RETURNS void
     LANGUAGE plpgsql
@@ -820,6 +868,32 @@ CREATE FUNCTION ecompipe.loadable_columns(target regclass, OUT name text, OUT co
   join pg_attribute a on a.attrelid = target and a.attnum = b.attnum
   order by a.attnum
 $$;
+CREATE FUNCTION ecompipe.plain_date(value text) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+  select case when ecompipe.date_defect(value) is null then value else ecompipe.refuse(ecompipe.date_defect(value), '22007') end
+$$;
+CREATE FUNCTION ecompipe.prepare_source(fields integer, item_type text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET client_min_messages TO 'warning'
+    AS $$
+declare
+  shape text := concat_ws('|', fields, item_type);
+begin
+  if current_setting('ecompipe.source', true) is not distinct from shape and to_regclass('pg_temp.ecompipe_source') is not null then
+    truncate pg_temp.ecompipe_source, pg_temp.ecompipe_parts, pg_temp.ecompipe_expanded, pg_temp.ecompipe_made;
+    return;
+  end if;
+  drop table if exists pg_temp.ecompipe_source, pg_temp.ecompipe_parts, pg_temp.ecompipe_expanded, pg_temp.ecompipe_made;
+  execute format('create temporary table ecompipe_source (ordinal integer, record_number bigint, part integer, %s) on commit delete rows',
+    (select string_agg(format('f%s text', n), ', ') from generate_series(1, fields) n));
+  create temporary table ecompipe_parts (part integer primary key, path text) on commit delete rows;
+  execute format('create temporary table ecompipe_expanded (ordinal integer, place tid, items %s[]) on commit delete rows', item_type);
+  execute format('create temporary table ecompipe_made (ordinal integer, record integer, place tid, item_number integer, item %s) on commit delete rows', item_type);
+  perform set_config('ecompipe.source', shape, false);
+end
+$$;
 CREATE FUNCTION ecompipe.prepare_stage(target regclass, columns text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -847,6 +921,13 @@ begin
     place           tid             -- of a row that the table refused, in ecompipe_typed
   ) on commit delete rows;
   perform set_config('ecompipe.stage', shape, false);
+end
+$$;
+CREATE FUNCTION ecompipe.refuse(message text, sql_state text) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    AS $$
+begin
+  raise exception using errcode = sql_state, message = left(message, 1000);
 end
 $$;
 CREATE FUNCTION ecompipe.relations_of(target regclass) RETURNS SETOF oid
@@ -928,6 +1009,89 @@ CREATE FUNCTION ecompipe.time_defect(value text) RETURNS text
   select case when value ~* '(?:^|[^a-z])(?:now|allballs)(?:$|[^a-z])'
     then format('%s is a word for a moment, not a time: write it as HH:MM:SS', to_json(left(value, 100))) end
 $_$;
+CREATE FUNCTION ecompipe.transform_records(statement text, has_made boolean, defects text, columns text[], probes text[], caller_path text DEFAULT current_setting('search_path'::text)) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET client_min_messages TO 'warning'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  relation constant text := case when has_made then 'ecompipe_made' else 'ecompipe_source' end;
+  rows_to_take constant text := format(
+    'select array_agg(r.ctid order by r.ordinal), array_agg(r.ordinal order by r.ordinal) from pg_temp.%I r where not exists (select from pg_temp.ecompipe_verdicts v where v.ordinal = r.ordinal)', relation);
+  places tid[];
+  ordinals integer[];
+  bad record;
+  is_found boolean;
+begin
+  execute rows_to_take into places, ordinals;
+  if places is null then
+    return;
+  end if;
+  begin
+    perform set_config('search_path', caller_path, true);
+    execute statement using places;
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    return;
+  exception when others then
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    if ecompipe.blames(sqlstate) = 'server' then raise; end if;
+  end;
+  if defects is not null then
+    begin
+      perform set_config('search_path', caller_path, true);
+      execute 'insert into pg_temp.ecompipe_verdicts (ordinal, kind, sql_state, column_name, message) select d.ordinal, ''invalid'', d.sql_state, d.column_name, left(d.message, 1000) from ('
+        || defects || ') as d where not exists (select from pg_temp.ecompipe_verdicts v where v.ordinal = d.ordinal)';
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    exception when others then
+      -- Only a look ahead: the walk below finds the rows, too.
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+      if ecompipe.blames(sqlstate) = 'server' then raise; end if;
+    end;
+    execute rows_to_take into places, ordinals;
+  end if;
+  perform ecompipe.take_rows(statement, places, ordinals, true, '{}', false, caller_path);
+  for bad in execute format(
+    'select v.ordinal, r.ctid as place from pg_temp.ecompipe_verdicts v join pg_temp.%I r using (ordinal) where v.column_name is null%s', relation,
+    case when has_made then ' and r.place is not null' else '' end)
+  loop
+    for i in 1 .. cardinality(columns) loop
+      begin
+        perform set_config('search_path', caller_path, true);
+        execute probes[i] using array[bad.place];
+        is_found := false;
+      exception when others then
+        is_found := true;
+        if ecompipe.blames(sqlstate) = 'server' then raise; end if;
+      end;
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+      if is_found then
+        update pg_temp.ecompipe_verdicts v set column_name = columns[i] where v.ordinal = bad.ordinal;
+        exit;
+      end if;
+    end loop;
+  end loop;
+end
+$$;
+CREATE FUNCTION ecompipe.undecodable(texts bytea[], encoding name, OUT at integer, OUT message text) RETURNS SETOF record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  for i in 1 .. coalesce(cardinality(texts), 0) loop
+    begin
+      perform convert_from(texts[i], encoding);
+    exception when character_not_in_repertoire or untranslatable_character then
+      at := i;
+      message := sqlerrm;
+      return next;
+    end;
+  end loop;
+end
+$$;
 CREATE FUNCTION ecompipe.validate_constraints(target regclass) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1174,6 +1338,8 @@ CREATE TABLE ecompipe.batch_ranges (
     rows_inserted bigint NOT NULL,
     rows_duplicate bigint NOT NULL,
     rows_rejected bigint NOT NULL,
+    records_read bigint,
+    records_skipped bigint,
     CONSTRAINT batch_ranges_check CHECK ((start_offset <= end_offset)),
     CONSTRAINT batch_ranges_check1 CHECK ((rows_read = ((rows_inserted + rows_duplicate) + rows_rejected)))
 );
@@ -1190,11 +1356,20 @@ CREATE TABLE ecompipe.batches (
     committed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     columns text[],
     undone_at timestamp with time zone,
+    feed_id bigint,
+    target text,
+    records_read bigint,
+    records_skipped bigint,
+    records_expanded bigint,
     CONSTRAINT batches_engine_check CHECK ((engine = ANY (ARRAY['native'::text, 'spark'::text]))),
     CONSTRAINT batches_load_path_check CHECK ((load_path = ANY (ARRAY['direct'::text, 'staged'::text, 'replay'::text]))),
+    CONSTRAINT batches_records_add_up CHECK (((feed_id IS NULL) OR ((records_read IS NOT NULL) AND (records_read = (records_skipped + records_expanded)) AND (rows_read >= records_expanded)))),
     CONSTRAINT batches_rows_add_up CHECK ((rows_read = ((rows_inserted + rows_duplicate) + rows_rejected)))
 );
 COMMENT ON TABLE ecompipe.batches IS 'Ledger: one row per committed load transaction.';
+COMMENT ON COLUMN ecompipe.batches.target IS 'The table that the rows are in; null: public.events.';
+COMMENT ON COLUMN ecompipe.batches.records_skipped IS 'Records that a feed leaves out (where:), or that have no row (rows:).';
+COMMENT ON COLUMN ecompipe.batches.records_expanded IS 'Records that became rows: one each, or by rows: more.';
 ALTER TABLE ecompipe.batches ALTER COLUMN batch_id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME ecompipe.batches_batch_id_seq
     START WITH 1
@@ -1208,9 +1383,11 @@ CREATE TABLE ecompipe.duplicate_rows (
     file_id bigint NOT NULL,
     line bigint NOT NULL,
     byte_offset bigint NOT NULL,
-    key text NOT NULL
+    key text NOT NULL,
+    item integer DEFAULT 0 NOT NULL
 );
 COMMENT ON COLUMN ecompipe.duplicate_rows.key IS 'Key of the row in its table: its text, or a JSON array of texts where it has several columns.';
+COMMENT ON COLUMN ecompipe.duplicate_rows.item IS 'Which row of its record it is, from 1; 0: its record is one row.';
 CREATE TABLE ecompipe.event_types (
     event_type text NOT NULL,
     needs_product boolean DEFAULT false NOT NULL,
@@ -1224,6 +1401,23 @@ COMMENT ON TABLE ecompipe.event_types IS 'Known event types (names of Google Ana
 COMMENT ON COLUMN ecompipe.event_types.needs_price IS 'Its rows must have a price. Apart from needs_product, and off by default.';
 ALTER TABLE ecompipe.event_types ALTER COLUMN "position" ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ecompipe.event_types_position_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE ecompipe.feeds (
+    feed_id bigint NOT NULL,
+    name text NOT NULL,
+    sha256 bytea NOT NULL,
+    content text NOT NULL,
+    first_used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT feeds_sha256_check CHECK ((octet_length(sha256) = 32))
+);
+COMMENT ON TABLE ecompipe.feeds IS 'Feeds by which files were loaded, as they were written then.';
+ALTER TABLE ecompipe.feeds ALTER COLUMN feed_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ecompipe.feeds_feed_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -1246,6 +1440,7 @@ CREATE TABLE ecompipe.files (
     reason text,
     first_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     finished_at timestamp with time zone,
+    committed_records bigint DEFAULT 0 NOT NULL,
     CONSTRAINT files_committed_lines_check CHECK ((committed_lines >= 0)),
     CONSTRAINT files_committed_offset_check CHECK ((committed_offset >= 0)),
     CONSTRAINT files_reason_of_quarantine CHECK (((state = 'quarantined'::text) = (reason IS NOT NULL))),
@@ -1258,6 +1453,7 @@ COMMENT ON TABLE ecompipe.files IS 'Ledger: every file content ever seen, and ho
 COMMENT ON COLUMN ecompipe.files.file_stamp IS 'Device, inode, size and mtime of the file it was first read from: only tells a leftover from a redelivery.';
 COMMENT ON COLUMN ecompipe.files.committed_offset IS 'Bytes of the (decompressed) content whose rows are committed; advanced by compare-and-set.';
 COMMENT ON COLUMN ecompipe.files.committed_lines IS 'Physical lines within committed_offset, so that a resumed load knows its line numbers.';
+COMMENT ON COLUMN ecompipe.files.committed_records IS 'Records within committed_offset, so that a resumed load by a feed knows their numbers.';
 ALTER TABLE ecompipe.files ALTER COLUMN file_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ecompipe.files_file_id_seq
     START WITH 1
@@ -1289,12 +1485,14 @@ CREATE TABLE ecompipe.rejected_rows (
     resolved_by text,
     resolved_batch_id bigint,
     resolved_key text,
+    item integer DEFAULT 0 NOT NULL,
     CONSTRAINT rejected_rows_kind_check CHECK ((kind = ANY (ARRAY['malformed'::text, 'invalid'::text, 'conflict'::text]))),
     CONSTRAINT rejected_rows_resolution_check CHECK ((resolution = ANY (ARRAY['inserted'::text, 'duplicate'::text]))),
     CONSTRAINT rejected_rows_resolved_whole CHECK ((num_nulls(resolved_at, resolution, resolved_by, resolved_batch_id, resolved_key) = ANY (ARRAY[0, 5])))
 );
 COMMENT ON TABLE ecompipe.rejected_rows IS 'Every source row that public.events does not accept: its bytes, its place and the reason.';
 COMMENT ON COLUMN ecompipe.rejected_rows.resolution IS 'What became of the corrected row: inserted, or a duplicate of an equal event that was there already.';
+COMMENT ON COLUMN ecompipe.rejected_rows.item IS 'Which row of its record it is, from 1; 0: its record is one row.';
 ALTER TABLE ecompipe.rejected_rows ALTER COLUMN reject_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ecompipe.rejected_rows_reject_id_seq
     START WITH 1
@@ -1348,15 +1546,19 @@ ALTER TABLE ONLY ecompipe.batch_ranges
 ALTER TABLE ONLY ecompipe.batches
     ADD CONSTRAINT batches_pkey PRIMARY KEY (batch_id);
 ALTER TABLE ONLY ecompipe.duplicate_rows
-    ADD CONSTRAINT duplicate_rows_pkey PRIMARY KEY (file_id, byte_offset);
+    ADD CONSTRAINT duplicate_rows_pkey PRIMARY KEY (file_id, byte_offset, item);
 ALTER TABLE ONLY ecompipe.event_types
     ADD CONSTRAINT event_types_pkey PRIMARY KEY (event_type);
+ALTER TABLE ONLY ecompipe.feeds
+    ADD CONSTRAINT feeds_pkey PRIMARY KEY (feed_id);
+ALTER TABLE ONLY ecompipe.feeds
+    ADD CONSTRAINT feeds_sha256_key UNIQUE (sha256);
 ALTER TABLE ONLY ecompipe.files
     ADD CONSTRAINT files_pkey PRIMARY KEY (file_id);
 ALTER TABLE ONLY ecompipe.files
     ADD CONSTRAINT files_sha256_key UNIQUE (sha256);
 ALTER TABLE ONLY ecompipe.rejected_rows
-    ADD CONSTRAINT rejected_rows_once UNIQUE (file_id, byte_offset);
+    ADD CONSTRAINT rejected_rows_once UNIQUE (file_id, byte_offset, item);
 ALTER TABLE ONLY ecompipe.rejected_rows
     ADD CONSTRAINT rejected_rows_pkey PRIMARY KEY (reject_id);
 ALTER TABLE ONLY ecompipe.undone_files
@@ -1379,6 +1581,8 @@ ALTER TABLE ONLY ecompipe.batch_ranges
     ADD CONSTRAINT batch_ranges_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES ecompipe.batches(batch_id);
 ALTER TABLE ONLY ecompipe.batch_ranges
     ADD CONSTRAINT batch_ranges_file_id_fkey FOREIGN KEY (file_id) REFERENCES ecompipe.files(file_id);
+ALTER TABLE ONLY ecompipe.batches
+    ADD CONSTRAINT batches_feed_id_fkey FOREIGN KEY (feed_id) REFERENCES ecompipe.feeds(feed_id);
 ALTER TABLE ONLY ecompipe.redeliveries
     ADD CONSTRAINT redeliveries_file_id_fkey FOREIGN KEY (file_id) REFERENCES ecompipe.files(file_id);
 ALTER TABLE ONLY ecompipe.rejected_rows

@@ -1,4 +1,5 @@
 import * as parse from '../platform/parsers.js';
+import type { Feed } from '../contract/feeds/feed.js';
 import type { Database } from '../platform/db/target.js';
 import { EXIT, UsageError, type ExitCode } from '../platform/errors.js';
 import type { SettingsOf } from '../platform/settings.js';
@@ -9,6 +10,7 @@ import type { RunSummary } from '../pipeline/summary.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
 import { dashboardSettings } from './dashboard.js';
 import { metricsSettings, withMetrics, type Meter } from './metrics.js';
+import { feedSettings, loadFeeds } from './feedSettings.js';
 import { databaseSettings } from './settings.js';
 import { generateSettings } from '../pipeline/generate/settingsTable.js';
 import { loadSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
@@ -24,6 +26,7 @@ const settings = {
   settleMs: moveSettings.settleMs,
   maxBacklog: moveSettings.maxBacklog,
   ...loadSettings,
+  ...feedSettings,
   ...metricsSettings,
   ...dashboardSettings,
   durationMs: {
@@ -43,6 +46,8 @@ const settings = {
     help: 'end when all that was generated is loaded, and prove it; without it, moving and loading go on until Ctrl-C',
   },
 } as const;
+
+type Values = SettingsOf<typeof settings> & { readonly feeds: readonly Feed[] };
 
 export const runAll = defineCommand({
   name: 'run-all',
@@ -67,6 +72,7 @@ export const runAll = defineCommand({
       import('../pipeline/generate/settings.js'),
       import('../platform/db/target.js'),
     ]);
+    const feeds = await loadFeeds(values);
     // What can't be generated is told before a database is created for it.
     planRun(values, Date.now());
     const metered = {
@@ -76,7 +82,7 @@ export const runAll = defineCommand({
     } as const;
     return await withMetrics(values, context, metered, (meter) =>
       withDatabase(values, { ...context, onDatabaseEvent: meter.observeDatabase }, (database) =>
-        runPipeline(values, database, context, meter),
+        runPipeline({ ...values, feeds }, database, context, meter),
       ),
     );
   },
@@ -84,7 +90,7 @@ export const runAll = defineCommand({
 
 /** Runs the stages under a display, then reads and tells what it came to. */
 async function runPipeline(
-  values: SettingsOf<typeof settings>,
+  values: Values,
   database: Database,
   context: CommandContext,
   meter: Meter,
@@ -143,13 +149,7 @@ async function runPipeline(
 }
 
 /** The settings of each stage. */
-function stagesOf({
-  durationMs,
-  untilDrained,
-  outputDir,
-  processingDir,
-  ...rest
-}: SettingsOf<typeof settings>): RunAllSettings {
+function stagesOf({ durationMs, untilDrained, outputDir, processingDir, ...rest }: Values): RunAllSettings {
   return {
     generate: { ...rest, outputDir },
     move: {
@@ -157,6 +157,7 @@ function stagesOf({
       to: processingDir,
       settleMs: rest.settleMs,
       maxBacklog: rest.maxBacklog,
+      feeds: rest.feeds,
       pollIntervalMs: POLL_INTERVAL_MS,
     },
     stream: { ...rest, inputDir: processingDir, pollIntervalMs: POLL_INTERVAL_MS },

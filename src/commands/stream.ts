@@ -3,6 +3,7 @@ import type { StreamEvent } from '../pipeline/stream/streamEvents.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
 import { demoteProgress } from './demoteProgress.js';
+import { feedSettings, loadFeeds } from './feedSettings.js';
 import { databaseSettings } from './settings.js';
 import { sparkSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
 
@@ -12,14 +13,16 @@ const POLL_INTERVAL_MS = 1000;
 export const stream = defineCommand({
   name: 'stream',
   summary: 'load processing/ into PostgreSQL, exactly once',
-  settings: { ...databaseSettings, ...streamSettings, ...sparkSettings, ...metricsSettings },
+  settings: { ...databaseSettings, ...streamSettings, ...feedSettings, ...sparkSettings, ...metricsSettings },
   examples: [
     ['ecompipe stream', 'load files as they come until stopped'],
     ['ecompipe stream --once', 'load what is there and exit (for cron)'],
     ['ecompipe stream --once --strict --max-rejected 1%', 'and fail when rows are rejected'],
+    ['ecompipe stream --once --feed rees46', 'files of a known source, too (docs/feeds.md)'],
     ['ecompipe stream --engine spark --master local[2]', 'the same on Apache Spark (docs/scaling.md)'],
   ],
   run: async ({ once, strict, ...settings }, context) => {
+    const feeds = await loadFeeds(settings);
     const { ensureDirectory, withDatabase, ensureSchema, assertUsable, isUri, runEngine, ...shown } = await loadParts(
       settings.engine,
     );
@@ -49,7 +52,7 @@ export const stream = defineCommand({
           { ...context, onDatabaseEvent: meter.observeDatabase },
           async (database) => {
             await ensureSchema(database, context);
-            return await runEngine({ ...settings, pollIntervalMs: POLL_INTERVAL_MS }, database, {
+            return await runEngine({ ...settings, feeds, pollIntervalMs: POLL_INTERVAL_MS }, database, {
               stop,
               drain,
               log,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
 import { quoteName } from '../../../platform/db/names.js';
+import { canonicalShape } from '../../../contract/csv/header.js';
 import type { Defect } from '../../../contract/csv/recordFrames.js';
 import { NO_ROWS, type RowCounts } from '../batch.js';
 import { convertTexts, insertRows, type Verdicts } from '../staged/judge.js';
@@ -65,7 +66,7 @@ async function writeBroken(connection: Connection, unit: Unit, staged: Staged, b
     const reasons = new Map<number, Reason>();
     for (const { ordinal, raw, defect } of rows) {
       const frame = { start: 0, end: raw.length, defect: defect === 'encoding' ? undefined : (defect as Defect) };
-      const reason = explainDefect(raw, frame, unit.columns.length, false);
+      const reason = explainDefect(raw, frame, canonicalShape(unit.columns), false);
       assert(reason !== undefined, `something is wrong with a row that is staged as ${defect}`);
       reasons.set(ordinal, reason);
       ordinals.push(ordinal);
