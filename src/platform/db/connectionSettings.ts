@@ -75,7 +75,7 @@ export function resolveConnection(
   const password = parameters.get('password');
   return {
     host,
-    port: portOf(parameters.get('port') ?? '5432'),
+    port: Number(parameters.get('port') ?? '5432'),
     database: parameters.get('dbname') ?? user,
     user,
     ...(password === undefined ? {} : { password }),
@@ -92,6 +92,7 @@ function collect(raw: RawDatabaseSettings, environment: NodeJS.ProcessEnv): Map<
     if (!value || parameters.has(keyword)) return;
     const refusal = refusalOf(keyword, value);
     if (refusal !== undefined) throw new UsageError([`${source}: ${refusal}`]);
+    if (keyword === 'port' && !value.includes(',')) assertPort(value, source);
     parameters.set(keyword, value);
   };
   if (raw.databaseUrl === undefined) {
@@ -119,11 +120,11 @@ function collect(raw: RawDatabaseSettings, environment: NodeJS.ProcessEnv): Map<
   return parameters;
 }
 
-function portOf(text: string): number {
+/** Says where a wrong port comes from. */
+function assertPort(text: string, source: string): void {
   const port = Number(text);
   if (!/^\d+$/.test(text) || port < 1 || port > 65_535)
-    throw new UsageError([`port ${JSON.stringify(text)}: expected a whole number from 1 to 65535`]);
-  return port;
+    throw new UsageError([`${source} ${JSON.stringify(text)}: expected a whole number from 1 to 65535`]);
 }
 
 const SSL_MODES: ReadonlySet<string> = new Set<SslMode>([
