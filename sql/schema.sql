@@ -68,7 +68,6 @@ CREATE TABLE public.events (
     CONSTRAINT events_order_required CHECK (((order_id IS NOT NULL) OR (event_type <> ALL ('{purchase,refund}'::text[])))),
     CONSTRAINT events_price_has_currency CHECK (((price IS NULL) OR (currency IS NOT NULL))),
     CONSTRAINT events_price_not_negative CHECK (((price >= (0)::numeric) AND (price <> 'NaN'::numeric))),
-    CONSTRAINT events_price_required CHECK (((price IS NOT NULL) OR (event_type <> ALL ('{view_item,select_item,add_to_cart,remove_from_cart,add_to_wishlist,purchase,refund}'::text[])))),
     CONSTRAINT events_product_required CHECK (((product_id IS NOT NULL) OR (event_type <> ALL ('{view_item,select_item,add_to_cart,remove_from_cart,add_to_wishlist,purchase,refund}'::text[])))),
     CONSTRAINT events_quantity_positive CHECK ((quantity > 0)),
     CONSTRAINT events_quantity_required CHECK (((quantity IS NOT NULL) OR (event_type <> ALL ('{add_to_cart,remove_from_cart,purchase,refund}'::text[])))),
@@ -88,7 +87,7 @@ CREATE FUNCTION analytics.funnel_step(item_views bigint, cart_additions bigint, 
     RETURN CASE WHEN (item_views = 0) THEN 0 WHEN (cart_additions = 0) THEN 1 WHEN (checkouts = 0) THEN 2 WHEN (shipping_infos = 0) THEN 3 WHEN (payment_infos = 0) THEN 4 WHEN (purchase_lines = 0) THEN 5 ELSE 6 END;
 CREATE FUNCTION analytics.note_batch() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   insert into analytics.pending_batches (batch_id, rows) values (new.batch_id, new.rows_inserted);
@@ -140,7 +139,7 @@ CREATE FUNCTION analytics.product_figures(batch_ids bigint[]) RETURNS SETOF anal
 $$;
 CREATE FUNCTION analytics.rebuild() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   perform pg_advisory_xact_lock(hashtext('analytics.refresh'));
@@ -152,7 +151,7 @@ end
 $$;
 CREATE FUNCTION analytics.refresh() RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
     AS $$
 declare
@@ -286,53 +285,827 @@ CREATE FUNCTION analytics.type_figures(batch_ids bigint[]) RETURNS SETOF analyti
   from analytics.events_of(batch_ids)
   group by 1, 2
 $$;
+CREATE FUNCTION ecompipe.after_triggers(target regclass, columns text[], ordinal integer, caller_path text, OUT kind text, OUT sql_state text, OUT column_name text, OUT constraint_name text, OUT message text, OUT key text) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET client_min_messages TO 'warning'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $_$
+declare
+  plan record := ecompipe.load_plan(target, columns);
+  mirror constant text := (select relname from pg_class where oid = target);
+  differing text[];
+  is_there boolean;
+  in_place record;
+begin
+  begin
+    execute format('create temporary table %I (like %s including defaults including generated including identity)', mirror, target);
+    for in_place in
+      select format('create trigger %I before insert on pg_temp.%I for each row %s', t.tgname, mirror,
+               substring(pg_get_triggerdef(t.oid) from ' FOR EACH ROW (.*)$')) as definition
+      from pg_trigger t
+      where t.tgrelid = target and not t.tgisinternal and t.tgenabled in ('O', 'A') and t.tgtype & 7 = 7
+    loop
+      execute in_place.definition;
+    end loop;
+    perform set_config('search_path', caller_path, true);
+    execute format('insert into pg_temp.%I (%s) overriding system value select %s from pg_temp.ecompipe_typed t where t.ordinal operator(pg_catalog.=) $1',
+      mirror, plan.table_columns, plan.stage_columns) using ordinal;
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    execute format('select %s, %s from (select %s from pg_temp.%I m) as t join %s e on %s',
+      plan.key_text, plan.difference,
+      (select string_agg(format('m.%I as c%s', name, position), ', ') from unnest(columns) with ordinality as x (name, position)),
+      mirror, target, plan.key_match) into key, differing;
+    is_there := differing is not null;
+    raise exception using errcode = 'EC001';
+  exception
+    when sqlstate 'EC001' then
+      null;
+    when others then
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+      if ecompipe.blames(sqlstate) = 'server' then raise; end if;
+      return;
+  end;
+  if not is_there then
+    key := null;
+    return;
+  end if;
+  kind := case when cardinality(differing) = 0 then 'duplicate' else 'conflict' end;
+  if kind = 'conflict' then
+    sql_state := '23505';
+    column_name := differing[1];
+    constraint_name := (select conname from pg_constraint where conrelid = target and contype = 'p');
+    message := left(format('%s is in the table with other content: %s', key, array_to_string(differing, ', ')), 1000);
+  end if;
+end
+$_$;
 CREATE FUNCTION ecompipe.apply_event_types() RETURNS trigger
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  known text[] := (select array_agg(event_type order by position) from ecompipe.event_types);
   rule record;
 begin
   for rule in
-    select *
-    from (values
-      ('events_event_type_known', null::text, 'event_type = any (%L::text[])', known),
-      ('events_product_required', 'product_id', '%I is not null or event_type <> all (%L::text[])',
-        (select array_agg(event_type order by position) from ecompipe.event_types where needs_product)),
-      ('events_price_required', 'price', '%I is not null or event_type <> all (%L::text[])',
-        (select array_agg(event_type order by position) from ecompipe.event_types where needs_product)),
-      ('events_quantity_required', 'quantity', '%I is not null or event_type <> all (%L::text[])',
-        (select array_agg(event_type order by position) from ecompipe.event_types where needs_quantity)),
-      ('events_order_required', 'order_id', '%I is not null or event_type <> all (%L::text[])',
-        (select array_agg(event_type order by position) from ecompipe.event_types where needs_order)),
-      ('events_search_term_required', 'search_term', '%I is not null or event_type <> all (%L::text[])',
-        (select array_agg(event_type order by position) from ecompipe.event_types where needs_search_term))
-    ) as r (name, column_name, template, types)
+    select r.name, r.condition, r.types, c.oid is not null as is_there
+    from (
+      select array_agg(event_type order by position) as known,
+             array_agg(event_type order by position) filter (where needs_product) as product,
+             array_agg(event_type order by position) filter (where needs_price) as price,
+             array_agg(event_type order by position) filter (where needs_quantity) as quantity,
+             array_agg(event_type order by position) filter (where needs_order) as with_order,
+             array_agg(event_type order by position) filter (where needs_search_term) as search_term
+      from ecompipe.event_types
+    ) as t, lateral (values
+      ('events_event_type_known', 'event_type = any (%L::text[])', coalesce(known, '{}')),
+      ('events_product_required', 'product_id is not null or event_type <> all (%L::text[])', product),
+      ('events_price_required', 'price is not null or event_type <> all (%L::text[])', price),
+      ('events_quantity_required', 'quantity is not null or event_type <> all (%L::text[])', quantity),
+      ('events_order_required', 'order_id is not null or event_type <> all (%L::text[])', with_order),
+      ('events_search_term_required', 'search_term is not null or event_type <> all (%L::text[])', search_term)
+    ) as r (name, condition, types)
+    left join pg_constraint c on c.conrelid = 'public.events'::regclass and c.conname = r.name
+    where case
+      when c.oid is null or r.types is null then c.oid is not null or r.types is not null
+      else position(quote_literal(r.types) in pg_get_expr(c.conbin, c.conrelid)) = 0
+    end
   loop
-    execute format('alter table public.events drop constraint if exists %I', rule.name);
-    execute format('alter table public.events add constraint %I check (', rule.name)
-      || case when rule.column_name is null
-           then format(rule.template, coalesce(rule.types, '{}'))
-           else format(rule.template, rule.column_name, coalesce(rule.types, '{}'))
-         end || ')';
+    if rule.is_there then
+      execute format('alter table public.events drop constraint %I', rule.name);
+    end if;
+    if rule.types is not null then
+      execute format('alter table public.events add constraint %I check (', rule.name) || format(rule.condition, rule.types) || ') not valid';
+    end if;
   end loop;
   return null;
 end
 $$;
-CREATE FUNCTION ecompipe.input_error_info(value text, type_name text, OUT message text, OUT detail text, OUT hint text, OUT sql_error_code text) RETURNS record
-    LANGUAGE plpgsql STABLE
+CREATE FUNCTION ecompipe.blames(sql_state text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+  select case
+    when left(sql_state, 2) in ('02', '21', '22', '23', '2F', '38', '39', '44', '54', 'P0') then 'row'
+    when left(sql_state, 2) in ('08', '0B', '25', '26', '28', '34', '3B', '3D', '40', '53', '55', '57', '58', 'F0', 'HV', 'XX') then 'server'
+    else 'unclear'
+  end
+$$;
+CREATE FUNCTION ecompipe.compare_known(target regclass, columns text[], ordinals integer[], caller_path text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $_$
+declare
+  plan record := ecompipe.load_plan(target, columns);
+  key_constraint text := (select conname from pg_constraint where conrelid = target and contype = 'p');
+  verdict constant text :=
+    'select t.ordinal, case when cardinality(d.differing) = 0 then ''duplicate'' else ''conflict'' end as kind,
+            case when cardinality(d.differing) > 0 then ''23505'' end as sql_state, d.differing[1] as column_name,
+            case when cardinality(d.differing) > 0 then %3$L end as constraint_name,
+            case when cardinality(d.differing) > 0 then left(format(''%%s is in the table with other content: %%s'', %4$s, array_to_string(d.differing, '', '')), 1000) end as message,
+            %4$s as key
+     from pg_temp.%5$I t
+     join %1$s e on %2$s
+     cross join lateral (select %6$s as differing) as d
+     where t.ordinal = any ($1)';
+  candidate integer;
+  becomes record;
+  mirror constant text := (select relname from pg_class where oid = target);
 begin
-  execute format('select %L::%s', value, type_name);
-exception when data_exception or integrity_constraint_violation or invalid_text_representation then
-  get stacked diagnostics message = message_text, detail = pg_exception_detail,
-                          hint = pg_exception_hint, sql_error_code = returned_sqlstate;
+  if coalesce(cardinality(ordinals), 0) = 0 then
+    return;
+  end if;
+  execute 'insert into pg_temp.ecompipe_verdicts (ordinal, kind, sql_state, column_name, constraint_name, message, key) '
+    || format(verdict, target, plan.key_match, key_constraint, plan.key_text, 'ecompipe_typed', plan.difference)
+    || ' on conflict (ordinal) do update set kind = excluded.kind, sql_state = excluded.sql_state, column_name = excluded.column_name,
+         constraint_name = excluded.constraint_name, message = excluded.message, key = excluded.key' using ordinals;
+  if not plan.has_row_triggers then
+    return;
+  end if;
+  for candidate in
+    select v.ordinal from pg_temp.ecompipe_verdicts v where v.ordinal = any (ordinals) and v.kind in ('conflict', 'known') order by v.ordinal
+  loop
+    becomes := ecompipe.after_triggers(target, columns, candidate, caller_path);
+    if becomes.kind is not null then
+      update pg_temp.ecompipe_verdicts v
+      set kind = becomes.kind, sql_state = becomes.sql_state, column_name = becomes.column_name, constraint_name = becomes.constraint_name,
+          message = becomes.message, key = becomes.key
+      where v.ordinal = candidate;
+    end if;
+  end loop;
+end
+$_$;
+CREATE FUNCTION ecompipe.convert_texts(target regclass, columns text[], caller_path text DEFAULT current_setting('search_path'::text)) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET client_min_messages TO 'warning'
+    AS $_$
+declare
+  plan record := ecompipe.load_plan(target, columns);
+  places tid[];
+  ordinals integer[];
+  bad record;
+  is_found boolean;
+begin
+  if plan.date_defect is not null then
+    execute format(
+      'insert into pg_temp.ecompipe_verdicts (ordinal, kind, sql_state, column_name, message)
+       select d.ordinal, ''invalid'', ''22007'', ($1)[d.position], case d.position %s end
+       from (select s.*, %s as position from pg_temp.ecompipe_text s) as d
+       where d.position is not null',
+      (select string_agg(format('when %s then %s', position, replace(defect, '(s.', '(d.')), ' ')
+       from unnest(plan.date_defects) with ordinality as x (defect, position) where defect is not null),
+      plan.date_defect) using columns;
+  end if;
+  -- What an input function has to say can be asked of all rows at once, from PostgreSQL 16 on, and where all the types take part.
+  if current_setting('server_version_num')::integer >= 160000 then
+    begin
+      perform set_config('search_path', caller_path, true);
+      execute (select format(
+        'insert into pg_temp.ecompipe_verdicts (ordinal, kind, sql_state, column_name, message)
+         select b.ordinal, ''invalid'', i.sql_error_code, ($1)[b.position], pg_catalog.left(pg_catalog.concat_ws(''; '', i.message, i.detail), 1000)
+         from (select s.*, case %1$s end as position from pg_temp.ecompipe_text s
+               where not exists (select from pg_temp.ecompipe_verdicts v where v.ordinal operator(pg_catalog.=) s.ordinal)) as b
+         cross join lateral pg_catalog.pg_input_error_info(case b.position %2$s end, case b.position %3$s end) as i
+         where b.position is not null',
+        string_agg(format('when not pg_catalog.pg_input_is_valid(s.c%s, %L) then %s', position, name, position), ' ' order by position),
+        string_agg(format('when %s then b.c%s', position, position), ' '), string_agg(format('when %s then %L', position, name), ' '))
+        from unnest(plan.type_names) with ordinality as x (name, position)) using columns;
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    exception when others then
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+      if ecompipe.blames(sqlstate) = 'server' then raise; end if;
+    end;
+  end if;
+  select array_agg(s.ctid order by s.ordinal), array_agg(s.ordinal order by s.ordinal) into places, ordinals
+  from pg_temp.ecompipe_text s
+  where not exists (select from pg_temp.ecompipe_verdicts v where v.ordinal = s.ordinal);
+  perform ecompipe.take_rows(
+    format('insert into pg_temp.ecompipe_typed (ordinal, %s) select s.ordinal, %s from pg_temp.ecompipe_text s where s.ctid operator(pg_catalog.=) any ($1)',
+      plan.stage_columns, array_to_string(plan.conversions, ', ')),
+    places, ordinals, true, '{}', false, caller_path);
+  -- An input function does not know whose column it works for.
+  for bad in select v.ordinal from pg_temp.ecompipe_verdicts v where v.column_name is null loop
+    for i in 1 .. cardinality(columns) loop
+      continue when plan.conversions[i] = 's.c' || i and plan.type_names[i] in ('text', 'character varying');
+      begin
+        execute format('insert into pg_temp.ecompipe_typed (c%s) select %s from pg_temp.ecompipe_text s where s.ordinal = $1', i, plan.conversions[i]) using bad.ordinal;
+        raise exception using errcode = 'EC001';
+      exception
+        when sqlstate 'EC001' then
+          is_found := false;
+        when others then
+          if ecompipe.blames(sqlstate) = 'server' then raise; end if;
+          is_found := true;
+      end;
+      if is_found then
+        update pg_temp.ecompipe_verdicts v set column_name = columns[i] where v.ordinal = bad.ordinal;
+        exit;
+      end if;
+    end loop;
+  end loop;
+end
+$_$;
+CREATE FUNCTION ecompipe.date_defect(value text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  select case
+    when value is null or value ~ '^\s*\d{4}-\d\d-\d\d(?:[T ]\d\d?(?::\d\d){1,2}(?:[.,]\d+)?\s*(?:Z|[+-]\d\d(?::?\d\d)?)?)?\s*$' then null
+    when value ~* '(?:^|[^a-z])(?:now|today|tomorrow|yesterday|epoch|allballs)(?:$|[^a-z])'
+      then format('%s is a word for a moment, not a date: write it as YYYY-MM-DD', to_json(left(value, 100)))
+    when value !~ '[0-9]' then null
+    when value ~* '^\s*[0-9]{4,6}[-/. ](?:[0-9]{1,2}|[a-z]{3,9})[-/. ][0-9]{1,2}(?:$|[^0-9])' then null
+    when value ~* '^\s*[0-9]{8}(?:t?[0-9]{6})?(?:$|[^0-9])' or value ~* '^\s*[0-9]{4}-?[0-9]{3}(?:$|[^0-9])' then null
+    when value ~* '^\s*(?:j[0-9]+|y[0-9]{4}m[0-9]+d[0-9]+)(?:$|[^0-9])' then null
+    when value ~* '(?:^|[^a-z])(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*(?:$|[^a-z])'
+      and value ~ '(?:^|[^0-9:+.-]|[a-zA-Z]-)[0-9]{4}(?:$|[^0-9:.])' then null
+    else format('%s can be read as more than one date: write it as YYYY-MM-DD', to_json(left(value, 100)))
+  end
+$_$;
+CREATE FUNCTION ecompipe.derive_id(event_time timestamp with time zone, feed text, fields text[], occurrence text DEFAULT NULL::text) RETURNS uuid
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+  select pg_catalog.encode(
+    pg_catalog.int8send(
+      coalesce(case when pg_catalog.isfinite(event_time) then
+        ((pg_catalog.date_part('epoch', event_time) * 1000000)::bigint / 1000 << 16)
+        | ((pg_catalog.date_part('epoch', event_time) * 1000000)::bigint % 1000 & 4095)
+      end, 0) | 32768)
+    || '\x80'::bytea
+    || pg_catalog.substr(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.concat(feed, '/', occurrence, '/', fields::text), 'UTF8')), 1, 7),
+    'hex')::uuid
+$$;
+CREATE FUNCTION ecompipe.describe_table(target regclass, OUT fingerprint text, OUT columns json, OUT key_columns text[], OUT deferred text[], OUT takes_copy boolean) RETURNS record
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select
+    md5((select string_agg(concat_ws(',', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.atthasdef, a.attidentity, a.attgenerated, a.attisdropped), ';' order by a.attrelid, a.attnum)
+         from pg_attribute a where a.attrelid in (select r from ecompipe.relations_of(target) r) and a.attnum > 0)
+      || coalesce((select string_agg(concat_ws(',', c.oid, c.xmin), ';' order by c.oid) from pg_constraint c where c.conrelid in (select r from ecompipe.relations_of(target) r)), '')
+      || coalesce((select string_agg(concat_ws(',', t.oid, t.xmin), ';' order by t.oid) from pg_trigger t where t.tgrelid in (select r from ecompipe.relations_of(target) r)), '')
+      || coalesce((select string_agg(concat_ws(',', d.oid, d.xmin), ';' order by d.oid) from pg_attrdef d where d.adrelid = target), '')),
+    (select json_agg(json_build_object('name', name, 'type', column_type, 'isRequired', is_required, 'isTemporal', is_temporal)) from ecompipe.loadable_columns(target)),
+    (select array_agg(a.attname::text order by k.position)
+     from pg_index i, unnest(i.indkey) with ordinality as k (attnum, position)
+     join pg_attribute a on a.attrelid = target and a.attnum = k.attnum
+     where i.indrelid = target and i.indisprimary and k.position <= i.indnkeyatts),
+    (select coalesce(array_agg(format('%I.%I', n.nspname, c.conname)), '{}')
+     from pg_constraint c join pg_namespace n on n.oid = c.connamespace
+     where c.conrelid in (select r from ecompipe.relations_of(target) r) and c.condeferrable and c.conparentid = 0),
+    -- COPY goes round rules, and row security is closed to it.
+    not exists (select from pg_rewrite where ev_class = target and ev_type = '3') and not row_security_active(target)
+$$;
+CREATE FUNCTION ecompipe.expand_records(statement text, has_items boolean, thresholds integer[], caller_path text DEFAULT current_setting('search_path'::text), OUT part integer, OUT made bigint, OUT skipped bigint) RETURNS SETOF record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+  places tid[];
+  ordinals integer[];
+begin
+  select array_agg(s.ctid order by s.ordinal), array_agg(s.ordinal order by s.ordinal) into places, ordinals from pg_temp.ecompipe_source s;
+  perform ecompipe.take_rows(statement, places, ordinals, true, '{}', false, caller_path);
+  insert into pg_temp.ecompipe_made (ordinal, record, place, item_number, item)
+  select case when has_items then (row_number() over (order by m.record, m.item_number) - 1)::integer else m.record end,
+         m.record, m.place, case when has_items then m.item_number else 0 end, m.item
+  from (
+    select e.ordinal as record, e.place, i.item_number::integer, i.item
+    from pg_temp.ecompipe_expanded e, unnest(e.items) with ordinality as i (item, item_number)
+    union all
+    select v.ordinal, null, 0, null from pg_temp.ecompipe_verdicts v
+  ) as m
+  order by m.record, m.item_number;
+  if has_items then
+    -- Their verdicts are about rows from here on; by a detour, as numbers may be taken for a moment.
+    update pg_temp.ecompipe_verdicts v set ordinal = -1 - m.ordinal from pg_temp.ecompipe_made m where m.record = v.ordinal and m.place is null;
+    update pg_temp.ecompipe_verdicts v set ordinal = -1 - v.ordinal;
+  end if;
+  return query
+    select coalesce(m.part, e.part), coalesce(m.made, 0), coalesce(e.skipped, 0)
+    from (select width_bucket(record, thresholds) as part, count(*) as made from pg_temp.ecompipe_made group by 1) as m
+    full join (select width_bucket(ordinal, thresholds) as part, count(*) as skipped from pg_temp.ecompipe_expanded x where coalesce(cardinality(x.items), 0) = 0 group by 1) as e
+      on e.part = m.part;
 end
 $$;
-CREATE FUNCTION ecompipe.input_is_valid(value text, type_name text) RETURNS boolean
+CREATE FUNCTION ecompipe.explain_refusals(target regclass, columns text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  rule record;
+begin
+  update pg_temp.ecompipe_verdicts v set constraint_name = null, message = format('null value in column "%s"', v.column_name)
+  where v.sql_state = '23502' and v.column_name is not null;
+  for rule in
+    select c.conname, pg_get_expr(c.conbin, c.conrelid) as expression, array_position(columns, a.attname::text) as position, a.attname, v.places
+    from (select constraint_name, array_agg(place) as places from pg_temp.ecompipe_verdicts where sql_state = '23514' and place is not null group by 1) as v
+    join pg_constraint c on c.conrelid = target and c.contype = 'c' and c.conname = v.constraint_name
+    left join pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[1]
+  loop
+    execute format(
+      'update pg_temp.ecompipe_verdicts v
+       set column_name = $2, message = left(concat(case when $2 is null then ''the row'' when r.value is null then concat(''the row without '', $2) else concat($2, '' '', to_json(r.value)) end, '' breaks the rule '', $1, '': '', $3), 1000)
+       from (select t.ordinal, %s as value from pg_temp.ecompipe_typed t where t.ctid = any ($4)) as r
+       where r.ordinal = v.ordinal',
+      case when rule.position is null then 'null::text' else format('left(cast(t.c%s as text), 100)', rule.position) end)
+    using rule.conname::text, rule.attname::text, rule.expression, rule.places;
+  end loop;
+end
+$_$;
+CREATE FUNCTION ecompipe.insert_rows(target regclass, columns text[], caller_path text DEFAULT current_setting('search_path'::text), OUT inserted bigint, OUT rejected integer[], OUT duplicates integer[]) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET client_min_messages TO 'warning'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET work_mem TO '32MB'
+    AS $_$
+declare
+  plan record := ecompipe.load_plan(target, columns);
+  statement constant text := format('insert into %s (%s) overriding system value select %s from pg_temp.ecompipe_typed t where ',
+    target, plan.table_columns, plan.stage_columns);
+  by_place constant text := statement || 't.ctid operator(pg_catalog.=) any ($1)';
+  key_constraints text[] := (select coalesce(array_agg(conname), '{}') from pg_constraint where contype = 'p' and conrelid in (select r from ecompipe.relations_of(target) r));
+  is_secured constant boolean := row_security_active(target);
+  suspects integer[] := '{}';
+  known integer[] := '{}';
+  later integer[] := '{}';
+  places tid[];
+  ordinals integer[];
+  walk record;
+  unclear_state text;
+  unclear_message text;
+  total bigint;
+  expected bigint;
+  is_whole boolean := true;
+  constraints text;
+begin
+  select string_agg(format('%I.%I', n.nspname, c.conname), ', ') into constraints
+  from pg_constraint c join pg_namespace n on n.oid = c.connamespace
+  where c.conrelid in (select r from ecompipe.relations_of(target) r) and c.condeferrable and c.conparentid = 0;
+  -- One that waited for the commit could not tell which row broke it.
+  if constraints is not null then
+    execute 'set constraints ' || constraints || ' immediate';
+  end if;
+  if plan.is_suspect is not null then
+    begin
+      execute format('select coalesce(array_agg(x.ordinal_of_row), ''{}'') from (%s) as x', plan.is_suspect) into suspects;
+    exception when others then
+      -- A rule that fails on some row, or says something about the table as a whole: the insert will tell.
+      if ecompipe.blames(sqlstate) = 'server' then raise; end if;
+      suspects := '{}';
+    end;
+  end if;
+  if plan.key_match is not null then
+    execute format('select coalesce(array_agg(t.ordinal), ''{}'') from pg_temp.ecompipe_typed t where exists (select from %s e where %s)', target, plan.key_match) into known;
+    execute format('select coalesce(array_agg(o.ordinal), ''{}'') from (select t.ordinal, row_number() over (partition by %s order by t.ordinal) as occurrence from pg_temp.ecompipe_typed t) as o where o.occurrence > 1', plan.key_columns) into later;
+  end if;
+  -- Which of two rows that another unique index keeps apart is the first must not depend on what else is in the batch.
+  if cardinality(suspects || later) > 0 and (
+    select count(*) > 1 or bool_or(not indisprimary) from pg_index where indrelid = target and (indisunique or indisexclusion)
+  ) then
+    select coalesce(array_agg(t.ordinal), '{}') into suspects from pg_temp.ecompipe_typed t where t.ordinal <> all (known) or t.ordinal = any (suspects);
+    later := '{}';
+  end if;
+  -- All that looks good at once; if the table says no after all, as many as it takes at a time.
+  select count(*) into total from pg_temp.ecompipe_typed t;
+  select total - count(distinct o) into expected from unnest(suspects || known || later) as o;
+  inserted := 0;
+  if expected > 0 then
+    begin
+      perform set_config('search_path', caller_path, true);
+      execute statement || 't.ordinal operator(pg_catalog.<>) all ($1)' using suspects || known || later;
+      get diagnostics inserted = row_count;
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+      if inserted <> expected then
+        raise exception using errcode = '02000';
+      end if;
+    exception when others then
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+      if ecompipe.blames(sqlstate) = 'server' then raise; end if;
+      is_whole := false;
+    end;
+    if not is_whole then
+      select array_agg(t.ctid order by t.ordinal), array_agg(t.ordinal order by t.ordinal) into places, ordinals
+      from pg_temp.ecompipe_typed t where t.ordinal <> all (suspects || known || later);
+      walk := ecompipe.take_rows(by_place, places, ordinals, false, key_constraints, is_secured, caller_path);
+      inserted := walk.taken;
+      unclear_state := walk.unclear_state;
+      unclear_message := walk.unclear_message;
+    end if;
+  end if;
+  -- Suspects, and rows whose key came before: those are known by now, unless the ones before were refused.
+  if cardinality(later) > 0 then
+    execute format('select coalesce(array_agg(t.ordinal), ''{}'') from pg_temp.ecompipe_typed t where t.ordinal = any ($1) and exists (select from %s e where %s)', target, plan.key_match) into ordinals using later;
+    known := known || ordinals;
+  end if;
+  select array_agg(t.ctid order by t.ordinal), array_agg(t.ordinal order by t.ordinal) into places, ordinals
+  from pg_temp.ecompipe_typed t
+  where t.ordinal = any (suspects || later) and (t.ordinal = any (suspects) or t.ordinal <> all (known));
+  walk := ecompipe.take_rows(by_place, places, ordinals, false, key_constraints, is_secured, caller_path);
+  inserted := inserted + walk.taken;
+  unclear_state := coalesce(unclear_state, walk.unclear_state);
+  unclear_message := coalesce(unclear_message, walk.unclear_message);
+  select coalesce(array_agg(distinct k), '{}') into known
+  from unnest(known || array(select v.ordinal from pg_temp.ecompipe_verdicts v where v.kind = 'known')) as k
+  where k <> all (suspects) or exists (select from pg_temp.ecompipe_verdicts v where v.ordinal = k and v.kind = 'known');
+  perform ecompipe.compare_known(target, columns, known, caller_path);
+  -- Refused for its key, and yet no row of the table has it any more, or a trigger changed the key: the refusal stands.
+  update pg_temp.ecompipe_verdicts v set kind = 'invalid' where v.kind = 'known';
+  select coalesce(array_agg(v.ordinal order by v.ordinal) filter (where v.kind <> 'duplicate'), '{}'),
+         coalesce(array_agg(v.ordinal order by v.ordinal) filter (where v.kind = 'duplicate'), '{}')
+  into rejected, duplicates
+  from pg_temp.ecompipe_verdicts v;
+  -- What may be about the table and not about a row is about a row as long as others go in.
+  if unclear_state is not null and inserted = 0 and cardinality(duplicates) = 0 then
+    raise exception using errcode = unclear_state, message = unclear_message;
+  end if;
+  perform ecompipe.explain_refusals(target, columns);
+end
+$_$;
+CREATE FUNCTION ecompipe.load_plan(target regclass, columns text[], OUT text_columns text, OUT typed_columns text, OUT stage_columns text, OUT table_columns text, OUT conversions text[], OUT type_names text[], OUT date_defect text, OUT date_defects text[], OUT key_match text, OUT key_columns text, OUT key_text text, OUT is_suspect text, OUT difference text, OUT has_row_triggers boolean) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  col record;
+  aliases text := '';
+  not_null text[] := '{}';
+  differences text[] := '{}';
+  key record;
+  keys integer := 0;
+  checks text;
+begin
+  conversions := '{}';
+  type_names := '{}';
+  date_defects := '{}';
+  for col in
+    select f.position, 'c' || f.position as staged, f.name as wanted, c.*, a.attnotnull, a.attcollation, t.typinput, t.typtype, t.typcategory, t.typelem, t.typnamespace,
+           t.typcollation, p.pronargs, p.proname, pn.nspname, p.prorettype,
+           t.typnamespace = 'pg_catalog'::regnamespace and t.typtype = 'b' and t.typcategory <> 'A'
+             and (t.typcategory = 'S' or exists (select from pg_opclass o join pg_am m on m.oid = o.opcmethod where o.opcintype = t.oid and o.opcdefault and m.amname = 'btree')) as is_comparable
+    from unnest(columns) with ordinality as f (name, position)
+    left join ecompipe.loadable_columns(target) c on c.name = f.name
+    left join pg_attribute a on a.attrelid = target and a.attnum = c.attnum
+    left join pg_type t on t.oid = c.base_oid
+    left join pg_proc p on p.oid = t.typinput
+    left join pg_namespace pn on pn.oid = p.pronamespace
+    order by f.position
+  loop
+    if col.name is null then
+      raise undefined_column using message = format('column %I of %s is not there (any more)', col.wanted, target);
+    end if;
+    text_columns := concat_ws(', ', text_columns, col.staged || ' text');
+    typed_columns := concat_ws(', ', typed_columns, col.staged || ' ' || col.column_type
+      || coalesce((select format(' collate %I.%I', n.nspname, l.collname) from pg_collation l join pg_namespace n on n.oid = l.collnamespace where l.oid = nullif(col.attcollation, 0) and col.attcollation <> col.typcollation), ''));
+    stage_columns := concat_ws(', ', stage_columns, col.staged);
+    table_columns := concat_ws(', ', table_columns, quote_ident(col.name));
+    type_names := type_names || col.column_type;
+    -- The type's own input function, with the column's modifier, is what COPY calls: a cast would cut a long text to fit.
+    conversions := conversions || case
+      when col.base_oid = 'text'::regtype or col.base_oid = 'varchar'::regtype and col.base_typmod = -1 then 's.' || col.staged
+      when col.typtype = 'b' and col.prorettype = col.base_oid and col.typcategory <> 'A' then
+        format('%I.%I(pg_catalog.textout(s.%s)%s)', col.nspname, col.proname, col.staged,
+          case col.pronargs when 1 then '' when 2 then format(', %s::oid', case when col.typelem <> 0 then col.typelem else col.base_oid end)
+            else format(', %s::oid, %s', case when col.typelem <> 0 then col.typelem else col.base_oid end, col.base_typmod) end)
+      else format('cast(s.%s as %s)', col.staged, format_type(col.base_oid, null)) end;
+    date_defects := date_defects || case when not col.is_temporal then null
+      else format('ecompipe.%s(s.%s)', case when col.base_oid in ('time'::regtype, 'timetz'::regtype) then 'time_defect' else 'date_defect' end, col.staged) end;
+    aliases := aliases || format(', %s as %I', col.staged, col.name);
+    if col.attnotnull then
+      not_null := not_null || format('%I is null', col.name);
+    end if;
+    differences := differences || format(
+      case when col.is_comparable then 'case when t.%1$s is distinct from e.%2$I then %2$L::pg_catalog.text end'
+        else 'case when cast(t.%1$s as pg_catalog.text) is distinct from cast(e.%2$I as pg_catalog.text) then %2$L::pg_catalog.text end' end, col.staged, col.name);
+  end loop;
+  select string_agg(format('when %s is not null then %s', d, position), ' ' order by position) into date_defect
+  from unnest(date_defects) with ordinality as x (d, position) where d is not null;
+  date_defect := case when date_defect is not null then format('case %s end', date_defect) end;
+  -- The key, by the operators of its index; without all of its columns in the file nothing can come twice.
+  for key in
+    select 'c' || array_position(columns, a.attname::text) as staged, array_position(columns, a.attname::text) is not null as is_there, a.attname,
+           (select format('operator(%I.%s)', n.nspname, o.oprname)
+            from pg_opclass c join pg_amop m on m.amopfamily = c.opcfamily and m.amoplefttype = c.opcintype and m.amoprighttype = c.opcintype and m.amopstrategy = 3
+            join pg_operator o on o.oid = m.amopopr join pg_namespace n on n.oid = o.oprnamespace
+            where c.oid = i.indclass[k.position - 1]) as equals
+    from pg_index i, unnest(i.indkey) with ordinality as k (attnum, position)
+    join pg_attribute a on a.attrelid = target and a.attnum = k.attnum
+    where i.indrelid = target and i.indisprimary and k.position <= i.indnkeyatts
+    order by k.position
+  loop
+    if not key.is_there then
+      key_match := null;
+      keys := 0;
+      exit;
+    end if;
+    keys := keys + 1;
+    key_match := concat_ws(' and ', key_match, format('e.%I %s t.%s', key.attname, key.equals, key.staged));
+    key_columns := concat_ws(', ', key_columns, 't.' || key.staged);
+    key_text := concat_ws(', ', key_text, format('cast(t.%s as pg_catalog.text)', key.staged));
+  end loop;
+  if key_match is null then
+    key_columns := null;
+    key_text := null;
+  elsif keys > 1 then
+    key_text := format('pg_catalog.json_build_array(%s)::pg_catalog.text', key_text);
+  end if;
+  select coalesce(bool_or(true), false) into has_row_triggers
+  from pg_trigger
+  where tgrelid in (select r from ecompipe.relations_of(target) r) and not tgisinternal and tgenabled in ('O', 'A') and tgtype & 7 = 7;
+  -- A trigger may mend what a row lacks; then only the insert itself can tell. A column that is not in the file counts as
+  -- NULL where nothing fills it; a CHECK over one that something does fill is left to the insert, too.
+  if not has_row_triggers then
+    select aliases || coalesce(string_agg(format(', null::%s as %I', format_type(atttypid, atttypmod), attname), ''), '') into aliases
+    from pg_attribute
+    where attrelid = target and attnum > 0 and not attisdropped and attname <> all (columns) and not atthasdef and attidentity = '' and attgenerated = '';
+    select string_agg(format('(%s) is false', pg_get_expr(c.conbin, c.conrelid)), ' or ' order by c.conname) into checks
+    from pg_constraint c
+    where c.conrelid = target and c.contype = 'c' and cardinality(c.conkey) > 0 and to_jsonb(c) ->> 'conenforced' is distinct from 'false'
+      and not exists (
+        select from pg_attribute a
+        where a.attrelid = target and a.attnum = any (c.conkey) and a.attname <> all (columns) and (a.atthasdef or a.attidentity <> '' or a.attgenerated <> ''));
+    if checks is not null or cardinality(not_null) > 0 then
+      is_suspect := format('select ordinal_of_row from (select t.ordinal as ordinal_of_row%s from pg_temp.ecompipe_typed t) as r where %s',
+        aliases, concat_ws(' or ', array_to_string(not_null, ' or '), checks));
+      is_suspect := replace(is_suspect, 'where  or ', 'where ');
+    end if;
+  end if;
+  difference := format('pg_catalog.array_remove(array[%s]::pg_catalog.text[], null)', array_to_string(differences, ', '));
+end
+$_$;
+CREATE FUNCTION ecompipe.loadable_columns(target regclass, OUT name text, OUT column_type text, OUT is_required boolean, OUT is_temporal boolean, OUT attnum smallint, OUT type_oid oid, OUT base_oid oid, OUT base_typmod integer) RETURNS SETOF record
     LANGUAGE sql STABLE
-    RETURN ((ecompipe.input_error_info(value, type_name)).sql_error_code IS NULL);
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  with recursive base as (
+    select a.attnum, a.atttypid as oid, a.atttypmod as typmod
+    from pg_attribute a
+    where a.attrelid = target and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+      and not (a.attname in ('batch_id', 'ingested_at') and a.atthasdef)
+    union all
+    select b.attnum, t.typbasetype, case when t.typtypmod <> -1 then t.typtypmod else b.typmod end
+    from base b join pg_type t on t.oid = b.oid
+    where t.typtype = 'd'
+  )
+  select a.attname, format_type(a.atttypid, a.atttypmod),
+         a.attnotnull and not a.atthasdef and a.attidentity = '',
+         b.oid in ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype, 'time'::regtype, 'timetz'::regtype),
+         a.attnum, a.atttypid, b.oid, b.typmod
+  from base b
+  join pg_type t on t.oid = b.oid and t.typtype <> 'd'
+  join pg_attribute a on a.attrelid = target and a.attnum = b.attnum
+  order by a.attnum
+$$;
+CREATE FUNCTION ecompipe.plain_date(value text) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+  select case when ecompipe.date_defect(value) is null then value else ecompipe.refuse(ecompipe.date_defect(value), '22007') end
+$$;
+CREATE FUNCTION ecompipe.prepare_source(fields integer, item_type text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET client_min_messages TO 'warning'
+    AS $$
+declare
+  shape text := concat_ws('|', fields, item_type);
+begin
+  if current_setting('ecompipe.source', true) is not distinct from shape and to_regclass('pg_temp.ecompipe_source') is not null then
+    truncate pg_temp.ecompipe_source, pg_temp.ecompipe_parts, pg_temp.ecompipe_expanded, pg_temp.ecompipe_made;
+    return;
+  end if;
+  drop table if exists pg_temp.ecompipe_source, pg_temp.ecompipe_parts, pg_temp.ecompipe_expanded, pg_temp.ecompipe_made;
+  execute format('create temporary table ecompipe_source (ordinal integer, record_number bigint, part integer, %s) on commit delete rows',
+    (select string_agg(format('f%s text', n), ', ') from generate_series(1, fields) n));
+  create temporary table ecompipe_parts (part integer primary key, path text) on commit delete rows;
+  execute format('create temporary table ecompipe_expanded (ordinal integer, place tid, items %s[]) on commit delete rows', item_type);
+  execute format('create temporary table ecompipe_made (ordinal integer, record integer, place tid, item_number integer, item %s) on commit delete rows', item_type);
+  perform set_config('ecompipe.source', shape, false);
+end
+$$;
+CREATE FUNCTION ecompipe.prepare_stage(target regclass, columns text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET client_min_messages TO 'warning'
+    AS $$
+declare
+  plan record := ecompipe.load_plan(target, columns);
+  shape text := md5(concat_ws('|', plan.text_columns, plan.typed_columns));
+begin
+  if current_setting('ecompipe.stage', true) is not distinct from shape and to_regclass('pg_temp.ecompipe_verdicts') is not null then
+    truncate pg_temp.ecompipe_text, pg_temp.ecompipe_typed, pg_temp.ecompipe_verdicts;
+    return;
+  end if;
+  drop table if exists pg_temp.ecompipe_text, pg_temp.ecompipe_typed, pg_temp.ecompipe_verdicts;
+  execute format('create temporary table ecompipe_text (%s) on commit delete rows', concat_ws(', ', 'ordinal integer', plan.text_columns));
+  execute format('create temporary table ecompipe_typed (%s) on commit delete rows', concat_ws(', ', 'ordinal integer', plan.typed_columns));
+  create temporary table ecompipe_verdicts (
+    ordinal         integer primary key,
+    kind            text not null,  -- invalid, conflict, duplicate
+    sql_state       text,
+    column_name     text,
+    constraint_name text,
+    message         text,
+    key             text,
+    place           tid             -- of a row that the table refused, in ecompipe_typed
+  ) on commit delete rows;
+  perform set_config('ecompipe.stage', shape, false);
+end
+$$;
+CREATE FUNCTION ecompipe.refuse(message text, sql_state text) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    AS $$
+begin
+  raise exception using errcode = sql_state, message = left(message, 1000);
+end
+$$;
+CREATE FUNCTION ecompipe.relations_of(target regclass) RETURNS SETOF oid
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$ select target::oid union select relid::oid from pg_partition_tree(target) $$;
+CREATE FUNCTION ecompipe.staged_keys(target regclass, columns text[], OUT ordinal integer, OUT key text) RETURNS SETOF record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return query execute format('select t.ordinal, %s from pg_temp.ecompipe_typed t', coalesce((ecompipe.load_plan(target, columns)).key_text, 'null::text'));
+end
+$$;
+CREATE FUNCTION ecompipe.take_rows(statement text, rows tid[], ordinals integer[], is_conversion boolean, key_constraints text[], is_secured boolean, caller_path text, OUT taken bigint, OUT unclear_state text, OUT unclear_message text) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  total constant integer := coalesce(cardinality(rows), 0);
+  at integer := 1;
+  size integer := total;
+  grew boolean := false;
+  affected bigint;
+  state text;
+  refusal text;
+  detail text;
+  bad_column text;
+  bad_constraint text;
+  blame text;
+begin
+  taken := 0;
+  while at <= total loop
+    size := least(size, total - at + 1);
+    begin
+      perform set_config('search_path', caller_path, true);
+      execute statement using rows[at : at + size - 1];
+      get diagnostics affected = row_count;
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+      if affected < size then
+        raise exception using errcode = '02000', message = 'skipped by a trigger or a rule of the table, which inserted nothing';
+      end if;
+      taken := taken + size;
+      at := at + size;
+      size := case when grew then size * 2 else size end;
+      grew := true;
+    exception when others then
+      get stacked diagnostics state = returned_sqlstate, refusal = message_text, detail = pg_exception_detail, bad_column = column_name, bad_constraint = constraint_name;
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+      blame := ecompipe.blames(state);
+      if is_conversion and blame = 'unclear' or is_secured and state = '42501' then
+        blame := 'row';
+      end if;
+      if blame = 'server' then
+        raise;
+      end if;
+      if size > 1 then
+        size := size / 2;
+        grew := false;
+      else
+        if blame = 'unclear' and unclear_state is null then
+          unclear_state := state;
+          unclear_message := refusal;
+        end if;
+        insert into pg_temp.ecompipe_verdicts (ordinal, place, kind, sql_state, column_name, constraint_name, message)
+        values (ordinals[at], case when not is_conversion then rows[at] end, case when state = '23505' and bad_constraint = any (key_constraints) then 'known' else 'invalid' end,
+          state, nullif(bad_column, ''), nullif(bad_constraint, ''),
+          left(concat_ws('; ', refusal, case when state <> '23502' and state <> '23514' then nullif(detail, '') end), 1000));
+        at := at + 1;
+      end if;
+    end;
+  end loop;
+end
+$$;
+CREATE FUNCTION ecompipe.time_defect(value text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  select case when value ~* '(?:^|[^a-z])(?:now|allballs)(?:$|[^a-z])'
+    then format('%s is a word for a moment, not a time: write it as HH:MM:SS', to_json(left(value, 100))) end
+$_$;
+CREATE FUNCTION ecompipe.transform_records(statement text, has_made boolean, defects text, columns text[], probes text[], caller_path text DEFAULT current_setting('search_path'::text)) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET client_min_messages TO 'warning'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  relation constant text := case when has_made then 'ecompipe_made' else 'ecompipe_source' end;
+  rows_to_take constant text := format(
+    'select array_agg(r.ctid order by r.ordinal), array_agg(r.ordinal order by r.ordinal) from pg_temp.%I r where not exists (select from pg_temp.ecompipe_verdicts v where v.ordinal = r.ordinal)', relation);
+  places tid[];
+  ordinals integer[];
+  bad record;
+  is_found boolean;
+begin
+  execute rows_to_take into places, ordinals;
+  if places is null then
+    return;
+  end if;
+  begin
+    perform set_config('search_path', caller_path, true);
+    execute statement using places;
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    return;
+  exception when others then
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    if ecompipe.blames(sqlstate) = 'server' then raise; end if;
+  end;
+  if defects is not null then
+    begin
+      perform set_config('search_path', caller_path, true);
+      execute 'insert into pg_temp.ecompipe_verdicts (ordinal, kind, sql_state, column_name, message) select d.ordinal, ''invalid'', d.sql_state, d.column_name, left(d.message, 1000) from ('
+        || defects || ') as d where not exists (select from pg_temp.ecompipe_verdicts v where v.ordinal = d.ordinal)';
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    exception when others then
+      -- Only a look ahead: the walk below finds the rows, too.
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+      if ecompipe.blames(sqlstate) = 'server' then raise; end if;
+    end;
+    execute rows_to_take into places, ordinals;
+  end if;
+  perform ecompipe.take_rows(statement, places, ordinals, true, '{}', false, caller_path);
+  for bad in execute format(
+    'select v.ordinal, r.ctid as place from pg_temp.ecompipe_verdicts v join pg_temp.%I r using (ordinal) where v.column_name is null%s', relation,
+    case when has_made then ' and r.place is not null' else '' end)
+  loop
+    for i in 1 .. cardinality(columns) loop
+      begin
+        perform set_config('search_path', caller_path, true);
+        execute probes[i] using array[bad.place];
+        is_found := false;
+      exception when others then
+        is_found := true;
+        if ecompipe.blames(sqlstate) = 'server' then raise; end if;
+      end;
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+      if is_found then
+        update pg_temp.ecompipe_verdicts v set column_name = columns[i] where v.ordinal = bad.ordinal;
+        exit;
+      end if;
+    end loop;
+  end loop;
+end
+$$;
+CREATE FUNCTION ecompipe.undecodable(texts bytea[], encoding name, OUT at integer, OUT message text) RETURNS SETOF record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  for i in 1 .. coalesce(cardinality(texts), 0) loop
+    begin
+      perform convert_from(texts[i], encoding);
+    exception when character_not_in_repertoire or untranslatable_character then
+      at := i;
+      message := sqlerrm;
+      return next;
+    end;
+  end loop;
+end
+$$;
+CREATE FUNCTION ecompipe.validate_constraints(target regclass) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  name text;
+begin
+  for name in
+    select conname from pg_constraint where conrelid = target and contype = 'c' and not convalidated and to_jsonb(pg_constraint) ->> 'conenforced' is distinct from 'false'
+  loop
+    execute format('alter table %s validate constraint %I', target, name);
+  end loop;
+end
+$$;
 CREATE TABLE analytics.funnel_rollup (
     day date NOT NULL,
     step integer NOT NULL,
@@ -565,6 +1338,8 @@ CREATE TABLE ecompipe.batch_ranges (
     rows_inserted bigint NOT NULL,
     rows_duplicate bigint NOT NULL,
     rows_rejected bigint NOT NULL,
+    records_read bigint,
+    records_skipped bigint,
     CONSTRAINT batch_ranges_check CHECK ((start_offset <= end_offset)),
     CONSTRAINT batch_ranges_check1 CHECK ((rows_read = ((rows_inserted + rows_duplicate) + rows_rejected)))
 );
@@ -581,11 +1356,20 @@ CREATE TABLE ecompipe.batches (
     committed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     columns text[],
     undone_at timestamp with time zone,
+    feed_id bigint,
+    target text,
+    records_read bigint,
+    records_skipped bigint,
+    records_expanded bigint,
     CONSTRAINT batches_engine_check CHECK ((engine = ANY (ARRAY['native'::text, 'spark'::text]))),
-    CONSTRAINT batches_load_path_check CHECK ((load_path = ANY (ARRAY['fast'::text, 'slow'::text, 'replay'::text]))),
+    CONSTRAINT batches_load_path_check CHECK ((load_path = ANY (ARRAY['direct'::text, 'staged'::text, 'replay'::text]))),
+    CONSTRAINT batches_records_add_up CHECK (((feed_id IS NULL) OR ((records_read IS NOT NULL) AND (records_read = (records_skipped + records_expanded)) AND (rows_read >= records_expanded)))),
     CONSTRAINT batches_rows_add_up CHECK ((rows_read = ((rows_inserted + rows_duplicate) + rows_rejected)))
 );
 COMMENT ON TABLE ecompipe.batches IS 'Ledger: one row per committed load transaction.';
+COMMENT ON COLUMN ecompipe.batches.target IS 'The table that the rows are in; null: public.events.';
+COMMENT ON COLUMN ecompipe.batches.records_skipped IS 'Records that a feed leaves out (where:), or that have no row (rows:).';
+COMMENT ON COLUMN ecompipe.batches.records_expanded IS 'Records that became rows: one each, or by rows: more.';
 ALTER TABLE ecompipe.batches ALTER COLUMN batch_id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME ecompipe.batches_batch_id_seq
     START WITH 1
@@ -599,19 +1383,41 @@ CREATE TABLE ecompipe.duplicate_rows (
     file_id bigint NOT NULL,
     line bigint NOT NULL,
     byte_offset bigint NOT NULL,
-    event_id uuid NOT NULL
+    key text NOT NULL,
+    item integer DEFAULT 0 NOT NULL
 );
+COMMENT ON COLUMN ecompipe.duplicate_rows.key IS 'Key of the row in its table: its text, or a JSON array of texts where it has several columns.';
+COMMENT ON COLUMN ecompipe.duplicate_rows.item IS 'Which row of its record it is, from 1; 0: its record is one row.';
 CREATE TABLE ecompipe.event_types (
     event_type text NOT NULL,
     needs_product boolean DEFAULT false NOT NULL,
     needs_quantity boolean DEFAULT false NOT NULL,
     needs_order boolean DEFAULT false NOT NULL,
     needs_search_term boolean DEFAULT false NOT NULL,
-    "position" smallint NOT NULL
+    "position" smallint NOT NULL,
+    needs_price boolean DEFAULT false NOT NULL
 );
 COMMENT ON TABLE ecompipe.event_types IS 'Known event types (names of Google Analytics 4) and what each must carry.';
+COMMENT ON COLUMN ecompipe.event_types.needs_price IS 'Its rows must have a price. Apart from needs_product, and off by default.';
 ALTER TABLE ecompipe.event_types ALTER COLUMN "position" ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ecompipe.event_types_position_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE ecompipe.feeds (
+    feed_id bigint NOT NULL,
+    name text NOT NULL,
+    sha256 bytea NOT NULL,
+    content text NOT NULL,
+    first_used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT feeds_sha256_check CHECK ((octet_length(sha256) = 32))
+);
+COMMENT ON TABLE ecompipe.feeds IS 'Feeds by which files were loaded, as they were written then.';
+ALTER TABLE ecompipe.feeds ALTER COLUMN feed_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ecompipe.feeds_feed_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -623,7 +1429,7 @@ CREATE TABLE ecompipe.files (
     sha256 bytea NOT NULL,
     name text NOT NULL,
     size bigint NOT NULL,
-    source text NOT NULL,
+    file_stamp text NOT NULL,
     committed_offset bigint DEFAULT 0 NOT NULL,
     committed_lines bigint DEFAULT 0 NOT NULL,
     state text DEFAULT 'loading'::text NOT NULL,
@@ -634,6 +1440,7 @@ CREATE TABLE ecompipe.files (
     reason text,
     first_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     finished_at timestamp with time zone,
+    committed_records bigint DEFAULT 0 NOT NULL,
     CONSTRAINT files_committed_lines_check CHECK ((committed_lines >= 0)),
     CONSTRAINT files_committed_offset_check CHECK ((committed_offset >= 0)),
     CONSTRAINT files_reason_of_quarantine CHECK (((state = 'quarantined'::text) = (reason IS NOT NULL))),
@@ -643,9 +1450,10 @@ CREATE TABLE ecompipe.files (
     CONSTRAINT files_state_check CHECK ((state = ANY (ARRAY['loading'::text, 'loaded'::text, 'quarantined'::text])))
 );
 COMMENT ON TABLE ecompipe.files IS 'Ledger: every file content ever seen, and how far it is committed.';
-COMMENT ON COLUMN ecompipe.files.source IS 'Device, inode, size and mtime of the file it was first read from: only tells a leftover from a redelivery.';
+COMMENT ON COLUMN ecompipe.files.file_stamp IS 'Device, inode, size and mtime of the file it was first read from: only tells a leftover from a redelivery.';
 COMMENT ON COLUMN ecompipe.files.committed_offset IS 'Bytes of the (decompressed) content whose rows are committed; advanced by compare-and-set.';
 COMMENT ON COLUMN ecompipe.files.committed_lines IS 'Physical lines within committed_offset, so that a resumed load knows its line numbers.';
+COMMENT ON COLUMN ecompipe.files.committed_records IS 'Records within committed_offset, so that a resumed load by a feed knows their numbers.';
 ALTER TABLE ecompipe.files ALTER COLUMN file_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ecompipe.files_file_id_seq
     START WITH 1
@@ -676,13 +1484,15 @@ CREATE TABLE ecompipe.rejected_rows (
     resolution text,
     resolved_by text,
     resolved_batch_id bigint,
-    resolved_event_id uuid,
+    resolved_key text,
+    item integer DEFAULT 0 NOT NULL,
     CONSTRAINT rejected_rows_kind_check CHECK ((kind = ANY (ARRAY['malformed'::text, 'invalid'::text, 'conflict'::text]))),
     CONSTRAINT rejected_rows_resolution_check CHECK ((resolution = ANY (ARRAY['inserted'::text, 'duplicate'::text]))),
-    CONSTRAINT rejected_rows_resolved_whole CHECK ((num_nulls(resolved_at, resolution, resolved_by, resolved_batch_id, resolved_event_id) = ANY (ARRAY[0, 5])))
+    CONSTRAINT rejected_rows_resolved_whole CHECK ((num_nulls(resolved_at, resolution, resolved_by, resolved_batch_id, resolved_key) = ANY (ARRAY[0, 5])))
 );
 COMMENT ON TABLE ecompipe.rejected_rows IS 'Every source row that public.events does not accept: its bytes, its place and the reason.';
 COMMENT ON COLUMN ecompipe.rejected_rows.resolution IS 'What became of the corrected row: inserted, or a duplicate of an equal event that was there already.';
+COMMENT ON COLUMN ecompipe.rejected_rows.item IS 'Which row of its record it is, from 1; 0: its record is one row.';
 ALTER TABLE ecompipe.rejected_rows ALTER COLUMN reject_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ecompipe.rejected_rows_reject_id_seq
     START WITH 1
@@ -736,15 +1546,19 @@ ALTER TABLE ONLY ecompipe.batch_ranges
 ALTER TABLE ONLY ecompipe.batches
     ADD CONSTRAINT batches_pkey PRIMARY KEY (batch_id);
 ALTER TABLE ONLY ecompipe.duplicate_rows
-    ADD CONSTRAINT duplicate_rows_pkey PRIMARY KEY (file_id, byte_offset);
+    ADD CONSTRAINT duplicate_rows_pkey PRIMARY KEY (file_id, byte_offset, item);
 ALTER TABLE ONLY ecompipe.event_types
     ADD CONSTRAINT event_types_pkey PRIMARY KEY (event_type);
+ALTER TABLE ONLY ecompipe.feeds
+    ADD CONSTRAINT feeds_pkey PRIMARY KEY (feed_id);
+ALTER TABLE ONLY ecompipe.feeds
+    ADD CONSTRAINT feeds_sha256_key UNIQUE (sha256);
 ALTER TABLE ONLY ecompipe.files
     ADD CONSTRAINT files_pkey PRIMARY KEY (file_id);
 ALTER TABLE ONLY ecompipe.files
     ADD CONSTRAINT files_sha256_key UNIQUE (sha256);
 ALTER TABLE ONLY ecompipe.rejected_rows
-    ADD CONSTRAINT rejected_rows_once UNIQUE (file_id, byte_offset);
+    ADD CONSTRAINT rejected_rows_once UNIQUE (file_id, byte_offset, item);
 ALTER TABLE ONLY ecompipe.rejected_rows
     ADD CONSTRAINT rejected_rows_pkey PRIMARY KEY (reject_id);
 ALTER TABLE ONLY ecompipe.undone_files
@@ -754,11 +1568,11 @@ ALTER TABLE ONLY public.ecompipe_migrations
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (event_id);
 CREATE INDEX batch_ranges_batch_id ON ecompipe.batch_ranges USING btree (batch_id);
-CREATE INDEX duplicate_rows_event_id ON ecompipe.duplicate_rows USING btree (event_id);
+CREATE INDEX duplicate_rows_key ON ecompipe.duplicate_rows USING hash (key);
 CREATE INDEX files_unfinished ON ecompipe.files USING btree (file_id) WHERE (state = 'loading'::text);
 CREATE INDEX redeliveries_file_id ON ecompipe.redeliveries USING btree (file_id);
 CREATE INDEX rejected_rows_resolved_batch_id ON ecompipe.rejected_rows USING btree (resolved_batch_id) WHERE (resolved_batch_id IS NOT NULL);
-CREATE INDEX rejected_rows_resolved_event_id ON ecompipe.rejected_rows USING btree (resolved_event_id) WHERE (resolved_event_id IS NOT NULL);
+CREATE INDEX rejected_rows_resolved_key ON ecompipe.rejected_rows USING hash (resolved_key) WHERE (resolved_key IS NOT NULL);
 CREATE INDEX undone_files_sha256 ON ecompipe.undone_files USING btree (sha256);
 CREATE INDEX events_event_time_batch_id_brin ON public.events USING brin (event_time, batch_id) WITH (pages_per_range='32');
 CREATE TRIGGER batches_are_rolled_up AFTER INSERT ON ecompipe.batches FOR EACH ROW WHEN ((new.rows_inserted > 0)) EXECUTE FUNCTION analytics.note_batch();
@@ -767,15 +1581,9 @@ ALTER TABLE ONLY ecompipe.batch_ranges
     ADD CONSTRAINT batch_ranges_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES ecompipe.batches(batch_id);
 ALTER TABLE ONLY ecompipe.batch_ranges
     ADD CONSTRAINT batch_ranges_file_id_fkey FOREIGN KEY (file_id) REFERENCES ecompipe.files(file_id);
-ALTER TABLE ONLY ecompipe.duplicate_rows
-    ADD CONSTRAINT duplicate_rows_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES ecompipe.batches(batch_id) DEFERRABLE INITIALLY DEFERRED;
-ALTER TABLE ONLY ecompipe.duplicate_rows
-    ADD CONSTRAINT duplicate_rows_file_id_fkey FOREIGN KEY (file_id) REFERENCES ecompipe.files(file_id);
+ALTER TABLE ONLY ecompipe.batches
+    ADD CONSTRAINT batches_feed_id_fkey FOREIGN KEY (feed_id) REFERENCES ecompipe.feeds(feed_id);
 ALTER TABLE ONLY ecompipe.redeliveries
     ADD CONSTRAINT redeliveries_file_id_fkey FOREIGN KEY (file_id) REFERENCES ecompipe.files(file_id);
-ALTER TABLE ONLY ecompipe.rejected_rows
-    ADD CONSTRAINT rejected_rows_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES ecompipe.batches(batch_id) DEFERRABLE INITIALLY DEFERRED;
-ALTER TABLE ONLY ecompipe.rejected_rows
-    ADD CONSTRAINT rejected_rows_file_id_fkey FOREIGN KEY (file_id) REFERENCES ecompipe.files(file_id);
 ALTER TABLE ONLY ecompipe.rejected_rows
     ADD CONSTRAINT rejected_rows_resolved_batch_id_fkey FOREIGN KEY (resolved_batch_id) REFERENCES ecompipe.batches(batch_id) DEFERRABLE INITIALLY DEFERRED;

@@ -1,18 +1,20 @@
 import { readFileSync } from 'node:fs';
-import { parseEnv } from 'node:util';
+import path from 'node:path';
 import { CommanderError } from 'commander';
 import type { AnyCommand, CommandResult } from './commands/command.js';
 import { commands } from './commands/index.js';
 import { createProgram, knownVariables, type Invocation } from './commands/program.js';
 import { globalSettings } from './commands/settings.js';
 import { EcompipeError, errnoOf, EXIT, UsageError, type ExitCode } from './platform/errors.js';
+import { readEnvFile, type EnvFile } from './platform/envFile.js';
 import { createLogger, printable, type Logger } from './platform/log.js';
 import { parseSettings, unknownVariables, type RawSettings, type SettingsOf } from './platform/settings.js';
 
 /** The program: declares the commands, turns signals into an AbortSignal and errors into exit codes. The only exit. */
 async function main(): Promise<void> {
   // Deprecation notices of libraries are for those who maintain this program, not for those who use it.
-  process.noDeprecation = true;
+  // (Read-only where an option has set it.)
+  if (!process.noDeprecation) process.noDeprecation = true;
   const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string })
     .version;
   const stop = stopOnSignals();
@@ -31,7 +33,10 @@ async function main(): Promise<void> {
 
 /** Runs one command under its parsed settings and prints its result. */
 async function invoke({ command, args, flags }: Invocation, stop: AbortSignal): Promise<ExitCode> {
-  const raw: RawSettings = { flags, environment: process.env, envFile: readEnvFile(flags['envFile']) };
+  const asked = flags['envFile'];
+  const envFile = await readEnvFile(typeof asked === 'string' ? asked : undefined, stop);
+  adoptLibpqVariables(envFile);
+  const raw: RawSettings = { flags, environment: process.env, envFile };
   const table = { ...globalSettings, ...command.settings };
   let settings: SettingsOf<typeof table>;
   try {
@@ -66,6 +71,11 @@ async function invoke({ command, args, flags }: Invocation, stop: AbortSignal): 
   } catch (error) {
     return report(error, command, log);
   }
+}
+
+/** libpq's variables work from the env file too: here, because pg and its password file read them for themselves. */
+function adoptLibpqVariables(envFile: EnvFile): void {
+  for (const [name, value] of Object.entries(envFile)) if (name.startsWith('PG')) process.env[name] ||= value;
 }
 
 /** Whether errors are to be JSON lines, as far as can be known while the settings themselves are wrong. */
@@ -119,19 +129,6 @@ function reportEarly(error: unknown): ExitCode {
   return EXIT.bug;
 }
 
-/** An env file that was asked for must exist; the default one may be missing. */
-function readEnvFile(asked: unknown): Record<string, string | undefined> {
-  const file = typeof asked === 'string' ? asked : '.env';
-  try {
-    return parseEnv(readFileSync(file, 'utf8'));
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT' && asked === undefined) return {};
-    throw new UsageError([
-      `cannot read the env file ${file}: ${error instanceof Error ? error.message : String(error)}`,
-    ]);
-  }
-}
-
 function stopOnSignals(): AbortSignal {
   const controller = new AbortController();
   const onSignal = (): void => {
@@ -140,6 +137,8 @@ function stopOnSignals(): AbortSignal {
     controller.abort();
   };
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  // A terminal that is closed asks to stop; `nohup` asks to stay, by starting us with the signal ignored.
+  process.on('SIGHUP', hangupIsIgnored() ? () => undefined : onSignal);
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: Error) => {
       // The reader of a pipe may leave early (`ecompipe … | head`): its good right, and the end of what is worth doing.
@@ -147,11 +146,23 @@ function stopOnSignals(): AbortSignal {
         controller.abort();
         return;
       }
-      if (stream === process.stdout) process.stderr.write(`error: cannot write the result: ${error.message}\n`);
+      // A log that can't be written (its disk is full) is no reason to stop loading: what counts is in the ledger.
+      if (stream === process.stderr) return;
+      process.stderr.write(`error: cannot write the result: ${error.message}\n`);
       process.exit(EXIT.io);
     });
   }
   return controller.signal;
+}
+
+/**
+ * Whether SIGHUP was ignored when we were started. Node has taken that back by now: `bin/ecompipe.js` tells it, or, when
+ * Node was started directly, the shell's note of what it ran.
+ */
+function hangupIsIgnored(): boolean {
+  const noted = process.env['ECOMPIPE_SIGHUP'] === 'ignored' || path.basename(process.env['_'] ?? '') === 'nohup';
+  delete process.env['ECOMPIPE_SIGHUP'];
+  return noted;
 }
 
 async function flush(): Promise<void> {

@@ -2,7 +2,8 @@ import * as parse from '../platform/parsers.js';
 import type { Setting, SettingTable } from '../platform/settings.js';
 import { untilAborted } from '../platform/wait.js';
 import { defineCommand } from './command.js';
-import { databaseSettings, incomingDir, processingDir } from './settings.js';
+import { databaseSettings } from './settings.js';
+import { incomingDir, processingDir } from '../contract/directorySettings.js';
 
 export const DEFAULT_PORT = 8787;
 

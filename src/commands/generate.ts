@@ -2,7 +2,7 @@ import { EXIT } from '../platform/errors.js';
 import type { GenerateEvent } from '../pipeline/generate/index.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
-import { generateSettings } from './settings.js';
+import { generateSettings } from '../pipeline/generate/settingsTable.js';
 import { demoteProgress } from './demoteProgress.js';
 
 export const generate = defineCommand({

@@ -3,6 +3,7 @@ import { completion } from './completion.js';
 import { dashboard } from './dashboard.js';
 import { db } from './db.js';
 import { failpoints } from './failpoints.js';
+import { feeds } from './feeds.js';
 import { generate } from './generate.js';
 import { migrate } from './migrate.js';
 import { move } from './move.js';
@@ -27,6 +28,7 @@ export const commands: readonly AnyCommand[] = [
   rejects,
   trace,
   undo,
+  feeds,
   db,
   completion,
   failpoints,

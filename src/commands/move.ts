@@ -2,7 +2,8 @@ import { EXIT } from '../platform/errors.js';
 import type { MoveEvent } from '../pipeline/move/moveEvents.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
-import { moveSettings } from './settings.js';
+import { feedSettings, loadFeeds } from './feedSettings.js';
+import { moveSettings } from '../pipeline/move/settingsTable.js';
 
 /** Only matters where the system doesn't tell about new files (network file systems). */
 const POLL_INTERVAL_MS = 1000;
@@ -10,13 +11,14 @@ const POLL_INTERVAL_MS = 1000;
 export const move = defineCommand({
   name: 'move',
   summary: 'publish finished files from incoming/ to processing/',
-  settings: { ...moveSettings, ...metricsSettings },
+  settings: { ...moveSettings, ...feedSettings, ...metricsSettings },
   examples: [
     ['ecompipe move', 'move files from data/incoming to data/processing until stopped'],
     ['ecompipe move --once --from /srv/ftp/shop', 'move what is there and exit'],
     ['ecompipe move --max-backlog 1000', 'wait while 1000 files are not loaded yet'],
   ],
   run: async ({ once, ...settings }, context) => {
+    const feeds = await loadFeeds(settings);
     const [{ ensureDirectory }, { runMove }, { createMoveEventLogger }] = await Promise.all([
       import('../platform/files/ensureDirectory.js'),
       import('../pipeline/move/runMove.js'),
@@ -36,7 +38,10 @@ export const move = defineCommand({
           logEvent(event);
           meter.observe({ stage: 'move', event });
         };
-        const result = await runMove({ ...settings, pollIntervalMs: POLL_INTERVAL_MS }, { stop, drain, log, emit });
+        const result = await runMove(
+          { ...settings, feeds, pollIntervalMs: POLL_INTERVAL_MS },
+          { stop, drain, log, emit },
+        );
         const left = result.filesStillWritten.length;
         return {
           json: result,

@@ -66,7 +66,8 @@ function addOptions(target: Commander, table: SettingTable): void {
     const short = setting.flag === '--quiet' ? '-q, ' : '';
     const flags = [`${short}${setting.flag}`, setting.placeholder].filter(Boolean).join(' ');
     const option = new Option(flags, setting.help + defaultNote(setting));
-    if (setting.placeholder?.startsWith('<') === true) option.argParser(once(setting.flag));
+    if (setting.repeatable === true) option.argParser(all);
+    else if (setting.placeholder?.startsWith('<') === true) option.argParser(once(setting.flag));
     target.addOption(option);
   }
 }
@@ -77,6 +78,11 @@ function once(flag: string): (value: string, previous: string | undefined) => st
     if (previous !== undefined) throw new InvalidArgumentError(`${flag} was given twice`);
     return value;
   };
+}
+
+/** All values of a flag that may be given again. */
+function all(value: string, previous: string | undefined): string {
+  return previous === undefined ? value : `${previous},${value}`;
 }
 
 function defaultNote(setting: Setting<unknown>): string {

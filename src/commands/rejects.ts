@@ -3,7 +3,8 @@ import { printable } from '../platform/log.js';
 import * as parse from '../platform/parsers.js';
 import type { SettingsOf } from '../platform/settings.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
-import { databaseSettings, loadSettings } from './settings.js';
+import { databaseSettings } from './settings.js';
+import { loadSettings } from '../pipeline/stream/settingsTable.js';
 
 export const rejectsSettings = {
   ...databaseSettings,

@@ -1,13 +1,20 @@
 import * as parse from '../platform/parsers.js';
+import type { Feed } from '../contract/feeds/feed.js';
 import type { Database } from '../platform/db/target.js';
-import { EXIT, UsageError } from '../platform/errors.js';
+import { EXIT, UsageError, type ExitCode } from '../platform/errors.js';
 import type { SettingsOf } from '../platform/settings.js';
 import type { PipelineState } from '../pipeline/pipelineState.js';
 import type { PipelineEvent } from '../pipeline/pipelineEvents.js';
+import type { RunAllSettings } from '../pipeline/runAll.js';
+import type { RunSummary } from '../pipeline/summary.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
 import { dashboardSettings } from './dashboard.js';
 import { metricsSettings, withMetrics, type Meter } from './metrics.js';
-import { databaseSettings, generateSettings, loadSettings, moveSettings, streamSettings } from './settings.js';
+import { feedSettings, loadFeeds } from './feedSettings.js';
+import { databaseSettings } from './settings.js';
+import { generateSettings } from '../pipeline/generate/settingsTable.js';
+import { loadSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
+import { moveSettings } from '../pipeline/move/settingsTable.js';
 
 /** Only matters where the system doesn't tell about new files (network file systems). */
 const POLL_INTERVAL_MS = 1000;
@@ -19,6 +26,7 @@ const settings = {
   settleMs: moveSettings.settleMs,
   maxBacklog: moveSettings.maxBacklog,
   ...loadSettings,
+  ...feedSettings,
   ...metricsSettings,
   ...dashboardSettings,
   durationMs: {
@@ -38,6 +46,8 @@ const settings = {
     help: 'end when all that was generated is loaded, and prove it; without it, moving and loading go on until Ctrl-C',
   },
 } as const;
+
+type Values = SettingsOf<typeof settings> & { readonly feeds: readonly Feed[] };
 
 export const runAll = defineCommand({
   name: 'run-all',
@@ -62,6 +72,7 @@ export const runAll = defineCommand({
       import('../pipeline/generate/settings.js'),
       import('../platform/db/target.js'),
     ]);
+    const feeds = await loadFeeds(values);
     // What can't be generated is told before a database is created for it.
     planRun(values, Date.now());
     const metered = {
@@ -71,7 +82,7 @@ export const runAll = defineCommand({
     } as const;
     return await withMetrics(values, context, metered, (meter) =>
       withDatabase(values, { ...context, onDatabaseEvent: meter.observeDatabase }, (database) =>
-        runPipeline(values, database, context, meter),
+        runPipeline({ ...values, feeds }, database, context, meter),
       ),
     );
   },
@@ -79,12 +90,12 @@ export const runAll = defineCommand({
 
 /** Runs the stages under a display, then reads and tells what it came to. */
 async function runPipeline(
-  values: SettingsOf<typeof settings>,
+  values: Values,
   database: Database,
   context: CommandContext,
   meter: Meter,
 ): Promise<CommandResult> {
-  const { strict, untilDrained, durationMs, processingDir, outputDir, ...rest } = values;
+  const { untilDrained, processingDir, outputDir, ...rest } = values;
   const [
     { runAll: run },
     { createPipelineState, applyEvent },
@@ -98,7 +109,6 @@ async function runPipeline(
     import('./panel.js'),
     import('../pipeline/summary.js'),
   ]);
-  const hasEnd = untilDrained && [rest.events, rest.batches, durationMs].some((limit) => limit !== undefined);
   const state = createPipelineState(performance.now());
   const progress = showProgress(state, context);
   const log = quietUnderPanel(context);
@@ -109,25 +119,12 @@ async function runPipeline(
     meter.observe(event);
   };
   try {
-    const stages = {
-      generate: { ...rest, outputDir },
-      move: {
-        from: outputDir,
-        to: processingDir,
-        settleMs: rest.settleMs,
-        maxBacklog: rest.maxBacklog,
-        pollIntervalMs: POLL_INTERVAL_MS,
-      },
-      stream: { ...rest, inputDir: processingDir, pollIntervalMs: POLL_INTERVAL_MS },
-      durationMs,
-      untilDrained,
-    };
     const result = await withPage(
       values,
       database,
       { log },
       () => state,
-      () => run(stages, database, { stop: context.stop, log, emit }),
+      () => run(stagesOf(values), database, { stop: context.stop, log, emit }),
     );
     progress.stop();
     const places = {
@@ -141,22 +138,43 @@ async function runPipeline(
       { prove: untilDrained, elapsedMs: performance.now() - state.startedAtMs, places },
       { log, stop: new AbortController().signal },
     );
-    const hasRejects = result.loaded.rows.rejected + result.loaded.filesQuarantined > 0;
     return {
       json: summary,
       text: describeSummary(summary),
-      exitCode:
-        summary.proof?.ok === false
-          ? EXIT.checkFailed
-          : hasEnd && context.stop.aborted
-            ? EXIT.interrupted
-            : strict && hasRejects
-              ? EXIT.rowsRejected
-              : EXIT.done,
+      exitCode: exitCodeOf(values, summary, context.stop.aborted),
     };
   } finally {
     progress.stop();
   }
+}
+
+/** The settings of each stage. */
+function stagesOf({ durationMs, untilDrained, outputDir, processingDir, ...rest }: Values): RunAllSettings {
+  return {
+    generate: { ...rest, outputDir },
+    move: {
+      from: outputDir,
+      to: processingDir,
+      settleMs: rest.settleMs,
+      maxBacklog: rest.maxBacklog,
+      feeds: rest.feeds,
+      pollIntervalMs: POLL_INTERVAL_MS,
+    },
+    stream: { ...rest, inputDir: processingDir, pollIntervalMs: POLL_INTERVAL_MS },
+    durationMs,
+    untilDrained,
+  };
+}
+
+function exitCodeOf(
+  { strict, untilDrained, events, batches, durationMs }: SettingsOf<typeof settings>,
+  { proof, loaded }: RunSummary,
+  wasStopped: boolean,
+): ExitCode {
+  if (proof?.ok === false) return EXIT.checkFailed;
+  const hasEnd = untilDrained && [events, batches, durationMs].some((limit) => limit !== undefined);
+  if (hasEnd && wasStopped) return EXIT.interrupted;
+  return strict && loaded.rejected + loaded.quarantinedFiles > 0 ? EXIT.rowsRejected : EXIT.done;
 }
 
 /** Serves the dashboard meanwhile, if it is wanted. */

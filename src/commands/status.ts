@@ -2,7 +2,9 @@ import * as parse from '../platform/parsers.js';
 import { EXIT, type ExitCode } from '../platform/errors.js';
 import type { Setting } from '../platform/settings.js';
 import { defineCommand, type CommandResult } from './command.js';
-import { connectionSettings, incomingDir, loadSettings, processingDir } from './settings.js';
+import { connectionSettings } from './settings.js';
+import { incomingDir, processingDir } from '../contract/directorySettings.js';
+import { loadSettings } from '../pipeline/stream/settingsTable.js';
 
 type Maybe<T> = Setting<T | undefined>;
 

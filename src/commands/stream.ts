@@ -3,7 +3,9 @@ import type { StreamEvent } from '../pipeline/stream/streamEvents.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
 import { demoteProgress } from './demoteProgress.js';
-import { databaseSettings, sparkSettings, streamSettings } from './settings.js';
+import { feedSettings, loadFeeds } from './feedSettings.js';
+import { databaseSettings } from './settings.js';
+import { sparkSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
 
 /** Only matters where the system doesn't tell about new files (network file systems). */
 const POLL_INTERVAL_MS = 1000;
@@ -11,37 +13,20 @@ const POLL_INTERVAL_MS = 1000;
 export const stream = defineCommand({
   name: 'stream',
   summary: 'load processing/ into PostgreSQL, exactly once',
-  settings: { ...databaseSettings, ...streamSettings, ...sparkSettings, ...metricsSettings },
+  settings: { ...databaseSettings, ...streamSettings, ...feedSettings, ...sparkSettings, ...metricsSettings },
   examples: [
     ['ecompipe stream', 'load files as they come until stopped'],
     ['ecompipe stream --once', 'load what is there and exit (for cron)'],
     ['ecompipe stream --once --strict --max-rejected 1%', 'and fail when rows are rejected'],
+    ['ecompipe stream --once --feed rees46', 'files of a known source, too (docs/feeds.md)'],
     ['ecompipe stream --engine spark --master local[2]', 'the same on Apache Spark (docs/scaling.md)'],
   ],
   run: async ({ once, strict, ...settings }, context) => {
-    const [
-      { ensureDirectory },
-      { withDatabase },
-      { ensureSchema },
-      { assertUsable },
-      { isUri },
-      runEngine,
-      { createStreamEventLogger },
-      { describeStream },
-      { showLoading },
-    ] = await Promise.all([
-      import('../platform/files/ensureDirectory.js'),
-      import('../platform/db/target.js'),
-      import('../pipeline/migrate/schema.js'),
-      import('../pipeline/stream/discover.js'),
-      import('../pipeline/stream/spark/remoteFileDisposer.js'),
-      settings.engine === 'spark'
-        ? import('../pipeline/stream/spark/runSpark.js').then(({ runSparkStream }) => runSparkStream)
-        : import('../pipeline/stream/runStream.js').then(({ runStream }) => runStream),
-      import('../pipeline/stream/logStreamEvents.js'),
-      import('../pipeline/stream/describeStream.js'),
-      import('./loadProgress.js'),
-    ]);
+    const feeds = await loadFeeds(settings);
+    const { ensureDirectory, withDatabase, ensureSchema, assertUsable, isUri, runEngine, ...shown } = await loadParts(
+      settings.engine,
+    );
+    const { createStreamEventLogger, describeStream, showLoading } = shown;
     const { log, stop } = context;
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
     const hasBar = once && context.interactive;
@@ -67,7 +52,7 @@ export const stream = defineCommand({
           { ...context, onDatabaseEvent: meter.observeDatabase },
           async (database) => {
             await ensureSchema(database, context);
-            return await runEngine({ ...settings, pollIntervalMs: POLL_INTERVAL_MS }, database, {
+            return await runEngine({ ...settings, feeds, pollIntervalMs: POLL_INTERVAL_MS }, database, {
               stop,
               drain,
               log,
@@ -82,3 +67,23 @@ export const stream = defineCommand({
     );
   },
 });
+
+/** What only this command needs, and the engine that was asked for: the start of every other one is spared them. */
+async function loadParts(engine: 'native' | 'spark') {
+  const parts = await Promise.all([
+    import('../platform/files/ensureDirectory.js'),
+    import('../platform/db/target.js'),
+    import('../pipeline/migrate/schema.js'),
+    import('../pipeline/stream/discover.js'),
+    import('../pipeline/stream/spark/remoteFileDisposer.js'),
+    import('../pipeline/stream/logStreamEvents.js'),
+    import('../pipeline/stream/describeStream.js'),
+    import('./loadProgress.js'),
+  ]);
+  const runEngine =
+    engine === 'spark'
+      ? (await import('../pipeline/stream/spark/runSpark.js')).runSparkStream
+      : (await import('../pipeline/stream/runStream.js')).runStream;
+  const [files, target, schema, discover, remote, logging, describing, progress] = parts;
+  return { ...files, ...target, ...schema, ...discover, ...remote, ...logging, ...describing, ...progress, runEngine };
+}

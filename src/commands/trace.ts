@@ -1,6 +1,8 @@
 import { EXIT, UsageError } from '../platform/errors.js';
 import { defineCommand, type CommandResult } from './command.js';
-import { databaseSettings, loadSettings, processingDir } from './settings.js';
+import { databaseSettings } from './settings.js';
+import { loadSettings } from '../pipeline/stream/settingsTable.js';
+import { processingDir } from '../contract/directorySettings.js';
 
 const table = {
   ...databaseSettings,

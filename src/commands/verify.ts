@@ -3,7 +3,10 @@ import { EXIT } from '../platform/errors.js';
 import * as parse from '../platform/parsers.js';
 import type { Setting } from '../platform/settings.js';
 import { defineCommand } from './command.js';
-import { databaseSettings, generateSettings, incomingDir, loadSettings, processingDir } from './settings.js';
+import { databaseSettings } from './settings.js';
+import { generateSettings } from '../pipeline/generate/settingsTable.js';
+import { incomingDir, processingDir } from '../contract/directorySettings.js';
+import { loadSettings } from '../pipeline/stream/settingsTable.js';
 
 const allowPending: Setting<boolean> = {
   flag: '--allow-pending',

@@ -1,31 +1,78 @@
-import { createHash } from 'node:crypto';
-import { hostname } from 'node:os';
-import { realpath } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { access, link, open, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import type { Connection } from '../platform/db/client.js';
-import { AlreadyRunningError } from '../platform/errors.js';
+import { AlreadyRunningError, errnoOf, withFileErrors } from '../platform/errors.js';
+import { temporaryPath } from '../platform/files/temporary.js';
+import { pause } from '../platform/wait.js';
 
 /** First half of the two-key advisory locks that streams take ("strm" in ASCII), apart from everybody else's. */
 export const LOCK_SPACE = 0x7374726d;
 
-/** Second half: which checkpoint directory on which machine. @throws ENOENT when there is no such directory. */
+/** In the checkpoint directory: a random id, written by the first stream and never changed. */
+const OWNER_ID_NAME = 'owner-id';
+
+/** So long a new stream waits for the lock: the server may need a moment to notice that the last owner was killed. */
+const MAX_WAIT_MS = 2000;
+const POLL_INTERVAL_MS = 100;
+
+/**
+ * Second half: which checkpoint directory. Host name and path can't say: containers often share both and are not one, and
+ * one directory is mounted under several paths. The random id tells directories apart, device and inode tell one from its copy.
+ * @throws ENOENT when no stream has used the directory yet.
+ */
 export async function ownershipKey(checkpointDir: string): Promise<number> {
-  const place = `${hostname()}:${await realpath(checkpointDir)}`;
-  return createHash('sha256').update(place).digest().readInt32BE(0);
+  const file = await open(path.join(checkpointDir, OWNER_ID_NAME), 'r');
+  try {
+    const { dev, ino } = await file.stat({ bigint: true });
+    const id = await file.readFile('utf8');
+    return createHash('sha256').update(`${id.trim()}:${dev}:${ino}`).digest().readInt32BE(0);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Gives the checkpoint directory its id, once: link(2) lets only the first of several streams succeed, with a whole file. */
+export async function createOwnerId(checkpointDir: string): Promise<void> {
+  const target = path.join(checkpointDir, OWNER_ID_NAME);
+  const exists = await access(target).then(
+    () => true,
+    () => false,
+  );
+  if (exists) return;
+  const temporary = temporaryPath(target);
+  await writeFile(temporary, `${randomUUID()}\n`, { flag: 'wx' });
+  try {
+    await link(temporary, target);
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+  } finally {
+    await rm(temporary, { force: true });
+  }
 }
 
 /**
  * Makes this process the only stream with this checkpoint directory, for as long as the connection lives: the lock goes
  * with it, so a killed owner leaves nothing behind. What is loaded is safe without it, by the compare-and-set; this
  * keeps a slow cron run from being overtaken by the next.
+ * @param stop ends the wait for an owner that is about to vanish.
  * @throws AlreadyRunningError (exit 5) when another live process is the owner.
  */
-export async function takeOwnership({ client }: Connection, checkpointDir: string): Promise<void> {
-  const key = await ownershipKey(checkpointDir);
-  const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1, $2) as taken', [
-    LOCK_SPACE,
-    key,
-  ]);
-  if (rows[0]?.taken === true) return;
+export async function takeOwnership({ client }: Connection, checkpointDir: string, stop: AbortSignal): Promise<void> {
+  const key = await withFileErrors('read or create the owner id in', checkpointDir, async () => {
+    await createOwnerId(checkpointDir);
+    return await ownershipKey(checkpointDir);
+  });
+  const deadlineMs = performance.now() + MAX_WAIT_MS;
+  for (;;) {
+    const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1, $2) as taken', [
+      LOCK_SPACE,
+      key,
+    ]);
+    if (rows[0]?.taken === true) return;
+    if (stop.aborted || performance.now() >= deadlineMs) break;
+    await pause(POLL_INTERVAL_MS, stop);
+  }
   throw new AlreadyRunningError({
     what: `another stream or run-all with the checkpoint directory ${checkpointDir} is running`,
     outcome: 'this one generated and loaded nothing',

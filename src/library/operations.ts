@@ -1,7 +1,8 @@
 /** What operates the pipeline, as functions. */
 import { DEFAULT_PORT } from '../commands/dashboard.js';
 import { rejectsSettings } from '../commands/rejects.js';
-import { incomingDir, loadSettings, processingDir } from '../commands/settings.js';
+import { incomingDir, processingDir } from '../contract/directorySettings.js';
+import { loadSettings } from '../pipeline/stream/settingsTable.js';
 import { ReadOnlyClient } from '../platform/db/readOnlyClient.js';
 import { withConnection, type Database } from '../platform/db/target.js';
 import { untilAborted } from '../platform/wait.js';

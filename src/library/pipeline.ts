@@ -1,6 +1,7 @@
 /** The stages of the pipeline, as functions. */
 import path from 'node:path';
-import { loadSettings, moveSettings, streamSettings } from '../commands/settings.js';
+import { loadSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
+import { moveSettings } from '../pipeline/move/settingsTable.js';
 import type { Database } from '../platform/db/target.js';
 import { ensureDirectory } from '../platform/files/ensureDirectory.js';
 import {

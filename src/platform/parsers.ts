@@ -80,18 +80,6 @@ function range(min: number, max: number): string {
   return max >= Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
 }
 
-/** How many rows of a file may be rejected: so many, or so large a share of its rows. */
-export type RejectLimit = { readonly rows: number } | { readonly share: number } | 'none';
-
-/** `100` → rows, `0.5%` → share, `none` → no limit at all. */
-export function rejectLimit(raw: string): RejectLimit {
-  const percent = /^(\d+(?:\.\d+)?)%$/.exec(raw);
-  if (percent !== null && Number(percent[1]) <= 100) return { share: Number(percent[1]) / 100 };
-  if (/^\d+$/.test(raw)) return { rows: Number(raw) };
-  if (raw === 'none') return raw;
-  throw new InvalidValueError('expected a number of rows, a percentage such as 0.5%, or none');
-}
-
 /** `1%` or `0.5 %` → a share from 0 to 1. */
 export function share(raw: string): number {
   const percent = /^(\d+(?:\.\d+)?)\s*%$/.exec(raw);

@@ -9,6 +9,8 @@ export interface Setting<T> {
   readonly flag?: string;
   /** Placeholder of the flag's value in `--help`; without one the flag is a switch. */
   readonly placeholder?: string;
+  /** The flag may be given again; the values come as one text, with commas. Default false. */
+  readonly repeatable?: boolean;
   /** Name in the environment and in `.env`. */
   readonly env: string;
   readonly help: string;
@@ -22,6 +24,11 @@ export type SettingTable = Readonly<Record<string, Setting<unknown>>>;
 export type SettingsOf<Table extends SettingTable> = {
   readonly [K in keyof Table]: Table[K] extends Setting<infer T> ? T : never;
 };
+
+/** Gives the entries of a table their precise types without repeating them. */
+export function setting<T>(definition: Setting<T>): Setting<T> {
+  return definition;
+}
 
 /** Where raw values come from, strongest first. */
 export interface RawSettings {
@@ -95,7 +102,7 @@ function suggestion(name: string, known: ReadonlySet<string>): string {
 }
 
 /** Levenshtein distance, by the two-row dynamic programme. */
-function editDistance(a: string, b: string): number {
+export function editDistance(a: string, b: string): number {
   let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i++) {
     const current = [i];

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { migratedDatabase, project, start } from './executable.js';
+import { EXECUTABLE, migratedDatabase, project, start } from './executable.js';
 
 test('a continuous command ends at the first signal with 0 and its result', async (t) => {
   const cwd = project(t);
@@ -20,6 +22,46 @@ test('a continuous command ends at the first signal with 0 and its result', asyn
       assert.match(stdout, result);
     }),
   );
+});
+
+test('SIGHUP stops as SIGTERM does', async (t) => {
+  const { child, said, end } = start(t, { cwd: project(t) }, 'generate', '--output-dir', 'made');
+  await said('generating');
+  child.kill('SIGHUP');
+  const { exitCode, stdout } = await end;
+  assert.equal(exitCode, 0);
+  assert.match(stdout, /^\d+ events/);
+});
+
+for (const [how, line] of Object.entries({
+  'nohup and the executable': 'exec nohup "$0" "$@"',
+  'a shell that ignores it': 'trap "" HUP; exec "$0" "$@"',
+  'nohup and node': 'nohup node "$0" "$@"',
+})) {
+  test(`SIGHUP is ignored where it was ignored at the start: ${how}`, async (t) => {
+    const cwd = project(t);
+    const args = ['-c', line, EXECUTABLE, 'generate', '--output-dir', 'made', '--batches', '3', '--interval', '0.5'];
+    const env = { PATH: process.env['PATH'] };
+    const child = spawn('bash', args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const end = once(child, 'close');
+    let output = '';
+    child.stdout.on('data', (text: Buffer) => (output += text.toString()));
+    for await (const text of child.stderr) {
+      output += String(text);
+      if (!String(text).includes('generating')) continue;
+      assert.ok(child.pid);
+      process.kill(child.pid, 'SIGHUP');
+    }
+    await end;
+    assert.match(output, /3 files/);
+  });
+}
+
+test('a log that cannot be written does not stop the work', (t) => {
+  const cwd = project(t);
+  const line = 'exec "$0" generate --output-dir made --batches 2 --interval 0 2> /dev/full';
+  execFileSync('bash', ['-c', line, EXECUTABLE], { cwd });
+  assert.equal(readdirSync(path.join(cwd, 'made')).filter((name) => name.endsWith('.csv')).length, 2);
 });
 
 test('130: a one-shot command ended by a signal has not done all that was asked', async (t) => {

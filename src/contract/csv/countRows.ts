@@ -1,4 +1,5 @@
-import { BACKSLASH, COMMA, CR, DOT, LF, MAX_RECORD_BYTES, QUOTE } from './bytes.js';
+import { BACKSLASH, CR, DOT, LF, MAX_RECORD_BYTES } from './bytes.js';
+import { RFC_4180, type Dialect } from './dialect.js';
 
 /** What a quick look at some bytes says about their rows. */
 export interface RowCount {
@@ -20,27 +21,33 @@ const NOT_PLAIN: RowCount = { plain: false, end: 0, rows: 0, lines: 0 };
  * Anything that COPY and RFC 4180 could see differently makes the bytes not plain: a quote inside an unquoted field (COPY
  * takes it as an opening quote), text after a closing quote, an empty line, a carriage return that ends no line, `\.` at the
  * start of a line (COPY's end of data before PostgreSQL 18, even inside quotes). frameRecords then looks at every byte.
- * What is not looked at here (field counts, mixed line ends, encoding) makes COPY itself fail.
+ * What is not looked at here (field counts, mixed line ends, encoding) makes COPY itself fail. Bytes without quotes are
+ * never plain: COPY always knows one.
  */
-export function countRows(buffer: Buffer, atEof: boolean, maxRows = Infinity): RowCount {
-  if (hasEndMarker(buffer)) return NOT_PLAIN;
+export function countRows(
+  buffer: Buffer,
+  atEof: boolean,
+  maxRows = Infinity,
+  { quote: quoteByte, delimiter }: Dialect = RFC_4180,
+): RowCount {
+  if (quoteByte === undefined || hasEndMarker(buffer)) return NOT_PLAIN;
   let rows = 0;
   let lines = 0;
   let rowStart = 0;
   let quotedLines = 0;
   // The next of each from the cursor on; looked for only when passed, or rows of many fields would take quadratic time.
   let lineFeed = buffer.indexOf(LF);
-  let quote = buffer.indexOf(QUOTE);
+  let quote = buffer.indexOf(quoteByte);
   let carriageReturn = buffer.indexOf(CR);
   for (;;) {
     if (quote !== -1 && (lineFeed === -1 || quote < lineFeed)) {
-      if ((quote !== rowStart && buffer[quote - 1] !== COMMA) || (carriageReturn !== -1 && carriageReturn < quote))
+      if ((quote !== rowStart && buffer[quote - 1] !== delimiter) || (carriageReturn !== -1 && carriageReturn < quote))
         return NOT_PLAIN;
-      const close = closingQuote(buffer, quote);
+      const close = closingQuote(buffer, quote, quoteByte);
       if (close === -1 || close + 1 >= buffer.length || (buffer[close + 1] === CR && close + 2 >= buffer.length)) break;
-      if (!endsField(buffer, close + 1)) return NOT_PLAIN;
+      if (!endsField(buffer, close + 1, delimiter)) return NOT_PLAIN;
       for (; lineFeed !== -1 && lineFeed < close; lineFeed = buffer.indexOf(LF, lineFeed + 1)) quotedLines++;
-      quote = buffer.indexOf(QUOTE, close + 1);
+      quote = buffer.indexOf(quoteByte, close + 1);
       if (carriageReturn !== -1 && carriageReturn < close) carriageReturn = buffer.indexOf(CR, close);
       continue;
     }
@@ -65,16 +72,16 @@ export function countRows(buffer: Buffer, atEof: boolean, maxRows = Infinity): R
 }
 
 /** The quote that closes the field opened at `open`; doubled quotes are data. -1 when it is not in the buffer. */
-function closingQuote(buffer: Buffer, open: number): number {
-  for (let at = buffer.indexOf(QUOTE, open + 1); at !== -1; at = buffer.indexOf(QUOTE, at + 2)) {
-    if (buffer[at + 1] !== QUOTE) return at;
+function closingQuote(buffer: Buffer, open: number, quote: number): number {
+  for (let at = buffer.indexOf(quote, open + 1); at !== -1; at = buffer.indexOf(quote, at + 2)) {
+    if (buffer[at + 1] !== quote) return at;
   }
   return -1;
 }
 
-function endsField(buffer: Buffer, at: number): boolean {
+function endsField(buffer: Buffer, at: number, delimiter: number): boolean {
   const byte = buffer[at];
-  return byte === COMMA || byte === LF || (byte === CR && buffer[at + 1] === LF);
+  return byte === delimiter || byte === LF || (byte === CR && buffer[at + 1] === LF);
 }
 
 function hasEndMarker(buffer: Buffer): boolean {

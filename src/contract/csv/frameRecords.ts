@@ -1,4 +1,5 @@
-import { COMMA, CR, LF, MAX_RECORD_BYTES, QUOTE } from './bytes.js';
+import { CR, LF, MAX_RECORD_BYTES } from './bytes.js';
+import { RFC_4180, type Dialect } from './dialect.js';
 import { isEndMarker } from './countRows.js';
 import { RecordFrames, type Defect } from './recordFrames.js';
 
@@ -24,16 +25,24 @@ interface Step {
  * and any resumption frame the same records. An unfinished last record is left to the next call, unless `atEof`; and
  * all records after the first `maxRecords`.
  */
-export function frameRecords(buffer: Buffer, atEof: boolean, fieldCount: number, maxRecords = Infinity): Frames {
+export function frameRecords(
+  buffer: Buffer,
+  atEof: boolean,
+  fieldCount: number,
+  maxRecords = Infinity,
+  dialect: Dialect = RFC_4180,
+): Frames {
+  const { quote, delimiter } = dialect;
+  if (quote === undefined) return frameLines(buffer, atEof, fieldCount, maxRecords, dialect);
   const records = new RecordFrames();
   const endMarkers = new Occurrences(buffer, '\\.');
-  const quotes = new Occurrences(buffer, QUOTE);
+  const quotes = new Occurrences(buffer, quote);
   const carriageReturns = new Occurrences(buffer, CR);
   let start = 0;
   let line = 0;
   while (start < buffer.length && records.length < maxRecords) {
-    const simple = simpleRecord(buffer, start, quotes, carriageReturns, fieldCount);
-    const step = simple ?? nextRecord(buffer, start, atEof, fieldCount);
+    const simple = simpleRecord(buffer, start, quotes, carriageReturns, fieldCount, delimiter);
+    const step = simple ?? nextRecord(buffer, start, atEof, fieldCount, delimiter, quote);
     if (step === undefined) break;
     if (step.end > start) {
       const endMarker = holdsEndMarker(buffer, start, step.end, endMarkers);
@@ -71,6 +80,7 @@ function simpleRecord(
   quotes: Occurrences,
   carriageReturns: Occurrences,
   fieldCount: number,
+  delimiter: number,
 ): Step | undefined {
   const lineFeed = buffer.indexOf(LF, start);
   if (lineFeed === -1 || lineFeed - start >= MAX_RECORD_BYTES || quotes.from(start) < lineFeed) return undefined;
@@ -78,11 +88,18 @@ function simpleRecord(
   if (carriageReturn < lineFeed - 1) return undefined;
   const end = carriageReturn < lineFeed ? carriageReturn : lineFeed;
   let fields = 1;
-  for (let at = start; at < end; at++) if (buffer[at] === COMMA) fields++;
+  for (let at = start; at < end; at++) if (buffer[at] === delimiter) fields++;
   return { end, next: lineFeed + 1, defect: end === start || fields === fieldCount ? undefined : 'field-count' };
 }
 
-function nextRecord(buffer: Buffer, start: number, atEof: boolean, fieldCount: number): Step | undefined {
+function nextRecord(
+  buffer: Buffer,
+  start: number,
+  atEof: boolean,
+  fieldCount: number,
+  delimiter: number,
+  quote: number,
+): Step | undefined {
   let fields = 1;
   let at = start;
   let fieldStart = true;
@@ -91,14 +108,14 @@ function nextRecord(buffer: Buffer, start: number, atEof: boolean, fieldCount: n
     if (at >= buffer.length)
       return atEof ? { end: at, next: at, defect: fields === fieldCount ? undefined : 'field-count' } : undefined;
     let byte = buffer[at];
-    if (byte === QUOTE) {
+    if (byte === quote) {
       if (!fieldStart) return firstLine(buffer, start, atEof, 'stray-quote');
-      const close = closeOf(buffer, at, start);
+      const close = closeOf(buffer, at, start, quote);
       if (close === undefined) return firstLine(buffer, start, atEof, 'unclosed-quote');
       at = close + 1;
       if (at >= buffer.length && !atEof) return undefined;
       byte = buffer[at];
-      if (byte !== undefined && byte !== COMMA && byte !== LF && byte !== CR)
+      if (byte !== undefined && byte !== delimiter && byte !== LF && byte !== CR)
         return firstLine(buffer, start, atEof, 'stray-quote');
       fieldStart = false;
       continue;
@@ -115,20 +132,51 @@ function nextRecord(buffer: Buffer, start: number, atEof: boolean, fieldCount: n
       if (at + 1 === buffer.length && !atEof) return undefined;
       return firstLine(buffer, start, atEof, 'bare-carriage-return');
     }
-    fieldStart = byte === COMMA;
+    fieldStart = byte === delimiter;
     if (fieldStart) fields++;
     at++;
   }
 }
 
+/** Splits bytes in which nothing is quoted: a record is a line, whatever else is in it. */
+function frameLines(
+  buffer: Buffer,
+  atEof: boolean,
+  fieldCount: number,
+  maxRecords: number,
+  { kind, delimiter }: Dialect,
+): Frames {
+  const records = new RecordFrames();
+  let start = 0;
+  let line = 0;
+  while (start < buffer.length && records.length < maxRecords) {
+    const lineFeed = buffer.indexOf(LF, start);
+    const stop = lineFeed === -1 ? buffer.length : lineFeed;
+    let step: Step | undefined;
+    if (stop - start >= MAX_RECORD_BYTES) step = firstLine(buffer, start, atEof, 'too-long');
+    else if (lineFeed !== -1 || atEof) {
+      const end = stop > start && buffer[stop - 1] === CR ? stop - 1 : stop;
+      let fields = 1;
+      if (kind === 'csv') for (let at = start; at < end; at++) if (buffer[at] === delimiter) fields++;
+      const next = lineFeed === -1 ? stop : lineFeed + 1;
+      step = { end, next, defect: end === start || fields === fieldCount ? undefined : 'field-count' };
+    }
+    if (step === undefined) break;
+    if (step.end > start) records.push({ start, end: step.end, line, defect: step.defect, endMarker: false });
+    line += countLines(buffer, start, step.next, atEof);
+    start = step.next;
+  }
+  return { records, end: start, lines: line };
+}
+
 /** The closing quote of a field opened at `open`, if it comes within the longest record. */
-function closeOf(buffer: Buffer, open: number, start: number): number | undefined {
+function closeOf(buffer: Buffer, open: number, start: number, quote: number): number | undefined {
   for (
-    let at = buffer.indexOf(QUOTE, open + 1);
+    let at = buffer.indexOf(quote, open + 1);
     at !== -1 && at - start < MAX_RECORD_BYTES;
-    at = buffer.indexOf(QUOTE, at + 2)
+    at = buffer.indexOf(quote, at + 2)
   ) {
-    if (buffer[at + 1] !== QUOTE) return at;
+    if (buffer[at + 1] !== quote) return at;
   }
   return undefined;
 }

@@ -1,6 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { parse } from 'csv-parse/sync';
+import type { BoundFeed } from '../feeds/bindFeed.js';
 import { CR, LF, MAX_RECORD_BYTES } from './bytes.js';
+import { RFC_4180, type Dialect } from './dialect.js';
 
 /** What the columns of a file may be, as its table has it. */
 export interface ExpectedColumns {
@@ -8,19 +10,38 @@ export interface ExpectedColumns {
   readonly required: readonly string[];
 }
 
-/** A header that names columns of the table: it decides the column list of COPY. */
-export interface Header {
+/** How the records of a file are cut, and which columns they fill. */
+export interface RecordShape {
   readonly columns: readonly string[];
+  readonly dialect: Dialect;
+  /** Fields of a record. */
+  readonly fieldCount: number;
+  /** By which its fields become the columns; undefined: they are the columns. */
+  readonly feed: BoundFeed | undefined;
+}
+
+/** What the beginning of a file says about the rest. */
+export interface Header extends RecordShape {
   /** Bytes before the first data row: byte order mark, header and its line break. */
   readonly length: number;
   readonly lines: number;
 }
 
+/** Records whose fields are columns of their table. */
+export function canonicalShape(columns: readonly string[]): RecordShape {
+  return { columns, dialect: RFC_4180, fieldCount: columns.length, feed: undefined };
+}
+
+/** What batches of a file keep of its header. */
+export function shapeOf({ columns, dialect, fieldCount, feed }: RecordShape): RecordShape {
+  return { columns, dialect, fieldCount, feed };
+}
+
 /** Why a file can't be read at all. */
 export class UnreadableFile extends Error {}
 
-const UTF8_BOM = Buffer.from([0xef, 0xbb, 0xbf]);
-const UTF16_MARKS = [Buffer.from([0xff, 0xfe]), Buffer.from([0xfe, 0xff])];
+export const UTF8_BOM = Buffer.from([0xef, 0xbb, 0xbf]);
+export const UTF16_MARKS = [Buffer.from([0xff, 0xfe]), Buffer.from([0xfe, 0xff])];
 
 /**
  * Reads the header from the first bytes of a file (all of it, or at least MAX_RECORD_BYTES).
@@ -40,7 +61,9 @@ export function parseHeader(start: Buffer, expected: ExpectedColumns | undefined
   const line = start.subarray(skipped, start[end - 1] === CR ? end - 1 : end);
   if (line.includes(CR)) throw new UnreadableFile('lines end in bare carriage returns; expected LF or CRLF');
   if (!isUtf8(line)) throw new UnreadableFile('the header is not UTF-8');
-  return { columns: columnsOf(line, expected), length: lineFeed === -1 ? start.length : lineFeed + 1, lines: 1 };
+  const columns = columnsOf(line, expected);
+  const length = lineFeed === -1 ? start.length : lineFeed + 1;
+  return { ...canonicalShape(columns), length, lines: 1 };
 }
 
 /** The files of a feed begin alike, and parsing the header is half of what reading a small file costs. */

@@ -93,38 +93,7 @@ export function planRun(settings: GenerateSettings, nowMs: number): Plan {
       return undefined;
     }
   };
-  const bounds: readonly (readonly [
-    name: string,
-    value: number | undefined,
-    min: number,
-    max: number,
-    whole: boolean,
-  ])[] = [
-    ['interval', settings.intervalSeconds, 0, 86_400, false],
-    ['batch-size', settings.batchSize, 1, 1e9, true],
-    ['batches', settings.batches, 1, Number.MAX_SAFE_INTEGER, true],
-    ['events', settings.events, 1, Number.MAX_SAFE_INTEGER, true],
-    ['rate', settings.rate, 1e-6, 1e8, false],
-    ['seed', settings.seed, 0, Number.MAX_SAFE_INTEGER, true],
-    ['users', settings.users, 1, 2 ** 31 - 1, true],
-    ['products', settings.products, 1, 2_000_000, true],
-  ];
-  for (const [name, value, min, max, whole] of bounds) {
-    if (value === undefined || (value >= min && value <= max && (!whole || Number.isSafeInteger(value)))) continue;
-    problems.push(`${name} ${value}: expected a ${whole ? 'whole ' : ''}number from ${min} to ${max}`);
-  }
-  if (
-    settings.rate !== undefined &&
-    settings.batchSize !== undefined &&
-    settings.intervalSeconds !== undefined &&
-    settings.intervalSeconds > 0
-  ) {
-    const asked = settings.batchSize / settings.intervalSeconds;
-    if (Math.abs(asked / settings.rate - 1) > 0.001)
-      problems.push(
-        `rate ${settings.rate}: batch-size ${settings.batchSize} every ${settings.intervalSeconds} s is ${asked} events/s; leave one of the three out`,
-      );
-  }
+  problems.push(...outOfBounds(settings), ...contradictions(settings));
   const startMs = check('start', settings.start, parseStart);
   const profile = check('profile', settings.profile ?? 'default', parseProfile);
   const dirt = check('dirt', settings.dirt ?? 'clean', parseFaults);
@@ -153,6 +122,45 @@ export function planRun(settings: GenerateSettings, nowMs: number): Plan {
     },
     memory: Math.min(MAX_MEMORY, Math.max(1024, Math.ceil(visitsPerDay * WINDOW_DAYS))),
   };
+}
+
+/** Numbers that no run can have. The command line checks them too; a program may call with anything. */
+function outOfBounds(settings: GenerateSettings): string[] {
+  const bounds: readonly (readonly [
+    name: string,
+    value: number | undefined,
+    min: number,
+    max: number,
+    isWhole: boolean,
+  ])[] = [
+    ['interval', settings.intervalSeconds, 0, 86_400, false],
+    ['batch-size', settings.batchSize, 1, 1e9, true],
+    ['batches', settings.batches, 1, Number.MAX_SAFE_INTEGER, true],
+    ['events', settings.events, 1, Number.MAX_SAFE_INTEGER, true],
+    ['rate', settings.rate, 1e-6, 1e8, false],
+    ['seed', settings.seed, 0, Number.MAX_SAFE_INTEGER, true],
+    ['users', settings.users, 1, 2 ** 31 - 1, true],
+    ['products', settings.products, 1, 2_000_000, true],
+  ];
+  return bounds
+    .filter(
+      ([, value, min, max, isWhole]) =>
+        value !== undefined && !(value >= min && value <= max && (!isWhole || Number.isSafeInteger(value))),
+    )
+    .map(
+      ([name, value, min, max, isWhole]) =>
+        `${name} ${value}: expected a ${isWhole ? 'whole ' : ''}number from ${min} to ${max}`,
+    );
+}
+
+/** Interval, batch size and rate, when all three are given and don't fit together. */
+function contradictions({ rate, batchSize, intervalSeconds }: GenerateSettings): string[] {
+  if (rate === undefined || batchSize === undefined || intervalSeconds === undefined || intervalSeconds <= 0) return [];
+  const asked = batchSize / intervalSeconds;
+  if (Math.abs(asked / rate - 1) <= 0.001) return [];
+  return [
+    `rate ${rate}: batch-size ${batchSize} every ${intervalSeconds} s is ${asked} events/s; leave one of the three out`,
+  ];
 }
 
 /** Interval, batch size and rate: two of them make the third. */

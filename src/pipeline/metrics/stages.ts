@@ -53,7 +53,8 @@ export function moveMetrics(registry: Registry): (event: MoveEvent) => void {
   };
 }
 
-export function streamMetrics(registry: Registry, nowMs: () => number = Date.now): (event: StreamEvent) => void {
+/** What the loader is measured by. */
+function createStreamMetrics(registry: Registry) {
   const rows = counter(registry, 'ecompipe_rows_total', 'Rows read from files, by what became of them.', 'outcome', [
     'inserted',
     'duplicate',
@@ -70,7 +71,7 @@ export function streamMetrics(registry: Registry, nowMs: () => number = Date.now
   const batches = counter(
     registry,
     'ecompipe_batches_total',
-    'Committed load transactions, by path: direct (COPY alone) or staged (each row judged).',
+    'Committed load transactions, by path: direct (COPY alone) or staged (each row gets its verdict).',
     'load_path',
     ['direct', 'staged'],
   );
@@ -91,6 +92,11 @@ export function streamMetrics(registry: Registry, nowMs: () => number = Date.now
     help: 'When this process last committed rows, in seconds since 1970; 0 before the first commit.',
     registers: [registry],
   });
+  return { rows, files, bytes, batches, duration, latency, lastCommit };
+}
+
+export function streamMetrics(registry: Registry, nowMs: () => number = Date.now): (event: StreamEvent) => void {
+  const { rows, files, bytes, batches, duration, latency, lastCommit } = createStreamMetrics(registry);
   return (event) => {
     switch (event.type) {
       case 'batchCommitted':

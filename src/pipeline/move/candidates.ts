@@ -1,7 +1,8 @@
 import { lstatSync, type Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { isLoadableName, isUnfinishedName } from '../../contract/fileNames.js';
+import { isUnfinishedName } from '../../contract/fileNames.js';
+import { isWantedName } from '../../contract/feeds/findFeed.js';
 import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
 import type { MoveEvent, MoveSettings, SkipReason } from './moveEvents.js';
 import type { Failures } from '../../platform/files/failures.js';
@@ -69,7 +70,7 @@ export class Candidates {
   /** By the listing alone: what isn't a regular file is never opened or even looked at. */
   private isCandidate(entry: Dirent): boolean {
     if (isUnfinishedName(entry.name)) return false;
-    if (!isLoadableName(entry.name)) {
+    if (!isWantedName(entry.name, this.settings.feeds ?? [])) {
       if (entry.isFile()) this.skip(entry.name, 'otherEnding');
       return false;
     }

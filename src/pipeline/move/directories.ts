@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, mkdir, readdir, stat } from 'node:fs/promises';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
-import { isLoadableName } from '../../contract/fileNames.js';
+import { isWantedName } from '../../contract/feeds/findFeed.js';
 import { assertDistinctDirectories } from '../../platform/files/distinctDirectories.js';
 import { errnoOf, FileError, withFileErrors } from '../../platform/errors.js';
 import type { MoveSettings } from './moveEvents.js';
@@ -33,10 +33,10 @@ export async function prepareDirectories({ from, to }: MoveSettings): Promise<re
 }
 
 /** How many files stand in `to` for the loader. */
-export async function countBacklog(to: string): Promise<number> {
+export async function countBacklog({ to, feeds = [] }: Pick<MoveSettings, 'to' | 'feeds'>): Promise<number> {
   try {
     const entries = await readdir(to, { withFileTypes: true });
-    return entries.filter((entry) => entry.isFile() && isLoadableName(entry.name)).length;
+    return entries.filter((entry) => entry.isFile() && isWantedName(entry.name, feeds)).length;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return 0;
     throw error;

@@ -1,3 +1,4 @@
+import type { Feed } from '../../contract/feeds/feed.js';
 import type { EcompipeError } from '../../platform/errors.js';
 
 /** What the mover does and where. */
@@ -19,6 +20,8 @@ export interface MoveSettings {
   readonly isPublished?: ((name: string) => boolean) | undefined;
   /** Never more loadable files than this in `to` (with several movers: this many and a few). Unlimited by default. */
   readonly maxBacklog?: number | undefined;
+  /** Feeds whose files are moved, too, whatever the ending of their names. Default: none. */
+  readonly feeds?: readonly Pick<Feed, 'match'>[];
   /** Longest time between two looks at `from`; change notices only make it look sooner. */
   readonly pollIntervalMs: number;
 }

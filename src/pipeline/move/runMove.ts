@@ -106,10 +106,10 @@ class Mover {
 
   /** @returns whether the backlog left room for all of them. */
   private async moveReady(ready: readonly string[]): Promise<boolean> {
-    const { to, maxBacklog } = this.settings;
+    const { maxBacklog } = this.settings;
     let waiting = ready;
     while (waiting.length > 0 && !this.context.stop.aborted) {
-      const backlog = maxBacklog === undefined ? 0 : await countBacklog(to);
+      const backlog = maxBacklog === undefined ? 0 : await countBacklog(this.settings);
       const room = Math.max(0, (maxBacklog ?? Infinity) - backlog);
       if (maxBacklog !== undefined && room === 0) {
         if (!this.isBacklogFull) this.context.emit({ type: 'backlogFull', backlog, maxBacklog });

@@ -167,7 +167,7 @@ function stillBroken({ kind, sqlState, message, columns }: StoredReject, isChang
   if (!isChanged) return { kind, sqlState, message: `not corrected: ${message}` };
   const why =
     columns === null
-      ? 'nobody knows the columns of its file any more; fill in the columns instead'
+      ? 'its fields are not the columns of the table, or nobody knows them any more; fill in the columns instead'
       : `reject_raw is no row of ${columns.length} fields: ${columns.join(',')}`;
   return { kind, sqlState, message: why };
 }

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
-import { UnreadableFile } from '../../contract/csv/header.js';
-import { addCounts, NO_ROWS, type BatchPart, type RowCounts } from './batch.js';
+import { shapeOf, UnreadableFile } from '../../contract/csv/header.js';
+import { addCounts, NO_ROWS, type BatchPart, type PartResult, type RowCounts } from './batch.js';
 import type { LedgerFile } from './ledger.js';
 import { DirectPathFailed, loadDirect, mayGoDirect } from './loadBatch.js';
 import { runLoad, sumOfParts, type CommittedBatch, type PutRows } from './loadTransaction.js';
 import { readRanges, type RangeSource } from './ranges.js';
+import { targetFor } from './feeds/loaderFeeds.js';
 import type { LoaderContext } from './runBatch.js';
 import { loadStaged } from './staged/loadStaged.js';
 
@@ -25,9 +26,10 @@ export async function loadAtomically(
   batchBytes: number,
 ): Promise<CommittedBatch> {
   const committed = context.pool.use('bulk', `cannot load ${source.name}`, async (connection) => {
-    await context.target.refresh(connection);
+    const target = targetFor(context, source.header.feed);
+    await target.refresh(connection);
     const committed = await runLoad(connection, {
-      target: context.target.table,
+      target: target.table,
       engine: 'native',
       isDurable: true,
       lockTimeoutMs: 0,
@@ -52,18 +54,21 @@ async function putRanges(
   batchId: number,
 ): Promise<PutRows> {
   let counts: RowCounts = NO_ROWS;
+  let skipped = 0;
   let whole: BatchPart | undefined;
   let loadPath: PutRows['loadPath'] = 'direct';
-  const from = { offset: file.committedOffset, lines: file.committedLines };
+  const from = { offset: file.committedOffset, lines: file.committedLines, records: file.committedRecords };
   for await (const { part, release } of readRanges(source, from, batchBytes, 1)) {
     const range = await putRange(connection, context, source, part, batchId);
     counts = addCounts(counts, range.counts);
+    skipped += range.skipped;
     if (range.loadPath === 'staged') loadPath = 'staged';
     release();
     whole = {
       ...(whole ?? part),
       endOffset: part.endOffset,
       lines: (whole?.lines ?? 0) + part.lines,
+      rows: (whole?.rows ?? 0) + part.rows,
       isLast: part.isLast,
     };
     const reason = part.isLast ? undefined : context.limits.reasonToStop({ fileId: source.fileId, ...counts });
@@ -72,8 +77,9 @@ async function putRanges(
       throw new MostlyRejected(`${counts.rejected} of the first ${counts.read} rows were rejected`);
   }
   assert(whole !== undefined, `${source.name} has a range left`);
-  const parts = [{ part: whole, fileId: source.fileId, counts }];
-  return { loadPath, columns: source.header.columns, parts, enteredLoaded: new Set(), ...sumOfParts(parts) };
+  const parts = [{ part: whole, fileId: source.fileId, counts, skipped }];
+  const { columns, feed } = source.header;
+  return { loadPath, columns, feed, parts, enteredLoaded: new Set(), ...sumOfParts(parts) };
 }
 
 async function putRange(
@@ -82,29 +88,29 @@ async function putRange(
   source: RangeSource,
   part: BatchPart,
   batchId: number,
-): Promise<{ counts: RowCounts; loadPath: PutRows['loadPath'] }> {
-  const batch = { columns: source.header.columns, parts: [part], isDurable: true };
-  const { table } = context.target;
+): Promise<PartResult & { loadPath: PutRows['loadPath'] }> {
+  const batch = { ...shapeOf(source.header), parts: [part], isDurable: true };
+  const { table } = targetFor(context, batch.feed);
   if (mayGoDirect(batch, context)) {
     await connection.client.query('savepoint ecompipe_range');
     try {
-      const [counts] = await loadDirect(connection, batch, table.name);
-      assert(counts !== undefined, 'one part has one count');
+      const [result] = await loadDirect(connection, batch, table.name);
+      assert(result !== undefined, 'one part has one result');
       await connection.client.query('release savepoint ecompipe_range');
       context.breaker.directSucceeded();
-      return { counts, loadPath: 'direct' };
+      return { ...result, loadPath: 'direct' };
     } catch (error) {
       if (!(error instanceof DirectPathFailed)) throw error;
       await connection.client.query('rollback to savepoint ecompipe_range; release savepoint ecompipe_range');
       context.breaker.directFailed();
     }
   }
-  const [counts] = await loadStaged(connection, batch, {
+  const [result] = await loadStaged(connection, batch, {
     fileIds: [source.fileId],
     batchId,
     target: table,
     waitForTurn: () => Promise.resolve(),
   });
-  assert(counts !== undefined, 'one part has one count');
-  return { counts, loadPath: 'staged' };
+  assert(result !== undefined, 'one part has one result');
+  return { ...result, loadPath: 'staged' };
 }

@@ -1,3 +1,5 @@
+import type { RecordShape } from '../../contract/csv/header.js';
+
 /** A place in a file's (decompressed) content, as ledger, logs and errors name it. */
 export interface ByteRange {
   readonly startOffset: number;
@@ -24,7 +26,9 @@ export interface BatchPart extends ByteRange {
   readonly bodyOffset: number;
   /** No row follows this part in its file. */
   readonly isLast: boolean;
-  /** Rows as our own splitter counted them; meaningful only when `plain`. */
+  /** Number of its first record in the content, from 1. */
+  readonly firstRecord: number;
+  /** Records as our own splitter counted them. */
   readonly rows: number;
   /** COPY can be trusted to see the same rows as we do. */
   readonly plain: boolean;
@@ -36,9 +40,8 @@ export interface BatchPart extends ByteRange {
  */
 export const MAX_BATCH_ROWS = 50_000;
 
-/** What one transaction loads: parts with the same columns. */
-export interface Batch {
-  readonly columns: readonly string[];
+/** What one transaction loads: parts whose records have the same shape. */
+export interface Batch extends RecordShape {
   readonly parts: readonly BatchPart[];
   /** Its commit waits until it is on disk. */
   readonly isDurable: boolean;
@@ -50,6 +53,12 @@ export interface RowCounts {
   readonly inserted: number;
   readonly duplicate: number;
   readonly rejected: number;
+}
+
+/** What became of a part: its rows, and records that a feed left out before any became a row. */
+export interface PartResult {
+  readonly counts: RowCounts;
+  readonly skipped: number;
 }
 
 export const NO_ROWS: RowCounts = { read: 0, inserted: 0, duplicate: 0, rejected: 0 };

@@ -1,7 +1,9 @@
+import assert from 'node:assert/strict';
 import { finished } from 'node:stream/promises';
 import copyFrom from 'pg-copy-streams';
 import type { Connection } from '../../platform/db/client.js';
 import { CR, LF } from '../../contract/csv/bytes.js';
+import { quoteText } from '../../contract/feeds/sqlNames.js';
 import { failpoint } from '../../platform/failpoint.js';
 import { quoteName } from '../../platform/db/names.js';
 import type { Batch } from './batch.js';
@@ -16,9 +18,21 @@ export const CHUNK_BYTES = 256 * 1024;
 export async function copyDirect(connection: Connection, batch: Batch, table: string): Promise<number> {
   return await copyChunks(
     connection,
-    `copy ${table} (${batch.columns.map(quoteName).join(', ')}) from stdin (format csv)`,
+    `copy ${table} (${batch.columns.map(quoteName).join(', ')}) from stdin (format csv${optionsOf(batch)})`,
     chunksOf(batch.parts.map(({ body }) => body)),
   );
+}
+
+/** What COPY must know of records that are not as it expects them. */
+function optionsOf({ dialect, feed }: Batch): string {
+  if (feed === undefined) return '';
+  const { nulls, encoding } = feed.feed.format;
+  assert(
+    dialect.quote !== undefined && nulls[0] !== undefined,
+    'a feed that goes direct has a quote, and one text for NULL',
+  );
+  const [delimiter, quote] = [dialect.delimiter, dialect.quote].map((byte) => quoteText(String.fromCharCode(byte)));
+  return `, delimiter ${delimiter}, quote ${quote}, escape ${quote}, null ${quoteText(nulls[0])}, encoding ${quoteText(encoding.server)}`;
 }
 
 /**

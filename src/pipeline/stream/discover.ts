@@ -1,13 +1,14 @@
 import { constants } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
-import { isLoadableName } from '../../contract/fileNames.js';
+import type { Feed } from '../../contract/feeds/feed.js';
+import { isWantedName } from '../../contract/feeds/findFeed.js';
 import { FileError, withFileErrors } from '../../platform/errors.js';
 
 /** The files in a directory that can be loaded, by name. Links, FIFOs, directories and hidden names are none. */
-export async function listLoadable(directory: string): Promise<string[]> {
+export async function listLoadable(directory: string, feeds: readonly Feed[] = []): Promise<string[]> {
   const entries = await withFileErrors('list', directory, () => readdir(directory, { withFileTypes: true }));
   return entries
-    .filter((entry) => entry.isFile() && isLoadableName(entry.name))
+    .filter((entry) => entry.isFile() && isWantedName(entry.name, feeds))
     .map((entry) => entry.name)
     .sort();
 }

@@ -6,8 +6,9 @@ import { asFileError, EcompipeError } from '../../platform/errors.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { StageContext } from '../../platform/stage.js';
 import { WakeSignal } from '../../platform/wait.js';
-import { parseHeader, UnreadableFile, type Header } from '../../contract/csv/header.js';
-import { MAX_RECORD_BYTES } from '../../contract/csv/bytes.js';
+import { canonicalShape, parseHeader, UnreadableFile, type Header } from '../../contract/csv/header.js';
+import { readStart } from './feeds/fields.js';
+import { hintOfShipped } from './feeds/shippedFeeds.js';
 import { NotARegularFile, openLarge, readSmall, type Content } from './content.js';
 import { listLoadable } from './discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from './streamEvents.js';
@@ -114,7 +115,7 @@ export class FileLoader {
 
   private async list(): Promise<string[]> {
     try {
-      const names = await listLoadable(this.settings.inputDir);
+      const names = await listLoadable(this.settings.inputDir, this.settings.feeds);
       if (this.isMissing) this.context.emit({ type: 'directoryBack', directory: this.settings.inputDir });
       this.isMissing = false;
       this.failures.keepOnly(new Set(names));
@@ -148,20 +149,24 @@ export class FileLoader {
     const { table } = this.loader.target;
     try {
       if (content.fault !== undefined) throw content.fault;
-      const whole = wholeFilePart(file, content, bytes, table.header);
+      const whole = wholeFilePart(file, content, bytes, (start) => this.parseStart(name, start, table));
       if (whole === undefined) {
         this.startLarge(name);
         return;
       }
-      const { part, columns } = whole;
-      if (!this.group.accepts(part, columns)) this.launchGroup();
-      this.group.add(file, part, columns);
+      const { part, shape } = whole;
+      if (!this.group.accepts(part, shape)) this.launchGroup();
+      this.group.add(file, part, shape);
     } catch (error) {
       if (!(error instanceof UnreadableFile)) throw error;
       void this.start([name], async () => {
         // Columns may have come since the table was looked at: then the file is listed again.
         if (await this.hasChangedSince(table, name)) return;
-        await this.outcomes.fileUnreadable(file, content, error);
+        await this.outcomes.fileUnreadable(
+          file,
+          content,
+          await this.explain(name, error, () => Promise.resolve(bytes)),
+        );
       });
     }
   }
@@ -231,7 +236,7 @@ export class FileLoader {
       if (outcome.kind === 'loaded') await this.outcomes.fileLoaded(file, content.size);
     } catch (error) {
       if (!(error instanceof UnreadableFile)) throw error;
-      await this.outcomes.fileUnreadable(file, content, error);
+      await this.outcomes.fileUnreadable(file, content, await this.explain(name, error, () => readStart(content)));
     } finally {
       await content.close();
     }
@@ -241,14 +246,27 @@ export class FileLoader {
   private async readHeader(name: string, content: Content): Promise<Header> {
     const start = await readStart(content);
     const { table } = this.loader.target;
-    const parse = ({ header }: TargetTable): Header =>
-      parseHeader(start, header) ?? { columns: [], length: content.size, lines: 0 };
+    const parse = (target: TargetTable): Header =>
+      this.parseStart(name, start, target) ?? { ...canonicalShape([]), length: content.size, lines: 0 };
     try {
       return parse(table);
     } catch (error) {
       if (!(error instanceof UnreadableFile) || !(await this.hasChangedSince(table, name))) throw error;
       return parse(this.loader.target.table);
     }
+  }
+
+  /** What the first bytes of a file say about it: by its feed, or as columns of the table. */
+  private parseStart(name: string, start: Buffer, { header }: TargetTable): Header | undefined {
+    const feed = this.loader.feeds.find(name);
+    return feed === undefined ? parseHeader(start, header) : this.loader.feeds.parseHeader(start, feed);
+  }
+
+  /** Says which shipped feed an unreadable file is for, where its header tells. */
+  private async explain(name: string, error: UnreadableFile, start: () => Promise<Buffer>): Promise<UnreadableFile> {
+    if (error.cause !== undefined || this.loader.feeds.find(name) !== undefined) return error;
+    const hint = await hintOfShipped(await start());
+    return hint === '' ? error : new UnreadableFile(`${error.message}${hint}`);
   }
 
   /** Looks at the table again for the sake of a file whose header does not fit. @returns whether it is another one now. */
@@ -292,16 +310,4 @@ export class FileLoader {
       retryInMs: this.context.drain.aborted ? undefined : retryInMs,
     });
   }
-}
-
-/** Enough bytes for the longest header. */
-async function readStart(content: Content): Promise<Buffer> {
-  const start = Buffer.alloc(Math.min(content.size, MAX_RECORD_BYTES + 4));
-  const reader = await content.openAt(0);
-  try {
-    await reader.read(start);
-  } finally {
-    await reader.close();
-  }
-  return start;
 }

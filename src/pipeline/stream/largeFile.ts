@@ -1,5 +1,6 @@
 import { TransientError } from '../../platform/db/sqlState.js';
 import { withTransaction } from '../../platform/db/transaction.js';
+import { shapeOf } from '../../contract/csv/header.js';
 import { CommitOrder } from './commitOrder.js';
 import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from './ledger.js';
 import type { CommittedBatch } from './loadTransaction.js';
@@ -80,7 +81,7 @@ async function loadRanges(
   const load = async ({ part, release }: ReadRange, index: number): Promise<void> => {
     try {
       const batch = {
-        columns: source.header.columns,
+        ...shapeOf(source.header),
         parts: [part],
         isDurable: part.isLast || index % DURABLE_EVERY === 0,
       };
@@ -96,7 +97,7 @@ async function loadRanges(
   let index = 0;
   for await (const range of readRanges(
     source,
-    { offset: file.committedOffset, lines: file.committedLines },
+    { offset: file.committedOffset, lines: file.committedLines, records: file.committedRecords },
     settings.batchBytes,
     settings.parallel,
   )) {

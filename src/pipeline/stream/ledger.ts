@@ -1,4 +1,6 @@
 import type { Connection } from '../../platform/db/client.js';
+import type { BoundFeed } from '../../contract/feeds/bindFeed.js';
+import { EVENTS_TABLE } from './targetTable.js';
 import type { BatchPart, ByteRange, RowCounts } from './batch.js';
 
 // Statements with a name are planned once a connection: planning took as long as running them for a file of ten rows.
@@ -9,6 +11,7 @@ export interface LedgerFile {
   readonly name: string;
   readonly committedOffset: number;
   readonly committedLines: number;
+  readonly committedRecords: number;
   readonly state: 'loading' | 'loaded' | 'quarantined';
   /** Why the file, or the rest of it, can't be loaded: only of a quarantined one. */
   readonly reason: string | null;
@@ -51,7 +54,7 @@ export function explainLedgerError(error: unknown): unknown {
 /** The ledger's rows of these contents, by hexadecimal SHA-256. */
 export async function readLedger({ client }: Connection, sha256s: readonly Buffer[]): Promise<Map<string, LedgerFile>> {
   const { rows } = await client.query<LedgerFile & { sha256: Buffer }>(
-    `select f.sha256, f.file_id as "fileId", f.name, f.committed_offset as "committedOffset", f.committed_lines as "committedLines",
+    `select f.sha256, f.file_id as "fileId", f.name, f.committed_offset as "committedOffset", f.committed_lines as "committedLines", f.committed_records as "committedRecords",
             f.state, f.reason, f.file_stamp as "fileStamp",
             json_build_object('read', f.rows_read, 'inserted', f.rows_inserted, 'duplicate', f.rows_duplicate, 'rejected', f.rows_rejected) as rows,
             (select r.batch_id from ecompipe.batch_ranges r where r.file_id = f.file_id order by r.start_offset desc limit 1) as "lastBatchId"
@@ -82,15 +85,15 @@ export interface FileEntry extends FileIdentity {
 export async function registerFiles({ client }: Connection, files: readonly FileEntry[]): Promise<Map<string, number>> {
   const { rows } = await client.query<{ sha256: Buffer; fileId: number }>({
     name: 'register_files',
-    text: `insert into ecompipe.files (sha256, name, size, file_stamp, committed_offset, committed_lines, rows_read, rows_inserted, state, finished_at)
-     select sha256, name, size, file_stamp, coalesce(end_offset, 0), coalesce(lines, 0), coalesce(rows, 0), coalesce(rows, 0),
+    text: `insert into ecompipe.files (sha256, name, size, file_stamp, committed_offset, committed_lines, committed_records, rows_read, rows_inserted, state, finished_at)
+     select sha256, name, size, file_stamp, coalesce(end_offset, 0), coalesce(lines, 0), coalesce(rows, 0), coalesce(rows, 0), coalesce(rows, 0),
             case when end_offset is null then 'loading' else 'loaded' end, case when end_offset is not null then clock_timestamp() end
      from unnest ($1::bytea[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
        as f (sha256, name, size, file_stamp, end_offset, lines, rows)
      on conflict (sha256) do update
-       set (state, reason, finished_at, name, size, file_stamp, committed_offset, committed_lines, rows_read, rows_inserted) =
+       set (state, reason, finished_at, name, size, file_stamp, committed_offset, committed_lines, committed_records, rows_read, rows_inserted) =
            (excluded.state, null, excluded.finished_at, excluded.name, excluded.size, excluded.file_stamp,
-            excluded.committed_offset, excluded.committed_lines, excluded.rows_read, excluded.rows_inserted)
+            excluded.committed_offset, excluded.committed_lines, excluded.committed_records, excluded.rows_read, excluded.rows_inserted)
        where files.state = 'quarantined' and files.committed_offset = 0
      returning sha256, file_id as "fileId"`,
     values: [
@@ -138,6 +141,8 @@ export interface CommittedPart {
   readonly fileId: number;
   readonly part: BatchPart;
   readonly counts: RowCounts;
+  /** Records that a feed left out. */
+  readonly skipped: number;
 }
 
 export type LoadEngine = 'native' | 'spark';
@@ -151,9 +156,13 @@ export interface BatchEntry {
   readonly loadPath: LoadPath;
   readonly startedAt: Date;
   readonly columns: readonly string[];
+  readonly feed: BoundFeed | undefined;
+  /** The table that the rows are in, as `schema.table`. */
+  readonly target: string;
   readonly parts: readonly CommittedPart[];
   /** The sums of the parts; of a replay, which has none, its own. */
   readonly counts: RowCounts;
+  readonly skipped: number;
   readonly bytes: number;
   /** Files that were entered as loaded (see registerFiles) in this transaction: there is nothing to advance. */
   readonly enteredLoaded: ReadonlySet<number>;
@@ -181,18 +190,29 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
     column(({ counts }) => counts.rejected),
     parts.map(({ part }) => part.isLast),
     parts.map(({ fileId }) => !entry.enteredLoaded.has(fileId)),
-    entry.columns,
+    // Those of the table are no columns of the file where a feed made them.
+    entry.feed === undefined ? entry.columns : null,
     entry.engine,
     entry.counts.read,
     entry.counts.inserted,
     entry.counts.duplicate,
     entry.counts.rejected,
     entry.bytes,
+    column(({ part }) => part.rows),
+    ...recordsOf(entry),
+    entry.feed === undefined ? parts.map(() => null) : column(({ skipped }) => skipped),
   ];
   const { rows } = await client.query<CommittedTotals>({ name: 'write_ledger', text: LEDGER_SQL, values });
   const expected = parts.length - entry.enteredLoaded.size;
   if (rows.length !== expected) throw new CompareAndSetLost(`${rows.length} of ${expected} ranges advanced`);
   return rows;
+}
+
+/** What the ledger says of a load by a feed: its text's hash, its table, and how many records were read, skipped, and became rows. */
+function recordsOf({ feed, target, parts, skipped }: BatchEntry): (Buffer | string | number | null)[] {
+  if (feed === undefined) return [null, target === EVENTS_TABLE ? null : target, null, null, null];
+  const records = parts.reduce((sum, { part }) => sum + part.rows, 0);
+  return [feed.feed.sha256, target === EVENTS_TABLE ? null : target, records, skipped, records - skipped];
 }
 
 /** What a file has had so far, this batch included; only of files that advanced. */
@@ -226,19 +246,22 @@ export async function findCommittedRange(
 const LEDGER_SQL = `
   with part as (
     select *
-    from unnest ($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[], $14::boolean[])
-      as p (file_id, start_offset, end_offset, first_line, lines, rows_read, rows_inserted, rows_duplicate, rows_rejected, is_last, advances)
+    from unnest ($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[], $14::boolean[], $22::bigint[], $28::bigint[])
+      as p (file_id, start_offset, end_offset, first_line, lines, rows_read, rows_inserted, rows_duplicate, rows_rejected, is_last, advances, records, skipped)
   ), batch as (
-    insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, columns)
-    values ($1, $16, $2, $3, $17::bigint, $18::bigint, $19::bigint, $20::bigint, $21::bigint, $15::text[])
+    insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, columns, feed_id, target, records_read, records_skipped, records_expanded)
+    values ($1, $16, $2, $3, $17::bigint, $18::bigint, $19::bigint, $20::bigint, $21::bigint, $15::text[],
+            (select feed_id from ecompipe.feeds where sha256 = $23::bytea), $24::text, $25::bigint, $26::bigint, $27::bigint)
   ), range as (
-    insert into ecompipe.batch_ranges (batch_id, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected)
-    select $1, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected
+    insert into ecompipe.batch_ranges (batch_id, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected, records_read, records_skipped)
+    select $1, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected,
+           case when skipped is not null then records end, skipped
     from part
   ), advanced as (
     update ecompipe.files f
     set committed_offset = p.end_offset,
         committed_lines  = f.committed_lines + p.lines,
+        committed_records = f.committed_records + p.records,
         rows_read        = f.rows_read + p.rows_read,
         rows_inserted    = f.rows_inserted + p.rows_inserted,
         rows_duplicate   = f.rows_duplicate + p.rows_duplicate,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
 import { isRefusal, sqlStateOf } from '../../platform/db/sqlState.js';
-import { NO_ROWS, type Batch, type BatchPart, type RowCounts } from './batch.js';
+import { NO_ROWS, type Batch, type BatchPart, type PartResult } from './batch.js';
 import { copyDirect } from './copyDirect.js';
 import type { DirectPathBreaker } from './directPathBreaker.js';
 import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile, type LoadPath } from './ledger.js';
@@ -49,9 +49,10 @@ export async function loadBatch(connection: Connection, batch: Batch, context: L
 
 /** Whether COPY can be trusted with a batch, and is worth a try. */
 export function mayGoDirect(batch: Batch, { target, breaker }: Pick<LoadContext, 'target' | 'breaker'>): boolean {
+  if (batch.feed !== undefined && batch.feed.direct === undefined) return false;
   if (!batch.parts.every((part) => part.plain) || !target.table.takesCopy || breaker.skipDirect()) return false;
   const temporal = temporalFields(batch.columns, target.table);
-  return batch.parts.every(({ body }) => haveOnlyIsoDates(body, temporal));
+  return batch.parts.every(({ body }) => haveOnlyIsoDates(body, temporal, batch.dialect));
 }
 
 async function loadBy(
@@ -72,17 +73,17 @@ async function loadBy(
       if (resolved.parts.length === 0) return undefined;
       const remaining = { ...batch, parts: resolved.parts };
       const { table } = context.target;
-      const counts =
+      const results =
         loadPath === 'direct'
           ? await loadDirect(connection, remaining, table.name)
           : await loadStaged(connection, remaining, { ...context, target: table, fileIds: resolved.fileIds, batchId });
       const parts = resolved.parts.map((part, index) => ({
         part,
         fileId: at(resolved.fileIds, index),
-        counts: at(counts, index),
+        ...at(results, index),
       }));
       const { enteredLoaded } = resolved;
-      return { loadPath, columns: batch.columns, parts, enteredLoaded, ...sumOfParts(parts) };
+      return { loadPath, columns: batch.columns, feed: batch.feed, parts, enteredLoaded, ...sumOfParts(parts) };
     },
   });
   return { committed, known };
@@ -143,13 +144,16 @@ async function resolveFiles(connection: Connection, batch: Batch, loadPath: Load
 }
 
 /** @throws DirectPathFailed when the server refused the rows, for whatever reason that is not its own. */
-export async function loadDirect(connection: Connection, batch: Batch, table: string): Promise<RowCounts[]> {
+export async function loadDirect(connection: Connection, batch: Batch, table: string): Promise<PartResult[]> {
   try {
     const hasRows = batch.parts.some((part) => part.body.length > 0);
     const copied = hasRows ? await copyDirect(connection, batch, table) : 0;
     const counted = batch.parts.reduce((sum, part) => sum + part.rows, 0);
     if (copied !== counted) throw new DirectPathFailed(`COPY saw ${copied} rows, we counted ${counted}`);
-    return batch.parts.map((part) => ({ ...NO_ROWS, read: part.rows, inserted: part.rows }));
+    return batch.parts.map((part) => ({
+      counts: { ...NO_ROWS, read: part.rows, inserted: part.rows },
+      skipped: 0,
+    }));
   } catch (error) {
     if (isRefusal(error)) throw new DirectPathFailed('COPY refused the data', { cause: error });
     throw error;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
 import { TransientError } from '../../platform/db/sqlState.js';
 import { failpoint } from '../../platform/failpoint.js';
+import type { BoundFeed } from '../../contract/feeds/bindFeed.js';
 import { addCounts, NO_ROWS, type BatchPart, type RowCounts } from './batch.js';
 import {
   explainLedgerError,
@@ -20,6 +21,8 @@ export interface CommittedBatch {
   readonly loadPath: LoadPath;
   readonly parts: readonly CommittedPart[];
   readonly counts: RowCounts;
+  /** Records that a feed left out. */
+  readonly skipped: number;
   readonly durationMs: number;
   /** It, and all before it, are on disk. */
   readonly isDurable: boolean;
@@ -29,9 +32,13 @@ export interface CommittedBatch {
 export interface PutRows {
   readonly loadPath: LoadPath;
   readonly columns: readonly string[];
+  /** By which the columns were made of the files' fields. */
+  readonly feed: BoundFeed | undefined;
   /** None: a replay, whose rows are those of rejects and not of a file. */
   readonly parts: readonly CommittedPart[];
   readonly counts: RowCounts;
+  /** Records that a feed left out. */
+  readonly skipped: number;
   readonly bytes: number;
   /** Files that were entered as loaded (see registerFiles) in this transaction: there is nothing to advance. */
   readonly enteredLoaded: ReadonlySet<number>;
@@ -73,7 +80,13 @@ export async function runLoad(connection: Connection, load: Load): Promise<Commi
     }
     failpoint('copied');
     await load.waitForTurn?.();
-    const totals = await writeLedger(connection, { batchId, engine: load.engine, startedAt, ...put });
+    const totals = await writeLedger(connection, {
+      batchId,
+      engine: load.engine,
+      startedAt,
+      target: load.target.name,
+      ...put,
+    });
     for (const total of totals) load.limits.assertAllowed(partOf(put.parts, total), total);
     await stopRejectedFiles(connection, load.limits, put.parts, totals);
     await load.beforeCommit?.(batchId);
@@ -83,6 +96,7 @@ export async function runLoad(connection: Connection, load: Load): Promise<Commi
       loadPath: put.loadPath,
       parts: put.parts,
       counts: put.counts,
+      skipped: put.skipped,
       durationMs: Date.now() - startedAt.getTime(),
       isDurable: load.isDurable,
     };
@@ -99,9 +113,10 @@ function partOf(parts: readonly CommittedPart[], { fileId }: CommittedTotals): B
 }
 
 /** The sum of the parts' counts and bytes. */
-export function sumOfParts(parts: readonly CommittedPart[]): Pick<PutRows, 'counts' | 'bytes'> {
+export function sumOfParts(parts: readonly CommittedPart[]): Pick<PutRows, 'counts' | 'skipped' | 'bytes'> {
   return {
     counts: parts.map(({ counts }) => counts).reduce(addCounts, NO_ROWS),
+    skipped: parts.reduce((sum, part) => sum + part.skipped, 0),
     bytes: parts.reduce((sum, { part }) => sum + part.endOffset - part.startOffset, 0),
   };
 }

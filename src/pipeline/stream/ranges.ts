@@ -1,7 +1,7 @@
 import { MAX_RECORD_BYTES } from '../../contract/csv/bytes.js';
 import { countRows } from '../../contract/csv/countRows.js';
 import { frameRecords } from '../../contract/csv/frameRecords.js';
-import type { Header } from '../../contract/csv/header.js';
+import type { Header, RecordShape } from '../../contract/csv/header.js';
 import { MAX_BATCH_ROWS, type BatchPart } from './batch.js';
 import { FileChanged, type Content, type ContentReader } from './content.js';
 
@@ -10,6 +10,8 @@ export interface ResumePoint {
   readonly offset: number;
   /** Physical lines before it. */
   readonly lines: number;
+  /** Records before it. */
+  readonly records: number;
 }
 
 export interface RangeSource {
@@ -24,12 +26,12 @@ export interface RangeSource {
 export function findRowEnd(
   body: Buffer,
   atEof: boolean,
-  fieldCount: number,
+  { dialect, fieldCount }: Pick<RecordShape, 'dialect' | 'fieldCount'>,
   maxRows: number,
 ): Pick<BatchPart, 'plain' | 'rows' | 'lines'> & { end: number } {
-  const quick = countRows(body, atEof, maxRows);
+  const quick = countRows(body, atEof, maxRows, dialect);
   if (quick.plain) return quick;
-  const { records, end, lines } = frameRecords(body, atEof, fieldCount, maxRows);
+  const { records, end, lines } = frameRecords(body, atEof, fieldCount, maxRows, dialect);
   return { plain: false, rows: records.length, lines, end };
 }
 
@@ -75,6 +77,7 @@ export async function* readRanges(
 ): AsyncGenerator<ReadRange> {
   let startOffset = from.offset;
   let lineCount = from.lines;
+  let recordCount = from.records;
   let bodyOffset = Math.max(startOffset, header.length);
   if (startOffset < header.length) lineCount += header.lines;
   const reader = await content.openAt(bodyOffset);
@@ -87,7 +90,7 @@ export async function* readRanges(
         pool,
         carry,
         rangeBytes(batchBytes, content.size - bodyOffset, parallel),
-        header.columns.length,
+        header,
       );
       const endOffset = bodyOffset + cut.end;
       const isLast = endOffset === content.size;
@@ -109,12 +112,14 @@ export async function* readRanges(
         body: body.subarray(0, cut.end),
         bodyOffset,
         isLast,
+        firstRecord: recordCount + 1,
         rows: cut.rows,
         plain: cut.plain,
       };
       yield { part, release: () => pool.give(memory) };
       if (isLast) return;
       lineCount += cut.lines;
+      recordCount += cut.rows;
       startOffset = bodyOffset = endOffset;
     }
   } finally {
@@ -134,14 +139,14 @@ async function nextBody(
   pool: BufferPool,
   carry: Buffer,
   batchBytes: number,
-  fieldCount: number,
+  shape: RecordShape,
 ): Promise<ReadBytes & { cut: ReturnType<typeof findRowEnd> }> {
   const read = await readMore(reader, pool, carry, batchBytes);
-  const cut = findRowEnd(read.body, read.atEof, fieldCount, MAX_BATCH_ROWS);
+  const cut = findRowEnd(read.body, read.atEof, shape, MAX_BATCH_ROWS);
   if (cut.end > 0 || read.atEof) return { ...read, cut };
   const more = await readMore(reader, pool, read.body, read.body.length + MAX_RECORD_BYTES + 1);
   pool.give(read.memory);
-  return { ...more, cut: findRowEnd(more.body, more.atEof, fieldCount, MAX_BATCH_ROWS) };
+  return { ...more, cut: findRowEnd(more.body, more.atEof, shape, MAX_BATCH_ROWS) };
 }
 
 async function readMore(reader: ContentReader, pool: BufferPool, carry: Buffer, size: number): Promise<ReadBytes> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 
 import type { Connection } from '../../platform/db/client.js';
 import type { Database } from '../../platform/db/target.js';
-import { InterruptedError } from '../../platform/errors.js';
+import { EcompipeError, EXIT, InterruptedError } from '../../platform/errors.js';
 import { addCounts, NO_ROWS, type RowCounts } from './batch.js';
 import { ConnectionPool } from './connectionPool.js';
 import { isContention } from './loadBatch.js';
@@ -10,7 +10,7 @@ import { runLoad, type PutRows } from './loadTransaction.js';
 import { NO_LIMITS } from './rejectLimit.js';
 import { insertCorrected, type CorrectedRow, type JudgedRow } from './staged/corrected.js';
 import type { Reason } from './staged/reject.js';
-import { Target } from './targetTable.js';
+import { EVENTS_TABLE, Target } from './targetTable.js';
 
 /** A row that is still none: its reject stays open. */
 export interface RejectedAgain {
@@ -115,6 +115,8 @@ interface RejectState {
   readonly resolution: 'inserted' | 'duplicate' | null;
   /** Columns of the file it came from; null when nobody knows them. */
   readonly columns: readonly string[] | null;
+  /** The table that it is of; null: that of events. */
+  readonly target: string | null;
 }
 
 async function attempt(
@@ -153,7 +155,16 @@ async function attempt(
       // Where nothing changes, a batch in the ledger would only say that somebody tried.
       if (counts.inserted + counts.duplicate === 0) return undefined;
       const columns = target.table.header.known;
-      return { loadPath: 'replay', columns, parts: [], counts, bytes: result.bytes, enteredLoaded: new Set() };
+      return {
+        loadPath: 'replay',
+        columns,
+        feed: undefined,
+        parts: [],
+        counts,
+        skipped: 0,
+        bytes: result.bytes,
+        enteredLoaded: new Set(),
+      };
     },
     beforeCommit: (batchId) => resolveRejects(connection, batchId, judged),
   });
@@ -210,13 +221,20 @@ function outcomeOf(
 /** The rejects as they are, locked in one order so that two replays at once wait for each other instead of for ever. */
 async function lockRejects({ client }: Connection, rejectIds: readonly number[]): Promise<Map<number, RejectState>> {
   const { rows } = await client.query<RejectState>(
-    `select r.reject_id as "rejectId", r.resolved_batch_id as "resolvedBatchId", r.resolution, b.columns
+    `select r.reject_id as "rejectId", r.resolved_batch_id as "resolvedBatchId", r.resolution, b.columns, b.target
      from ecompipe.rejected_rows r join ecompipe.batches b on b.batch_id = r.batch_id
      where r.reject_id = any ($1)
      order by r.reject_id
      for update of r`,
     [rejectIds],
   );
+  const other = rows.find(({ target }) => target !== null);
+  if (other !== undefined)
+    throw new EcompipeError(EXIT.usage, {
+      what: `reject ${other.rejectId} is of ${other.target ?? ''}, and only those of ${EVENTS_TABLE} can be replayed`,
+      outcome: 'nothing was changed',
+      hint: 'correct the record in a new file, and load that by the feed',
+    });
   return new Map(rows.map((row) => [row.rejectId, row]));
 }
 

@@ -51,8 +51,14 @@ export class ResultRecorder {
     return this.finisher.isKept(name);
   }
 
-  batchCommitted({ batchId, loadPath, parts, counts, durationMs, isDurable }: CommittedBatch): void {
-    this.totals = { ...this.totals, batches: this.totals.batches + 1, rows: addCounts(this.totals.rows, counts) };
+  batchCommitted({ batchId, loadPath, parts, counts, skipped, durationMs, isDurable }: CommittedBatch): void {
+    const { recordsSkipped = 0 } = this.totals;
+    this.totals = {
+      ...this.totals,
+      batches: this.totals.batches + 1,
+      rows: addCounts(this.totals.rows, counts),
+      ...(recordsSkipped + skipped > 0 ? { recordsSkipped: recordsSkipped + skipped } : {}),
+    };
     // The checkpoint must never be ahead: a commit that a crash of the server could still take back is not in it.
     if (isDurable)
       this.checkpoint.committed(
@@ -77,7 +83,10 @@ export class ResultRecorder {
 
   /** A file whose content was loaded before we came. One that another process has only begun stays where it is. */
   async fileKnown(file: ReadFile, entry: LedgerFile): Promise<void> {
-    if (entry.state === 'quarantined') return await this.fileStopped(file, entry);
+    if (entry.state === 'quarantined') {
+      await this.fileStopped(file, entry);
+      return;
+    }
     if (entry.state !== 'loaded') return;
     // The very file it was loaded from was only not put away: whoever loaded it was killed, or could not.
     if (entry.fileStamp !== file.fileStamp) {

@@ -8,12 +8,15 @@ import { CompareAndSetLost, findCommittedRange } from './ledger.js';
 import { isContention, loadBatch, type LoadResult } from './loadBatch.js';
 import type { DirectPathBreaker } from './directPathBreaker.js';
 import type { RejectLimits } from './rejectLimit.js';
+import { targetFor, type LoaderFeeds } from './feeds/loaderFeeds.js';
 import type { Target } from './targetTable.js';
 
 /** What all batches of a run share. */
 export interface LoaderContext {
   readonly pool: ConnectionPool;
+  /** The table of files that no feed is for. */
   readonly target: Target;
+  readonly feeds: LoaderFeeds;
   readonly breaker: DirectPathBreaker;
   readonly limits: RejectLimits;
 }
@@ -62,7 +65,7 @@ async function attempt(
 ): Promise<LoadResult | { readonly contention: unknown }> {
   try {
     const result = await loadBatch(connection, batch, {
-      target: context.target,
+      target: targetFor(context, batch.feed),
       breaker: context.breaker,
       lockTimeoutMs: place === undefined ? 0 : LOCK_TIMEOUT_MS,
       waitForTurn: async () => place?.order.waitForTurn(place.index),
@@ -99,13 +102,14 @@ function claimOwnCommit(result: LoadResult, attempted: ReadonlySet<number>): Loa
   const [first] = ours;
   if (result.committed !== undefined || first === undefined) return result;
   assert(first.file.lastBatchId !== null, 'it was found by its batch');
-  const parts = ours.map(({ part, file }) => ({ part, fileId: file.fileId, counts: file.rows }));
+  const parts = ours.map(({ part, file }) => ({ part, fileId: file.fileId, counts: file.rows, skipped: 0 }));
   return {
     committed: {
       batchId: first.file.lastBatchId,
       loadPath: 'direct',
       parts,
       counts: parts.map(({ counts }) => counts).reduce(addCounts, NO_ROWS),
+      skipped: 0,
       durationMs: 0,
       isDurable: false,
     },
@@ -128,8 +132,9 @@ async function resolveLostRace(
     committed: {
       batchId: range.batchId,
       loadPath: 'direct',
-      parts: [{ part, fileId: part.fileId, counts: range.counts }],
+      parts: [{ part, fileId: part.fileId, counts: range.counts, skipped: 0 }],
       counts: range.counts,
+      skipped: 0,
       durationMs: 0,
       isDurable: false,
     },

@@ -12,6 +12,7 @@ import { DirectPathBreaker } from './directPathBreaker.js';
 import { ResultRecorder } from './resultRecorder.js';
 import { takeOwnership } from '../../contract/streamOwner.js';
 import { rejectLimits } from './rejectLimit.js';
+import { openFeeds, type LoaderFeeds } from './feeds/loaderFeeds.js';
 import { Target } from './targetTable.js';
 
 /**
@@ -30,10 +31,10 @@ export async function runStream(
   await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
   const finisher = new FileDisposer(settings);
   await finisher.prepare();
-  return await withOwnership(settings, database, context, async (checkpoint, target) => {
+  return await withOwnership(settings, database, context, async (checkpoint, target, feeds) => {
     context.emit({ type: 'streamStarted', inputDir: settings.inputDir, database: database.label });
     const pool = new ConnectionPool(database, settings.connections);
-    const loader = { pool, target, breaker: new DirectPathBreaker(), limits: rejectLimits(settings) };
+    const loader = { pool, target, feeds, breaker: new DirectPathBreaker(), limits: rejectLimits(settings) };
     const refresh = new IdleRefresh(database, context.log);
     const emit = (event: StreamEvent): void => {
       if (event.type === 'batchCommitted') refresh.committed();
@@ -55,29 +56,31 @@ export async function runStream(
   });
 }
 
-type OwnedAction = (checkpoint: CheckpointWriter, target: Target) => Promise<StreamResult>;
+type OwnedAction = (checkpoint: CheckpointWriter, target: Target, feeds: LoaderFeeds) => Promise<StreamResult>;
 
 /**
  * The owner's lock lives as long as its connection. If that breaks, the loading goes on: ownership is a courtesy, the
  * ledger is what makes it safe.
  */
 export async function withOwnership(
-  settings: Pick<StreamSettings, 'checkpointDir' | 'table'>,
+  settings: Pick<StreamSettings, 'checkpointDir' | 'table' | 'feeds'>,
   database: Database,
   context: StageContext<StreamEvent>,
   action: OwnedAction,
 ): Promise<StreamResult> {
-  const { connection, checkpoint, target } = await database.retry('cannot start', async () => {
+  const { connection, checkpoint, target, feeds } = await database.retry('cannot start', async () => {
     const connection = await database.connect();
     try {
       await assertUtf8(connection);
       const identity = await readIdentity(connection);
       await assertCheckpoint(connection, settings.checkpointDir, identity, context.log);
-      await takeOwnership(connection, settings.checkpointDir);
+      await takeOwnership(connection, settings.checkpointDir, context.stop);
+      const target = await Target.open(connection, settings.table);
       return {
         connection,
         checkpoint: new CheckpointWriter(settings.checkpointDir, identity, context.log),
-        target: await Target.open(connection, settings.table),
+        target,
+        feeds: await openFeeds(connection, settings.feeds ?? [], target),
       };
     } catch (error) {
       await connection.close();
@@ -85,7 +88,7 @@ export async function withOwnership(
     }
   });
   try {
-    return await action(checkpoint, target);
+    return await action(checkpoint, target, feeds);
   } finally {
     await connection.close();
   }

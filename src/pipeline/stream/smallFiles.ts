@@ -1,4 +1,4 @@
-import { parseHeader, type ExpectedColumns } from '../../contract/csv/header.js';
+import { canonicalShape, shapeOf, type Header, type RecordShape } from '../../contract/csv/header.js';
 import { MAX_BATCH_ROWS, type Batch, type BatchPart } from './batch.js';
 import type { Content } from './content.js';
 import type { ReadFile } from './fileDisposer.js';
@@ -16,17 +16,17 @@ export function wholeFilePart(
   { name, fileStamp }: ReadFile,
   content: Content,
   bytes: Buffer,
-  expected: ExpectedColumns,
-): { part: BatchPart; columns: Batch['columns'] } | undefined {
-  const header = parseHeader(bytes, expected);
+  parse: (start: Buffer) => Header | undefined,
+): { part: BatchPart; shape: RecordShape } | undefined {
+  const header = parse(bytes);
   const bodyOffset = header?.length ?? bytes.length;
   const body = bytes.subarray(bodyOffset);
-  const columns = header?.columns ?? [];
-  const { rows, lines, plain, end } = findRowEnd(body, true, columns.length, MAX_BATCH_ROWS);
+  const shape = header ?? canonicalShape([]);
+  const { rows, lines, plain, end } = findRowEnd(body, true, shape, MAX_BATCH_ROWS);
   if (end < body.length) return undefined;
   const headerLines = header?.lines ?? 0;
   return {
-    columns,
+    shape,
     part: {
       name,
       fileStamp,
@@ -40,6 +40,7 @@ export function wholeFilePart(
       body,
       bodyOffset,
       isLast: true,
+      firstRecord: 1,
       rows,
       plain,
     },
@@ -50,7 +51,7 @@ export function wholeFilePart(
 export class SmallFileGroup<File> {
   private parts: BatchPart[] = [];
   private files: File[] = [];
-  private columns: Batch['columns'] = [];
+  private shape: RecordShape = canonicalShape([]);
   private bytes = 0;
   private rows = 0;
   private readonly seen = new Set<string>();
@@ -65,10 +66,12 @@ export class SmallFileGroup<File> {
   }
 
   /** Whether a part may come into the same COPY: the same columns, and not the same content twice. */
-  accepts(part: BatchPart, columns: Batch['columns']): boolean {
+  accepts(part: BatchPart, { columns, feed }: RecordShape): boolean {
     if (this.files.length === 0) return true;
     const sameColumns =
-      columns.length === this.columns.length && columns.every((column, index) => column === this.columns[index]);
+      feed === this.shape.feed &&
+      columns.length === this.shape.columns.length &&
+      columns.every((column, index) => column === this.shape.columns[index]);
     return (
       sameColumns &&
       !this.seen.has(part.sha256.toString('hex')) &&
@@ -77,10 +80,10 @@ export class SmallFileGroup<File> {
     );
   }
 
-  add(file: File, part: BatchPart, columns: Batch['columns']): void {
+  add(file: File, part: BatchPart, shape: RecordShape): void {
     this.files.push(file);
     this.parts.push(part);
-    this.columns = columns;
+    this.shape = shape;
     this.bytes += part.fileSize;
     this.rows += part.rows;
     this.seen.add(part.sha256.toString('hex'));
@@ -89,7 +92,8 @@ export class SmallFileGroup<File> {
   /** Hands the collected files over and starts anew; undefined when there are none. */
   take(): { batch: Batch; files: File[] } | undefined {
     if (this.files.length === 0) return undefined;
-    const taken = { batch: { columns: this.columns, parts: this.parts, isDurable: true }, files: this.files };
+    const batch = { ...shapeOf(this.shape), parts: this.parts, isDurable: true };
+    const taken = { batch, files: this.files };
     this.parts = [];
     this.files = [];
     this.bytes = 0;

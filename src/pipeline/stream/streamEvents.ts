@@ -1,5 +1,6 @@
 import type { EcompipeError } from '../../platform/errors.js';
-import type { RejectLimit } from '../../platform/parsers.js';
+import type { Feed } from '../../contract/feeds/feed.js';
+import type { RejectLimit } from './settingsTable.js';
 import type { RowCounts } from './batch.js';
 import type { LoadPath } from './ledger.js';
 
@@ -19,6 +20,8 @@ export interface StreamSettings {
   readonly maxRejected: RejectLimit | undefined;
   /** The table that the files are for, as `schema.table`. Default: that of events. */
   readonly table?: string;
+  /** Feeds by which files of other shapes are loaded, the first that matches first. Default: none. */
+  readonly feeds?: readonly Feed[];
   /** Load each file whole or not at all. */
   readonly atomicFile: boolean;
   /** Longest time between two looks at the directory, in milliseconds; change notices only make it look sooner. */
@@ -32,6 +35,8 @@ export interface StreamResult {
   readonly filesQuarantined: number;
   readonly batches: number;
   readonly rows: RowCounts;
+  /** Records that a feed left out; absent where no feed was. */
+  readonly recordsSkipped?: number;
 }
 
 /** Everything the loader tells the outside. */

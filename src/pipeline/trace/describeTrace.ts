@@ -26,7 +26,7 @@ function describeEvent({ eventType, eventTime, ingestedAt, batch, origins, repla
   const head = `  in the table: ${eventType} of ${eventTime.toISOString()}, loaded at ${ingestedAt.toISOString()}`;
   if (batch === undefined) return [head, '  not loaded by ecompipe: it has no batch'];
   const lines = [
-    `${head} by batch ${batch.batchId} (${batch.loadPath === 'replay' ? 'replay' : `${batch.engine}, ${batch.loadPath} path`})`,
+    `${head} by batch ${batch.batchId} (${batch.loadPath === 'replay' ? 'replay' : `${batch.engine}, ${batch.loadPath} path`}${batch.feed === null ? '' : `, feed ${batch.feed}`})`,
   ];
   if (replayOf !== undefined)
     return [

@@ -10,6 +10,8 @@ interface OriginRange extends Omit<Origin, 'line' | 'sha256'> {
   readonly elsewhere: readonly number[];
   readonly sha256: Buffer;
   readonly columns: readonly string[] | null;
+  /** A feed made its ids: its bytes do not have them. */
+  readonly isByFeed: boolean;
 }
 
 /**
@@ -24,7 +26,7 @@ export async function findOrigins(
   directories: readonly string[],
 ): Promise<Origin[]> {
   const { rows: ranges } = await client.query<OriginRange>(
-    `select f.name as file, f.sha256, r.start_offset as "startOffset", r.end_offset as "endOffset", r.first_line as "firstLine", r.rows_inserted as rows, b.columns,
+    `select f.name as file, f.sha256, r.start_offset as "startOffset", r.end_offset as "endOffset", r.first_line as "firstLine", r.rows_inserted as rows, b.columns, b.feed_id is not null as "isByFeed",
             array(select byte_offset from ecompipe.rejected_rows x where x.file_id = r.file_id union all select byte_offset from ecompipe.duplicate_rows x where x.file_id = r.file_id) as elsewhere
      from ecompipe.batch_ranges r join ecompipe.files f using (file_id) join ecompipe.batches b on b.batch_id = r.batch_id
      where r.batch_id = $1 and r.rows_inserted > 0
@@ -32,9 +34,9 @@ export async function findOrigins(
     [batchId],
   );
   const unread: Origin[] = [];
-  for (const { columns, sha256, elsewhere, ...range } of ranges) {
+  for (const { columns, sha256, elsewhere, isByFeed, ...range } of ranges) {
     const origin = { ...range, sha256: sha256.toString('hex') };
-    const path = await locate(range.file, { sha256 }, directories);
+    const path = isByFeed ? undefined : await locate(range.file, { sha256 }, directories);
     const lines =
       path === undefined
         ? undefined

@@ -38,6 +38,7 @@ interface EventRow extends Pick<TracedEvent, 'eventType' | 'eventTime' | 'ingest
   readonly engine: string | null;
   readonly loadPath: string | null;
   readonly committedAt: Date | null;
+  readonly feed: string | null;
 }
 
 async function findEvent(
@@ -47,20 +48,21 @@ async function findEvent(
 ): Promise<TracedEvent | undefined> {
   const { rows } = await connection.client.query<EventRow>(
     `select e.event_type as "eventType", e.event_time as "eventTime", e.ingested_at as "ingestedAt",
-            e.batch_id as "batchId", b.engine, b.load_path as "loadPath", b.committed_at as "committedAt"
+            e.batch_id as "batchId", b.engine, b.load_path as "loadPath", b.committed_at as "committedAt",
+            (select f.name from ecompipe.feeds f where f.feed_id = b.feed_id) as feed
      from public.events e left join ecompipe.batches b using (batch_id)
      where e.event_id = $1`,
     [eventId],
   );
   const [row] = rows;
   if (row === undefined) return undefined;
-  const { batchId, engine, loadPath, committedAt, ...event } = row;
+  const { batchId, engine, loadPath, committedAt, feed, ...event } = row;
   if (batchId === null || engine === null || loadPath === null || committedAt === null)
     return { ...event, batch: undefined, origins: [], replayOf: undefined };
   const replayOf = loadPath === 'replay' ? await findReplayed(connection, eventId, batchId) : undefined;
   return {
     ...event,
-    batch: { batchId, engine, loadPath, committedAt },
+    batch: { batchId, engine, loadPath, committedAt, feed },
     origins: loadPath === 'replay' ? [] : await findOrigins(connection, eventId, batchId, directories),
     replayOf,
   };

@@ -26,7 +26,14 @@ export interface TracedEvent {
   readonly ingestedAt: Date;
   /** Undefined for a row that ecompipe did not load. */
   readonly batch:
-    | { readonly batchId: number; readonly engine: string; readonly loadPath: string; readonly committedAt: Date }
+    | {
+        readonly batchId: number;
+        readonly engine: string;
+        readonly loadPath: string;
+        readonly committedAt: Date;
+        /** The feed that made the row, if one did. */
+        readonly feed: string | null;
+      }
     | undefined;
   /** One; or each range of the batch that it can be from, when none of their bytes can be read any more. */
   readonly origins: readonly Origin[];

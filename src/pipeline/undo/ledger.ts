@@ -64,12 +64,13 @@ export async function removeFiles(
   );
   const { rows: batches } = await client.query<{ batchId: number }>(
     `with gone as (
-       select batch_id, sum(rows_read) as rows_read, sum(rows_inserted) as rows_inserted, sum(rows_duplicate) as rows_duplicate, sum(rows_rejected) as rows_rejected, sum(end_offset - start_offset) as bytes
+       select batch_id, sum(rows_read) as rows_read, sum(rows_inserted) as rows_inserted, sum(rows_duplicate) as rows_duplicate, sum(rows_rejected) as rows_rejected, sum(end_offset - start_offset) as bytes, sum(records_read) as records_read, sum(records_skipped) as records_skipped
        from ecompipe.batch_ranges where file_id = any ($1) group by batch_id
      )
      update ecompipe.batches b
      set rows_read = b.rows_read - g.rows_read, rows_inserted = b.rows_inserted - g.rows_inserted, rows_duplicate = b.rows_duplicate - g.rows_duplicate,
-         rows_rejected = b.rows_rejected - g.rows_rejected, bytes = b.bytes - g.bytes,
+         rows_rejected = b.rows_rejected - g.rows_rejected, bytes = b.bytes - g.bytes, records_read = b.records_read - g.records_read, records_skipped = b.records_skipped - g.records_skipped,
+         records_expanded = b.records_expanded - (g.records_read - g.records_skipped),
          undone_at = case when not exists (select from ecompipe.batch_ranges o where o.batch_id = b.batch_id and o.file_id <> all ($1)) then clock_timestamp() end
      from gone g
      where b.batch_id = g.batch_id

@@ -14,6 +14,8 @@ interface RemovedRange {
   readonly endOffset: number;
   readonly firstLine: number;
   readonly columns: readonly string[] | null;
+  /** By which it was loaded: then its bytes do not tell the keys of its rows. */
+  readonly feed: string | null;
   /** Files in the same batch that stay. */
   readonly others: number;
 }
@@ -42,6 +44,7 @@ export async function removeEventsOf(
   const fileIds = files.map(({ fileId }) => fileId);
   const { rows: ranges } = await client.query<RemovedRange>(
     `select r.batch_id as "batchId", r.file_id as "fileId", r.start_offset as "startOffset", r.end_offset as "endOffset", r.first_line as "firstLine", b.columns,
+            (select f.name from ecompipe.feeds f where f.feed_id = b.feed_id) as feed,
             (select count(*) from ecompipe.batch_ranges o where o.batch_id = r.batch_id and o.file_id <> all ($1)) as others
      from ecompipe.batch_ranges r join ecompipe.batches b using (batch_id)
      where r.file_id = any ($1)
@@ -54,6 +57,7 @@ export async function removeEventsOf(
   for (const range of ranges.filter(({ others }) => others > 0)) {
     const name = files.find(({ fileId }) => fileId === range.fileId)?.name ?? '?';
     const path = paths.get(range.fileId);
+    if (range.feed !== null) throw sharedByFeed(name, range);
     if (path === undefined) {
       throw new EcompipeError(EXIT.io, {
         what: `cannot take out ${name} alone`,
@@ -67,11 +71,46 @@ export async function removeEventsOf(
   await removeReplayed(connection, fileIds);
 }
 
-export async function removeBatches({ client }: Connection, batchIds: readonly number[]): Promise<void> {
+function sharedByFeed(name: string, { batchId, others, feed }: RemovedRange): EcompipeError {
+  return new EcompipeError(EXIT.io, {
+    what: `cannot take out ${name} alone`,
+    why: `it shares batch ${batchId} with ${others} other files, and feed ${feed ?? '?'} made the rows' keys, so that its bytes do not tell which are its own`,
+    outcome: 'nothing was changed',
+    hint: `take out all of them: ecompipe undo --batch ${batchId}`,
+  });
+}
+
+export async function removeBatches(connection: Connection, batchIds: readonly number[]): Promise<void> {
+  const { client } = connection;
+  await removeFromOtherTables(connection, batchIds);
   await client.query(
     `with gone as (delete from public.events where batch_id = any ($1) returning event_id) insert into ${REMOVED} select event_id from gone`,
     [batchIds],
   );
+}
+
+/** Rows that feeds brought into tables of the user's own: they can be found where the table has a column for their batch. */
+async function removeFromOtherTables({ client }: Connection, batchIds: readonly number[]): Promise<void> {
+  const { rows } = await client.query<{ target: string; hasBatch: boolean }>(
+    `select distinct b.target,
+            exists (select from pg_attribute a where a.attrelid = to_regclass(b.target) and a.attname = 'batch_id' and a.attnum > 0 and not a.attisdropped) as "hasBatch"
+     from ecompipe.batches b where b.batch_id = any ($1) and b.target is not null`,
+    [batchIds],
+  );
+  const without = rows.find(({ hasBatch }) => !hasBatch);
+  if (without !== undefined)
+    throw new EcompipeError(EXIT.usage, {
+      what: `cannot take rows out of ${without.target}`,
+      why: 'it has no column batch_id, so nobody knows which rows a batch brought',
+      outcome: 'nothing was changed',
+      hint: `before the next load: alter table ${without.target} add column batch_id bigint default nullif(current_setting('ecompipe.batch_id', true), '')::bigint`,
+    });
+  for (const { target } of rows)
+    await client.query(
+      `with gone as (delete from ${target} where batch_id = any ($1) returning 1)
+      insert into ${REMOVED} select gen_random_uuid() from gone`,
+      [batchIds],
+    );
 }
 
 async function removeRange(

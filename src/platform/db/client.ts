@@ -4,6 +4,7 @@ import pg from 'pg';
 import { clientConfig, type ConnectionSettings } from './connectionSettings.js';
 import { noPasswordError, noTlsError } from './errors.js';
 import { watchLiveness } from './liveness.js';
+import { guardPassword } from './passwordGuard.js';
 import { pinSessionSettings } from './sessionSettings.js';
 import { ConnectionLostError, isCertificateError, sqlStateOf } from './sqlState.js';
 import { EcompipeError } from '../errors.js';
@@ -72,6 +73,9 @@ async function open(settings: ConnectionSettings, tls: boolean): Promise<Connect
   const socket = new Socket();
   const state = { broken: false };
   const client = new LossReportingClient({ ...clientConfig(settings, tls), types, stream: () => socket });
+  // ~/.pgpass lists servers by the name that the user gave (PostgreSQL manual, 34.16).
+  (client as unknown as { connectionParameters: { host: string } }).connectionParameters.host = settings.host;
+  guardPassword(client, settings, tls);
   client.isLost = () => state.broken || socket.destroyed;
   const handshake = watchHandshake(client, socket);
   // Without a listener a connection that breaks while idle would end the process; the next query reports it.

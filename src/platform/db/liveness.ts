@@ -54,8 +54,9 @@ export function watchLiveness(client: pg.Client, socket: Socket, settings: Conne
 }
 
 /** Whether anything answers at the server's address; a refusal is an answer, and the statement's own connection will tell. */
-async function answersProbe({ host, port }: ConnectionSettings): Promise<boolean> {
+async function answersProbe({ host: name, hostAddress, port }: ConnectionSettings): Promise<boolean> {
   return await new Promise((resolve) => {
+    const host = hostAddress ?? name;
     const probe = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host);
     const finish = (answers: boolean) => (): void => {
       clearTimeout(timer);

@@ -45,7 +45,14 @@ export async function withDatabase<T>(
   return await withEmbeddedServer(
     { directory: settings.embeddedDir, log: context.log, signal: context.stop },
     async (connection) =>
-      action(createDatabase({ ...connection, sslMode: 'disable' }, true, settings.retryForMs, context)),
+      action(
+        createDatabase(
+          { ...connection, sslMode: 'disable', requireAuth: ['scram-sha-256'] },
+          true,
+          settings.retryForMs,
+          context,
+        ),
+      ),
   );
 }
 

@@ -75,7 +75,8 @@ test('a running stream is named as the owner of its checkpoint directory', async
   const pipeline = await createPipeline(t);
   const { checkpointDir } = placesOf(pipeline);
   mkdirSync(checkpointDir);
-  const { ownershipKey, LOCK_SPACE } = await import('../../../src/contract/streamOwner.js');
+  const { createOwnerId, ownershipKey, LOCK_SPACE } = await import('../../../src/contract/streamOwner.js');
+  await createOwnerId(checkpointDir);
   const [ours, other] = [await pipeline.database.connect(), await pipeline.database.connect()];
   await ours.query('select pg_advisory_lock($1, $2)', [LOCK_SPACE, await ownershipKey(checkpointDir)]);
   await other.query('select pg_advisory_lock($1, -5)', [LOCK_SPACE]);

@@ -10,6 +10,7 @@ import { load, openShop, type Shop } from './harness.js';
 import { assertLedger, eventIds } from './tables.js';
 
 const checkpointOf = ({ settings }: Shop): string => path.join(settings.checkpointDir, 'stream.json');
+const NEVER = new AbortController().signal;
 const ids = (count: number): string[] => Array.from({ length: count }, (_, n) => eventId(n));
 
 /** What may happen to a checkpoint file between two runs: the second one goes on by the ledger. */
@@ -110,7 +111,7 @@ test('a second stream with the same checkpoint directory ends with exit code 5, 
   await load(shop, database);
   await onDatabase(database, {}, async (target) => {
     const owner = await target.connect();
-    await takeOwnership(owner, shop.settings.checkpointDir);
+    await takeOwnership(owner, shop.settings.checkpointDir, NEVER);
     await assert.rejects(load(shop, database), { name: 'AlreadyRunningError', exitCode: 5 });
     await owner.close();
   });

@@ -7,14 +7,14 @@ import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { MAX_RECORD_BYTES } from '../../../src/contract/csv/bytes.js';
 import { frameRecords } from '../../../src/contract/csv/frameRecords.js';
-import type { Header } from '../../../src/contract/csv/header.js';
+import { canonicalShape, type Header } from '../../../src/contract/csv/header.js';
 import type { BatchPart } from '../../../src/pipeline/stream/batch.js';
 import { FileChanged, openLarge, type Content } from '../../../src/pipeline/stream/content.js';
 import { readRanges, type ResumePoint } from '../../../src/pipeline/stream/ranges.js';
 import { csvBody, mutatedBody } from '../../contract/csv/arbitraries.js';
 import { temporaryDirectory } from '../../platform/files/directories.js';
 
-const START: ResumePoint = { offset: 0, lines: 0 };
+const START: ResumePoint = { offset: 0, lines: 0, records: 0 };
 
 /** A file's content that lies in memory. */
 function contentOf(bytes: Buffer): Content {
@@ -39,7 +39,17 @@ function contentOf(bytes: Buffer): Content {
 }
 
 const HEADER_BYTES = Buffer.from('event_id,event_type,user_id\n');
-const header: Header = { columns: ['event_id', 'event_type', 'user_id'], length: HEADER_BYTES.length, lines: 1 };
+const header: Header = {
+  ...canonicalShape(['event_id', 'event_type', 'user_id']),
+  length: HEADER_BYTES.length,
+  lines: 1,
+};
+
+/** Where a load goes on that has committed these. */
+function after(parts: readonly BatchPart[]): ResumePoint {
+  const sum = (of: (part: BatchPart) => number): number => parts.map(of).reduce((a, b) => a + b, 0);
+  return { offset: parts.at(-1)?.endOffset ?? 0, lines: sum(({ lines }) => lines), records: sum(({ rows }) => rows) };
+}
 
 async function partsOf(content: Content, from: ResumePoint, batchBytes: number): Promise<BatchPart[]> {
   const parts: BatchPart[] = [];
@@ -113,11 +123,7 @@ test('a load that goes on at any committed range, with other batch sizes, sees t
         const content = contentOf(Buffer.concat([HEADER_BYTES, bytes]));
         const parts = await partsOf(content, START, first);
         const committed = parts.slice(0, pick % parts.length);
-        const rest = await partsOf(
-          content,
-          { offset: committed.at(-1)?.endOffset ?? 0, lines: committed.reduce((sum, { lines }) => sum + lines, 0) },
-          second,
-        );
+        const rest = await partsOf(content, after(committed), second);
         assert.deepEqual([...recordsOf(committed), ...recordsOf(rest)], recordsOf(parts));
       },
     ),
@@ -154,11 +160,7 @@ test('a .gz is the same rows as what it holds, also from the middle on', async (
   const parts = await partsOf(plain, START, 4096);
   assert.deepEqual(recordsOf(await partsOf(compressed, START, 4096)), recordsOf(parts));
   const middle = parts.slice(0, 7);
-  const resumed = await partsOf(
-    compressed,
-    { offset: middle.at(-1)?.endOffset ?? 0, lines: middle.reduce((sum, { lines }) => sum + lines, 0) },
-    10_000,
-  );
+  const resumed = await partsOf(compressed, after(middle), 10_000);
   assert.deepEqual([...recordsOf(middle), ...recordsOf(resumed)], recordsOf(parts));
 });
 

@@ -90,7 +90,7 @@ test('a table without a primary key is refused with exit code 2', async (t) => {
   await assert.rejects(load(shop, database), { exitCode: 2, message: /public\.things has no primary key/ });
 });
 
-test('4,000 rows that a foreign key refuses are rejected one by one within five seconds', async (t) => {
+test('4,000 rows that a foreign key refuses are rejected one by one within seconds', async (t) => {
   const database = await migratedDatabase();
   await database.query('create table public.countries (code text primary key)');
   await database.query(
@@ -103,7 +103,8 @@ test('4,000 rows that a foreign key refuses are rejected one by one within five 
     const { rows } = await load(shop, database);
     const tookMs = performance.now() - startedAt;
     assert.deepEqual(rows, { read: 4000, inserted: 0, duplicate: 0, rejected: 4000 });
-    assert.ok(tookMs < 5000, `${tookMs} ms`);
+    // Two seconds on two free cores; savepoints that pile up made minutes of it.
+    assert.ok(tookMs < 20_000, `${tookMs} ms`);
   }
 });
 
@@ -137,7 +138,7 @@ test('a thousand rows of one key that are all refused take no longer than others
   shop.put('a.csv', [HEADER, ...Array.from({ length: 3000 }, () => eventRow(1)), ''].join('\n'));
   const startedAt = performance.now();
   assert.equal((await load(shop, database)).rows.rejected, 3000);
-  assert.ok(performance.now() - startedAt < 5000);
+  assert.ok(performance.now() - startedAt < 20_000);
 });
 
 test('under row security each row is judged by the policy, and its neighbours are loaded', async (t) => {
@@ -260,4 +261,44 @@ test('a price is required where the type of event says so, and nowhere at first'
   await database.query("update ecompipe.event_types set needs_price = true where event_type = 'add_to_cart'");
   shop.put('b.csv', [HEADER, eventRow(2, { price: '', currency: '' }), eventRow(3), ''].join('\n'));
   assert.deepEqual((await load(shop, database)).rows, { read: 2, inserted: 1, duplicate: 0, rejected: 1 });
+});
+
+test('dates that can be read in two ways are rejected by both paths alike, and others loaded', async (t) => {
+  const dates: readonly (readonly [string, boolean])[] = [
+    ['01.02.2026', false],
+    ['1/2/2026', false],
+    ['01/02/03', false],
+    ['now', false],
+    ['yesterday', false],
+    ['epoch', false],
+    ['2026-11-22 allballs', false],
+    ['20261122T130000Z', true],
+    ['Nov 22 2026', true],
+    ['2026-11-22 13:00 EST', true],
+  ];
+  for (const neighbour of [[], ['poison']]) {
+    const database = await migratedDatabase();
+    const shop = openShop(t);
+    // Each in a file of its own, so that no other date sends it to the stage.
+    for (const [n, [date]] of dates.entries())
+      shop.put(`${n}.csv`, [HEADER, eventRow(n, { event_time: date }), ...neighbour, ''].join('\n'));
+    await load(shop, database, { maxRejected: { rows: 10 } });
+    assert.deepEqual(
+      await eventIds(database),
+      dates.flatMap(([, isClear], n) => (isClear ? [eventId(n)] : [])),
+    );
+    assert.deepEqual(
+      await database.query("select distinct sql_state, column_name from ecompipe.rejected_rows where raw <> 'poison'"),
+      [{ sql_state: '22007', column_name: 'event_time' }],
+    );
+  }
+});
+
+test('the end of COPY’s data on the last of a million short lines holds up nothing', async (t) => {
+  const database = await migratedDatabase();
+  const shop = openShop(t);
+  shop.put('a.csv', `${HEADER}\n${eventRow(1)}\n${'1\n'.repeat(1_000_000)}\\.\n`);
+  const startedAt = performance.now();
+  assert.equal((await load(shop, database)).rows.inserted, 1);
+  assert.ok(performance.now() - startedAt < 60_000);
 });

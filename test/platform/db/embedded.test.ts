@@ -143,3 +143,18 @@ test('an aborted attach ends at once with exit code 130', async (t) => {
   const directory = await embeddedProject(t);
   await assert.rejects(attachEmbeddedServer({ directory, signal: AbortSignal.abort() }), { exitCode: 130 });
 });
+
+test("the user's PG* settings for another server do not reach the embedded one", async (t) => {
+  const directory = await createdProject(t);
+  const planted = {
+    PGSSLMODE: 'require',
+    PGOPTIONS: '-c default_transaction_read_only=on',
+    PGSSLNEGOTIATION: 'direct',
+  };
+  Object.assign(process.env, planted);
+  t.after(() => {
+    for (const name of Object.keys(planted)) Reflect.deleteProperty(process.env, name);
+  });
+  const lease = await attachEmbeddedServer({ directory });
+  await lease.release();
+});

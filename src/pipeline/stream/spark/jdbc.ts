@@ -6,6 +6,18 @@ import { UsageError } from '../../../platform/errors.js';
 import type { SparkInstallation } from './installation.js';
 import type { ToJob } from './messages.js';
 
+/** Ignoring these would connect elsewhere, or less safely, than was asked for. */
+const NOT_IN_JDBC = [
+  'hostAddress',
+  'sslCert',
+  'sslKey',
+  'sslPassword',
+  'sslCrl',
+  'minTlsVersion',
+  'maxTlsVersion',
+  'options',
+] as const satisfies readonly (keyof ConnectionSettings)[];
+
 /**
  * Our connection in the words of PostgreSQL's JDBC driver, for the executors. The password is the one that worked here,
  * wherever it came from (~/.pgpass is not on the executors); it travels in Spark's own messages, never on a command line.
@@ -20,6 +32,11 @@ export function jdbcOptions(
     throw new UsageError([
       `POSTGRES_HOST ${JSON.stringify(host)}: --engine spark needs TCP, as the JVM knows no Unix sockets`,
     ]);
+  const unsupported = NOT_IN_JDBC.filter((name) => settings[name] !== undefined);
+  if (unsupported.length > 0)
+    throw new UsageError(
+      unsupported.map((name) => `--engine spark does not support the connection's ${name}; use --engine native`),
+    );
   const verifies = sslMode === 'verify-ca' || sslMode === 'verify-full';
   // Without a certificate of ours the JVM's own authorities count, as the system's do in Node.
   const trust =

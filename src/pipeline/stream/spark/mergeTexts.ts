@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
 import { quoteName } from '../../../platform/db/names.js';
+import { canonicalShape } from '../../../contract/csv/header.js';
 import type { Defect } from '../../../contract/csv/recordFrames.js';
 import { NO_ROWS, type RowCounts } from '../batch.js';
 import { convertTexts, insertRows, type Verdicts } from '../staged/judge.js';
@@ -65,7 +66,7 @@ async function writeBroken(connection: Connection, unit: Unit, staged: Staged, b
     const reasons = new Map<number, Reason>();
     for (const { ordinal, raw, defect } of rows) {
       const frame = { start: 0, end: raw.length, defect: defect === 'encoding' ? undefined : (defect as Defect) };
-      const reason = explainDefect(raw, frame, unit.columns.length, false);
+      const reason = explainDefect(raw, frame, canonicalShape(unit.columns), false);
       assert(reason !== undefined, `something is wrong with a row that is staged as ${defect}`);
       reasons.set(ordinal, reason);
       ordinals.push(ordinal);
@@ -90,7 +91,8 @@ async function writeJudged(
     await client.query(
       `insert into ecompipe.rejected_rows (batch_id, file_id, line, byte_offset, raw, kind, sql_state, column_name, constraint_name, message)
        select $1, ($2::bigint[])[s.piece + 1], s.line, s.byte_offset, convert_to(s.raw, 'UTF8'), v.kind, v.sql_state, v.column_name, v.constraint_name, v.message
-       ${source} <> 'duplicate'`,
+       ${source} <> 'duplicate'
+       order by ordinal`,
       [batchId, fileIds, staged.attempts],
     );
   if (duplicates.length > 0)

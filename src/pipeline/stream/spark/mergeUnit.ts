@@ -64,10 +64,11 @@ async function merge(
       const parts = unit.parts.map(({ part }, index) => {
         const count = counts[index];
         assert(count !== undefined, 'each part has its counts');
-        return { part, fileId: part.fileId, counts: count };
+        return { part, fileId: part.fileId, counts: count, skipped: 0 };
       });
       const loadPath = isTyped ? 'direct' : 'staged';
-      return { loadPath, columns: unit.columns, parts, enteredLoaded: new Set(), ...sumOfParts(parts) };
+      const { columns } = unit;
+      return { loadPath, columns, feed: undefined, parts, enteredLoaded: new Set(), ...sumOfParts(parts) };
     },
   });
   assert(committed !== undefined, 'a unit has parts');
@@ -109,7 +110,7 @@ async function resolveLostRace(
     const range = await findCommittedRange(connection, part.fileId, part);
     if (range === undefined || !attempted.has(range.batchId)) throw lost;
     ({ batchId } = range);
-    parts.push({ part, fileId: part.fileId, counts: range.counts });
+    parts.push({ part, fileId: part.fileId, counts: range.counts, skipped: 0 });
   }
   assert(batchId !== undefined, 'a unit has parts');
   return {
@@ -117,6 +118,7 @@ async function resolveLostRace(
     loadPath: 'direct',
     parts,
     counts: parts.map(({ counts }) => counts).reduce(addCounts, NO_ROWS),
+    skipped: 0,
     durationMs: 0,
     isDurable: false,
   };

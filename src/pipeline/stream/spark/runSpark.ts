@@ -5,6 +5,7 @@ import { UsageError } from '../../../platform/errors.js';
 import type { StageContext } from '../../../platform/stage.js';
 import { ConnectionPool } from '../connectionPool.js';
 import type { StreamEvent, StreamResult, StreamSettings } from '../streamEvents.js';
+import { NO_FEEDS } from '../feeds/loaderFeeds.js';
 import { FileDisposer } from '../fileDisposer.js';
 import { IdleRefresh } from '../idleRefresh.js';
 import { DirectPathBreaker } from '../directPathBreaker.js';
@@ -58,6 +59,8 @@ export async function runSparkStream(
     jar: await jobJar(spark, process.env, context.log),
   };
   assertOneFileSystem(settings);
+  if ((settings.feeds ?? []).length > 0)
+    throw new UsageError(['--engine spark does not know feeds yet: load their files with --engine native']);
   const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings);
   await local?.prepare();
   return await withOwnership(settings, database, context, async (checkpoint, target) => {
@@ -72,7 +75,13 @@ export async function runSparkStream(
     try {
       const tables = new StageTables(pool, target, context.log);
       await tables.open(alive);
-      const loader = { pool, target, breaker: new DirectPathBreaker(), limits: rejectLimits(settings) };
+      const loader = {
+        pool,
+        target,
+        feeds: NO_FEEDS,
+        breaker: new DirectPathBreaker(),
+        limits: rejectLimits(settings),
+      };
       const outcomes = new ResultRecorder(pool, local ?? new RemoteFileDisposer(settings, driver), checkpoint, emit);
       const start = {
         inputDir: isUri(settings.inputDir) ? settings.inputDir : path.resolve(settings.inputDir),

@@ -2,6 +2,7 @@ import type { Header } from '../../../contract/csv/header.js';
 import type { BatchPart } from '../batch.js';
 import type { LedgerFile } from '../ledger.js';
 import type { ReadFile } from '../fileDisposer.js';
+import type { ResumePoint } from '../ranges.js';
 import type { Inspection, Piece } from './messages.js';
 
 /** A file that can be loaded: by name, content, and where it can be cut. */
@@ -91,10 +92,14 @@ function cutFile(file: InspectedFile, entry: LedgerFile, limits: UnitLimits): Un
     groups.at(-1)?.push(piece);
     bytes += size;
   }
-  let from = { offset: entry.committedOffset, lines: entry.committedLines };
+  let from: ResumePoint = {
+    offset: entry.committedOffset,
+    lines: entry.committedLines,
+    records: entry.committedRecords,
+  };
   return groups.map((pieces, index) => {
     const part = partOf(file, entry, pieces, from, index === groups.length - 1);
-    from = { offset: part.endOffset, lines: from.lines + part.lines };
+    from = { offset: part.endOffset, lines: from.lines + part.lines, records: from.records + part.rows };
     return { file, part, pieces };
   });
 }
@@ -103,7 +108,7 @@ function partOf(
   file: InspectedFile,
   entry: LedgerFile,
   pieces: readonly Piece[],
-  from: { readonly offset: number; readonly lines: number },
+  from: ResumePoint,
   isLast: boolean,
 ): UnitPart['part'] {
   const { inspection, header, name, fileStamp, sha256 } = file;
@@ -123,6 +128,7 @@ function partOf(
     body: Buffer.alloc(0),
     bodyOffset: pieces[0]?.start ?? inspection.size,
     isLast,
+    firstRecord: from.records + 1,
     rows: pieces.reduce((sum, { rows }) => sum + rows, 0),
     plain: pieces.every(({ plain }) => plain),
   };

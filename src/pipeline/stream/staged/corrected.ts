@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { stringify } from 'csv-stringify/sync';
 import type { Connection } from '../../../platform/db/client.js';
+import { canonicalShape } from '../../../contract/csv/header.js';
 import type { Batch } from '../batch.js';
 import type { TargetTable } from '../targetTable.js';
 import { judgeRecords } from './loadStaged.js';
@@ -137,8 +138,9 @@ function asBatch(rows: readonly CorrectedRow[]): Batch {
     fileId: undefined,
     fileSize: body.length,
     isLast: true,
+    firstRecord: 1,
     rows: rows.length,
     plain: false,
   };
-  return { columns: first.columns, parts: [{ ...place, ...part, body }], isDurable: true };
+  return { ...canonicalShape(first.columns), parts: [{ ...place, ...part, body }], isDurable: true };
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
-import { NO_ROWS, type Batch, type RowCounts } from '../batch.js';
+import { NO_ROWS, type Batch, type PartResult, type RowCounts } from '../batch.js';
+import { judgeFeed, type FeedVerdicts, type RowOrigin } from '../feeds/judgeFeed.js';
 import type { TargetTable } from '../targetTable.js';
 import { convertTexts, insertRows, type Verdicts } from './judge.js';
 import { recordBytes, splitRecords, type Records } from './records.js';
@@ -25,16 +26,34 @@ export async function loadStaged(
   connection: Connection,
   batch: Batch,
   { fileIds, batchId, target, waitForTurn }: StagedContext,
-): Promise<RowCounts[]> {
+): Promise<PartResult[]> {
   const records = splitRecords(batch);
-  const verdicts = await judgeRecords(connection, batch, records, target, waitForTurn);
+  const { verdicts, results } = await judgeBatch(connection, batch, records, target, waitForTurn);
   function* placed(ordinals: Iterable<number>): Generator<PlacedRow> {
-    for (const ordinal of ordinals) yield placeOf(records, ordinal, fileIds);
+    for (const ordinal of ordinals) yield placeOf(records, ordinal, verdicts.originOf(ordinal), fileIds);
   }
-  await writeMalformed(connection, batchId, placed(records.malformed.keys()), records.malformed);
+  function* malformed(): Generator<PlacedRow> {
+    for (const record of records.malformed.keys()) yield placeOf(records, record, { record, item: 0 }, fileIds);
+  }
+  await writeMalformed(connection, batchId, malformed(), records.malformed);
   await writeRejects(connection, batchId, placed(verdicts.rejected));
   await writeDuplicates(connection, batchId, placed(verdicts.duplicates));
-  return countByPart(batch, records, verdicts);
+  return results;
+}
+
+/** Has the database judge a batch's records, by its feed where it has one; also counts by part. Part of the caller's transaction. */
+export async function judgeBatch(
+  connection: Connection,
+  batch: Batch,
+  records: Records,
+  target: TargetTable,
+  waitForTurn: () => Promise<void>,
+): Promise<{ verdicts: FeedVerdicts; results: PartResult[] }> {
+  const verdicts =
+    batch.feed === undefined
+      ? asFeedVerdicts(batch, records, await judgeRecords(connection, batch, records, target, waitForTurn))
+      : await judgeFeed(connection, batch, batch.feed, records, target, waitForTurn);
+  return { verdicts, results: countByPart(batch, records, verdicts) };
 }
 
 /** Stages the records and has the database judge them. Part of the caller's transaction. */
@@ -63,13 +82,33 @@ export async function judgeRecords(
   return verdicts;
 }
 
-function placeOf(records: Records, ordinal: number, fileIds: readonly number[]): PlacedRow {
-  const record = records.at(ordinal);
+/** Without a feed each record that is one by structure is a row. */
+function asFeedVerdicts(batch: Batch, records: Records, verdicts: Verdicts): FeedVerdicts {
+  const malformed = batch.parts.map(() => 0);
+  for (const ordinal of records.malformed.keys()) {
+    const { partIndex } = records.at(ordinal);
+    malformed[partIndex] = (malformed[partIndex] ?? 0) + 1;
+  }
+  return {
+    ...verdicts,
+    made: malformed.map((count, index) => ({ rows: records.rowsOf(index) - count, skipped: 0 })),
+    originOf: (record) => ({ record, item: 0 }),
+  };
+}
+
+function placeOf(
+  records: Records,
+  ordinal: number,
+  { record: recordOrdinal, item }: RowOrigin,
+  fileIds: readonly number[],
+): PlacedRow {
+  const record = records.at(recordOrdinal);
   const { part, partIndex, frame } = record;
   const fileId = fileIds[partIndex];
   assert(fileId !== undefined, 'each part has its file');
   return {
     ordinal,
+    item,
     fileId,
     line: part.firstLine + frame.line,
     byteOffset: part.bodyOffset + frame.start,
@@ -77,20 +116,32 @@ function placeOf(records: Records, ordinal: number, fileIds: readonly number[]):
   };
 }
 
-function countByPart(batch: Batch, records: Records, { rejected, duplicates }: Verdicts): RowCounts[] {
+function countByPart(
+  batch: Batch,
+  records: Records,
+  { rejected, duplicates, made, originOf }: FeedVerdicts,
+): PartResult[] {
   const counts = batch.parts.map((_, index) => ({
     ...NO_ROWS,
-    read: records.rowsOf(index),
-    inserted: records.rowsOf(index),
+    read: made[index]?.rows ?? 0,
+    inserted: made[index]?.rows ?? 0,
   })) as { -readonly [K in keyof RowCounts]: RowCounts[K] }[];
-  const move = (ordinal: number, to: 'rejected' | 'duplicate'): void => {
-    const count = counts[records.at(ordinal).partIndex];
+  const countOf = (record: number): (typeof counts)[number] => {
+    const count = counts[records.at(record).partIndex];
     assert(count !== undefined, 'each row is of a part');
+    return count;
+  };
+  const move = (ordinal: number, to: 'rejected' | 'duplicate'): void => {
+    const count = countOf(originOf(ordinal).record);
     count.inserted--;
     count[to]++;
   };
-  for (const ordinal of records.malformed.keys()) move(ordinal, 'rejected');
+  for (const record of records.malformed.keys()) {
+    const count = countOf(record);
+    count.read++;
+    count.rejected++;
+  }
   for (const ordinal of rejected) move(ordinal, 'rejected');
   for (const ordinal of duplicates) move(ordinal, 'duplicate');
-  return counts;
+  return counts.map((count, index) => ({ counts: count, skipped: made[index]?.skipped ?? 0 }));
 }

@@ -1,5 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { CsvError, parse } from 'csv-parse/sync';
+import type { Dialect } from '../../../contract/csv/dialect.js';
+import type { RecordShape } from '../../../contract/csv/header.js';
+import { UTF_8 } from '../../../contract/feeds/encodings.js';
 import { COMMA, LF, NUL, QUOTE } from '../../../contract/csv/bytes.js';
 import { frameRecords } from '../../../contract/csv/frameRecords.js';
 import type { Defect, RecordFrame, RecordFrames } from '../../../contract/csv/recordFrames.js';
@@ -28,6 +31,10 @@ export class Records {
   addPart(part: BatchPart, frames: RecordFrames): void {
     this.sections.push({ part, frames, firstOrdinal: this.length });
     this.length += frames.length;
+  }
+
+  firstOrdinalOf(partIndex: number): number {
+    return this.sections[partIndex]?.firstOrdinal ?? this.length;
   }
 
   /** How many rows a part has. */
@@ -66,11 +73,13 @@ const DEFECTS: Readonly<Record<Defect, string>> = {
 export function splitRecords(batch: Batch): Records {
   const records = new Records();
   for (const part of batch.parts) {
-    const { records: frames } = frameRecords(part.body, true, batch.columns.length);
-    const clean = isUtf8(part.body) && !part.body.includes(NUL);
+    const { records: frames } = frameRecords(part.body, true, batch.fieldCount, Infinity, batch.dialect);
+    // Other encodings than UTF-8 are the server's to check.
+    const isOther = batch.feed !== undefined && batch.feed.feed.format.encoding !== UTF_8;
+    const clean = (isOther || isUtf8(part.body)) && !part.body.includes(NUL);
     let ordinal = records.length;
     for (const frame of frames) {
-      const reason = explainDefect(part.body, frame, batch.columns.length, clean);
+      const reason = explainDefect(part.body, frame, batch, clean, isOther);
       if (reason !== undefined) records.malformed.set(ordinal, reason);
       ordinal++;
     }
@@ -88,28 +97,35 @@ export function recordBytes({ part, frame }: SourceRecord): Buffer {
 export function explainDefect(
   body: Buffer,
   frame: Pick<RecordFrame, 'start' | 'end' | 'defect'>,
-  fieldCount: number,
+  shape: Pick<RecordShape, 'fieldCount' | 'dialect'>,
   clean: boolean,
+  isOtherEncoding = false,
 ): Reason | undefined {
   if (frame.defect !== undefined) {
-    const message = describeDefect(body.subarray(frame.start, frame.end), frame.defect, fieldCount);
+    const message = describeDefect(body.subarray(frame.start, frame.end), frame.defect, shape);
     return { kind: 'malformed', sqlState: BAD_COPY_FILE_FORMAT, message };
   }
   if (clean) return undefined;
   const bytes = body.subarray(frame.start, frame.end);
   if (bytes.includes(NUL))
     return { kind: 'malformed', sqlState: CHARACTER_NOT_IN_REPERTOIRE, message: 'a NUL byte, which text can not hold' };
-  if (!isUtf8(bytes))
+  if (!isOtherEncoding && !isUtf8(bytes))
     return { kind: 'malformed', sqlState: CHARACTER_NOT_IN_REPERTOIRE, message: 'bytes that are not UTF-8' };
   return undefined;
 }
 
 /** csv-parse names the place within the record better than our defect does, where it sees the same fault. */
-function describeDefect(bytes: Buffer, defect: Defect, fieldCount: number): string {
+function describeDefect(
+  bytes: Buffer,
+  defect: Defect,
+  { fieldCount, dialect }: Pick<RecordShape, 'fieldCount' | 'dialect'>,
+): string {
   if (defect === 'too-long') return DEFECTS[defect];
-  if (defect === 'field-count') return `${countFields(bytes)} fields where the header has ${fieldCount}`;
+  if (defect === 'field-count') return `${countFields(bytes, dialect)} fields where the header has ${fieldCount}`;
+  const delimiter = String.fromCharCode(dialect.delimiter);
+  const quote = String.fromCharCode(dialect.quote ?? QUOTE);
   try {
-    parse(bytes, { relax_column_count: true, record_delimiter: '\n' });
+    parse(bytes, { delimiter, quote, relax_column_count: true, record_delimiter: '\n' });
     return DEFECTS[defect];
   } catch (error) {
     return error instanceof CsvError ? `${DEFECTS[defect]}: ${error.message}` : DEFECTS[defect];
@@ -117,12 +133,12 @@ function describeDefect(bytes: Buffer, defect: Defect, fieldCount: number): stri
 }
 
 /** Of a record that is sound but for their number: commas within quotes separate nothing. */
-function countFields(bytes: Buffer): number {
+function countFields(bytes: Buffer, { delimiter, quote }: Dialect): number {
   let fields = 1;
   let isQuoted = false;
   for (const byte of bytes) {
-    if (byte === QUOTE) isQuoted = !isQuoted;
-    else if (byte === COMMA && !isQuoted) fields++;
+    if (byte === quote) isQuoted = !isQuoted;
+    else if (byte === delimiter && !isQuoted) fields++;
   }
   return fields;
 }

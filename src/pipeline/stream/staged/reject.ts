@@ -14,6 +14,8 @@ export interface Reason {
 /** A source row, and where it stands. */
 export interface PlacedRow {
   readonly ordinal: number;
+  /** Which row of its record it is, from 1; 0: the only one. */
+  readonly item: number;
   readonly fileId: number;
   /** 1-based physical line in the file. */
   readonly line: number;
@@ -75,11 +77,18 @@ export async function writeRejects({ client }: Connection, batchId: number, rows
   for (const chunk of chunksOf(rows))
     await client.query({
       name: 'write_rejects',
-      text: `insert into ecompipe.rejected_rows (batch_id, file_id, line, byte_offset, raw, kind, sql_state, column_name, constraint_name, message)
-       select $1, r.file_id, r.line, r.byte_offset, r.raw, v.kind, v.sql_state, v.column_name, v.constraint_name, v.message
-       from unnest ($2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::integer[]) as r (file_id, line, byte_offset, raw, ordinal)
-       join pg_temp.ecompipe_verdicts v using (ordinal)`,
-      values: [batchId, ...placesOf(chunk), chunk.map(({ raw }) => raw), chunk.map(({ ordinal }) => ordinal)],
+      text: `insert into ecompipe.rejected_rows (batch_id, file_id, line, byte_offset, raw, item, kind, sql_state, column_name, constraint_name, message)
+       select $1, r.file_id, r.line, r.byte_offset, r.raw, r.item, v.kind, v.sql_state, v.column_name, v.constraint_name, v.message
+       from unnest ($2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::integer[], $7::integer[]) as r (file_id, line, byte_offset, raw, ordinal, item)
+       join pg_temp.ecompipe_verdicts v using (ordinal)
+       order by ordinal`,
+      values: [
+        batchId,
+        ...placesOf(chunk),
+        chunk.map(({ raw }) => raw),
+        chunk.map(({ ordinal }) => ordinal),
+        chunk.map(({ item }) => item),
+      ],
     });
 }
 
@@ -92,11 +101,11 @@ export async function writeDuplicates(
   for (const chunk of chunksOf(rows))
     await client.query({
       name: 'write_duplicates',
-      text: `insert into ecompipe.duplicate_rows (batch_id, file_id, line, byte_offset, key)
-       select $1, r.file_id, r.line, r.byte_offset, v.key
-       from unnest ($2::bigint[], $3::bigint[], $4::bigint[], $5::integer[]) as r (file_id, line, byte_offset, ordinal)
+      text: `insert into ecompipe.duplicate_rows (batch_id, file_id, line, byte_offset, item, key)
+       select $1, r.file_id, r.line, r.byte_offset, r.item, v.key
+       from unnest ($2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::integer[]) as r (file_id, line, byte_offset, ordinal, item)
        join pg_temp.ecompipe_verdicts v using (ordinal)`,
-      values: [batchId, ...placesOf(chunk), chunk.map(({ ordinal }) => ordinal)],
+      values: [batchId, ...placesOf(chunk), chunk.map(({ ordinal }) => ordinal), chunk.map(({ item }) => item)],
     });
 }
 

@@ -40,6 +40,11 @@ export async function openSession<T>(
     stream: () => socket,
     ...connectionTo(cluster, server),
     database: 'postgres',
+    // Said here, or pg would take PGSSLMODE and PGOPTIONS, which the user's shell has for another server.
+    ssl: false,
+    options: ' ',
+    client_encoding: 'UTF8',
+    sslnegotiation: 'postgres',
     application_name: `${LEASE_NAME} ${process.pid}`,
     connectionTimeoutMillis: 10_000,
   });

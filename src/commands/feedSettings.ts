@@ -1,0 +1,40 @@
+import type { Feed } from '../contract/feeds/feed.js';
+import * as parse from '../platform/parsers.js';
+import type { Setting, SettingsOf, SettingTable } from '../platform/settings.js';
+
+const feedsDir: Setting<string | undefined> = {
+  flag: '--feeds',
+  placeholder: '<dir>',
+  env: 'FEEDS_PATH',
+  default: undefined,
+  defaultText: 'feeds, if there is one',
+  parse: parse.optional(parse.directory),
+  help: 'directory of feeds, which say how other files become rows',
+};
+
+const shippedFeeds: Setting<string | undefined> = {
+  flag: '--feed',
+  placeholder: '<name>',
+  env: 'ECOMPIPE_FEED',
+  default: undefined,
+  defaultText: 'none',
+  repeatable: true,
+  parse: parse.optional(parse.text),
+  help: 'a feed that is shipped, besides; may be given again',
+};
+
+/** What stages need to know which files are theirs, and how they become rows. */
+export const feedSettings = { feedsDir, shippedFeeds } satisfies SettingTable;
+
+/** Reads the feeds that are wanted. @throws UsageError with all that is wrong with any of them. */
+export async function loadFeeds(settings: SettingsOf<typeof feedSettings>): Promise<readonly Feed[]> {
+  const shipped = (settings.shippedFeeds ?? '')
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+  const { findFeedsDirectory } = await import('../contract/feeds/findFeedsDirectory.js');
+  const feedsDir = settings.feedsDir ?? (await findFeedsDirectory());
+  if (feedsDir === undefined && shipped.length === 0) return [];
+  const { readFeeds } = await import('../contract/feeds/readFeeds.js');
+  return await readFeeds({ feedsDir, shipped: [...new Set(shipped)] });
+}

@@ -1,0 +1,107 @@
+import { EXIT, UsageError } from '../platform/errors.js';
+import { defineCommand, type CommandContext, type CommandResult } from './command.js';
+import { feedSettings, loadFeeds } from './feedSettings.js';
+import { databaseSettings } from './settings.js';
+import type { SettingsOf } from '../platform/settings.js';
+
+const table = { ...databaseSettings, ...feedSettings } as const;
+
+/** Characters on a line where there is no terminal. */
+const PIPED_WIDTH = 120;
+
+type Settings = SettingsOf<typeof table>;
+
+export const feeds = defineCommand({
+  name: 'feeds',
+  args: '<action> [target]',
+  summary: "other people's files: list, show NAME, init FILE, check FILE",
+  settings: table,
+  examples: [
+    ['ecompipe feeds list', 'own and shipped feeds, and the files they are for'],
+    ['ecompipe feeds show rees46', 'its text, to copy and change'],
+    ['ecompipe feeds init export.csv', 'look at a file and print a feed to start from'],
+    ['ecompipe feeds check export.csv', 'load it, say what would become of its rows, and take it all back'],
+  ],
+  run: async (settings, context): Promise<CommandResult> => {
+    const [action = '', target, ...more] = context.args;
+    const wanted = { list: undefined, show: 'the name of a feed', init: 'a file', check: 'a file' };
+    if (!(action in wanted))
+      throw new UsageError([`feeds ${action}: expected list, show NAME, init FILE or check FILE`]);
+    const expected = wanted[action as keyof typeof wanted];
+    if (more.length > 0 || (target === undefined) !== (expected === undefined))
+      throw new UsageError([`feeds ${action}: expected ${expected ?? 'no further word'}`]);
+    switch (action) {
+      case 'show':
+        return await show(settings, target ?? '');
+      case 'init':
+        return await init(target ?? '');
+      case 'check':
+        return await check(settings, context, target ?? '');
+      default:
+        return await list(settings);
+    }
+  },
+});
+
+async function list(settings: Settings): Promise<CommandResult> {
+  const [own, { listFeeds, readFeeds, SHIPPED_FEEDS }] = await Promise.all([
+    loadFeeds({ ...settings, shippedFeeds: undefined }),
+    import('../contract/feeds/readFeeds.js'),
+  ]);
+  const shipped = await readFeeds({ feedsDir: undefined, shipped: await listFeeds(SHIPPED_FEEDS) });
+  const used = (settings.shippedFeeds ?? '').split(',').map((name) => name.trim());
+  const entries = [
+    ...own.map((feed) => ({ feed, origin: 'own' })),
+    ...shipped.map((feed) => ({ feed, origin: used.includes(feed.name) ? 'shipped, used' : 'shipped' })),
+  ].map(({ feed, origin }) => ({ name: feed.name, origin, match: feed.match, table: feed.table }));
+  const width = (of: (entry: (typeof entries)[number]) => string): number =>
+    Math.max(...entries.map((entry) => of(entry).length));
+  const [names, origins] = [width(({ name }) => name), width(({ origin }) => origin)];
+  const lines = entries.map(
+    ({ name, origin, match }) => `${name.padEnd(names)}  ${origin.padEnd(origins)}  ${match.join(' ')}`,
+  );
+  return { json: { feeds: entries }, text: lines.join('\n') };
+}
+
+/** One of one's own, or a shipped one. */
+async function show(settings: Settings, name: string): Promise<CommandResult> {
+  const [own, { listFeeds, readFeedText, SHIPPED_FEEDS }, { didYouMean }] = await Promise.all([
+    loadFeeds({ ...settings, shippedFeeds: undefined }),
+    import('../contract/feeds/readFeeds.js'),
+    import('../contract/feeds/yamlReader.js'),
+  ]);
+  const found = own.find((feed) => feed.name === name);
+  if (found !== undefined) return { json: { name, text: found.text }, text: found.text.trimEnd() };
+  const shipped = await listFeeds(SHIPPED_FEEDS);
+  if (!shipped.includes(name)) {
+    const names = [...own.map((feed) => feed.name), ...shipped];
+    throw new UsageError([`feeds show ${name}: no such feed${didYouMean(name, names)}`], 'ecompipe feeds list');
+  }
+  const { text } = await readFeedText(SHIPPED_FEEDS, name);
+  return { json: { name, text }, text: text.trimEnd() };
+}
+
+async function init(file: string): Promise<CommandResult> {
+  const { initFeed } = await import('../pipeline/stream/feeds/initFeed.js');
+  const { text, shipped } = await initFeed(file);
+  return { json: { text, shipped: shipped ?? null }, text: text.trimEnd() };
+}
+
+async function check(settings: Settings, context: CommandContext, file: string): Promise<CommandResult> {
+  const [known, { withDatabase }, { ensureSchema }, { tryFile }, { describeTrial }] = await Promise.all([
+    loadFeeds(settings),
+    import('../platform/db/target.js'),
+    import('../pipeline/migrate/schema.js'),
+    import('../pipeline/stream/feeds/tryFile.js'),
+    import('../pipeline/stream/feeds/describeTrial.js'),
+  ]);
+  const trial = await withDatabase(settings, context, async (database) => {
+    await ensureSchema(database, context);
+    return await tryFile(database, file, known);
+  });
+  return {
+    json: trial,
+    text: describeTrial(trial, process.stdout.isTTY ? process.stdout.columns : PIPED_WIDTH),
+    exitCode: trial.rows.rejected > 0 ? EXIT.checkFailed : EXIT.done,
+  };
+}

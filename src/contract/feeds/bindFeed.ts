@@ -1,0 +1,102 @@
+import type { Dialect } from '../csv/dialect.js';
+import { UnreadableFile } from '../csv/header.js';
+import type { ColumnSource, Feed } from './feed.js';
+import { sameName } from './parseFormat.js';
+import { namesIn } from './sqlNames.js';
+
+/** A feed for files of one header: which fields it finds in them, and what that means for loading. */
+export interface BoundFeed {
+  readonly feed: Feed;
+  /** Names of the fields, in order, as the file has them. */
+  readonly fields: readonly string[];
+  /** Fields that no column uses. */
+  readonly unused: readonly number[];
+  /** Where every field is a column as it is: those columns, in the order of the file, for COPY. */
+  readonly direct: readonly string[] | undefined;
+}
+
+/** Columns of a temporary table; PostgreSQL has room for some more. */
+const MAX_FIELDS = 1500;
+
+/**
+ * Finds a feed's fields in a file's header.
+ * @param sqlFields fields that its SQL needs, as the server told.
+ * @throws UnreadableFile when one is missing, or there are others and the feed wants none.
+ */
+export function bindFeed(feed: Feed, fields: readonly string[], sqlFields: readonly string[]): BoundFeed {
+  if (fields.length > MAX_FIELDS)
+    throw new UnreadableFile(`${fields.length} fields; at most ${MAX_FIELDS} can be loaded`);
+  const wanted = namedFields(feed);
+  const missing = [...new Set([...wanted, ...sqlFields])].filter(
+    (name) => !fields.some((field) => sameName(field, name)),
+  );
+  if (missing.length > 0)
+    throw new UnreadableFile(
+      `feed ${feed.name} needs ${missing.length === 1 ? 'a field' : 'fields'} that the file does not have: ${missing.join(', ')}`,
+    );
+  const inSql = new Set([...expressionNames(feed)].map((name) => name.trim().toLowerCase()));
+  const isUsed = (field: string): boolean =>
+    wanted.some((name) => sameName(name, field)) || inSql.has(field.trim().toLowerCase());
+  const twice = fields.filter(
+    (field, index) => fields.findIndex((other) => sameName(other, field)) !== index && isUsed(field),
+  );
+  if (twice.length > 0) throw new UnreadableFile(`field named twice: ${[...new Set(twice)].join(', ')}`);
+  const unused = fields.flatMap((field, index) => (isUsed(field) ? [] : [index]));
+  if (unused.length > 0 && feed.unknown === 'quarantine') {
+    const names = unused.map((index) => JSON.stringify(fields[index]));
+    throw new UnreadableFile(`unknown field: ${names.join(', ')}; feed ${feed.name} uses no other than its own`);
+  }
+  return { feed, fields, unused, direct: directColumns(feed, fields) };
+}
+
+/** Fields that a feed names outside of SQL. */
+export function namedFields({ columns, format }: Feed): string[] {
+  const ofColumn = (source: ColumnSource): string[] => {
+    if (source.kind === 'derive') return source.parts.flatMap((part) => ('field' in part ? [part.field] : []));
+    return 'from' in source ? [source.from] : [];
+  };
+  const names = columns.flatMap(({ source }) => ofColumn(source)).filter((name) => !BUILT_IN.includes(name));
+  const declared = format.header === 'fromFile' ? [] : format.header;
+  return [...new Set(names)].filter(
+    (name, index, all) => all.findIndex((other) => sameName(other, name)) === index && !isItem(name, declared),
+  );
+}
+
+/** Names of values that every record has, beside its fields. */
+export const BUILT_IN: readonly string[] = ['file_name', 'file_path', 'record_number', 'item', 'item_number'];
+
+function isItem(name: string, declared: readonly string[]): boolean {
+  return name === 'item' && !declared.includes('item');
+}
+
+/** Identifiers in all SQL of a feed; some of them are fields. */
+export function expressionNames({ columns, where, rows }: Feed): ReadonlySet<string> {
+  const pieces = columns.flatMap(({ source }) => {
+    if (source.kind === 'sql') return [source.sql];
+    return source.kind === 'derive' ? source.parts.flatMap((part) => ('sql' in part ? [part.sql] : [])) : [];
+  });
+  const all = [...pieces, where?.sql ?? '', rows?.sql ?? ''];
+  return new Set(all.flatMap((sql) => [...namesIn(sql)]));
+}
+
+function directColumns({ columns, format, where, rows }: Feed, fields: readonly string[]): string[] | undefined {
+  const [nullText] = format.nulls;
+  if (format.type !== 'csv' || format.quote === undefined || where !== undefined || rows !== undefined)
+    return undefined;
+  if (format.nulls.length !== 1 || nullText?.includes(format.quote) === true || columns.length !== fields.length)
+    return undefined;
+  const inOrder = fields.map(
+    (field) => columns.find(({ source }) => source.kind === 'field' && sameName(source.from, field))?.name,
+  );
+  const found = inOrder.filter((name) => name !== undefined);
+  return new Set(found).size === fields.length ? found : undefined;
+}
+
+/** How records are cut out of a feed's files. */
+export function dialectOf({ format }: Feed): Dialect {
+  return {
+    kind: format.type === 'csv' ? 'csv' : 'lines',
+    delimiter: format.delimiter.charCodeAt(0),
+    quote: format.quote?.charCodeAt(0),
+  };
+}

@@ -1,0 +1,33 @@
+import { setting, type SettingTable } from '../../platform/settings.js';
+import * as parse from '../../platform/parsers.js';
+import { incomingDir, processingDir } from '../../contract/directorySettings.js';
+
+/** What `move` can be told, as flags and variables. */
+export const moveSettings = {
+  from: setting({ ...incomingDir, flag: '--from', placeholder: '<dir>', help: 'directory that producers write to' }),
+  to: setting({ ...processingDir, flag: '--to', placeholder: '<dir>', help: 'directory that stream reads' }),
+  once: setting({
+    flag: '--once',
+    env: 'ECOMPIPE_ONCE',
+    default: false,
+    parse: parse.boolean,
+    help: 'move what is there and exit',
+  }),
+  settleMs: setting({
+    flag: '--settle',
+    placeholder: '<ms>',
+    env: 'ECOMPIPE_SETTLE',
+    default: 1000,
+    parse: parse.integer(0),
+    help: 'how long a file must be unchanged before it is taken for finished',
+  }),
+  maxBacklog: setting<number | undefined>({
+    flag: '--max-backlog',
+    placeholder: '<files>',
+    env: 'ECOMPIPE_MAX_BACKLOG',
+    default: undefined,
+    defaultText: 'no limit',
+    parse: parse.optional(parse.integer(1)),
+    help: 'never let more files than this wait for stream',
+  }),
+} satisfies SettingTable;

@@ -1,0 +1,107 @@
+import { printable as escaped } from '../../../platform/log.js';
+import type { Trial, TriedRecord } from './tryFile.js';
+
+/** On one line, and safe for a terminal. */
+function printable(text: string): string {
+  return escaped(text.replaceAll(/\r?\n/g, '⏎'));
+}
+
+/** What became of a file in a trial, for people, on lines of at most so many characters. */
+export function describeTrial(trial: Trial, width: number): string {
+  const { file, feed, table, records, skipped, rows } = trial;
+  const made = feed === undefined ? 'no feed: its columns are those of the table' : `feed ${feed}`;
+  const counts = [
+    `${records} records`,
+    ...(skipped > 0 ? [`${skipped} skipped`] : []),
+    `${rows.read} rows: ${rows.inserted} new`,
+    `${rows.duplicate} duplicate`,
+    `${rows.rejected} rejected`,
+  ];
+  return [
+    `${printable(file)}: ${made}, into ${table}`,
+    ...wrap(`${counts.join(', ')}; nothing was taken`, '', width),
+    ...sections(trial, width),
+  ].join('\n');
+}
+
+function sections({ first, reasons, feed }: Trial, width: number): string[] {
+  const parts: string[] = [];
+  if (first.length > 0) {
+    if (feed !== undefined)
+      parts.push('', 'Records as the file has them', ...grid(first, ({ before }) => before, width));
+    parts.push('', 'Rows that become of them', ...grid(first, ({ after }) => after, width));
+  }
+  if (reasons.length > 0) parts.push('', 'Rejected');
+  for (const { rows, column, sqlState, message, line, record } of reasons)
+    parts.push(
+      ...wrap(
+        `${rows} × ${column === null || message.startsWith(column) ? '' : `${column}: `}${message} (SQLSTATE ${sqlState})`,
+        '  ',
+        width,
+      ),
+      cut(`      line ${line}: ${printable(record)}`, width),
+    );
+  return parts;
+}
+
+type Values = Readonly<Record<string, string | null>>;
+
+/** A line for each name that any of the records has a value of, a column for each record. */
+function grid(
+  records: readonly TriedRecord[],
+  valuesOf: (record: TriedRecord) => Values | undefined,
+  width: number,
+): string[] {
+  const names = [
+    ...new Set(
+      records.flatMap((record) =>
+        Object.entries(valuesOf(record) ?? {}).flatMap(([name, value]) => (value === null ? [] : [name])),
+      ),
+    ),
+  ];
+  const nameWidth = Math.min(Math.max(4, ...names.map((name) => name.length)), Math.max(4, Math.floor(width / 3)));
+  const cellWidth = Math.max(6, Math.floor((width - 2 - nameWidth) / records.length) - 2);
+  const row = (name: string, cells: readonly string[]): string =>
+    `  ${[cut(name, nameWidth).padEnd(nameWidth), ...cells.map((cell) => cut(cell, cellWidth).padEnd(cellWidth))].join('  ')}`.trimEnd();
+  return [
+    row(
+      '',
+      records.map(({ line }) => `line ${line}`),
+    ),
+    ...(names.length === 0
+      ? [
+          row(
+            '',
+            records.map(() => '(no row)'),
+          ),
+        ]
+      : []),
+    ...names.map((name, index) =>
+      row(
+        printable(name),
+        records.map((record) => {
+          const values = valuesOf(record);
+          if (values === undefined) return index === 0 ? '(no row)' : '';
+          return printable(values[name] ?? '');
+        }),
+      ),
+    ),
+  ];
+}
+
+function cut(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
+}
+
+function wrap(text: string, indent: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = indent;
+  for (const word of printable(text).split(' ')) {
+    if (line.trim() !== '' && line.length + word.length + 1 > width) {
+      lines.push(line);
+      line = `${indent}  `;
+    }
+    line += line.trim() === '' ? word : ` ${word}`;
+  }
+  return [...lines, line].map((each) => cut(each, width));
+}

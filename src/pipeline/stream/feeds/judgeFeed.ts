@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import type { Connection } from '../../../platform/db/client.js';
+import type { BoundFeed } from '../../../contract/feeds/bindFeed.js';
+import type { Batch } from '../batch.js';
+import { insertRows, type Verdicts } from '../staged/judge.js';
+import type { Records } from '../staged/records.js';
+import { prepareStage } from '../staged/stage.js';
+import type { TargetTable } from '../targetTable.js';
+import { planFeed, type FeedPlan } from './feedPlan.js';
+import { stageSource } from './stageSource.js';
+
+/** Where a row of a feed comes from: its record, and which of the record's rows it is (0: the only one). */
+export interface RowOrigin {
+  readonly record: number;
+  readonly item: number;
+}
+
+/** What became of a batch's records by a feed; malformed ones are not among them. */
+export interface FeedVerdicts extends Verdicts {
+  /** By part: rows that were made, and records that were skipped. */
+  readonly made: readonly { readonly rows: number; readonly skipped: number }[];
+  /** Where the rows that were not inserted come from. */
+  readonly originOf: (ordinal: number) => RowOrigin;
+}
+
+/** Stages the records, makes rows of them by the feed, and has the database judge those. Part of the caller's transaction. */
+export async function judgeFeed(
+  connection: Connection,
+  batch: Batch,
+  bound: BoundFeed,
+  records: Records,
+  target: TargetTable,
+  waitForTurn: () => Promise<void>,
+): Promise<FeedVerdicts> {
+  const plan = await planFeed(connection, bound, target);
+  await prepareStage(connection, target, plan.columns);
+  await stageSource(connection, batch, bound, records);
+  const made = await expand(connection, plan, batch, records);
+  await connection.client.query('select ecompipe.transform_records($1, $2, $3, $4, $5)', [
+    plan.insert,
+    plan.makesRows,
+    plan.defects,
+    plan.probes.map(({ column }) => column),
+    plan.probes.map(({ query }) => query),
+  ]);
+  await waitForTurn();
+  const verdicts = await insertRows(connection, target, plan.columns);
+  const { inserted, rejected, duplicates } = verdicts;
+  const total = made.reduce((sum, { rows }) => sum + rows, 0);
+  assert(
+    inserted + rejected.length + duplicates.length === total,
+    `of ${total} rows ${inserted} were inserted, ${rejected.length} rejected and ${duplicates.length} known`,
+  );
+  const originOf = plan.hasItems
+    ? await readOrigins(connection, [...rejected, ...duplicates])
+    : (ordinal: number): RowOrigin => ({ record: ordinal, item: 0 });
+  return { ...verdicts, made, originOf };
+}
+
+/** Makes the rows; where each record is one, there is nothing to do but to count whether all of them arrived. */
+async function expand(
+  { client }: Connection,
+  plan: FeedPlan,
+  batch: Batch,
+  records: Records,
+): Promise<FeedVerdicts['made']> {
+  const sound = batch.parts.map((_, index) => records.rowsOf(index));
+  for (const ordinal of records.malformed.keys()) {
+    const { partIndex } = records.at(ordinal);
+    sound[partIndex] = (sound[partIndex] ?? 0) - 1;
+  }
+  const staged = sound.reduce((sum, count) => sum + count, 0);
+  const { rows: counted } = await client.query<{ count: number }>('select count(*) from pg_temp.ecompipe_source');
+  assert.equal(counted[0]?.count, staged, 'the server staged as many records as were sent');
+  if (plan.expand === undefined) return sound.map((rows) => ({ rows, skipped: 0 }));
+  const thresholds = batch.parts.map((_, index) => records.firstOrdinalOf(index)).slice(1);
+  const { rows: parts } = await client.query<{ part: number; made: number; skipped: number }>(
+    'select part, made, skipped from ecompipe.expand_records($1, $2, $3)',
+    [plan.expand, plan.hasItems, thresholds],
+  );
+  return batch.parts.map((_, index) => {
+    const found = parts.find(({ part }) => part === index);
+    return { rows: found?.made ?? 0, skipped: found?.skipped ?? 0 };
+  });
+}
+
+async function readOrigins({ client }: Connection, ordinals: readonly number[]): Promise<FeedVerdicts['originOf']> {
+  const { rows } = await client.query<RowOrigin & { ordinal: number }>(
+    'select ordinal, record, item_number as item from pg_temp.ecompipe_made where ordinal = any ($1)',
+    [ordinals],
+  );
+  const origins = new Map(rows.map(({ ordinal, ...origin }) => [ordinal, origin]));
+  return (ordinal) => {
+    const origin = origins.get(ordinal);
+    assert(origin !== undefined, `row ${ordinal} was made of a record`);
+    return origin;
+  };
+}

@@ -1,0 +1,39 @@
+import { bindFeed } from '../../../contract/feeds/bindFeed.js';
+import type { Feed } from '../../../contract/feeds/feed.js';
+import { fieldNamesOf } from '../../../contract/feeds/feedHeader.js';
+import { listFeeds, readFeeds, SHIPPED_FEEDS } from '../../../contract/feeds/readFeeds.js';
+import { expressionNames } from '../../../contract/feeds/bindFeed.js';
+
+let shipped: Promise<Feed[]> | undefined;
+
+/** All feeds of the package. */
+export async function shippedFeeds(): Promise<readonly Feed[]> {
+  shipped ??= listFeeds(SHIPPED_FEEDS).then((names) => readFeeds({ feedsDir: undefined, shipped: names }));
+  return await shipped;
+}
+
+/** Shipped feeds whose fields are all in the header that a file begins with; those with most fields first. */
+export async function fittingShipped(start: Buffer): Promise<readonly Feed[]> {
+  const fitting: { feed: Feed; used: number }[] = [];
+  for (const feed of await shippedFeeds()) {
+    if (feed.format.header !== 'fromFile') continue;
+    try {
+      const fields = fieldNamesOf(start, feed);
+      if (fields === undefined) continue;
+      const quoted = [...expressionNames(feed)].filter((name) => /[^a-z0-9_]/.test(name));
+      const { unused } = bindFeed(feed, fields, quoted);
+      fitting.push({ feed, used: fields.length - unused.length });
+    } catch {
+      // Not this one.
+    }
+  }
+  return fitting.sort((a, b) => b.used - a.used).map(({ feed }) => feed);
+}
+
+/** The end of a message about a header that does not fit: which shipped feed it does fit, if any. */
+export async function hintOfShipped(start: Buffer): Promise<string> {
+  const [feed] = await fittingShipped(start);
+  return feed === undefined
+    ? ''
+    : `; the header is that of the shipped feed ${feed.name}: use --feed ${feed.name} for files named ${feed.match.join(' or ')}, or copy it (ecompipe feeds show ${feed.name}) and change match:`;
+}

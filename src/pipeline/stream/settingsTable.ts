@@ -1,0 +1,168 @@
+import { InvalidValueError, setting, type SettingTable } from '../../platform/settings.js';
+import * as parse from '../../platform/parsers.js';
+import { processingDir } from '../../contract/directorySettings.js';
+
+/** How many rows of a file may be rejected: so many, or so large a share of its rows. */
+export type RejectLimit = { readonly rows: number } | { readonly share: number } | 'none';
+
+/** `100` → rows, `0.5%` → share, `none` → no limit at all. */
+export function parseRejectLimit(raw: string): RejectLimit {
+  const percent = /^(\d+(?:\.\d+)?)%$/.exec(raw);
+  if (percent !== null && Number(percent[1]) <= 100) return { share: Number(percent[1]) / 100 };
+  if (/^\d+$/.test(raw)) return { rows: Number(raw) };
+  if (raw === 'none') return raw;
+  throw new InvalidValueError('expected a number of rows, a percentage such as 0.5%, or none');
+}
+
+const mebibytes = 2 ** 20;
+
+export const AFTER_LOAD = ['archive', 'delete', 'keep'] as const;
+
+/** What everybody who loads can be told, as flags and variables: `stream` and `run-all`. */
+export const loadSettings = {
+  connections: setting({
+    flag: '--connections',
+    placeholder: '<n>',
+    env: 'ECOMPIPE_CONNECTIONS',
+    default: 2,
+    parse: parse.integer(1, 64),
+    help: 'database connections that load at once',
+  }),
+  batchBytes: setting({
+    flag: '--batch-bytes',
+    placeholder: '<size>',
+    env: 'ECOMPIPE_BATCH_BYTES',
+    default: 8 * mebibytes,
+    defaultText: '8MiB',
+    parse: parse.bytes(1024, 256 * mebibytes),
+    help: 'bytes of CSV a transaction loads',
+  }),
+  afterLoad: setting<(typeof AFTER_LOAD)[number]>({
+    flag: '--after-load',
+    placeholder: '<action>',
+    env: 'ECOMPIPE_AFTER_LOAD',
+    default: 'archive',
+    parse: parse.oneOf(...AFTER_LOAD),
+    help: 'what becomes of a loaded file: archive, delete or keep',
+  }),
+  archiveDir: setting({
+    flag: '--archive-dir',
+    placeholder: '<dir>',
+    env: 'ARCHIVE_PATH',
+    default: 'data/archive',
+    parse: parse.directory,
+    help: 'where loaded files go',
+  }),
+  quarantineDir: setting({
+    flag: '--quarantine-dir',
+    placeholder: '<dir>',
+    env: 'QUARANTINE_PATH',
+    default: 'data/quarantine',
+    parse: parse.directory,
+    help: 'where files go that can not be read at all',
+  }),
+  checkpointDir: setting({
+    flag: '--checkpoint',
+    placeholder: '<dir>',
+    env: 'CHECKPOINT_PATH',
+    default: 'checkpoints',
+    parse: parse.directory,
+    help: 'directory of the checkpoint file; one stream owns it',
+  }),
+  maxRejected: setting<RejectLimit | undefined>({
+    flag: '--max-rejected',
+    placeholder: '<n|p%|none>',
+    env: 'ECOMPIPE_MAX_REJECTED',
+    default: undefined,
+    defaultText: 'give up only a file that is mostly rejects',
+    parse: parse.optional(parseRejectLimit),
+    help: 'stop (exit 4) when a file has more rejected rows than this; none: load whatever comes',
+  }),
+  atomicFile: setting({
+    flag: '--atomic-file',
+    env: 'ECOMPIPE_ATOMIC_FILE',
+    default: false,
+    parse: parse.boolean,
+    help: 'load each file whole or not at all, in one transaction',
+  }),
+  strict: setting({
+    flag: '--strict',
+    env: 'ECOMPIPE_STRICT',
+    default: false,
+    parse: parse.boolean,
+    help: 'exit 3 when any row was rejected or file quarantined',
+  }),
+} satisfies SettingTable;
+
+/** What only the Spark engine listens to. */
+export const sparkSettings = {
+  engine: setting<'native' | 'spark'>({
+    flag: '--engine',
+    placeholder: '<engine>',
+    env: 'ECOMPIPE_ENGINE',
+    default: 'native',
+    parse: parse.oneOf('native', 'spark'),
+    help: 'native, or spark: Apache Spark, for more than one machine',
+  }),
+  master: setting({
+    flag: '--master',
+    placeholder: '<url>',
+    env: 'ECOMPIPE_SPARK_MASTER',
+    default: 'local[*]',
+    parse: parse.text,
+    help: 'spark: where it runs, such as local[2] or spark://host:7077',
+  }),
+  maxFilesPerTrigger: setting({
+    flag: '--max-files-per-trigger',
+    placeholder: '<n>',
+    env: 'ECOMPIPE_MAX_FILES_PER_TRIGGER',
+    default: 1000,
+    parse: parse.integer(1, 100_000),
+    help: 'spark: files in a micro-batch',
+  }),
+  triggerIntervalMs: setting({
+    flag: '--trigger-interval',
+    placeholder: '<time>',
+    env: 'ECOMPIPE_TRIGGER_INTERVAL',
+    default: 1000,
+    defaultText: '1s',
+    parse: parse.duration,
+    help: 'spark: time between two looks at the directory',
+  }),
+  stageBytes: setting({
+    flag: '--stage-bytes',
+    placeholder: '<size>',
+    env: 'ECOMPIPE_STAGE_BYTES',
+    default: 64 * mebibytes,
+    defaultText: '64MiB',
+    parse: parse.bytes(mebibytes, 1024 * mebibytes),
+    help: 'spark: bytes of CSV that executors stage for one transaction',
+  }),
+  jdbcDriver: setting<string | undefined>({
+    flag: '--jdbc-driver',
+    placeholder: '<jar>',
+    env: 'ECOMPIPE_JDBC_DRIVER',
+    default: undefined,
+    defaultText: 'the one in jars/ of Spark, else fetched by Spark',
+    parse: parse.optional(parse.directory),
+    help: "spark: PostgreSQL's JDBC driver",
+  }),
+} satisfies SettingTable;
+
+/** What `stream` can be told. */
+export const streamSettings = {
+  inputDir: setting({
+    ...processingDir,
+    flag: '--input-dir',
+    placeholder: '<dir>',
+    help: 'directory with finished files',
+  }),
+  once: setting({
+    flag: '--once',
+    env: 'ECOMPIPE_ONCE',
+    default: false,
+    parse: parse.boolean,
+    help: 'load what is there and exit',
+  }),
+  ...loadSettings,
+} satisfies SettingTable;

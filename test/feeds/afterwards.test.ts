@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { readFeeds } from '../../src/contract/feeds/readFeeds.js';
+import { openConnection } from '../../src/platform/db/client.js';
+import { runUndo } from '../../src/pipeline/undo/runUndo.js';
+import { traceEvent } from '../../src/pipeline/trace/runTrace.js';
+import { tryFile } from '../../src/pipeline/stream/feeds/tryFile.js';
+import { describeTrial } from '../../src/pipeline/stream/feeds/describeTrial.js';
+import { initFeed } from '../../src/pipeline/stream/feeds/initFeed.js';
+import { parseFeed } from '../../src/contract/feeds/parseFeed.js';
+import { migratedDatabase, onDatabase } from '../helpers/migrated.js';
+import { load, openShop } from '../pipeline/stream/harness.js';
+
+const SAMPLES = path.join(import.meta.dirname, 'samples');
+const REES46 = readFileSync(path.join(SAMPLES, 'rees46_2019-Oct.csv'));
+
+test('what a feed loaded can be traced to its batch and feed, is taken out again, and loads anew with the same ids', async (t) => {
+  const database = await migratedDatabase();
+  const shop = openShop(t, { feeds: await readFeeds({ feedsDir: undefined, shipped: ['rees46'] }) });
+  shop.put('rees46.csv', REES46);
+  await load(shop, database);
+  const ids = await database.query<{ id: string }>('select event_id as id from public.events order by 1');
+  const connection = await openConnection({ ...database, sslMode: 'disable' });
+  t.after(() => connection.close());
+  const trace = await traceEvent(connection, ids[0]?.id ?? '', [shop.settings.archiveDir]);
+  assert.equal(trace.event?.batch?.feed, 'rees46');
+  assert.equal(trace.event.origins[0]?.file, 'rees46.csv');
+  const places = { loadedDirs: [shop.settings.archiveDir], waitingDirs: [shop.settings.inputDir] };
+  const undone = await onDatabase(database, {}, (target) =>
+    runUndo({ ...places, file: 'rees46.csv', batchId: undefined, dryRun: false }, target),
+  );
+  assert.equal(undone.eventsRemoved, ids.length);
+  const [left] = await database.query(
+    'select (select count(*) from public.events)::integer as events, (select sum(rows_read) from ecompipe.batches)::integer as rows',
+  );
+  assert.deepEqual(left, { events: 0, rows: 0 });
+  shop.put('rees46.csv', REES46);
+  await load(shop, database);
+  assert.deepEqual(await database.query('select event_id as id from public.events order by 1'), ids);
+});
+
+test('a trial says what would become of a file, fits the terminal, and takes nothing', async (t) => {
+  const database = await migratedDatabase();
+  const shop = openShop(t);
+  const file = shop.put(
+    'rees46_x.csv',
+    `${REES46.subarray(0, 700).toString().split('\n').slice(0, 4).join('\n')}\n2026-11-01 08:00:01 UTC,view,1,2,,b,abc,4,s\nbroken\n`,
+  );
+  const feeds = await readFeeds({ feedsDir: undefined, shipped: ['rees46'] });
+  const trial = await onDatabase(database, {}, (target) => tryFile(target, file, feeds));
+  assert.equal(trial.feed, 'rees46');
+  assert.deepEqual(trial.rows, { read: 5, inserted: 3, duplicate: 0, rejected: 2 });
+  assert.deepEqual(trial.reasons.map(({ column, line }) => [column, line]).sort(), [
+    [null, 6],
+    ['price', 5],
+  ]);
+  assert.equal(trial.first[0]?.after?.['event_type'], 'view_item');
+  for (const width of [60, 80, 200])
+    assert.ok(
+      describeTrial(trial, width)
+        .split('\n')
+        .slice(1)
+        .every((line) => line.length <= width),
+    );
+  const [counts] = await database.query(
+    'select (select count(*) from public.events)::integer as events, (select count(*) from ecompipe.files)::integer as files, (select count(*) from ecompipe.rejected_rows)::integer as rejects',
+  );
+  assert.deepEqual(counts, { events: 0, files: 0, rejects: 0 });
+});
+
+for (const sample of [
+  'ga4_flattened.csv',
+  'otto_train.jsonl',
+  'rees46_2019-Oct.csv',
+  'retailrocket_events.csv',
+  'segment_tracks.csv',
+  'shopify_orders_export.csv',
+  'taobao_UserBehavior.csv',
+  'uci_online_retail.csv',
+])
+  test(`feeds init knows the source of ${sample} under any name, and its feed loads all rows`, async (t) => {
+    const database = await migratedDatabase();
+    const shop = openShop(t);
+    const name = `export [1]${path.extname(sample)}`;
+    const file = shop.put(name, readFileSync(path.join(SAMPLES, sample)));
+    const { text, shipped } = await initFeed(file);
+    assert.notEqual(shipped, undefined);
+    const { feed, problems } = parseFeed('mine', 'feeds/mine.yaml', text);
+    assert.ok(feed, problems?.join('; '));
+    const trial = await onDatabase(database, {}, (target) => tryFile(target, file, [feed]));
+    assert.deepEqual([trial.feed, trial.rows.rejected], ['mine', 0]);
+    const { rows } = await load(shop, database, { feeds: [feed] });
+    assert.deepEqual(rows, trial.rows);
+  });
+
+test('for an unknown file feeds init makes a feed that compiles and marks what is missing', async (t) => {
+  const database = await migratedDatabase();
+  const shop = openShop(t);
+  const file = shop.put(
+    'log.tsv',
+    'Kunde\tAktion\tZeit\tPreis\nä1\tkauf\t31.12.2026 23:05\t1,50\nb\tview\t01.12.2026 03:05\t2\n',
+  );
+  const { text, shipped } = await initFeed(file);
+  assert.equal(shipped, undefined);
+  assert.match(text, /delimiter: "\\t"/);
+  assert.match(text, /# TODO/);
+  const { feed, problems } = parseFeed('mine', 'feeds/mine.yaml', text);
+  assert.ok(feed, problems?.join('; '));
+  const trial = await onDatabase(database, {}, (target) => tryFile(target, file, [feed]));
+  assert.equal(trial.records, 2);
+});
