@@ -28,7 +28,7 @@ export function comparison(metrics: string): string {
     '|---|---|---|---|',
     ...rows,
     '',
-    `From the rename of a small file into processing/ to its visible rows: ${latency}.`,
+    `Latency, from the rename of a small file into processing/ until its rows are visible: ${latency}.`,
     '',
   ].join('\n');
 }
@@ -51,7 +51,7 @@ export function headline(metrics: string): string {
   const pgloader = figure('how fast pgloader is beside ours', /\| ([\d.]+) × pgloader \|/);
   return [
     '',
-    '| speed of `psql \\copy` | from file to visible row, median | speed of pgloader |',
+    '| times as fast as `psql \\copy` | from file to visible row, median | times as fast as pgloader |',
     '|---|---|---|',
     `| **${psql}** | **${latency}** | **${pgloader} ×** |`,
     '',
