@@ -88,7 +88,7 @@ export class Candidates {
       // Gone or unreadable: moving it will tell, and report it.
       return 'ready';
     }
-    if (stats.size === 0n) {
+    if (stats.size === 0n && !isGeneratedName(name)) {
       this.skip(name, 'empty');
       return 'skipped';
     }
