@@ -1,7 +1,7 @@
 import { lstatSync, type Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { isGeneratedName, isLoadableName, isUnfinishedName } from '../../contract/fileNames.js';
+import { isGeneratedName, isUnfinishedName } from '../../contract/fileNames.js';
 import { isWantedName } from '../../contract/feeds/findFeed.js';
 import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
 import type { MoveEvent, MoveSettings, SkipReason } from './moveEvents.js';
