@@ -8,6 +8,7 @@ COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
 COPY bin bin
+COPY feeds feeds
 COPY page page
 COPY sql sql
 COPY src src
@@ -38,6 +39,7 @@ COPY --from=build /build/dist dist
 COPY --from=build /build/page page
 COPY --from=build /build/sql sql
 COPY --from=build /build/bin bin
+COPY --from=build /build/feeds feeds
 COPY spark spark
 USER node
 VOLUME /data
@@ -64,6 +66,7 @@ COPY --from=build /build/dist dist
 COPY --from=build /build/page page
 COPY --from=build /build/sql sql
 COPY --from=build /build/bin bin
+COPY --from=build /build/feeds feeds
 USER node
 VOLUME /data
 WORKDIR /data

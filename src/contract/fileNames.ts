@@ -25,3 +25,11 @@ export function createRunId(startedAt: Date): string {
 export function generatedFileName(runId: string, sequence: number): string {
   return `events-${runId}-${String(sequence).padStart(9, '0')}.csv`;
 }
+
+/**
+ * Whether the name is one that our generator gives. It does not prove that the file is whole: whoever copies it writes
+ * under this name from the first byte on. Only, an empty file of this name may be meant to be empty (a fault of `--dirt`).
+ */
+export function isGeneratedName(name: string): boolean {
+  return /^events-\d{8}T\d{9}Z-[0-9a-f]{8}-\d{9,}\.csv$/.test(name);
+}

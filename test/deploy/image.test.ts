@@ -104,3 +104,20 @@ function apply({ stage, name, text }: Instruction, stages: readonly [string, str
     assert.equal(status, 0, `${text}: ${stderr}`);
   }
 }
+
+test('.dockerignore lets through everything that the images copy from the checkout', () => {
+  const allowed = new Set(
+    readFileSync(path.join(ROOT, '.dockerignore'), 'utf8')
+      .split('\n')
+      .filter((line) => line.startsWith('!'))
+      .map((line) => line.slice(1)),
+  );
+  const copied = [
+    ...readFileSync(path.join(ROOT, 'Dockerfile'), 'utf8').matchAll(/^COPY (?!--from)(.+) \S+$/gm),
+  ].flatMap(([, sources = '']) => sources.split(' '));
+  assert.ok(copied.length > 0, 'the images copy something');
+  assert.deepEqual(
+    copied.filter((source) => !allowed.has(source)),
+    [],
+  );
+});

@@ -23,6 +23,7 @@ test('the package holds what is needed and nothing else', () => {
     'bin',
     'dist',
     'docs',
+    'feeds',
     'page',
     'sql',
     ...(existsSync(path.join(ROOT, 'spark')) ? ['spark'] : []),

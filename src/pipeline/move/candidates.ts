@@ -1,7 +1,7 @@
 import { lstatSync, type Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { isUnfinishedName } from '../../contract/fileNames.js';
+import { isGeneratedName, isUnfinishedName } from '../../contract/fileNames.js';
 import { isWantedName } from '../../contract/feeds/findFeed.js';
 import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
 import type { MoveEvent, MoveSettings, SkipReason } from './moveEvents.js';
@@ -88,7 +88,7 @@ export class Candidates {
       // Gone or unreadable: moving it will tell, and report it.
       return 'ready';
     }
-    if (stats.size === 0n) {
+    if (stats.size === 0n && !isGeneratedName(name)) {
       this.skip(name, 'empty');
       return 'skipped';
     }

@@ -44,6 +44,13 @@ test('only files that this process published need not settle: the name of our ge
   assert.deepEqual(contents(settings.from), { [copied]: 'still being copied', 'a.csv': 'y' });
 });
 
+test('an empty file under a name of our generator is moved once it has settled', async (t) => {
+  const settings = moveSettings(t);
+  put(settings.from, { [generated]: '' });
+  assert.equal((await moveOnce(t, settings)).filesMoved, 1);
+  assert.deepEqual(contents(settings.to), { [generated]: '' });
+});
+
 test('a file that is being written is moved only when it is whole', async (t) => {
   const settings = moveSettings(t);
   const file = path.join(settings.from, 'a.csv');
