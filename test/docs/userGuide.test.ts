@@ -42,7 +42,7 @@ test('the commands and queries of the guide do what it says, from top to bottom'
 
 test('the recipes of the guide add an event type, a column and a profile', async (t) => {
   const sources = scratch(t);
-  for (const name of ['src', 'sql', 'bin', 'package.json', 'tsconfig.json', 'tsconfig.build.json'])
+  for (const name of ['src', 'sql', 'feeds', 'bin', 'package.json', 'tsconfig.json', 'tsconfig.build.json'])
     cpSync(path.join(ROOT, name), path.join(sources, name), { recursive: true });
   symlinkSync(path.join(ROOT, 'node_modules'), path.join(sources, 'node_modules'));
   const recipes = guideBlocks().filter((block): block is Block & { file: string } => block.file !== undefined);

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { DirectoryWatch } from '../../platform/files/directoryWatch.js';
 import { Failures } from '../../platform/files/failures.js';
@@ -294,9 +295,11 @@ export class FileLoader {
   private fileFailed(name: string, cause: unknown): void {
     this.inFlight.delete(name);
     if (cause instanceof NotARegularFile) return;
-    const error = asFileError(cause, 'load', path.join(this.settings.inputDir, name));
-    // Gone between listing and opening: another process was faster, or its owner took it back.
-    if (error instanceof EcompipeError && 'errno' in error && error.errno === 'ENOENT') return;
+    const file = path.join(this.settings.inputDir, name);
+    const error = asFileError(cause, 'load', file);
+    // Gone between listing and opening: another process was faster, or its owner took it back. ENOENT alone does not say so:
+    // when archive/ is what is missing, the file would be listed again at once, for ever, and nobody would hear of it.
+    if (error instanceof EcompipeError && 'errno' in error && error.errno === 'ENOENT' && !existsSync(file)) return;
     if (!(error instanceof EcompipeError) || !('path' in error)) {
       this.fatal ??= { error };
       this.halt.abort();

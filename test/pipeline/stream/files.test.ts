@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   symlinkSync,
   unlinkSync,
   writeFileSync,
@@ -194,6 +195,31 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
     });
   }
 }
+
+test('a file that can not be archived because archive/ was removed ends the run with exit code 74, and stays', async (t) => {
+  const database = await migratedDatabase();
+  const shop = openShop(t);
+  const file = shop.put('a.csv', eventFile(1, 2));
+  let commits = 0;
+  await assert.rejects(
+    load(
+      shop,
+      database,
+      {},
+      {
+        stop: AbortSignal.timeout(20_000),
+        onEvent: ({ type }) => {
+          if (type !== 'batchCommitted') return;
+          commits++;
+          rmSync(shop.settings.archiveDir, { recursive: true });
+        },
+      },
+    ),
+    { exitCode: 74 },
+  );
+  assert.equal(commits, 1);
+  assert.ok(existsSync(file));
+});
 
 test('links, FIFOs, directories, hidden and other names are left alone', async (t) => {
   const database = await migratedDatabase();
