@@ -49,23 +49,23 @@ comment on column ecompipe.duplicate_rows.item is 'Which row of its record it is
 -- event's time in milliseconds, the version, the microseconds beyond them, the variant, and 56 bits of a SHA-256 over the
 -- feed's name, the number of the occurrence, and the fields. Ids follow time, so that the index stays warm. Without a time
 -- it is the hash alone: the column for the time is what complains then.
+-- Its body is bound to names here, not at each call, so that no session's search_path matters and the planner can inline it.
 create function ecompipe.derive_id(event_time timestamptz, feed text, fields text[], occurrence text default null) returns uuid
 language sql stable parallel safe
-as $$
-  select pg_catalog.encode(
-    pg_catalog.int8send(
-      coalesce(case when pg_catalog.isfinite(event_time) then
-        ((pg_catalog.date_part('epoch', event_time) * 1000000)::bigint / 1000 << 16)
-        | ((pg_catalog.date_part('epoch', event_time) * 1000000)::bigint % 1000 & 4095)
-      end, 0) | 32768)
-    || '\x80'::bytea
-    || pg_catalog.substr(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.concat(feed, '/', occurrence, '/', fields::text), 'UTF8')), 1, 7),
-    'hex')::uuid
-$$;
+return encode(
+  int8send(
+    coalesce(case when isfinite(event_time) then
+      ((date_part('epoch', event_time) * 1000000::double precision)::bigint / 1000::bigint << 16)
+      | ((date_part('epoch', event_time) * 1000000::double precision)::bigint % 1000::bigint & 4095::bigint)
+    end, 0::bigint) | 32768::bigint)
+  || '\x80'::bytea
+  || substr(sha256(convert_to(concat(feed, '/', occurrence, '/', fields::text), 'UTF8')), 1, 7),
+  'hex')::uuid;
 
 -- Refuses a value: in an expression, where the row that has it is to be rejected.
 create function ecompipe.refuse(message text, sql_state text) returns text
 language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   raise exception using errcode = sql_state, message = left(message, 1000);
@@ -75,9 +75,7 @@ $$;
 -- The text of a date or time, where it can't be read in two ways.
 create function ecompipe.plain_date(value text) returns text
 language sql stable parallel safe
-as $$
-  select case when ecompipe.date_defect(value) is null then value else ecompipe.refuse(ecompipe.date_defect(value), '22007') end
-$$;
+return case when ecompipe.date_defect(value) is null then value else ecompipe.refuse(ecompipe.date_defect(value), '22007') end;
 
 -- Which of these texts are not in an encoding, and why. Only asked when COPY refused them all together.
 create function ecompipe.undecodable(texts bytea[], encoding name, out at integer, out message text) returns setof record

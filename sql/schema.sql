@@ -529,17 +529,7 @@ CREATE FUNCTION ecompipe.date_defect(value text) RETURNS text
 $_$;
 CREATE FUNCTION ecompipe.derive_id(event_time timestamp with time zone, feed text, fields text[], occurrence text DEFAULT NULL::text) RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-  select pg_catalog.encode(
-    pg_catalog.int8send(
-      coalesce(case when pg_catalog.isfinite(event_time) then
-        ((pg_catalog.date_part('epoch', event_time) * 1000000)::bigint / 1000 << 16)
-        | ((pg_catalog.date_part('epoch', event_time) * 1000000)::bigint % 1000 & 4095)
-      end, 0) | 32768)
-    || '\x80'::bytea
-    || pg_catalog.substr(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.concat(feed, '/', occurrence, '/', fields::text), 'UTF8')), 1, 7),
-    'hex')::uuid
-$$;
+    RETURN (encode(((int8send((COALESCE(CASE WHEN isfinite(event_time) THEN (((((date_part('epoch'::text, event_time) * (1000000)::double precision))::bigint / (1000)::bigint) << 16) | ((((date_part('epoch'::text, event_time) * (1000000)::double precision))::bigint % (1000)::bigint) & (4095)::bigint)) ELSE NULL::bigint END, (0)::bigint) | (32768)::bigint)) || '\x80'::bytea) || substr(sha256(convert_to(concat(feed, '/', occurrence, '/', (fields)::text), 'UTF8'::name)), 1, 7)), 'hex'::text))::uuid;
 CREATE FUNCTION ecompipe.describe_table(target regclass, OUT fingerprint text, OUT columns json, OUT key_columns text[], OUT deferred text[], OUT takes_copy boolean) RETURNS record
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -868,11 +858,17 @@ CREATE FUNCTION ecompipe.loadable_columns(target regclass, OUT name text, OUT co
   join pg_attribute a on a.attrelid = target and a.attnum = b.attnum
   order by a.attnum
 $$;
+CREATE FUNCTION ecompipe.refuse(message text, sql_state text) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  raise exception using errcode = sql_state, message = left(message, 1000);
+end
+$$;
 CREATE FUNCTION ecompipe.plain_date(value text) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-  select case when ecompipe.date_defect(value) is null then value else ecompipe.refuse(ecompipe.date_defect(value), '22007') end
-$$;
+    RETURN CASE WHEN (ecompipe.date_defect(value) IS NULL) THEN value ELSE ecompipe.refuse(ecompipe.date_defect(value), '22007'::text) END;
 CREATE FUNCTION ecompipe.prepare_source(fields integer, item_type text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -921,13 +917,6 @@ begin
     place           tid             -- of a row that the table refused, in ecompipe_typed
   ) on commit delete rows;
   perform set_config('ecompipe.stage', shape, false);
-end
-$$;
-CREATE FUNCTION ecompipe.refuse(message text, sql_state text) RETURNS text
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
-    AS $$
-begin
-  raise exception using errcode = sql_state, message = left(message, 1000);
 end
 $$;
 CREATE FUNCTION ecompipe.relations_of(target regclass) RETURNS SETOF oid
