@@ -10,6 +10,7 @@ import { ROOT } from '../docs/guide.js';
 import { EXECUTABLE } from '../helpers/executable.js';
 import { migratedDatabase } from '../helpers/migrated.js';
 import type { TestDatabase } from '../helpers/postgres.js';
+import { namesIn } from '../helpers/dayFolders.js';
 
 const DIRECTORY = path.join(ROOT, 'deploy/systemd');
 const units = readdirSync(DIRECTORY).filter((name) => /\.(service|timer)$/.test(name));
@@ -126,7 +127,7 @@ const FILE =
 
 async function assertLoaded(database: TestDatabase, root: string): Promise<void> {
   assert.deepEqual(await database.query('select user_id from events'), [{ user_id: 'u1' }]);
-  assert.deepEqual(readdirSync(path.join(root, 'srv/shop/archive')), ['orders.csv']);
+  assert.deepEqual(namesIn(path.join(root, 'srv/shop/archive')), ['orders.csv']);
   assert.match(
     readFileSync(path.join(root, 'var/lib/ecompipe/ecompipe.prom'), 'utf8'),
     /^ecompipe_rows_total\{.*\} 1$/m,

@@ -4,6 +4,8 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { migratedDatabase, project, run } from '../cli/executable.js';
 import { eventId, eventRow, HEADER } from '../helpers/events.js';
+import { dayOf } from '../../src/platform/files/dayFolders.js';
+import { namesIn, pathIn } from '../helpers/dayFolders.js';
 
 // What a terminal obeys: C0 and C1 controls and what turns the direction of text; newlines are ours.
 const CONTROLS = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/;
@@ -58,12 +60,12 @@ test('names, headers and values with control characters reach no terminal raw: n
   );
   const list = JSON.parse(await step('rejects', 'list', '--json')) as { rejects: { file: string }[] };
   assert.equal(list.rejects[0]?.file, bad, 'JSON has the very name');
-  const reason = readdirSync(path.join(cwd, 'data/quarantine')).find((name) => name.endsWith('.reason.json')) ?? '';
+  const reason = namesIn(path.join(cwd, 'data/quarantine')).find((name) => name.endsWith('.reason.json')) ?? '';
   assert.match(
-    (JSON.parse(readFileSync(path.join(cwd, 'data/quarantine', reason), 'utf8')) as { reason: string }).reason,
+    (JSON.parse(readFileSync(pathIn(path.join(cwd, 'data/quarantine'), reason), 'utf8')) as { reason: string }).reason,
     /unknown column/,
   );
-  assert.ok(existsSync(path.join(cwd, 'data/archive', bad)));
+  assert.ok(namesIn(path.join(cwd, 'data/archive')).includes(bad));
 });
 
 test('links, directories and FIFOs with the names of files are not followed, loaded or moved, and what they point to stays', async (t) => {
@@ -77,10 +79,11 @@ test('links, directories and FIFOs with the names of files are not followed, loa
   symlinkSync('/nowhere', path.join(processing, 'dangling.csv'));
   symlinkSync(cwd, path.join(processing, 'home.csv'));
   // A name taken in archive/ by a link that points out of it.
-  mkdirSync(path.join(cwd, 'data/archive'), { recursive: true });
+  const archive = path.join(cwd, 'data/archive', dayOf(new Date()));
+  mkdirSync(archive, { recursive: true });
   const target = path.join(cwd, 'target.csv');
   writeFileSync(target, 'precious\n');
-  symlinkSync(target, path.join(cwd, 'data/archive/good.csv'));
+  symlinkSync(target, path.join(archive, 'good.csv'));
   writeFileSync(path.join(processing, 'good.csv'), `${HEADER}\n${eventRow(2)}\n`);
   const { exitCode } = await run(t, { cwd, env }, 'stream', '--once');
   assert.equal(exitCode, 0);
@@ -88,5 +91,5 @@ test('links, directories and FIFOs with the names of files are not followed, loa
   assert.deepEqual(readdirSync(processing).sort(), ['dangling.csv', 'directory.csv', 'home.csv', 'link.csv']);
   assert.equal(readFileSync(target, 'utf8'), 'precious\n');
   assert.ok(existsSync(outside));
-  assert.equal(readdirSync(path.join(cwd, 'data/archive')).length, 2, 'the loaded file lies beside the link');
+  assert.equal(readdirSync(archive).length, 2, 'the loaded file lies beside the link');
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -7,6 +7,7 @@ import { eventRow, HEADER } from '../helpers/events.js';
 import { assertLedger } from '../pipeline/stream/tables.js';
 import { createPipeline, type Pipeline } from '../pipeline/verify/pipeline.js';
 import { runSpark, tablesOf } from './harness.js';
+import { namesIn, pathIn } from '../helpers/dayFolders.js';
 
 const ROWS = (from: number, count: number, lineEnd = '\n'): string =>
   Array.from({ length: count }, (_, n) => eventRow(from + n) + lineEnd).join('');
@@ -76,17 +77,13 @@ test('dirty files and traps of every kind leave the same tables as with the nati
   assert.equal(ended.exitCode, 0, ended.stderr);
   await assertEqual(spark, native);
   for (const directory of ['archive', 'quarantine', 'processing']) {
-    assert.deepEqual(
-      readdirSync(path.join(spark.home, directory)).sort(),
-      readdirSync(path.join(native.home, directory)).sort(),
-      directory,
-    );
+    assert.deepEqual(namesIn(path.join(spark.home, directory)), namesIn(path.join(native.home, directory)), directory);
   }
-  const reasons = readdirSync(path.join(native.home, 'quarantine')).filter((name) => name.endsWith('.reason.json'));
+  const reasons = namesIn(path.join(native.home, 'quarantine')).filter((name) => name.endsWith('.reason.json'));
   assert.notEqual(reasons.length, 0);
   for (const name of reasons) {
     const [ofSpark, ofNative] = [spark, native].map(
-      ({ home }) => JSON.parse(readFileSync(path.join(home, 'quarantine', name), 'utf8')) as { reason: string },
+      ({ home }) => JSON.parse(readFileSync(pathIn(path.join(home, 'quarantine'), name), 'utf8')) as { reason: string },
     );
     assert.equal(ofSpark?.reason, ofNative?.reason, name);
   }

@@ -8,15 +8,18 @@ import { EXECUTABLE } from '../helpers/executable.js';
 import { assertLedger, eventIds } from '../pipeline/stream/tables.js';
 import { createPipeline } from '../pipeline/verify/pipeline.js';
 import { runSpark, sparkEnv } from './harness.js';
+import { dayOf } from '../../src/platform/files/dayFolders.js';
+import { pathIn } from '../helpers/dayFolders.js';
 
 test("directories named by URI are read and put away through Hadoop's file systems", async (t) => {
   const pipeline = await createPipeline(t);
   await pipeline.generate({ events: 300, batchSize: 100 });
   await pipeline.move();
   writeFileSync(path.join(pipeline.processing, 'unknown column.csv'), `${HEADER},colour\n`);
-  mkdirSync(pipeline.archive);
+  const archive = path.join(pipeline.archive, dayOf(new Date()));
+  mkdirSync(archive, { recursive: true });
   const [taken = ''] = readdirSync(pipeline.processing);
-  writeFileSync(path.join(pipeline.archive, taken), 'the name is taken');
+  writeFileSync(path.join(archive, taken), 'the name is taken');
   const env = {
     PROCESSING_PATH: `file://${pipeline.processing}`,
     ARCHIVE_PATH: `file://${pipeline.archive}`,
@@ -28,10 +31,10 @@ test("directories named by URI are read and put away through Hadoop's file syste
     readdirSync(pipeline.processing).filter((name) => name.endsWith('.csv')),
     [],
   );
-  assert.equal(readFileSync(path.join(pipeline.archive, taken), 'utf8'), 'the name is taken');
-  assert.equal(readdirSync(pipeline.archive).filter((name) => name.endsWith('.csv')).length, 4);
+  assert.equal(readFileSync(path.join(archive, taken), 'utf8'), 'the name is taken');
+  assert.equal(readdirSync(archive).filter((name) => name.endsWith('.csv')).length, 4);
   const note = JSON.parse(
-    readFileSync(path.join(pipeline.home, 'quarantine/unknown column.csv.reason.json'), 'utf8'),
+    readFileSync(pathIn(path.join(pipeline.home, 'quarantine'), 'unknown column.csv.reason.json'), 'utf8'),
   ) as { reason: string };
   assert.equal(note.reason, 'unknown column: "colour"');
   await assertLedger(pipeline.database);

@@ -2,7 +2,8 @@ import { lstatSync, unlinkSync, type BigIntStats } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { assertDistinctDirectories } from '../../platform/files/distinctDirectories.js';
-import { moveIntoDirectory, temporaryPath } from '../../platform/files/publish.js';
+import { dayOf } from '../../platform/files/dayFolders.js';
+import { moveIntoDirectory, syncDirectory, temporaryPath } from '../../platform/files/publish.js';
 import { errnoOf, withFileErrors } from '../../platform/errors.js';
 import { failpoint } from '../../platform/failpoint.js';
 import { fileStampOf } from './content.js';
@@ -21,6 +22,8 @@ export type FilesFinisher = Pick<FileDisposer, 'loaded' | 'quarantined' | 'isKep
 export class FileDisposer {
   /** Files that stay where they are (`--after-load keep`), so that a pass does not hash them again. */
   private readonly kept = new Map<string, string>();
+  /** The folder of the day that was made last, by directory. */
+  private readonly made = new Map<string, string>();
 
   constructor(
     private readonly settings: Pick<StreamSettings, 'inputDir' | 'afterLoad' | 'archiveDir' | 'quarantineDir'>,
@@ -62,9 +65,10 @@ export class FileDisposer {
 
   /** Moves an unreadable file to quarantine/, with the reason beside it. */
   async quarantined(file: ReadFile, reason: string): Promise<void> {
-    const name = await this.moveOut(this.settings.quarantineDir, file);
-    if (name === undefined) return;
-    const target = path.join(this.settings.quarantineDir, `${name}.reason.json`);
+    const moved = await this.moveOut(this.settings.quarantineDir, file);
+    if (moved === undefined) return;
+    const { folder, name } = moved;
+    const target = path.join(folder, `${name}.reason.json`);
     const temporary = temporaryPath(target);
     await withFileErrors('write', target, async () => {
       await writeFile(
@@ -81,17 +85,36 @@ export class FileDisposer {
     return fileStamp !== undefined && lookAtStill(path.join(this.settings.inputDir, name), fileStamp) !== undefined;
   }
 
-  private async moveOut(directory: string, file: ReadFile): Promise<string | undefined> {
+  /** A folder a day: nobody has to look through a year's names to find one, and what is old goes as a whole. */
+  private async folderOfToday(directory: string): Promise<string> {
+    const folder = path.join(directory, dayOf(new Date()));
+    if (this.made.get(directory) !== folder) {
+      await mkdir(folder, { recursive: true });
+      await syncDirectory(directory);
+      this.made.set(directory, folder);
+    }
+    return folder;
+  }
+
+  private async moveOut(
+    directory: string,
+    file: ReadFile,
+  ): Promise<{ readonly folder: string; readonly name: string } | undefined> {
     const source = path.join(this.settings.inputDir, file.name);
     // Another process may have moved it already, or put a new file in its place, which is then to be loaded.
     const seen = lookAtStill(source, file.fileStamp);
     if (seen === undefined) return undefined;
     return await withFileErrors(`move ${source} to`, directory, async () => {
-      try {
-        return await moveIntoDirectory(source, directory, file.name, undefined, seen);
-      } catch (error) {
-        if (errnoOf(error) !== 'ENOENT' || lookAtStill(source, file.fileStamp) !== undefined) throw error;
-        return undefined;
+      for (;;) {
+        try {
+          const folder = await this.folderOfToday(directory);
+          return { folder, name: await moveIntoDirectory(source, folder, file.name, undefined, seen) };
+        } catch (error) {
+          if (errnoOf(error) !== 'ENOENT') throw error;
+          if (lookAtStill(source, file.fileStamp) === undefined) return undefined;
+          // The folder was taken away since it was made: it is made once more, not again and again.
+          if (!this.made.delete(directory)) throw error;
+        }
       }
     });
   }

@@ -51,7 +51,7 @@ export const loadSettings = {
     env: 'ARCHIVE_PATH',
     default: 'data/archive',
     parse: parse.directory,
-    help: 'where loaded files go',
+    help: 'where loaded files go, in a folder for each day',
   }),
   quarantineDir: setting({
     flag: '--quarantine-dir',
@@ -59,7 +59,7 @@ export const loadSettings = {
     env: 'QUARANTINE_PATH',
     default: 'data/quarantine',
     parse: parse.directory,
-    help: 'where files go that can not be read at all',
+    help: 'where files go that can not be read at all, in a folder for each day',
   }),
   checkpointDir: setting({
     flag: '--checkpoint',

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, lstatSync } from 'node:fs';
 import path from 'node:path';
+import { dayFolders } from './dayFolders.js';
 import { numberedName } from './publish.js';
 
 /** A stage that finds a name taken puts a number into it. */
@@ -9,18 +10,18 @@ const MAX_NUMBERED = 16;
 /** What a file is known by: its content for sure, its size where a look must be cheap. */
 export type Recognized = { readonly sha256: Buffer } | { readonly bytes: number };
 
-/** Looks for a file under its name, or its name with a number, in directories that may be missing. */
+/** Looks for a file under its name, or its name with a number, in directories that may be missing and their folders of days. */
 export async function locate(
   name: string,
   recognized: Recognized,
   directories: readonly string[],
 ): Promise<string | undefined> {
-  for (const directory of directories) {
+  for (const directory of directories.flatMap((each) => [each, ...dayFolders(each)])) {
     for (let number = 0; number <= MAX_NUMBERED; number++) {
       const candidate = path.join(directory, number === 0 ? name : numberedName(name, number));
       const stats = lstatSync(candidate, { throwIfNoEntry: false });
-      if (stats === undefined) break;
-      if (!stats.isFile()) continue;
+      // The names before may have been taken away since.
+      if (stats?.isFile() !== true) continue;
       if (
         'bytes' in recognized
           ? stats.size === recognized.bytes

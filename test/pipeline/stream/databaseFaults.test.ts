@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chownSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chownSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test, type TestContext } from 'node:test';
 import type { FailpointName } from '../../../src/platform/failpoint.js';
@@ -14,6 +14,7 @@ import { startRestartableServer, type RestartableServer, type Shutdown } from '.
 import { until } from '../../helpers/until.js';
 import { load, openShop, type Shop } from './harness.js';
 import { assertLedger, eventIds, rejectsOf } from './tables.js';
+import { namesIn } from '../../helpers/dayFolders.js';
 
 // What happens to the server here happens to all of its databases: so one test after the other, on a server of their own.
 
@@ -86,7 +87,7 @@ async function assertWhole({ database, shop }: Scene, stream: Running): Promise<
     (await rejectsOf(database, large)).map(({ line }) => line),
     [...BAD].map((n) => n + 2),
   );
-  assert.deepEqual(readdirSync(shop.settings.archiveDir).sort(), ['large.csv', 'small.csv']);
+  assert.deepEqual(namesIn(shop.settings.archiveDir), ['large.csv', 'small.csv']);
   await assertLedger(database);
 }
 

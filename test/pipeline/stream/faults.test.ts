@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { eventFile, eventId, eventRow, HEADER } from '../../helpers/events.js';
@@ -8,6 +7,7 @@ import type { TestDatabase } from '../../helpers/postgres.js';
 import { startProxy, type Judge } from '../../helpers/proxy.js';
 import { load, openShop, type Shop } from './harness.js';
 import { assertLedger, eventIds, rejectsOf } from './tables.js';
+import { namesIn } from '../../helpers/dayFolders.js';
 
 const BAD = new Set([3, 21, 40]);
 const large = [
@@ -40,7 +40,7 @@ async function assertWhole({ database, shop }: Scene): Promise<void> {
     (await rejectsOf(database, large)).map(({ line }) => line),
     [...BAD].map((n) => n + 2),
   );
-  assert.deepEqual(readdirSync(shop.settings.archiveDir).sort(), ['large.csv', 'small.csv']);
+  assert.deepEqual(namesIn(shop.settings.archiveDir), ['large.csv', 'small.csv']);
   await assertLedger(database);
 }
 

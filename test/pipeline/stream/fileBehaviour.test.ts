@@ -25,6 +25,7 @@ import { migratedDatabase } from '../../helpers/migrated.js';
 import type { TestDatabase } from '../../helpers/postgres.js';
 import { load, openShop, type Shop } from './harness.js';
 import { assertLedger, eventIds } from './tables.js';
+import { namesIn, pathIn } from '../../helpers/dayFolders.js';
 
 const UNPRIVILEGED = 65_534;
 const never = new AbortController().signal;
@@ -307,7 +308,7 @@ test('a file that gets the inode of a loaded one is loaded', async (t) => {
   const { ino } = statSync(shop.put('a.csv', eventFile(0, 5)));
   await load(shop, database);
   // Whether a free inode is given to the next file is the file system's affair: this one is used again for sure.
-  const archived = path.join(shop.settings.archiveDir, 'a.csv');
+  const archived = pathIn(shop.settings.archiveDir, 'a.csv');
   writeFileSync(archived, eventFile(5, 10));
   const again = path.join(shop.settings.inputDir, 'b.csv');
   renameSync(archived, again);
@@ -329,7 +330,7 @@ test(
       shop.put('a.csv', eventFile(0, 100));
       await assert.rejects(load(shop, database), { exitCode: 74, message: /ENOSPC|no space/i });
       assert.deepEqual(
-        [readdirSync(shop.settings.inputDir), readdirSync(shop.settings.archiveDir)],
+        [readdirSync(shop.settings.inputDir), namesIn(shop.settings.archiveDir)],
         [['a.csv'], ['ballast']],
       );
       assert.equal((await eventIds(database)).length, 100);
@@ -337,7 +338,7 @@ test(
       const { rows, filesRedelivered } = await load(shop, database);
       assert.deepEqual([rows.read, filesRedelivered], [0, 0]);
       assert.deepEqual(
-        [existsSync(path.join(shop.settings.inputDir, 'a.csv')), readdirSync(shop.settings.archiveDir)],
+        [existsSync(path.join(shop.settings.inputDir, 'a.csv')), namesIn(shop.settings.archiveDir)],
         [false, ['a.csv']],
       );
       assert.equal((await eventIds(database)).length, 100);

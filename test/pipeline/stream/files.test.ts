@@ -19,11 +19,12 @@ import { eventFile, eventId, HEADER } from '../../helpers/events.js';
 import { migratedDatabase } from '../../helpers/migrated.js';
 import { load, openShop, type Shop } from './harness.js';
 import { assertLedger, eventIds } from './tables.js';
+import { namesIn, pathIn } from '../../helpers/dayFolders.js';
+import type { StreamEvent } from '../../../src/pipeline/stream/streamEvents.js';
 
 const ids = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, n) => eventId(from + n));
 const left = ({ settings }: Shop): string[] => readdirSync(settings.inputDir);
-const archived = ({ settings }: Shop): string[] =>
-  existsSync(settings.archiveDir) ? readdirSync(settings.archiveDir).sort() : [];
+const archived = ({ settings }: Shop): string[] => namesIn(settings.archiveDir);
 
 for (const batchBytes of [8 * 2 ** 20, 1024]) {
   const how = batchBytes === 1024 ? 'in ranges' : 'whole';
@@ -65,18 +66,18 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
     await load(shop, database);
     assert.deepEqual(await eventIds(database), ids(500, 520));
     assert.deepEqual(
-      readdirSync(shop.settings.quarantineDir).sort(),
+      namesIn(shop.settings.quarantineDir),
       Object.keys(unreadable)
         .flatMap((name) => [name, `${name}.reason.json`])
         .sort(),
     );
     for (const [name, content] of Object.entries(unreadable)) {
       assert.ok(
-        readFileSync(path.join(shop.settings.quarantineDir, name)).equals(Buffer.from(content as string)),
+        readFileSync(pathIn(shop.settings.quarantineDir, name)).equals(Buffer.from(content as string)),
         `${name} is whole`,
       );
       const { reason } = JSON.parse(
-        readFileSync(path.join(shop.settings.quarantineDir, `${name}.reason.json`), 'utf8'),
+        readFileSync(pathIn(shop.settings.quarantineDir, `${name}.reason.json`), 'utf8'),
       ) as { reason: string };
       assert.ok(reason.length > 10);
     }
@@ -196,27 +197,31 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
   }
 }
 
-test('a file that can not be archived because archive/ was removed ends the run with exit code 74, and stays', async (t) => {
+test('archive/ that is taken away while a stream runs is made again', async (t) => {
+  const database = await migratedDatabase();
+  const shop = openShop(t);
+  for (const number of [1, 2]) shop.put(`${number}.csv`, eventFile(number, number + 1));
+  const onEvent = ({ type }: StreamEvent): void => {
+    if (type === 'batchCommitted' || type === 'fileLoaded')
+      rmSync(shop.settings.archiveDir, { recursive: true, force: true });
+  };
+  await load(shop, database, { connections: 1 }, { stop: AbortSignal.timeout(20_000), onEvent });
+  assert.deepEqual(await eventIds(database), ids(1, 3));
+  assert.deepEqual(left(shop), []);
+});
+
+test('a file that can not be archived because archive/ became a file ends the run with exit code 74, and stays', async (t) => {
   const database = await migratedDatabase();
   const shop = openShop(t);
   const file = shop.put('a.csv', eventFile(1, 2));
   let commits = 0;
-  await assert.rejects(
-    load(
-      shop,
-      database,
-      {},
-      {
-        stop: AbortSignal.timeout(20_000),
-        onEvent: ({ type }) => {
-          if (type !== 'batchCommitted') return;
-          commits++;
-          rmSync(shop.settings.archiveDir, { recursive: true });
-        },
-      },
-    ),
-    { exitCode: 74 },
-  );
+  const onEvent = ({ type }: StreamEvent): void => {
+    if (type !== 'batchCommitted') return;
+    commits++;
+    rmSync(shop.settings.archiveDir, { recursive: true });
+    writeFileSync(shop.settings.archiveDir, '');
+  };
+  await assert.rejects(load(shop, database, {}, { stop: AbortSignal.timeout(20_000), onEvent }), { exitCode: 74 });
   assert.equal(commits, 1);
   assert.ok(existsSync(file));
 });

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
-import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { withConnection } from '../../../src/platform/db/target.js';
@@ -12,6 +11,7 @@ import { migratedDatabase, onDatabase } from '../../helpers/migrated.js';
 import type { TestDatabase } from '../../helpers/postgres.js';
 import { correctedFile, replay } from '../rejects/corrected.js';
 import { load, openShop, type Shop } from '../stream/harness.js';
+import { pathIn } from '../../helpers/dayFolders.js';
 
 interface Scene {
   readonly database: TestDatabase;
@@ -143,7 +143,7 @@ test('the command says where it came from, exits with 7 when nobody knows it, an
   );
   assert.deepEqual((JSON.parse((await trace(eventId(3), '--json')).stdout) as Trace).event?.origins[0]?.file, 'a.csv');
   assert.equal((await trace('x')).exitCode, 2);
-  rmSync(path.join(shop.settings.archiveDir, 'a.csv'));
+  rmSync(pathIn(shop.settings.archiveDir, 'a.csv'));
   assert.match(
     (await trace(eventId(3))).stdout,
     /from: +a\.csv, one of 5 rows from line 2 on \(bytes 0–\d+\); the file is gone/,

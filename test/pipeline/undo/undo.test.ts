@@ -12,6 +12,7 @@ import type { TestDatabase } from '../../helpers/postgres.js';
 import { correctedFile, replay } from '../rejects/corrected.js';
 import { load, openShop, type Shop } from '../stream/harness.js';
 import { assertLedger, eventIds, eventsIn } from '../stream/tables.js';
+import { pathIn } from '../../helpers/dayFolders.js';
 
 interface Scene {
   readonly database: TestDatabase;
@@ -34,7 +35,7 @@ async function setScene(t: TestContext, overrides: Parameters<typeof openShop>[1
 const ids = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, n) => eventId(from + n));
 
 function bringBack(shop: Shop, name: string): void {
-  renameSync(path.join(shop.settings.archiveDir, name), path.join(shop.settings.inputDir, name));
+  renameSync(pathIn(shop.settings.archiveDir, name), path.join(shop.settings.inputDir, name));
 }
 
 const mixed = `${HEADER}\n${eventRow(0)}\n${eventRow(1, { quantity: '0' })}\n${eventRow(10)}\n"broken\n${eventRow(2)}\n${eventRow(3, { quantity: '-1' })}\n`;
@@ -62,7 +63,7 @@ for (const [what, name, content] of [
       [result.eventsRemoved, result.eventsMissing, result.rejectsRemoved, result.duplicatesRemoved, plan.eventsRemoved],
       [2, 0, 3, 1, 2],
     );
-    assert.equal(files[0]?.path, path.join(shop.settings.archiveDir, name));
+    assert.equal(files[0]?.path, pathIn(shop.settings.archiveDir, name));
     assert.deepEqual(await eventIds(database), [...ids(10, 20), ...ids(30, 40)]);
     await assertLedger(database);
 
@@ -274,7 +275,7 @@ test('killed before its commit it has changed nothing, and the next one does it'
   assert.equal(exitCode, 0);
   assert.match(
     stdout,
-    /^took out a\.csv: 5 events, 0 rejects, 0 duplicates of 1 file \(batch \d+\)\n {2}to load it again, move back into processing\/: .*archive\/a\.csv\n$/,
+    /^took out a\.csv: 5 events, 0 rejects, 0 duplicates of 1 file \(batch \d+\)\n {2}to load it again, move back into processing\/: .*archive\/[\d-]+\/a\.csv\n$/,
   );
   assert.deepEqual(await eventIds(database), []);
 });
@@ -289,7 +290,7 @@ test('where nobody can be asked, it wants --yes', async (t) => {
   for (const args of [['undo'], ['undo', '--file', 'a', '--batch', '1']])
     assert.equal((await run(t, { cwd: shop.home, env: database.env }, ...args, '--yes')).exitCode, 2);
   assert.equal((await eventIds(database)).length, 5);
-  rmSync(path.join(shop.settings.archiveDir, 'a.csv'));
+  rmSync(pathIn(shop.settings.archiveDir, 'a.csv'));
   assert.match(
     (await run(t, { cwd: shop.home, env: database.env }, 'undo', '--file', 'a.csv', '--yes')).stdout,
     /took out a\.csv: 5 events[^]*not found, neither/,

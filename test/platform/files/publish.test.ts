@@ -193,7 +193,11 @@ test(
         stdio: ['ignore', 'ignore', 'inherit'],
       }),
     );
-    for (const mover of movers) assert.deepEqual(await once(mover, 'close'), [0, null]);
+    const ends = await Promise.all(movers.map((mover) => once(mover, 'close')));
+    assert.deepEqual(ends, [
+      [0, null],
+      [0, null],
+    ]);
     const found = Object.values(contents(to)).filter((content) => /^[ab] /.test(content));
     assert.deepEqual(found.sort(), names.flatMap((name) => [`a ${name}`, `b ${name}`]).sort());
   },

@@ -1,4 +1,5 @@
 import { FileError } from '../../../platform/errors.js';
+import { dayOf } from '../../../platform/files/dayFolders.js';
 import { failpoint } from '../../../platform/failpoint.js';
 import type { StreamSettings } from '../streamEvents.js';
 import type { FilesFinisher, ReadFile } from '../fileDisposer.js';
@@ -39,7 +40,11 @@ export class RemoteFileDisposer implements FilesFinisher {
     target: { readonly directory?: string; readonly reason?: string },
   ): Promise<void> {
     const path = `${this.settings.inputDir.replace(/\/+$/, '')}/${name}`;
-    const answer = await this.driver.ask({ type: 'dispose', file: { path, fileStamp, size: 0 }, ...target });
+    const folder =
+      target.directory === undefined
+        ? {}
+        : { directory: `${target.directory.replace(/\/+$/, '')}/${dayOf(new Date())}` };
+    const answer = await this.driver.ask({ type: 'dispose', file: { path, fileStamp, size: 0 }, ...target, ...folder });
     if (answer.type === 'failed')
       throw new FileError(path, undefined, { what: `cannot put away ${path}`, why: answer.message });
   }
