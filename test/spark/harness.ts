@@ -97,7 +97,7 @@ export async function tablesOf(database: TestDatabase): Promise<Readonly<Record<
       'select jsonb_build_array(sha256, line, byte_offset, key) as row from ecompipe.duplicate_rows join ecompipe.files using (file_id) order by sha256, byte_offset',
     ),
     files: await query(
-      "select to_jsonb(f) - 'file_id' - 'source' - 'first_seen_at' - 'finished_at' as row from ecompipe.files f order by sha256",
+      "select to_jsonb(f) - 'file_id' - 'file_stamp' - 'first_seen_at' - 'finished_at' as row from ecompipe.files f order by sha256",
     ),
     redeliveries: await query(
       'select jsonb_build_array(sha256, r.name) as row from ecompipe.redeliveries r join ecompipe.files using (file_id) order by sha256, r.name',
