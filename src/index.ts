@@ -40,5 +40,6 @@ export type { Limits, Violation } from './pipeline/status/limits.js';
 export type { Status, StatusPlaces } from './pipeline/status/runStatus.js';
 export type { StreamEvent, StreamResult, StreamSettings } from './pipeline/stream/streamEvents.js';
 export type { Trace } from './pipeline/trace/traceEvents.js';
+export type { PrunedArchive, PrunedEvents, PrunedLedger, PruneResult, PruneSettings } from './pipeline/prune/types.js';
 export type { UndoResult, UndoSettings } from './pipeline/undo/undoEvents.js';
 export type { VerifyEvent, VerifyResult, VerifySettings } from './pipeline/verify/index.js';

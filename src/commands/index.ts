@@ -7,6 +7,7 @@ import { feeds } from './feeds.js';
 import { generate } from './generate.js';
 import { migrate } from './migrate.js';
 import { move } from './move.js';
+import { prune } from './prune.js';
 import { rejects } from './rejects.js';
 import { runAll } from './runAll.js';
 import { status } from './status.js';
@@ -28,6 +29,7 @@ export const commands: readonly AnyCommand[] = [
   rejects,
   trace,
   undo,
+  prune,
   feeds,
   db,
   completion,

@@ -1,5 +1,9 @@
 import { EXIT } from '../platform/errors.js';
+import * as parse from '../platform/parsers.js';
+import { setting } from '../platform/settings.js';
 import type { StreamEvent } from '../pipeline/stream/streamEvents.js';
+import type { Database } from '../platform/db/target.js';
+import type { Logger } from '../platform/log.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
 import { demoteProgress } from './demoteProgress.js';
@@ -7,13 +11,29 @@ import { feedSettings, loadFeeds } from './feedSettings.js';
 import { databaseSettings } from './settings.js';
 import { sparkSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
 
+const retention = setting({
+  flag: '--retention',
+  placeholder: '<age>',
+  env: 'ECOMPIPE_RETENTION',
+  default: undefined,
+  parse: parse.optional(parse.age),
+  help: 'prune what is older, such as 90d, every hour (see ecompipe prune); not with --once; default: keep everything',
+});
+
 /** Only matters where the system doesn't tell about new files (network file systems). */
 const POLL_INTERVAL_MS = 1000;
 
 export const stream = defineCommand({
   name: 'stream',
   summary: 'load processing/ into PostgreSQL, exactly once',
-  settings: { ...databaseSettings, ...streamSettings, ...feedSettings, ...sparkSettings, ...metricsSettings },
+  settings: {
+    ...databaseSettings,
+    ...streamSettings,
+    retention,
+    ...feedSettings,
+    ...sparkSettings,
+    ...metricsSettings,
+  },
   examples: [
     ['ecompipe stream', 'load files as they come until stopped'],
     ['ecompipe stream --once', 'load what is there and exit (for cron)'],
@@ -52,12 +72,17 @@ export const stream = defineCommand({
           { ...context, onDatabaseEvent: meter.observeDatabase },
           async (database) => {
             await ensureSchema(database, context);
-            return await runEngine({ ...settings, feeds, pollIntervalMs: POLL_INTERVAL_MS }, database, {
-              stop,
-              drain,
-              log,
-              emit,
-            });
+            const kept = once ? undefined : await startRetention(settings, database, log);
+            try {
+              return await runEngine({ ...settings, feeds, pollIntervalMs: POLL_INTERVAL_MS }, database, {
+                stop,
+                drain,
+                log,
+                emit,
+              });
+            } finally {
+              await kept?.close();
+            }
           },
         ).finally(() => bar?.stop());
         const hasRejects = result.rows.rejected + result.filesQuarantined > 0;
@@ -67,6 +92,17 @@ export const stream = defineCommand({
     );
   },
 });
+
+async function startRetention(
+  settings: { readonly retention: number | undefined; readonly afterLoad: string; readonly archiveDir: string },
+  database: Database,
+  log: Logger,
+): Promise<{ readonly close: () => Promise<void> } | undefined> {
+  if (settings.retention === undefined) return undefined;
+  const { keepRetention } = await import('../pipeline/prune/retention.js');
+  const archiveDir = settings.afterLoad === 'archive' ? settings.archiveDir : undefined;
+  return keepRetention({ retentionMs: settings.retention, archiveDir }, database, log);
+}
 
 /** What only this command needs, and the engine that was asked for: the start of every other one is spared them. */
 async function loadParts(engine: 'native' | 'spark') {

@@ -19,6 +19,8 @@ import { readStatus, type Status, type StatusPlaces } from '../pipeline/status/r
 import { replayRows } from '../pipeline/stream/replay.js';
 import type { Trace } from '../pipeline/trace/traceEvents.js';
 import { traceEvent as trace } from '../pipeline/trace/runTrace.js';
+import type { PruneResult, PruneSettings } from '../pipeline/prune/types.js';
+import { runPrune as prune } from '../pipeline/prune/runPrune.js';
 import type { UndoResult, UndoSettings } from '../pipeline/undo/undoEvents.js';
 import { runUndo as undo } from '../pipeline/undo/runUndo.js';
 import { contextOf, type RunOptions } from './options.js';
@@ -120,6 +122,26 @@ export async function runUndo(
       ...settings,
     },
     database,
+  );
+}
+
+/** Removes what is older than `settings.before`; without `events`, `archive` and `ledger` all three. Nobody is asked. */
+export async function runPrune(
+  settings: Partial<PruneSettings> & Pick<PruneSettings, 'before'>,
+  database: Database,
+  options: RunOptions = {},
+): Promise<PruneResult> {
+  const context = contextOf(options);
+  await ensureSchema(database, context);
+  const { events, archive, ledger } = settings;
+  const isAll = events !== true && archive !== true && ledger !== true;
+  const kinds = isAll
+    ? { events: true, archive: true, ledger: true }
+    : { events: false, archive: false, ledger: false };
+  return await prune(
+    { archiveDir: loadSettings.archiveDir.default, dryRun: false, ...kinds, ...settings },
+    database,
+    context.stop,
   );
 }
 

@@ -57,6 +57,14 @@ export function duration(raw: string): number {
   return Number(match[1]) * unit;
 }
 
+/** An age such as `90d`, `12w` or `36h` into milliseconds. */
+export function age(raw: string): number {
+  const match = /^(\d+(?:\.\d+)?)(h|d|w)$/.exec(raw);
+  if (match === null) throw new InvalidValueError('expected an age such as 90d, 12w or 36h');
+  const hours = { h: 1, d: 24, w: 168 }[match[2] ?? ''] ?? Number.NaN;
+  return Number(match[1]) * hours * 3_600_000;
+}
+
 /** A size such as `8MiB`, `512KiB`, `8MB` or `1048576` (bytes) into bytes. */
 export function bytes(min: number, max: number): (raw: string) => number {
   return (raw) => {

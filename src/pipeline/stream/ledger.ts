@@ -55,7 +55,7 @@ export function explainLedgerError(error: unknown): unknown {
 export async function readLedger({ client }: Connection, sha256s: readonly Buffer[]): Promise<Map<string, LedgerFile>> {
   const { rows } = await client.query<LedgerFile & { sha256: Buffer }>(
     `select f.sha256, f.file_id as "fileId", f.name, f.committed_offset as "committedOffset", f.committed_lines as "committedLines", f.committed_records as "committedRecords",
-            f.state, f.reason, f.file_stamp as "fileStamp",
+            case f.state when 'pruned' then 'loaded' else f.state end as state, f.reason, f.file_stamp as "fileStamp",
             json_build_object('read', f.rows_read, 'inserted', f.rows_inserted, 'duplicate', f.rows_duplicate, 'rejected', f.rows_rejected) as rows,
             (select r.batch_id from ecompipe.batch_ranges r where r.file_id = f.file_id order by r.start_offset desc limit 1) as "lastBatchId"
      from ecompipe.files f

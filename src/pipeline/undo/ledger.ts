@@ -69,6 +69,8 @@ export async function removeFiles(
      )
      update ecompipe.batches b
      set rows_read = b.rows_read - g.rows_read, rows_inserted = b.rows_inserted - g.rows_inserted, rows_duplicate = b.rows_duplicate - g.rows_duplicate,
+         rows_pruned = case when b.rows_pruned = 0 then 0 else greatest(0, b.rows_inserted - g.rows_inserted
+           - (select count(*) from public.events e where e.batch_id = b.batch_id)) end,
          rows_rejected = b.rows_rejected - g.rows_rejected, bytes = b.bytes - g.bytes, records_read = b.records_read - g.records_read, records_skipped = b.records_skipped - g.records_skipped,
          records_expanded = b.records_expanded - (g.records_read - g.records_skipped),
          undone_at = case when not exists (select from ecompipe.batch_ranges o where o.batch_id = b.batch_id and o.file_id <> all ($1)) then clock_timestamp() end

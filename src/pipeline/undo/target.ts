@@ -55,6 +55,8 @@ async function findFile({ client }: Connection, file: string): Promise<UndoTarge
       'name the one that is meant by its SHA-256',
     );
   }
+  if (first.state === 'pruned')
+    throw new UsageError([`nothing of ${first.name} is left to take out: ecompipe prune removed it for its age`]);
   if (first.state === 'quarantined' && first.committedOffset === 0)
     throw new UsageError(
       [`nothing of ${first.name} was loaded: it is in quarantine`],

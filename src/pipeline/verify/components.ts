@@ -13,6 +13,16 @@ export async function findComponents({ client }: Connection): Promise<void> {
   await client.query(`
     update expected_file e set file_id = f.file_id, state = f.state from ecompipe.files f where f.sha256 = e.sha256;
     create unique index on expected_file (file_id);
+    with gone as (
+      delete from expected_file e
+      where e.state = 'pruned' or exists (
+        select from ecompipe.batch_ranges r join ecompipe.batches b using (batch_id)
+        where r.file_id = e.file_id and b.rows_pruned > 0)
+      returning file_no, rows
+    )
+    insert into pruned_file select file_no, rows from gone;
+    delete from expected_type where file_no in (select file_no from pruned_file);
+    delete from expected_fault where file_no in (select file_no from pruned_file);
     analyze expected_file;
     create temp table our_range as
       select r.batch_id, r.file_id, r.file_id as component

@@ -1,3 +1,4 @@
+import { countOf } from '../../platform/format.js';
 import type { Finding, FindingKind, VerifyResult } from './verifyEvents.js';
 
 const SHOWN = 20;
@@ -28,6 +29,8 @@ export function describeVerify(result: VerifyResult): string {
     quarantined,
     pendingFiles,
     pendingRows,
+    prunedFiles,
+    prunedRows,
     durationMs,
     findings,
   } = result;
@@ -46,6 +49,10 @@ export function describeVerify(result: VerifyResult): string {
   if (pendingFiles > 0)
     lines.push(
       `not all is loaded yet: ${pendingFiles} files with ${pendingRows} rows are pending (--allow-pending leaves them out of the verdict)`,
+    );
+  if (prunedFiles > 0)
+    lines.push(
+      `${countOf(prunedFiles, 'file')} with ${countOf(prunedRows, 'row')} left out: events of them were pruned`,
     );
   lines.push(...findings.slice(0, SHOWN).map(describeFinding));
   if (findings.length > SHOWN) lines.push(`  and more: --json shows the first ${findings.length}`);

@@ -19,6 +19,7 @@ const TABLES = `
     id_sum numeric not null, content_sum numeric not null, quarantined text, is_redelivery boolean not null,
     file_id bigint, state text
   );
+  create temp table pruned_file (file_no bigint not null, rows bigint not null);
   create temp table expected_type (file_no bigint not null, event_type text not null, rows bigint not null, cents numeric not null);
   create temp table expected_fault (manifest int not null, name text not null, line bigint, kind text not null, event_id text, outcome text not null, file_no bigint)`;
 

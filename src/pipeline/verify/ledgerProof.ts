@@ -24,7 +24,7 @@ export interface LedgerProof {
   readonly ok: boolean;
   readonly batches: number;
   readonly files: number;
-  /** Rows that the ledger says its batches inserted, without those that were taken out again. */
+  /** Rows that the ledger says its batches inserted, without those that were taken out again or pruned. */
   readonly rows: number;
   /** Rows of the table that no batch loaded; nothing is claimed of them. */
   readonly rowsWithoutBatch: number;
@@ -42,10 +42,10 @@ const BATCHES = `
   with found as (
     select batch_id, count(*) as rows from public.events where batch_id is not null group by batch_id
   ), compared as (
-    select coalesce(b.batch_id, f.batch_id) as batch_id, b.committed_at, b.rows_inserted, coalesce(f.rows, 0) as rows,
-           case when b.batch_id is null then 'unknownBatch' when coalesce(f.rows, 0) < b.rows_inserted then 'lost' else 'surplus' end as kind
+    select coalesce(b.batch_id, f.batch_id) as batch_id, b.committed_at, b.rows_inserted - b.rows_pruned as rows_inserted, coalesce(f.rows, 0) as rows,
+           case when b.batch_id is null then 'unknownBatch' when coalesce(f.rows, 0) < b.rows_inserted - b.rows_pruned then 'lost' else 'surplus' end as kind
     from ecompipe.batches b full join found f on f.batch_id = b.batch_id
-    where coalesce(f.rows, 0) is distinct from b.rows_inserted
+    where coalesce(f.rows, 0) is distinct from b.rows_inserted - b.rows_pruned
   )
   select kind, batch_id, rows, coalesce(rows_inserted, 0) as committed, committed_at,
          (select string_agg(name, ', ' order by name) from (
@@ -56,23 +56,26 @@ const BATCHES = `
   order by kind, abs(rows - coalesce(rows_inserted, 0)) desc, batch_id
   limit $1`;
 
+/** Of older batches some of the files may have been compacted, with their rejects and duplicates. */
+const NOT_COMPACTED = `b.committed_at >= (select coalesce(max(ledger_before), '-infinity') from ecompipe.prunes)`;
+
 /** What the ledger must say of itself, each as a query that returns a line for every contradiction. */
 const CONTRADICTIONS: readonly string[] = [
   // A replay's rejects stand with the batch that rejected them first.
   `select format('batch %s counted %s rejected rows, and %s are kept', b.batch_id, b.rows_rejected, coalesce(r.rows, 0))
    from ecompipe.batches b
    left join (select batch_id, count(*) as rows from ecompipe.rejected_rows group by batch_id) r using (batch_id)
-   where b.load_path <> 'replay' and b.rows_rejected <> coalesce(r.rows, 0)`,
+   where b.load_path <> 'replay' and b.rows_rejected <> coalesce(r.rows, 0) and ${NOT_COMPACTED}`,
   `select format('batch %s counted %s duplicates, and %s are noted', b.batch_id, b.rows_duplicate, coalesce(d.rows, 0))
    from ecompipe.batches b
    left join (select batch_id, count(*) as rows from ecompipe.duplicate_rows group by batch_id) d using (batch_id)
-   where b.load_path <> 'replay' and b.rows_duplicate <> coalesce(d.rows, 0)`,
+   where b.load_path <> 'replay' and b.rows_duplicate <> coalesce(d.rows, 0) and ${NOT_COMPACTED}`,
   `select format('%s counted %s rows in %s bytes, and its ranges have %s in %s', f.name, f.rows_read, f.committed_offset, coalesce(r.rows, 0), coalesce(r.bytes, 0))
    from ecompipe.files f
    left join (
      select file_id, sum(rows_read) as rows, sum(end_offset - start_offset) as bytes from ecompipe.batch_ranges group by file_id
    ) r using (file_id)
-   where f.state <> 'quarantined' and (f.rows_read, f.committed_offset) is distinct from (coalesce(r.rows, 0), coalesce(r.bytes, 0))`,
+   where f.state not in ('quarantined', 'pruned') and (f.rows_read, f.committed_offset) is distinct from (coalesce(r.rows, 0), coalesce(r.bytes, 0))`,
   `select format('%s has a gap or an overlap before byte %s', f.name, r.start_offset)
    from (
      select file_id, start_offset, lag(end_offset, 1, 0::bigint) over (partition by file_id order by start_offset) as expected
@@ -108,7 +111,7 @@ export async function proveLedger(database: Database): Promise<LedgerProof> {
     }
     const { rows: totals } = await client.query<LedgerTotals>(`
       select (select count(*) from ecompipe.batches) as batches, (select count(*) from ecompipe.files) as files,
-             (select coalesce(sum(rows_inserted), 0)::bigint from ecompipe.batches) as rows,
+             (select coalesce(sum(rows_inserted - rows_pruned), 0)::bigint from ecompipe.batches) as rows,
              (select count(*) from public.events where batch_id is null) as "rowsWithoutBatch"`);
     await client.query('commit');
     const [total] = totals;

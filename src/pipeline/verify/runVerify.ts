@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
 import { withConnection, type Database } from '../../platform/db/target.js';
 import type { Logger } from '../../platform/log.js';
@@ -91,6 +92,11 @@ async function compareInSnapshot(
   return { ...scan, deviations };
 }
 
+type VerifiedSums = Pick<
+  VerifyResult,
+  'rows' | 'duplicates' | 'rejects' | 'quarantined' | 'prunedFiles' | 'prunedRows'
+>;
+
 async function summarize(
   { client }: Connection,
   { allowPending }: VerifySettings,
@@ -99,18 +105,20 @@ async function summarize(
   scan: ScanResult,
   findings: Findings,
 ): Promise<Omit<VerifyResult, 'durationMs'>> {
-  const { rows } = await client.query<{ rows: number; duplicates: number; rejects: number; quarantined: number }>(`
+  const { rows } = await client.query<VerifiedSums>(`
     select coalesce(sum(loaded) filter (where state = 'loaded'), 0)::int8 as rows,
            coalesce(sum(duplicates) filter (where state = 'loaded'), 0)::int8 as duplicates,
            coalesce(sum(rejects) filter (where state = 'loaded'), 0)::int8 as rejects,
-           count(*) filter (where state = 'quarantined') as quarantined
+           count(*) filter (where state = 'quarantined') as quarantined,
+           (select count(*) from pruned_file) as "prunedFiles", (select coalesce(sum(rows), 0)::int8 from pruned_file) as "prunedRows"
     from expected_file`);
-  const sums = rows[0] ?? { rows: 0, duplicates: 0, rejects: 0, quarantined: 0 };
+  const [sums] = rows;
+  assert(sums !== undefined, 'sums are one row');
   const { pendingFiles, pendingRows } = totals;
   return {
     ok: findings.total === 0 && (pendingFiles === 0 || allowPending === true),
     runs,
-    files,
+    files: files - sums.prunedFiles,
     ...sums,
     counts: findings.counts,
     pendingFiles,

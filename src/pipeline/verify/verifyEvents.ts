@@ -61,6 +61,9 @@ export interface VerifyResult {
   readonly counts: Readonly<Record<FindingKind, number>>;
   readonly pendingFiles: number;
   readonly pendingRows: number;
+  /** Files that ecompipe prune removed events of: nothing is claimed of them, nor of their rows. */
+  readonly prunedFiles: number;
+  readonly prunedRows: number;
   /** Rows expected as duplicates and rejects, and files expected in quarantine: all where they should be when `ok`. */
   readonly duplicates: number;
   readonly rejects: number;

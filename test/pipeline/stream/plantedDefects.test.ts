@@ -73,6 +73,16 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
       'a checkpoint that is ahead of the ledger ends the start with exit code 6, and nothing is loaded',
     ],
   },
+  'pruned events are not accounted for': {
+    edits: [
+      {
+        file: '../prune/eventRows.ts',
+        from: 'set rows_pruned = b.rows_pruned + g.rows',
+        to: 'set rows_pruned = b.rows_pruned',
+      },
+    ],
+    seenBy: ['../prune/prune', 'old events go, younger ones stay, and the ledger still proves the table'],
+  },
   'each batch skips a header': {
     edits: [{ file: 'ranges.ts', from: 'Math.max(startOffset, header.length)', to: 'startOffset + header.length' }],
     seenBy: ['files', 'a load that was stopped goes on with other batch sizes and connections where the ledger stands'],

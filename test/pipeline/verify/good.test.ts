@@ -16,7 +16,7 @@ import { EVENT_COLUMNS } from '../../../src/contract/columns.js';
 import { describeVerify, type VerifyEvent } from '../../../src/pipeline/verify/index.js';
 import { until } from '../../helpers/until.js';
 import { createPipeline, type Pipeline } from './pipeline.js';
-import { pathIn } from '../../helpers/dayFolders.js';
+import { namesIn, pathIn } from '../../helpers/dayFolders.js';
 
 const csvFiles = (directory: string): string[] =>
   readdirSync(directory)
@@ -90,7 +90,7 @@ test('a row lost from a transaction that others share is still found', async (t)
   await pipeline.generate({ seed: 3, batchSize: 10, events: 100 });
   await pipeline.move();
   await pipeline.stream();
-  const [name] = csvFiles(pipeline.archive).filter((file) => readFileSync(manifestOf(pipeline), 'utf8').includes(file));
+  const [name] = namesIn(pipeline.archive).filter((file) => readFileSync(manifestOf(pipeline), 'utf8').includes(file));
   const eventId = readFileSync(pathIn(pipeline.archive, name!), 'utf8').split('\n')[1]!.slice(0, 36);
   await pipeline.database.query('delete from events where event_id = $1', [eventId]);
   const { counts, findings } = await pipeline.verify();

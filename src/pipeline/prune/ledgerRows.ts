@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import type { Connection } from '../../platform/db/client.js';
+import { withTransaction } from '../../platform/db/transaction.js';
+import type { PrunedLedger } from './types.js';
+
+/** Batches looked at in one transaction; of small files a batch holds hundreds. */
+const BATCHES_AT_ONCE = 200;
+
+/** Nothing of the batch is in a table any more. What other tables than events hold, the ledger can't know. */
+const isEmpty = (batch: string): string =>
+  `(${batch}.target is null and ${batch}.rows_inserted = ${batch}.rows_pruned)`;
+
+/** The most that could be compacted. */
+export async function countOldLedger({ client }: Connection, before: Date): Promise<PrunedLedger> {
+  const { rows } = await client.query<PrunedLedger>(
+    `with old as materialized (
+       select file_id from ecompipe.files where state = 'loaded' and finished_at < $1
+     )
+     select (select count(*) from old) as files,
+            (select count(*) from ecompipe.batches where committed_at < $1) as batches,
+            count(r.reject_id) as rejects, count(r.reject_id) filter (where r.resolved_at is null) as "openRejects"
+     from ecompipe.rejected_rows r where r.file_id in (select file_id from old)`,
+    [before],
+  );
+  const [counts] = rows;
+  assert(counts !== undefined, 'counts are one row');
+  return counts;
+}
+
+/**
+ * Compacts the ledger before a moment, in bounded transactions: of a file of which no event is left remain its SHA-256,
+ * name and counts; its ranges, rejects, duplicates and batches go. What still has events stays whole, as they are proved
+ * by it; so does a file in quarantine of which nothing was loaded, as it is judged by its bytes and would be again.
+ */
+export async function compactLedger(
+  connection: Connection,
+  before: Date,
+  removed: (change: PrunedLedger) => void,
+  checkStop: () => void,
+): Promise<void> {
+  for (let after: number | undefined = 0; after !== undefined;) {
+    checkStop();
+    after = await withTransaction(connection, async () => {
+      const walked = await walkBatches(connection, before, after ?? 0);
+      if (!walked.some(({ isOld }) => isOld)) return undefined;
+      const old = walked.filter(({ isOld }) => isOld).map(({ batchId }) => batchId);
+      const files = await compactFiles(connection, before, old);
+      removed({ ...files, batches: await removeBatches(connection, old) });
+      return walked.at(-1)?.batchId;
+    });
+  }
+}
+
+/** The next batches by number. Numbers follow time but for seconds: where none is old, no later one is. */
+async function walkBatches(
+  { client }: Connection,
+  before: Date,
+  after: number,
+): Promise<{ batchId: number; isOld: boolean }[]> {
+  const { rows } = await client.query<{ batchId: number; isOld: boolean }>(
+    `select batch_id as "batchId", committed_at < $1 as "isOld" from ecompipe.batches where batch_id > $2 order by batch_id limit ${BATCHES_AT_ONCE}`,
+    [before, after],
+  );
+  return rows;
+}
+
+async function compactFiles(
+  { client }: Connection,
+  before: Date,
+  batchIds: readonly number[],
+): Promise<Omit<PrunedLedger, 'batches'>> {
+  const { rows } = await client.query<Omit<PrunedLedger, 'batches'>>(
+    `with file as materialized (
+       select f.file_id
+       from ecompipe.files f
+       where f.file_id in (select file_id from ecompipe.batch_ranges where batch_id = any ($2))
+         and (f.state = 'loaded' or f.state = 'quarantined' and f.committed_offset > 0) and f.finished_at < $1
+         and not exists (
+           select from ecompipe.batch_ranges r join ecompipe.batches b using (batch_id)
+           where r.file_id = f.file_id and not ${isEmpty('b')})
+         and not exists (
+           select from ecompipe.rejected_rows r join ecompipe.batches b on b.batch_id = r.resolved_batch_id
+           where r.file_id = f.file_id and not ${isEmpty('b')})
+       order by f.file_id
+       for update
+     ), ranges as (delete from ecompipe.batch_ranges where file_id in (select file_id from file)
+     ), duplicates as (delete from ecompipe.duplicate_rows where file_id in (select file_id from file)
+     ), redelivered as (delete from ecompipe.redeliveries where file_id in (select file_id from file)
+     ), rejects as (delete from ecompipe.rejected_rows where file_id in (select file_id from file) returning resolved_at
+     ), kept as (update ecompipe.files set state = 'pruned', reason = null, file_stamp = '' where file_id in (select file_id from file))
+     select (select count(*) from file) as files, count(*) as rejects, count(*) filter (where resolved_at is null) as "openRejects" from rejects`,
+    [before, batchIds],
+  );
+  const [counts] = rows;
+  assert(counts !== undefined, 'counts are one row');
+  return counts;
+}
+
+/** Batches with nothing left: no event, no range, and no reject that they resolved. */
+async function removeBatches({ client }: Connection, batchIds: readonly number[]): Promise<number> {
+  const { rows } = await client.query<{ batches: number }>(
+    `with gone as (
+       delete from ecompipe.batches b
+       where b.batch_id = any ($1) and ${isEmpty('b')}
+         and not exists (select from ecompipe.batch_ranges r where r.batch_id = b.batch_id)
+         and not exists (select from ecompipe.rejected_rows r where r.resolved_batch_id = b.batch_id)
+       returning b.batch_id
+     ), pending as (delete from analytics.pending_batches where batch_id in (select batch_id from gone))
+     select count(*) as batches from gone`,
+    [batchIds],
+  );
+  return rows[0]?.batches ?? 0;
+}
