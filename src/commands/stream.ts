@@ -1,4 +1,4 @@
-import { EXIT } from '../platform/errors.js';
+import { EXIT, UsageError } from '../platform/errors.js';
 import * as parse from '../platform/parsers.js';
 import { setting } from '../platform/settings.js';
 import type { StreamEvent } from '../pipeline/stream/streamEvents.js';
@@ -20,6 +20,14 @@ const retention = setting({
   help: 'prune what is older, such as 90d, every hour (see ecompipe prune); not with --once; default: keep everything',
 });
 
+const reloadFromArchive = setting({
+  flag: '--reload-from-archive',
+  env: 'ECOMPIPE_RELOAD_FROM_ARCHIVE',
+  default: false,
+  parse: parse.boolean,
+  help: 'after the database lost commits: first put back archived files that its ledger does not have',
+});
+
 /** Only matters where the system doesn't tell about new files (network file systems). */
 const POLL_INTERVAL_MS = 1000;
 
@@ -30,6 +38,7 @@ export const stream = defineCommand({
     ...databaseSettings,
     ...streamSettings,
     retention,
+    reloadFromArchive,
     ...feedSettings,
     ...sparkSettings,
     ...metricsSettings,
@@ -39,6 +48,7 @@ export const stream = defineCommand({
     ['ecompipe stream --once', 'load what is there and exit (for cron)'],
     ['ecompipe stream --once --strict --max-rejected 1%', 'and fail when rows are rejected'],
     ['ecompipe stream --once --feed rees46', 'files of a known source, too (docs/feeds.md)'],
+    ['ecompipe stream --once --reload-from-archive', 'bring back what a restored database has lost'],
     ['ecompipe stream --engine spark --master local[2]', 'the same on Apache Spark (docs/scaling.md)'],
   ],
   run: async ({ once, strict, ...settings }, context) => {
@@ -60,6 +70,8 @@ export const stream = defineCommand({
         // and better told before a database is created for it.
         if (settings.inputDir === streamSettings.inputDir.default) await ensureDirectory(settings.inputDir);
         const isRemote = settings.engine === 'spark' && isUri(settings.inputDir);
+        if (isRemote && settings.reloadFromArchive)
+          throw new UsageError(['--reload-from-archive needs local directories: move the files back by hand']);
         if (!isRemote) await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
         const bar = hasBar && !isRemote ? await showLoading(settings.inputDir, context) : undefined;
         const emit = (event: StreamEvent): void => {

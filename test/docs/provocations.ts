@@ -130,7 +130,9 @@ export const PROVOCATIONS: Readonly<Record<string, Provocation>> = {
   'checkpoint-ahead': (t) =>
     loadTwice(t, (cwd) => {
       const file = path.join(cwd, 'checkpoints/stream.json');
-      writeFileSync(file, JSON.stringify({ ...(JSON.parse(readFileSync(file, 'utf8')) as object), lastBatchId: 4711 }));
+      const checkpoint = JSON.parse(readFileSync(file, 'utf8')) as { recent: object[] };
+      const recent = checkpoint.recent.map((batch) => ({ ...batch, batchId: 4711 }));
+      writeFileSync(file, JSON.stringify({ ...checkpoint, recent }));
     }),
   'checkpoint-damaged': (t) => loadTwice(t, (cwd) => writeFileSync(path.join(cwd, 'checkpoints/stream.json'), '{')),
   rejected: (t) => load(t, 'orders.csv', csv(2, 1)),

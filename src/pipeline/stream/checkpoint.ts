@@ -1,11 +1,14 @@
-import { readFile, mkdir, open, rename } from 'node:fs/promises';
+import { open, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Connection } from '../../platform/db/client.js';
 import { syncDirectory, temporaryPath } from '../../platform/files/publish.js';
-import { asFileError, errnoOf, IntegrityError, withFileErrors } from '../../platform/errors.js';
+import { asFileError, errnoOf } from '../../platform/errors.js';
+import { ensureDirectory } from '../../platform/files/ensureDirectory.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { Logger } from '../../platform/log.js';
 import { pause } from '../../platform/wait.js';
+import { createLossExplainer, explainOtherDatabase, type LossPlaces } from './lostCommits.js';
+import { Witness, type WitnessedBatch } from './witness.js';
 
 export const CHECKPOINT_NAME = 'stream.json';
 
@@ -24,6 +27,8 @@ interface Checkpoint {
   readonly version: 1;
   readonly database: DatabaseIdentity;
   readonly lastBatchId: number | null;
+  /** The batches seen last, the newest at the end. Absent: written by an older version. */
+  readonly recent?: readonly WitnessedBatch[];
   /** Files in progress and how far they are committed, by hexadecimal SHA-256. */
   readonly files: Readonly<Record<string, { readonly name: string; readonly committedOffset: number }>>;
 }
@@ -57,12 +62,13 @@ export class CheckpointWriter {
   constructor(
     private readonly directory: string,
     private readonly database: DatabaseIdentity,
+    private readonly witness: Witness,
     private readonly log: Logger,
   ) {}
 
   /** Notes a commit and, when no write is under way, writes. Does not wait: the file may lag. */
   committed(
-    batchId: number,
+    { batchId, token }: { readonly batchId: number; readonly token: string },
     parts: readonly {
       readonly sha256: Buffer;
       readonly name: string;
@@ -71,6 +77,7 @@ export class CheckpointWriter {
     }[],
   ): void {
     this.lastBatchId = Math.max(batchId, this.lastBatchId ?? 0);
+    this.witness.saw({ batchId, token, seenAt: new Date().toISOString() });
     for (const part of parts) {
       const key = part.sha256.toString('hex');
       if (part.isLast) this.files.delete(key);
@@ -95,6 +102,7 @@ export class CheckpointWriter {
           version: 1,
           database: this.database,
           lastBatchId: this.lastBatchId,
+          recent: this.witness.recent,
           files: Object.fromEntries(this.files),
         });
       } catch (error) {
@@ -129,52 +137,64 @@ export class CheckpointWriter {
 /**
  * Compares the checkpoint file with the ledger. Missing, damaged or behind: the ledger is right and the file is written
  * anew. From another database, or ahead of the ledger: something was restored or exchanged that a person must look at.
+ * @returns the batches that it has seen; {@link Witness} compares them again whenever a connection is opened.
  * @throws IntegrityError (exit 6) in those two cases.
  */
 export async function assertCheckpoint(
-  { client }: Connection,
-  directory: string,
+  connection: Connection,
+  settings: LossPlaces & { readonly checkpointDir: string },
   identity: DatabaseIdentity,
   log: Logger,
-): Promise<void> {
-  await withFileErrors('create the checkpoint directory', directory, () => mkdir(directory, { recursive: true }));
-  const file = path.join(directory, CHECKPOINT_NAME);
+): Promise<Witness> {
+  const { checkpointDir } = settings;
+  await ensureDirectory(checkpointDir);
+  const file = path.join(checkpointDir, CHECKPOINT_NAME);
+  const explainLoss = createLossExplainer(settings);
   const checkpoint = await readCheckpoint(file, log);
-  if (checkpoint === undefined) return;
-  const { database } = checkpoint;
-  const sameCluster =
-    database.systemIdentifier === null ||
-    identity.systemIdentifier === null ||
-    database.systemIdentifier === identity.systemIdentifier;
-  if (!sameCluster || database.oid !== identity.oid) {
-    throw new IntegrityError({
-      what: `the checkpoint ${file} is from another database`,
-      outcome: 'nothing was loaded',
-      hint: 'connect to the database it belongs to, or delete the file to load into this one',
-    });
-  }
-  const { rows } = await client.query<{ hasBatch: boolean; lost: string[] | null }>(
-    `select $1::bigint is null or exists (select from ecompipe.batches where batch_id = $1) as "hasBatch",
-            (select array_agg(w.name)
-             from unnest ($2::text[], $3::text[], $4::bigint[]) as w (sha256, name, committed_offset)
-             left join ecompipe.files f on f.sha256 = decode(w.sha256, 'hex')
-             where (f.file_id is null or f.committed_offset < w.committed_offset)
-               -- What a person took out again is not lost.
-               and not exists (select from ecompipe.undone_files u where u.sha256 = decode(w.sha256, 'hex'))) as lost`,
+  if (checkpoint === undefined) return new Witness([], explainLoss);
+  if (!isSameDatabase(checkpoint.database, identity)) throw await explainOtherDatabase(connection, file, settings);
+  const witness = new Witness(witnessedBy(checkpoint), explainLoss);
+  await witness.assertKnown(connection);
+  const behind = await findFilesBehind(connection, checkpoint);
+  if (behind.length > 0) throw await explainLoss(connection, [], behind);
+  return witness;
+}
+
+/** What an older version noted is the id of the last batch alone. */
+function witnessedBy({ recent, lastBatchId }: Checkpoint): readonly WitnessedBatch[] {
+  if (recent !== undefined) return recent;
+  return lastBatchId === null ? [] : [{ batchId: lastBatchId, token: null, seenAt: new Date(0).toISOString() }];
+}
+
+function isSameDatabase(a: DatabaseIdentity, b: DatabaseIdentity): boolean {
+  const isSameCluster =
+    a.systemIdentifier === null || b.systemIdentifier === null || a.systemIdentifier === b.systemIdentifier;
+  return isSameCluster && a.oid === b.oid;
+}
+
+/** Names of files of which less is committed than was seen. What a person took out again is not lost. */
+async function findFilesBehind({ client }: Connection, { files }: Checkpoint): Promise<string[]> {
+  const entries = Object.entries(files);
+  if (entries.length === 0) return [];
+  const { rows } = await client.query<{ name: string }>(
+    `select w.name
+     from unnest ($1::text[], $2::text[], $3::bigint[]) as w (sha256, name, committed_offset)
+     left join ecompipe.files f on f.sha256 = decode(w.sha256, 'hex')
+     where (f.file_id is null or f.committed_offset < w.committed_offset)
+       and not exists (select from ecompipe.undone_files u where u.sha256 = decode(w.sha256, 'hex'))`,
     [
-      checkpoint.lastBatchId,
-      Object.keys(checkpoint.files),
-      Object.values(checkpoint.files).map(({ name }) => name),
-      Object.values(checkpoint.files).map(({ committedOffset }) => committedOffset),
+      entries.map(([sha256]) => sha256),
+      entries.map(([, { name }]) => name),
+      entries.map(([, { committedOffset }]) => committedOffset),
     ],
   );
-  if (rows[0]?.hasBatch === true && rows[0].lost === null) return;
-  throw new IntegrityError({
-    what: `the checkpoint ${file} is ahead of the ledger`,
-    why: `it has seen batch ${checkpoint.lastBatchId ?? 0} committed, which the database does not know: it has lost commits, most likely by being restored from a backup`,
-    outcome: 'nothing was loaded',
-    hint: 'move the files that were loaded since the backup from archive/ back to processing/ (what is in the table already is not loaded twice), delete the checkpoint file, and start again',
-  });
+  return rows.map(({ name }) => name);
+}
+
+/** Removes the checkpoint: what it has seen is known to be lost, and on its way back. */
+export async function forgetCheckpoint(directory: string): Promise<void> {
+  await rm(path.join(directory, CHECKPOINT_NAME), { force: true });
+  await syncDirectory(directory);
 }
 
 async function readCheckpoint(file: string, log: Logger): Promise<Checkpoint | undefined> {
@@ -203,8 +223,20 @@ function isCheckpoint(value: unknown): value is Checkpoint {
     !(candidate.lastBatchId === null || Number.isSafeInteger(candidate.lastBatchId))
   )
     return false;
+  if (candidate.recent !== undefined && !(Array.isArray(candidate.recent) && candidate.recent.every(isWitnessed)))
+    return false;
   return Object.entries(candidate.files).every(
     ([sha256, file]) =>
       /^[0-9a-f]{64}$/.test(sha256) && typeof file.name === 'string' && Number.isSafeInteger(file.committedOffset),
+  );
+}
+
+function isWitnessed(value: unknown): value is WitnessedBatch {
+  const { batchId, token, seenAt } = (value ?? {}) as Partial<WitnessedBatch>;
+  return (
+    Number.isSafeInteger(batchId) &&
+    (token === null || (typeof token === 'string' && /^[0-9a-f-]{36}$/.test(token))) &&
+    typeof seenAt === 'string' &&
+    !Number.isNaN(Date.parse(seenAt))
   );
 }

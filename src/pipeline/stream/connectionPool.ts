@@ -19,6 +19,8 @@ export class ConnectionPool {
   constructor(
     private readonly database: Database,
     size: number,
+    /** Looks at each new connection before anything else is done on it; what it throws is the user's error. */
+    private readonly onOpen: (connection: Connection) => Promise<void> = () => Promise.resolve(),
   ) {
     this.lanes = Array.from({ length: size }, () => ({ connection: undefined }));
     this.free = [...this.lanes];
@@ -46,12 +48,23 @@ export class ConnectionPool {
 
   private async attempt<T>(lane: Lane, action: (connection: Connection) => Promise<T>): Promise<T> {
     if (lane.connection?.broken === true) await discard(lane);
-    lane.connection ??= await openConnection(this.database.settings);
+    lane.connection ??= await this.open();
     try {
       return await action(lane.connection);
     } catch (error) {
       // Without an answer from the server the connection's state is unknown.
       if (classifyError(error) === 'retry' && sqlStateOf(error) === undefined) await discard(lane);
+      throw error;
+    }
+  }
+
+  private async open(): Promise<Connection> {
+    const connection = await openConnection(this.database.settings);
+    try {
+      await this.onOpen(connection);
+      return connection;
+    } catch (error) {
+      await connection.close();
       throw error;
     }
   }

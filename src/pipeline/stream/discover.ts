@@ -4,11 +4,16 @@ import type { Feed } from '../../contract/feeds/feed.js';
 import { isWantedName } from '../../contract/feeds/findFeed.js';
 import { FileError, withFileErrors } from '../../platform/errors.js';
 
+/** Whether a file of this name is loaded. */
+export function isLoadable(name: string, feeds: readonly Feed[] = []): boolean {
+  return isWantedName(name, feeds);
+}
+
 /** The files in a directory that can be loaded, by name. Links, FIFOs, directories and hidden names are none. */
 export async function listLoadable(directory: string, feeds: readonly Feed[] = []): Promise<string[]> {
   const entries = await withFileErrors('list', directory, () => readdir(directory, { withFileTypes: true }));
   return entries
-    .filter((entry) => entry.isFile() && isWantedName(entry.name, feeds))
+    .filter((entry) => entry.isFile() && isLoadable(entry.name, feeds))
     .map((entry) => entry.name)
     .sort();
 }

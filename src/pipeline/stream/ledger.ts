@@ -152,6 +152,7 @@ export type LoadPath = 'direct' | 'staged' | 'replay';
 
 export interface BatchEntry {
   readonly batchId: number;
+  readonly token: string;
   readonly engine: LoadEngine;
   readonly loadPath: LoadPath;
   readonly startedAt: Date;
@@ -201,6 +202,7 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
     column(({ part }) => part.rows),
     ...recordsOf(entry),
     entry.feed === undefined ? parts.map(() => null) : column(({ skipped }) => skipped),
+    entry.token,
   ];
   const { rows } = await client.query<CommittedTotals>({ name: 'write_ledger', text: LEDGER_SQL, values });
   const expected = parts.length - entry.enteredLoaded.size;
@@ -249,9 +251,9 @@ const LEDGER_SQL = `
     from unnest ($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[], $14::boolean[], $22::bigint[], $28::bigint[])
       as p (file_id, start_offset, end_offset, first_line, lines, rows_read, rows_inserted, rows_duplicate, rows_rejected, is_last, advances, records, skipped)
   ), batch as (
-    insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, columns, feed_id, target, records_read, records_skipped, records_expanded)
+    insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, columns, feed_id, target, records_read, records_skipped, records_expanded, token)
     values ($1, $16, $2, $3, $17::bigint, $18::bigint, $19::bigint, $20::bigint, $21::bigint, $15::text[],
-            (select feed_id from ecompipe.feeds where sha256 = $23::bytea), $24::text, $25::bigint, $26::bigint, $27::bigint)
+            (select feed_id from ecompipe.feeds where sha256 = $23::bytea), $24::text, $25::bigint, $26::bigint, $27::bigint, $29::uuid)
   ), range as (
     insert into ecompipe.batch_ranges (batch_id, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected, records_read, records_skipped)
     select $1, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected,

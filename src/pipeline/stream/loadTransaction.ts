@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import type { Connection } from '../../platform/db/client.js';
 import { TransientError } from '../../platform/db/sqlState.js';
 import { failpoint } from '../../platform/failpoint.js';
@@ -18,6 +19,8 @@ import type { TargetTable } from './targetTable.js';
 /** A batch that is in the table now. */
 export interface CommittedBatch {
   readonly batchId: number;
+  /** With the id, what tells it from a batch of a database that was restored. */
+  readonly token: string;
   readonly loadPath: LoadPath;
   readonly parts: readonly CommittedPart[];
   readonly counts: RowCounts;
@@ -53,7 +56,7 @@ export interface Load {
   readonly lockTimeoutMs: number;
   readonly limits: RejectLimits;
   /** Called with the batch id before anything is sent under it: an unknown commit outcome is settled by it. */
-  readonly onAttempt: (batchId: number) => void;
+  readonly onAttempt: (batchId: number, token: string) => void;
   /** Waits for the batches before this one, whose ledger entries come first. */
   readonly waitForTurn?: () => Promise<void>;
   /** Enters the files that the ledger does not have, and puts the rows in. Undefined: nothing is left to load. */
@@ -69,9 +72,10 @@ export interface Load {
  */
 export async function runLoad(connection: Connection, load: Load): Promise<CommittedBatch | undefined> {
   const startedAt = new Date();
+  const token = randomUUID();
   try {
     const batchId = await beginBatch(connection, load);
-    load.onAttempt(batchId);
+    load.onAttempt(batchId, token);
     failpoint('batch-begun');
     const put = await load.putRows(batchId);
     if (put === undefined) {
@@ -82,6 +86,7 @@ export async function runLoad(connection: Connection, load: Load): Promise<Commi
     await load.waitForTurn?.();
     const totals = await writeLedger(connection, {
       batchId,
+      token,
       engine: load.engine,
       startedAt,
       target: load.target.name,
@@ -93,6 +98,7 @@ export async function runLoad(connection: Connection, load: Load): Promise<Commi
     await commit(connection);
     return {
       batchId,
+      token,
       loadPath: put.loadPath,
       parts: put.parts,
       counts: put.counts,

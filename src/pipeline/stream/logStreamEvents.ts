@@ -13,6 +13,12 @@ export function createStreamEventLogger(log: Logger): (event: StreamEvent) => vo
   return listener<StreamEvent>({
     streamStarted: (event) =>
       log.info('stream_started', `loading ${event.inputDir} into ${event.database}`, fieldsOf(event)),
+    filesReturned: (event) =>
+      log.info(
+        'files_returned',
+        `put back ${countOf(event.files, 'file')} from ${event.archiveDir} whose content the ledger does not have`,
+        fieldsOf(event),
+      ),
     batchCommitted: (event) => {
       totals.rows += event.rows.inserted;
       log.debug(

@@ -51,7 +51,7 @@ export class ResultRecorder {
     return this.finisher.isKept(name);
   }
 
-  batchCommitted({ batchId, loadPath, parts, counts, skipped, durationMs, isDurable }: CommittedBatch): void {
+  batchCommitted({ batchId, token, loadPath, parts, counts, skipped, durationMs, isDurable }: CommittedBatch): void {
     const { recordsSkipped = 0 } = this.totals;
     this.totals = {
       ...this.totals,
@@ -62,7 +62,7 @@ export class ResultRecorder {
     // The checkpoint must never be ahead: a commit that a crash of the server could still take back is not in it.
     if (isDurable)
       this.checkpoint.committed(
-        batchId,
+        { batchId, token },
         parts.map(({ part }) => part),
       );
     const bytes = parts.reduce((sum, { part }) => sum + part.endOffset - part.startOffset, 0);

@@ -39,7 +39,7 @@ export async function runBatch(
   priority: Priority,
   place?: PositionInFile,
 ): Promise<LoadResult> {
-  const attempted = new Set<number>();
+  const attempted: Attempts = new Map();
   return await context.pool.use(priority, `cannot load ${describeBatch(batch)}`, async (connection) => {
     for (let contentions = 0; ; contentions++) {
       const result = await attempt(connection, context, batch, place, attempted);
@@ -48,6 +48,9 @@ export async function runBatch(
     }
   });
 }
+
+/** Tokens of the batches that were begun for one range or group of files, by id: their commits' outcome may be unknown. */
+type Attempts = Map<number, string>;
 
 /** How long a range waits for a row lock before it looks whether it is part of a deadlock (see CommitOrder). */
 const LOCK_TIMEOUT_MS = 500;
@@ -61,7 +64,7 @@ async function attempt(
   context: LoaderContext,
   batch: Batch,
   place: PositionInFile | undefined,
-  attempted: Set<number>,
+  attempted: Attempts,
 ): Promise<LoadResult | { readonly contention: unknown }> {
   try {
     const result = await loadBatch(connection, batch, {
@@ -70,7 +73,7 @@ async function attempt(
       lockTimeoutMs: place === undefined ? 0 : LOCK_TIMEOUT_MS,
       waitForTurn: async () => place?.order.waitForTurn(place.index),
       limits: context.limits,
-      onAttempt: (batchId) => attempted.add(batchId),
+      onAttempt: (batchId, token) => attempted.set(batchId, token),
     });
     return claimOwnCommit(result, attempted);
   } catch (error) {
@@ -97,15 +100,18 @@ async function waitOutsideTransaction(place: PositionInFile): Promise<void> {
 }
 
 /** Files that one of our own attempts has loaded are known because its commit went through after all. */
-function claimOwnCommit(result: LoadResult, attempted: ReadonlySet<number>): LoadResult {
+function claimOwnCommit(result: LoadResult, attempted: ReadonlyMap<number, string>): LoadResult {
   const ours = result.known.filter(({ file }) => file.lastBatchId !== null && attempted.has(file.lastBatchId));
   const [first] = ours;
   if (result.committed !== undefined || first === undefined) return result;
   assert(first.file.lastBatchId !== null, 'it was found by its batch');
+  const token = attempted.get(first.file.lastBatchId);
+  assert(token !== undefined, 'it is one of the attempts');
   const parts = ours.map(({ part, file }) => ({ part, fileId: file.fileId, counts: file.rows, skipped: 0 }));
   return {
     committed: {
       batchId: first.file.lastBatchId,
+      token,
       loadPath: 'direct',
       parts,
       counts: parts.map(({ counts }) => counts).reduce(addCounts, NO_ROWS),
@@ -121,16 +127,18 @@ function claimOwnCommit(result: LoadResult, attempted: ReadonlySet<number>): Loa
 async function resolveLostRace(
   connection: Connection,
   batch: Batch,
-  attempted: ReadonlySet<number>,
+  attempted: ReadonlyMap<number, string>,
   lost: CompareAndSetLost,
 ): Promise<LoadResult | { readonly contention: unknown }> {
   const [part] = batch.parts;
   if (part?.fileId === undefined) return { contention: lost };
   const range = await findCommittedRange(connection, part.fileId, part);
-  if (range === undefined || !attempted.has(range.batchId)) throw lost;
+  const token = range === undefined ? undefined : attempted.get(range.batchId);
+  if (range === undefined || token === undefined) throw lost;
   return {
     committed: {
       batchId: range.batchId,
+      token,
       loadPath: 'direct',
       parts: [{ part, fileId: part.fileId, counts: range.counts, skipped: 0 }],
       counts: range.counts,

@@ -1,7 +1,9 @@
+import type { Connection } from '../../platform/db/client.js';
 import { assertUtf8 } from '../../platform/db/encoding.js';
+import { ensureDirectory } from '../../platform/files/ensureDirectory.js';
 import type { Database } from '../../platform/db/target.js';
 import type { StageContext } from '../../platform/stage.js';
-import { assertCheckpoint, CheckpointWriter, readIdentity } from './checkpoint.js';
+import { assertCheckpoint, CheckpointWriter, forgetCheckpoint, readIdentity } from './checkpoint.js';
 import { ConnectionPool } from './connectionPool.js';
 import { assertUsable } from './discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from './streamEvents.js';
@@ -14,6 +16,9 @@ import { takeOwnership } from '../../contract/streamOwner.js';
 import { rejectLimits } from './rejectLimit.js';
 import { openFeeds, type LoaderFeeds } from './feeds/loaderFeeds.js';
 import { Target } from './targetTable.js';
+import { createLossExplainer } from './lostCommits.js';
+import { reloadFromArchive } from './reloadFromArchive.js';
+import { Witness } from './witness.js';
 
 /**
  * Loads the files of a directory into PostgreSQL, exactly once, until stopped or drained.
@@ -31,9 +36,9 @@ export async function runStream(
   await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
   const finisher = new FileDisposer(settings);
   await finisher.prepare();
-  return await withOwnership(settings, database, context, async (checkpoint, target, feeds) => {
+  return await withOwnership(settings, database, context, async (checkpoint, target, feeds, witness) => {
     context.emit({ type: 'streamStarted', inputDir: settings.inputDir, database: database.label });
-    const pool = new ConnectionPool(database, settings.connections);
+    const pool = new ConnectionPool(database, settings.connections, witness.assertKnown);
     const loader = { pool, target, feeds, breaker: new DirectPathBreaker(), limits: rejectLimits(settings) };
     const refresh = new IdleRefresh(database, context.log);
     const emit = (event: StreamEvent): void => {
@@ -56,29 +61,45 @@ export async function runStream(
   });
 }
 
-type OwnedAction = (checkpoint: CheckpointWriter, target: Target, feeds: LoaderFeeds) => Promise<StreamResult>;
+type OwnedAction = (
+  checkpoint: CheckpointWriter,
+  target: Target,
+  feeds: LoaderFeeds,
+  witness: Witness,
+) => Promise<StreamResult>;
+
+type OwnerSettings = Pick<
+  StreamSettings,
+  'checkpointDir' | 'table' | 'feeds' | 'inputDir' | 'afterLoad' | 'archiveDir' | 'reloadFromArchive'
+>;
 
 /**
  * The owner's lock lives as long as its connection. If that breaks, the loading goes on: ownership is a courtesy, the
  * ledger is what makes it safe.
  */
 export async function withOwnership(
-  settings: Pick<StreamSettings, 'checkpointDir' | 'table' | 'feeds'>,
+  settings: OwnerSettings,
   database: Database,
   context: StageContext<StreamEvent>,
   action: OwnedAction,
 ): Promise<StreamResult> {
-  const { connection, checkpoint, target, feeds } = await database.retry('cannot start', async () => {
+  const { connection, checkpoint, target, feeds, witness } = await database.retry('cannot start', async () => {
     const connection = await database.connect();
     try {
       await assertUtf8(connection);
       const identity = await readIdentity(connection);
-      await assertCheckpoint(connection, settings.checkpointDir, identity, context.log);
+      // Else the batches that it saw are what is to be found missing.
+      const seen =
+        settings.reloadFromArchive === true
+          ? undefined
+          : await assertCheckpoint(connection, settings, identity, context.log);
       await takeOwnership(connection, settings.checkpointDir, context.stop);
+      const witness = seen ?? (await reload(connection, settings, context));
       const target = await Target.open(connection, settings.table);
       return {
         connection,
-        checkpoint: new CheckpointWriter(settings.checkpointDir, identity, context.log),
+        witness,
+        checkpoint: new CheckpointWriter(settings.checkpointDir, identity, witness, context.log),
         target,
         feeds: await openFeeds(connection, settings.feeds ?? [], target),
       };
@@ -88,8 +109,23 @@ export async function withOwnership(
     }
   });
   try {
-    return await action(checkpoint, target, feeds);
+    return await action(checkpoint, target, feeds, witness);
   } finally {
     await connection.close();
   }
+}
+
+/** Puts back what the ledger does not have; whatever was seen before counts no more, and the checkpoint is written anew. */
+async function reload(
+  connection: Connection,
+  settings: OwnerSettings,
+  { stop, emit }: StageContext<StreamEvent>,
+): Promise<Witness> {
+  await ensureDirectory(settings.checkpointDir);
+  if (settings.afterLoad === 'archive') {
+    const files = await reloadFromArchive(connection, settings, stop);
+    emit({ type: 'filesReturned', files, archiveDir: settings.archiveDir });
+  }
+  await forgetCheckpoint(settings.checkpointDir);
+  return new Witness([], createLossExplainer(settings));
 }

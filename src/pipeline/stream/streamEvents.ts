@@ -24,6 +24,8 @@ export interface StreamSettings {
   readonly feeds?: readonly Feed[];
   /** Load each file whole or not at all. */
   readonly atomicFile: boolean;
+  /** First put back what the ledger does not have of the archived files, and believe no checkpoint. Default: false. */
+  readonly reloadFromArchive?: boolean;
   /** Longest time between two looks at the directory, in milliseconds; change notices only make it look sooner. */
   readonly pollIntervalMs: number;
 }
@@ -52,6 +54,8 @@ export type StreamEvent =
       readonly rows: RowCounts;
       readonly durationMs: number;
     }
+  /** Archived files that the ledger does not have were put back into the input directory. */
+  | { readonly type: 'filesReturned'; readonly files: number; readonly archiveDir: string }
   | { readonly type: 'rowsRejected'; readonly file: string; readonly batchId: number; readonly rejected: number }
   /** `writtenAtMs`: its modification time, in milliseconds since 1970. */
   | { readonly type: 'fileLoaded'; readonly file: string; readonly bytes: number; readonly writtenAtMs: number }

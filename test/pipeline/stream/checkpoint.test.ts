@@ -92,7 +92,8 @@ test('a checkpoint that is ahead of the ledger ends the start with exit code 6, 
     'truncate public.events, ecompipe.batches, ecompipe.batch_ranges, ecompipe.files, ecompipe.rejected_rows, ecompipe.duplicate_rows, ecompipe.redeliveries',
   );
   await assert.rejects(load(shop, database), { name: 'IntegrityError', exitCode: 6 });
-  writeFileSync(checkpointOf(shop), checkpoint.replace(/"lastBatchId": \d+/, '"lastBatchId": null'));
+  const seen = JSON.parse(checkpoint) as object;
+  writeFileSync(checkpointOf(shop), JSON.stringify({ ...seen, lastBatchId: null, recent: [] }));
   await assert.rejects(
     load(shop, database),
     { name: 'IntegrityError', exitCode: 6 },

@@ -64,8 +64,8 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
     edits: [
       {
         file: 'checkpoint.ts',
-        from: 'if (rows[0]?.hasBatch === true && rows[0].lost === null) return;',
-        to: 'if (rows.length > 0) return;',
+        from: 'if (checkpoint === undefined) return new Witness',
+        to: 'return new Witness',
       },
     ],
     seenBy: [
@@ -82,6 +82,17 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
       },
     ],
     seenBy: ['../prune/prune', 'old events go, younger ones stay, and the ledger still proves the table'],
+  },
+  'a database that came back is taken for the one that went away': {
+    edits: [{ file: 'connectionPool.ts', from: 'await this.onOpen(connection);', to: '' }],
+    seenBy: [
+      'lostCommits',
+      'a database that lost commits under a running stream ends it with exit code 6, and the archive brings them back',
+    ],
+  },
+  'a batch is known by its id alone': {
+    edits: [{ file: 'witness.ts', from: 'and b.token = coalesce(w.token, b.token)', to: '' }],
+    seenBy: ['lostCommits', 'a batch id that another loader used again after the loss does not hide it'],
   },
   'each batch skips a header': {
     edits: [{ file: 'ranges.ts', from: 'Math.max(startOffset, header.length)', to: 'startOffset + header.length' }],

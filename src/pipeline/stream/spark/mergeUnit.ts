@@ -23,7 +23,7 @@ export async function mergeUnit(
   unit: Unit,
   staged: Staged | undefined,
 ): Promise<CommittedBatch> {
-  const attempted = new Set<number>();
+  const attempted = new Map<number, string>();
   const [first] = unit.parts;
   return await context.pool.use('bulk', `cannot load ${first?.file.name ?? 'nothing'}`, async (connection) => {
     for (let contentions = 0; ; contentions++) {
@@ -42,7 +42,7 @@ async function merge(
   context: LoaderContext,
   unit: Unit,
   staged: Staged | undefined,
-  attempted: Set<number>,
+  attempted: Map<number, string>,
 ): Promise<CommittedBatch> {
   const isTyped = staged?.asText !== true;
   if (!isTyped) await context.target.refresh(connection);
@@ -53,7 +53,7 @@ async function merge(
     isDurable: true,
     lockTimeoutMs: 0,
     limits: context.limits,
-    onAttempt: (batchId) => attempted.add(batchId),
+    onAttempt: (batchId, token) => attempted.set(batchId, token),
     putRows: async (batchId) => {
       const counts =
         staged === undefined
@@ -101,20 +101,21 @@ async function mergeTyped({ client }: Connection, table: string, unit: Unit, sta
 async function resolveLostRace(
   connection: Connection,
   unit: Unit,
-  attempted: ReadonlySet<number>,
+  attempted: ReadonlyMap<number, string>,
   lost: CompareAndSetLost,
 ): Promise<CommittedBatch> {
   const parts = [];
-  let batchId: number | undefined;
+  let batch: { readonly batchId: number; readonly token: string } | undefined;
   for (const { part } of unit.parts) {
     const range = await findCommittedRange(connection, part.fileId, part);
-    if (range === undefined || !attempted.has(range.batchId)) throw lost;
-    ({ batchId } = range);
+    const token = range === undefined ? undefined : attempted.get(range.batchId);
+    if (range === undefined || token === undefined) throw lost;
+    batch = { batchId: range.batchId, token };
     parts.push({ part, fileId: part.fileId, counts: range.counts, skipped: 0 });
   }
-  assert(batchId !== undefined, 'a unit has parts');
+  assert(batch !== undefined, 'a unit has parts');
   return {
-    batchId,
+    ...batch,
     loadPath: 'direct',
     parts,
     counts: parts.map(({ counts }) => counts).reduce(addCounts, NO_ROWS),

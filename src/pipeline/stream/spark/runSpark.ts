@@ -63,8 +63,8 @@ export async function runSparkStream(
     throw new UsageError(['--engine spark does not know feeds yet: load their files with --engine native']);
   const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings);
   await local?.prepare();
-  return await withOwnership(settings, database, context, async (checkpoint, target) => {
-    const pool = new ConnectionPool(database, 2);
+  return await withOwnership(settings, database, context, async (checkpoint, target, _feeds, witness) => {
+    const pool = new ConnectionPool(database, 2, witness.assertKnown);
     const alive = await database.connect();
     const driver = new DriverProcess(driverSettings, process.env, context.log);
     const refresh = new IdleRefresh(database, context.log);

@@ -1,0 +1,76 @@
+import { IntegrityError } from '../../platform/errors.js';
+import type { Connection } from '../../platform/db/client.js';
+import { countOf } from '../../platform/format.js';
+import { findArchivedSince, readLastCommit } from './reloadFromArchive.js';
+import { BEFORE_TOKENS, type WitnessedBatch } from './witness.js';
+import { sqlStateOf } from '../../platform/db/sqlState.js';
+import type { StreamSettings } from './streamEvents.js';
+
+/** Where the files are that were loaded, and so may be loaded again. */
+export type LossPlaces = Pick<StreamSettings, 'afterLoad' | 'archiveDir'>;
+
+const FILES_SHOWN = 3;
+
+/** Makes the error that says what a database has lost: which commits, since when, and what brings them back. */
+export function createLossExplainer(
+  places: LossPlaces,
+): (connection: Connection, missing: readonly WitnessedBatch[], behind?: readonly string[]) => Promise<IntegrityError> {
+  return async (connection, missing, behind = []) => {
+    const lastCommit = await readLastCommitIfAny(connection);
+    const seen = missing
+      .map(({ batchId, seenAt }) => `batch ${batchId}${Date.parse(seenAt) === 0 ? '' : ` (seen ${seenAt})`}`)
+      .slice(0, FILES_SHOWN);
+    const more = missing.length > FILES_SHOWN ? ` and ${missing.length - FILES_SHOWN} more` : '';
+    const what =
+      missing.length > 0
+        ? `${seen.join(', ')}${more}`
+        : `parts of ${behind.slice(0, FILES_SHOWN).join(', ')}${behind.length > FILES_SHOWN ? ` and ${behind.length - FILES_SHOWN} more` : ''}`;
+    return new IntegrityError({
+      what: 'the database has lost commits: the checkpoint is ahead of the ledger',
+      why: `this stream saw ${what} committed, and the ledger does not have that; its newest batch is ${describeMoment(lastCommit)}. Most likely the database was restored from a backup, or a standby took over that had not received everything`,
+      outcome: 'nothing more was loaded',
+      hint: await describeRemedy(places, lastCommit),
+    });
+  };
+}
+
+/** The error of a checkpoint that was written for another database. */
+export async function explainOtherDatabase(
+  connection: Connection,
+  file: string,
+  places: LossPlaces,
+): Promise<IntegrityError> {
+  const lastCommit = await readLastCommitIfAny(connection);
+  return new IntegrityError({
+    what: `the checkpoint ${file} is from another database`,
+    why: `the newest batch of this one is ${describeMoment(lastCommit)}`,
+    outcome: 'nothing was loaded',
+    hint: `connect to the database it belongs to. If this one takes its place, such as a dump that was restored: ${await describeRemedy(places, lastCommit)}`,
+  });
+}
+
+async function readLastCommitIfAny(connection: Connection): Promise<Date | null> {
+  try {
+    return await readLastCommit(connection);
+  } catch (error) {
+    if (BEFORE_TOKENS.has(sqlStateOf(error))) return null;
+    throw error;
+  }
+}
+
+function describeMoment(moment: Date | null): string {
+  return moment === null ? 'none' : `of ${moment.toISOString()}`;
+}
+
+async function describeRemedy({ afterLoad, archiveDir }: LossPlaces, lastCommit: Date | null): Promise<string> {
+  const command = '`ecompipe stream --reload-from-archive`';
+  if (afterLoad !== 'archive')
+    return `loaded files are ${afterLoad === 'keep' ? 'still in the input directory' : 'deleted (--after-load delete), so get them from their producer again'}; ${command} then starts with what the ledger has`;
+  const files = await findArchivedSince(archiveDir, lastCommit).catch(() => []);
+  const names = files.slice(0, FILES_SHOWN).map(({ path }) => path);
+  const shown =
+    files.length === 0
+      ? ''
+      : ` (${countOf(files.length, 'file')} archived since or up to a day before: ${names.join(', ')}${files.length > FILES_SHOWN ? ', …' : ''})`;
+  return `${command} loads what is missing from ${archiveDir}${shown}; what the table has is not loaded twice`;
+}

@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import { runPrune } from '../../../src/pipeline/prune/runPrune.js';
+import { runUndo } from '../../../src/pipeline/undo/runUndo.js';
+import { namesIn, pathIn } from '../../helpers/dayFolders.js';
+import { eventFile, eventId } from '../../helpers/events.js';
+import { run, start } from '../../helpers/executable.js';
+import { migratedDatabase, onDatabase } from '../../helpers/migrated.js';
+import { startRestartableServer } from '../../helpers/restartableServer.js';
+import { startTestServer, type TestDatabase } from '../../helpers/postgres.js';
+import { until } from '../../helpers/until.js';
+import { load, openShop, type Shop } from './harness.js';
+import { assertLedger, eventIds } from './tables.js';
+
+const ids = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, n) => eventId(from + n));
+const never = new AbortController().signal;
+
+const flags = ({ settings }: Shop): string[] => [
+  ...['--input-dir', settings.inputDir, '--archive-dir', settings.archiveDir],
+  ...['--quarantine-dir', settings.quarantineDir, '--checkpoint', settings.checkpointDir],
+];
+
+const seenBatches = ({ settings }: Shop): unknown[] =>
+  (JSON.parse(readFileSync(path.join(settings.checkpointDir, 'stream.json'), 'utf8')) as { recent: unknown[] }).recent;
+
+/** A copy of a database as it is now, under another oid. */
+async function copyOf(database: TestDatabase): Promise<TestDatabase> {
+  const server = await startTestServer();
+  return await server.createDatabase({ template: database.database });
+}
+
+test('a database that lost commits under a running stream ends it with exit code 6, and the archive brings them back', async (t) => {
+  const server = await startRestartableServer();
+  t.after(() => server.remove());
+  const database = await migratedDatabase(server);
+  const shop = openShop(t);
+  await server.stop('fast');
+  const backup = `${server.dataDirectory}.backup`;
+  execFileSync('cp', ['-a', server.dataDirectory, backup]);
+  await server.start();
+  const stream = start(t, { cwd: shop.home, env: database.env }, 'stream', ...flags(shop), '--retry-for', '60s');
+  shop.put('first.csv', eventFile(0, 100));
+  await until('it is archived', () => namesIn(shop.settings.archiveDir).includes('first.csv'));
+  await server.stop('immediate');
+  rmSync(server.dataDirectory, { recursive: true });
+  renameSync(backup, server.dataDirectory);
+  await server.start();
+  shop.put('second.csv', eventFile(100, 200));
+  await until(
+    'it ends, or goes on as if nothing were lost',
+    () => stream.child.exitCode !== null || namesIn(shop.settings.archiveDir).includes('second.csv'),
+    30_000,
+  );
+  assert.equal(stream.child.exitCode, 6);
+  const { stderr } = await stream.end;
+  assert.match(stderr, /the database has lost commits.*batch \d+ \(seen \d{4}-/);
+  assert.match(stderr, /--reload-from-archive.*1 file archived since .*first\.csv/);
+  assert.deepEqual(await eventIds(database), [], 'nothing more was loaded');
+  assert.deepEqual(namesIn(shop.settings.archiveDir), ['first.csv']);
+  const again = await run(t, { cwd: shop.home, env: database.env }, 'stream', '--once', ...flags(shop));
+  assert.equal(again.exitCode, 6, 'the next start says so, too');
+  const reload = await run(
+    t,
+    { cwd: shop.home, env: database.env },
+    ...['stream', '--once', '--reload-from-archive', ...flags(shop)],
+  );
+  assert.equal(reload.exitCode, 0, reload.stderr);
+  assert.deepEqual(await eventIds(database), ids(0, 200));
+  assert.deepEqual(namesIn(shop.settings.archiveDir), ['first.csv', 'second.csv']);
+  await assertLedger(database);
+  await load(shop, database);
+});
+
+test('a batch id that another loader used again after the loss does not hide it', async (t) => {
+  const database = await migratedDatabase();
+  const [ours, other] = [openShop(t), openShop(t)];
+  const before = await copyOf(database);
+  ours.put('a.csv', eventFile(0, 100));
+  await load(ours, database);
+  // As after a restore of the cluster: the same identity, an older state.
+  const checkpoint = path.join(ours.settings.checkpointDir, 'stream.json');
+  other.put('b.csv', eventFile(500, 510));
+  await load(other, before);
+  const identity = JSON.parse(
+    readFileSync(path.join(other.settings.checkpointDir, 'stream.json'), 'utf8'),
+  ) as object & {
+    database: unknown;
+    lastBatchId: number;
+  };
+  const seen = JSON.parse(readFileSync(checkpoint, 'utf8')) as { lastBatchId: number };
+  assert.equal(seen.lastBatchId, identity.lastBatchId, 'the id was used twice');
+  writeFileSync(checkpoint, JSON.stringify({ ...seen, database: identity.database }));
+  await assert.rejects(load(ours, before), { exitCode: 6, message: /has lost commits/ });
+  await load(ours, before, { reloadFromArchive: true });
+  assert.deepEqual(await eventIds(before), [...ids(0, 100), ...ids(500, 510)]);
+  await assertLedger(before);
+});
+
+test('a dump that was restored into another database is completed from the archive, and nothing is doubled', async (t) => {
+  const database = await migratedDatabase();
+  const shop = openShop(t, { batchBytes: 1024 });
+  shop.put('a.csv', eventFile(0, 100));
+  shop.put('out.csv', eventFile(900, 905));
+  await load(shop, database);
+  const places = { loadedDirs: [shop.settings.archiveDir], waitingDirs: [shop.settings.inputDir] };
+  await onDatabase(database, {}, (to) =>
+    runUndo({ file: 'out.csv', batchId: undefined, dryRun: false, ...places }, to),
+  );
+  // The large one is loaded in part when the dump is made.
+  shop.put('large.csv', eventFile(100, 300));
+  const stop = new AbortController();
+  await load(
+    shop,
+    database,
+    { connections: 1 },
+    { stop: stop.signal, onEvent: ({ type }) => type === 'batchCommitted' && stop.abort() },
+  );
+  const restored = await copyOf(database);
+  shop.put('b.csv', eventFile(300, 400));
+  await load(shop, database);
+  await assert.rejects(load(shop, restored), {
+    exitCode: 6,
+    message: /is from another database(.|\n)*--reload-from-archive/,
+  });
+  const warnings: unknown[] = [];
+  const result = await load(
+    shop,
+    restored,
+    { reloadFromArchive: true },
+    { onEvent: (event) => event.type === 'filesReturned' && warnings.push(event.files) },
+  );
+  assert.deepEqual(warnings, [2], 'what it has, and what was taken out, stays in the archive');
+  assert.deepEqual([result.filesLoaded, result.filesRedelivered], [2, 0]);
+  assert.deepEqual(await eventIds(restored), ids(0, 400));
+  await assertLedger(restored);
+  assert.ok(pathIn(shop.settings.archiveDir, 'out.csv'));
+});
+
+test('batches that were pruned, or taken out by undo, are not taken for lost', async (t) => {
+  const database = await migratedDatabase();
+  const shop = openShop(t);
+  shop.put('a.csv', eventFile(0, 10));
+  await load(shop, database);
+  const places = { loadedDirs: [shop.settings.archiveDir], waitingDirs: [shop.settings.inputDir] };
+  await onDatabase(database, {}, (to) => runUndo({ file: 'a.csv', batchId: undefined, dryRun: false, ...places }, to));
+  await load(shop, database);
+  const before = new Date('2999-01-01');
+  const settings = { before, events: true, archive: false, ledger: true, archiveDir: '', dryRun: false };
+  await onDatabase(database, {}, (to) => runPrune(settings, to, never));
+  assert.deepEqual(await database.query('select from ecompipe.batches'), []);
+  await load(shop, database);
+});
+
+test('a checkpoint remembers the batches that it saw last, and not more', async (t) => {
+  const database = await migratedDatabase();
+  const shop = openShop(t, { batchBytes: 1024 });
+  for (let n = 0; n < 50; n++) shop.put(`${n}.csv`, eventFile(n * 10, n * 10 + 8));
+  await load(shop, database);
+  assert.equal(seenBatches(shop).length, 32);
+});
