@@ -34,7 +34,14 @@ export async function runStream(
   return await withOwnership(settings, database, context, async (checkpoint, target, feeds) => {
     context.emit({ type: 'streamStarted', inputDir: settings.inputDir, database: database.label });
     const pool = new ConnectionPool(database, settings.connections);
-    const loader = { pool, target, feeds, breaker: new DirectPathBreaker(), limits: rejectLimits(settings) };
+    const loader = {
+      inputDir: settings.inputDir,
+      pool,
+      target,
+      feeds,
+      breaker: new DirectPathBreaker(),
+      limits: rejectLimits(settings),
+    };
     const refresh = new IdleRefresh(database, context.log);
     const emit = (event: StreamEvent): void => {
       if (event.type === 'batchCommitted') refresh.committed();

@@ -114,6 +114,14 @@ export function hintFor(error: unknown): string | undefined {
     : undefined;
 }
 
+/** The function of a user's own that raised an error, as the server names it; undefined when it was the server itself, or a function of ours. */
+export function raisedIn(error: unknown): string | undefined {
+  if (!(error instanceof pg.DatabaseError)) return undefined;
+  const [innermost] = (error.where ?? '').split('\n').filter((line) => !/^(COPY|SQL statement|while) /.test(line));
+  const place = /^\S+ function (?!ecompipe\.)\S+\([^)]*\)/.exec(innermost ?? '');
+  return place?.[0];
+}
+
 /** The server's own words, with detail and SQLSTATE where there are any. */
 export function serverMessage(error: unknown): string {
   if (error instanceof pg.DatabaseError)
