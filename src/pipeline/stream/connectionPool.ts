@@ -1,4 +1,4 @@
-import { openConnection, type Connection } from '../../platform/db/client.js';
+import type { Connection } from '../../platform/db/client.js';
 import { classifyError, sqlStateOf } from '../../platform/db/sqlState.js';
 import type { Database } from '../../platform/db/target.js';
 
@@ -46,7 +46,7 @@ export class ConnectionPool {
 
   private async attempt<T>(lane: Lane, action: (connection: Connection) => Promise<T>): Promise<T> {
     if (lane.connection?.broken === true) await discard(lane);
-    lane.connection ??= await openConnection(this.database.settings);
+    lane.connection ??= await this.database.open();
     try {
       return await action(lane.connection);
     } catch (error) {

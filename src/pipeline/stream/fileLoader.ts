@@ -3,7 +3,8 @@ import path from 'node:path';
 import { DirectoryWatch } from '../../platform/files/directoryWatch.js';
 import { Failures } from '../../platform/files/failures.js';
 import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
-import { asFileError, EcompipeError } from '../../platform/errors.js';
+import { asFileError, EcompipeError, InterruptedError } from '../../platform/errors.js';
+import { isCancelled } from '../../platform/db/sqlState.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { StageContext } from '../../platform/stage.js';
 import { WakeSignal } from '../../platform/wait.js';
@@ -327,6 +328,8 @@ export class FileLoader {
   private fileFailed(name: string, cause: unknown): void {
     this.inFlight.delete(name);
     if (cause instanceof NotARegularFile) return;
+    // Asked to stop, we cancelled what waited for a lock: it is rolled back, as it would be were we killed.
+    if (cause instanceof InterruptedError && isCancelled(cause.cause) && this.context.stop.aborted) return;
     const file = this.pathOf(name);
     const error = asFileError(cause, 'load', file);
     // Gone between listing and opening: another process was faster, or its owner took it back. ENOENT alone does not say so:

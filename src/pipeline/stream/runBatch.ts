@@ -49,7 +49,7 @@ export async function runBatch(
   const names = batch.parts.map(({ name }) => name);
   return await useFor(context.pool, priority, names, `cannot load ${describeBatch(batch)}`, async (connection) => {
     for (let contentions = 0; ; contentions++) {
-      const result = await attempt(connection, context, batch, place, attempted);
+      const result = await attempt(connection, context, batch, place, attempted, contentions);
       if (!('contention' in result)) return result;
       if (contentions >= MAX_CONTENTIONS)
         throw await explainContention(connection, describeBatch(batch), result.contention);
@@ -68,6 +68,10 @@ async function explainContention(connection: Connection, what: string, contentio
 /** How long a range waits for a row lock before it looks whether it is part of a deadlock (see CommitOrder). */
 const LOCK_TIMEOUT_MS = 500;
 
+/** After so many attempts it is somebody else's lock that is in the way: waited for long enough to be reported. */
+const PATIENT_AFTER = 3;
+const PATIENT_LOCK_TIMEOUT_MS = 5000;
+
 /** One attempt, or what it met that makes it worth repeating at once. */
 async function attempt(
   connection: Connection,
@@ -75,12 +79,13 @@ async function attempt(
   batch: Batch,
   place: PositionInFile | undefined,
   attempted: Set<number>,
+  contentions: number,
 ): Promise<LoadResult | { readonly contention: unknown }> {
   try {
     const result = await loadBatch(connection, batch, {
       target: targetFor(context, batch.feed),
       breaker: context.breaker,
-      lockTimeoutMs: place === undefined ? 0 : LOCK_TIMEOUT_MS,
+      lockTimeoutMs: place === undefined ? 0 : contentions < PATIENT_AFTER ? LOCK_TIMEOUT_MS : PATIENT_LOCK_TIMEOUT_MS,
       assertUnchanged: ({ parts }) => assertUnchanged(context, parts),
       waitForTurn: async () => place?.order.waitForTurn(place.index),
       limits: context.limits,
