@@ -8,6 +8,7 @@ import { globalSettings } from './commands/settings.js';
 import { EcompipeError, errnoOf, EXIT, UsageError, type ExitCode } from './platform/errors.js';
 import { readEnvFile, type EnvFile } from './platform/envFile.js';
 import { createLogger, printable, type Logger } from './platform/log.js';
+import { keepTerminalSize, terminalSize } from './platform/terminal.js';
 import { parseSettings, unknownVariables, type RawSettings, type SettingsOf } from './platform/settings.js';
 
 /** The program: declares the commands, turns signals into an AbortSignal and errors into exit codes. The only exit. */
@@ -17,6 +18,7 @@ async function main(): Promise<void> {
   if (!process.noDeprecation) process.noDeprecation = true;
   const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string })
     .version;
+  for (const stream of [process.stdout, process.stderr]) if (stream.isTTY) keepTerminalSize(stream);
   const stop = stopOnSignals();
   let exitCode: ExitCode = EXIT.done;
   const program = createProgram(version, commands, async (invocation) => {
@@ -49,13 +51,16 @@ async function invoke({ command, args, flags }: Invocation, stop: AbortSignal): 
       createLogger({ level: 'error', format: 'json', color: false }, (line) => process.stderr.write(line)),
     );
   }
-  const color = flags['color'] !== false && !process.env['NO_COLOR'] && process.stderr.isTTY;
+  const color = flags['color'] !== false && !process.env['NO_COLOR'] && terminalSize(process.stderr) !== undefined;
   const log = createLogger(
     { level: settings.quiet ? 'warn' : settings.logLevel, format: settings.logFormat, color },
     (line) => process.stderr.write(line),
   );
   const interactive =
-    process.stderr.isTTY && !settings.quiet && settings.logFormat === 'text' && process.env['TERM'] !== 'dumb';
+    terminalSize(process.stderr) !== undefined &&
+    !settings.quiet &&
+    settings.logFormat === 'text' &&
+    process.env['TERM'] !== 'dumb';
   try {
     const result = await command.run(settings, {
       log,

@@ -1,3 +1,4 @@
+import { terminalSize } from '../platform/terminal.js';
 import { EXIT, UsageError } from '../platform/errors.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
 import { feedSettings, loadFeeds } from './feedSettings.js';
@@ -101,7 +102,7 @@ async function check(settings: Settings, context: CommandContext, file: string):
   });
   return {
     json: trial,
-    text: describeTrial(trial, process.stdout.isTTY ? process.stdout.columns : PIPED_WIDTH),
+    text: describeTrial(trial, terminalSize(process.stdout)?.columns ?? PIPED_WIDTH),
     exitCode: trial.rows.rejected > 0 ? EXIT.checkFailed : EXIT.done,
   };
 }

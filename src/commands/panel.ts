@@ -1,5 +1,6 @@
 import { Chalk, type ChalkInstance } from 'chalk';
 import ora from 'ora';
+import { terminalSize } from '../platform/terminal.js';
 import { printable, type Logger } from '../platform/log.js';
 import type { PipelineState } from '../pipeline/pipelineState.js';
 import { redrawOnResize } from './progress.js';
@@ -28,7 +29,7 @@ function showPanel(state: PipelineState, chalk: ChalkInstance): ProgressDisplay 
   const rates = new Rates(state);
   const spinner = ora({ stream: process.stderr, discardStdin: false, color: 'cyan' });
   const update = (): void => {
-    spinner.text = panelText(state, rates.next(performance.now()), process.stderr.columns || 80, chalk);
+    spinner.text = panelText(state, rates.next(performance.now()), terminalSize(process.stderr)?.columns ?? 80, chalk);
   };
   update();
   spinner.start();

@@ -1,5 +1,6 @@
 import ora, { type Ora } from 'ora';
 import { Chalk } from 'chalk';
+import { terminalSize } from '../platform/terminal.js';
 import { formatBytes, formatCount, formatSpan } from '../platform/format.js';
 import type { CommandContext } from './command.js';
 
@@ -57,8 +58,9 @@ export function showBar(
     const progress = read();
     speed.add(nowMs, progress);
     if (nowMs - startMs < SHOW_AFTER_MS) return;
-    spinner.text = barText(what, unit, progress, speed, process.stderr.columns || 80).replace(/█+/, (bar) =>
-      chalk.cyan(bar),
+    spinner.text = barText(what, unit, progress, speed, terminalSize(process.stderr)?.columns ?? 80).replace(
+      /█+/,
+      (bar) => chalk.cyan(bar),
     );
     if (!spinner.isSpinning) spinner.start();
   }, REFRESH_MS);

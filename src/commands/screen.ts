@@ -1,3 +1,4 @@
+import { terminalSize } from '../platform/terminal.js';
 import { pause } from '../platform/wait.js';
 
 /** A screen that is drawn again and again, until q, Ctrl-C or a signal. */
@@ -20,7 +21,7 @@ const LEAVE = '\u001b[?25h\u001b[?1049l';
  */
 export async function withScreen(stop: AbortSignal, show: (screen: Screen) => Promise<void>): Promise<void> {
   const { stdin, stdout } = process;
-  if (!stdout.isTTY) {
+  if (terminalSize(stdout) === undefined) {
     await show({
       draw: (text) => stdout.write(`${text}\n`),
       columns: () => 120,

@@ -1,3 +1,4 @@
+import { terminalSize } from '../platform/terminal.js';
 import * as parse from '../platform/parsers.js';
 import { EXIT, type ExitCode } from '../platform/errors.js';
 import type { Setting } from '../platform/settings.js';
@@ -126,7 +127,7 @@ export const status = defineCommand({
     };
     if (!watch) {
       const { text, ...result } = await withObserver(settings, context, look);
-      return { ...result, text: text(process.stdout.columns || 120) };
+      return { ...result, text: text(terminalSize(process.stdout)?.columns ?? 120) };
     }
     let exitCode: ExitCode = EXIT.done;
     await withScreen(context.stop, async (screen) => {

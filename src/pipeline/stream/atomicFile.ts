@@ -7,7 +7,8 @@ import { DirectPathFailed, loadDirect, mayGoDirect } from './loadBatch.js';
 import { runLoad, sumOfParts, type CommittedBatch, type PutRows } from './loadTransaction.js';
 import { readRanges, type RangeSource } from './ranges.js';
 import { targetFor } from './feeds/loaderFeeds.js';
-import type { LoaderContext } from './runBatch.js';
+import { assertUnchanged, type LoaderContext } from './runBatch.js';
+import { useFor } from './notAccepted.js';
 import { loadStaged } from './staged/loadStaged.js';
 
 /** Most rows of a file that is loaded whole or not at all are rejected. Not for a retry. */
@@ -25,7 +26,7 @@ export async function loadAtomically(
   file: LedgerFile,
   batchBytes: number,
 ): Promise<CommittedBatch> {
-  const committed = context.pool.use('bulk', `cannot load ${source.name}`, async (connection) => {
+  const committed = useFor(context.pool, 'bulk', [source.name], `cannot load ${source.name}`, async (connection) => {
     const target = targetFor(context, source.header.feed);
     await target.refresh(connection);
     const committed = await runLoad(connection, {
@@ -35,6 +36,7 @@ export async function loadAtomically(
       lockTimeoutMs: 0,
       limits: context.limits,
       onAttempt: () => undefined,
+      beforeCommit: () => assertUnchanged(context, [source]),
       putRows: (batchId) => putRanges(connection, context, source, file, batchBytes, batchId),
     });
     assert(committed !== undefined, `${source.name} has a range left`);

@@ -1,4 +1,4 @@
-import { openConnection, type Connection } from '../../platform/db/client.js';
+import type { Connection } from '../../platform/db/client.js';
 import { classifyError, sqlStateOf } from '../../platform/db/sqlState.js';
 import type { Database } from '../../platform/db/target.js';
 
@@ -59,7 +59,7 @@ export class ConnectionPool {
   }
 
   private async open(): Promise<Connection> {
-    const connection = await openConnection(this.database.settings);
+    const connection = await this.database.open();
     try {
       await this.onOpen(connection);
       return connection;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, constants, fstatSync, openSync, readSync, type BigIntStats } from 'node:fs';
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type BigIntStats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { UnreadableFile } from '../../contract/csv/header.js';
 import { FileError } from '../../platform/errors.js';
@@ -126,6 +126,15 @@ export async function openLarge(path: string): Promise<Content> {
 /** ctime is left out: publishing by link and unlink changes it. */
 export function fileStampOf(stats: BigIntStats): string {
   return `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeNs}`;
+}
+
+/**
+ * Whether a file was written to since it was read: it still stands under its name, as the same inode, and has another
+ * size or time. One that is gone, or has given its name to another file, was finished when it was read.
+ */
+export function wasWrittenTo(path: string, fileStamp: string): boolean {
+  const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  return stats !== undefined && fileStampOf(stats) !== fileStamp && fileStamp.startsWith(`${stats.dev}:${stats.ino}:`);
 }
 
 /** The modification time in a fileStamp, in milliseconds since 1970. */

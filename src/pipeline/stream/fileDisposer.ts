@@ -42,31 +42,37 @@ export class FileDisposer {
     });
   }
 
-  /** Archives, deletes or keeps a loaded file. @throws FileError when it can't be moved: it is tried again later. */
-  async loaded(file: ReadFile): Promise<void> {
+  /**
+   * Archives, deletes or keeps a loaded file.
+   * @returns false when it was no longer there, or is another one by now: then the next listing finds that.
+   * @throws FileError when it can't be moved: it is tried again later.
+   */
+  async loaded(file: ReadFile): Promise<boolean> {
     failpoint('before-archive');
-    await this.dispose(file);
+    const isOut = await this.dispose(file);
     failpoint('after-archive');
+    return isOut;
   }
 
-  private async dispose(file: ReadFile): Promise<void> {
+  private async dispose(file: ReadFile): Promise<boolean> {
     const source = path.join(this.settings.inputDir, file.name);
     switch (this.settings.afterLoad) {
       case 'keep':
         this.kept.set(file.name, file.fileStamp);
-        return;
+        return this.isKept(file.name);
       case 'delete':
-        if (lookAtStill(source, file.fileStamp) !== undefined) unlinkSync(source);
-        return;
+        if (lookAtStill(source, file.fileStamp) === undefined) return false;
+        unlinkSync(source);
+        return true;
       case 'archive':
-        await this.moveOut(this.settings.archiveDir, file);
+        return (await this.moveOut(this.settings.archiveDir, file)) !== undefined;
     }
   }
 
-  /** Moves an unreadable file to quarantine/, with the reason beside it. */
-  async quarantined(file: ReadFile, reason: string): Promise<void> {
+  /** Moves an unreadable file to quarantine/, with the reason beside it. @returns as `loaded`. */
+  async quarantined(file: ReadFile, reason: string): Promise<boolean> {
     const moved = await this.moveOut(this.settings.quarantineDir, file);
-    if (moved === undefined) return;
+    if (moved === undefined) return false;
     const { folder, name } = moved;
     const target = path.join(folder, `${name}.reason.json`);
     const temporary = temporaryPath(target);
@@ -77,6 +83,7 @@ export class FileDisposer {
       );
       await rename(temporary, target);
     });
+    return true;
   }
 
   /** Whether the file was loaded before and stays where it is. */

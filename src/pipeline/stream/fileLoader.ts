@@ -3,20 +3,22 @@ import path from 'node:path';
 import { DirectoryWatch } from '../../platform/files/directoryWatch.js';
 import { Failures } from '../../platform/files/failures.js';
 import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
-import { asFileError, EcompipeError } from '../../platform/errors.js';
+import { asFileError, EcompipeError, InterruptedError } from '../../platform/errors.js';
+import { isCancelled } from '../../platform/db/sqlState.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { StageContext } from '../../platform/stage.js';
 import { WakeSignal } from '../../platform/wait.js';
 import { canonicalShape, parseHeader, UnreadableFile, type Header } from '../../contract/csv/header.js';
 import { readStart } from './feeds/fields.js';
 import { hintOfShipped } from './feeds/shippedFeeds.js';
-import { NotARegularFile, openLarge, readSmall, type Content } from './content.js';
+import { FileChanged, NotARegularFile, openLarge, readSmall, type Content } from './content.js';
 import { listLoadable } from './discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from './streamEvents.js';
 import type { ReadFile } from './fileDisposer.js';
 import { loadLargeFile } from './largeFile.js';
 import { FilesNotLoadedError, type ResultRecorder } from './resultRecorder.js';
-import { runBatch, type LoaderContext } from './runBatch.js';
+import { NotAcceptedError } from './notAccepted.js';
+import { FilesChanged, runBatch, type LoaderContext } from './runBatch.js';
 import { SmallFileGroup, wholeFilePart } from './smallFiles.js';
 import type { TargetTable } from './targetTable.js';
 
@@ -35,9 +37,11 @@ export class FileLoader {
   /** Those of the tasks that load small files. */
   private readonly groups = new Set<Promise<void>>();
   private readonly halt = new AbortController();
-  /** Small files of which the ledger has a part, because they were loaded by smaller batches: they go the way of large ones. */
+  /** Small files that go the way of large ones, one by one: the ledger has a part of them, or one of a group was not accepted. */
   private readonly unfinished = new Set<string>();
   private readonly group: SmallFileGroup<ReadFile>;
+  /** Files that were seen to their end and are listed all the same, once more in a row. */
+  private readonly returned = new Set<string>();
   private largeFiles: Promise<void> = Promise.resolve();
   private fatal: { readonly error: unknown } | undefined;
   private isMissing = false;
@@ -119,7 +123,9 @@ export class FileLoader {
       const names = await listLoadable(this.settings.inputDir, this.settings.feeds);
       if (this.isMissing) this.context.emit({ type: 'directoryBack', directory: this.settings.inputDir });
       this.isMissing = false;
-      this.failures.keepOnly(new Set(names));
+      const present = new Set(names);
+      this.failures.keepOnly(present);
+      for (const name of this.returned) if (!present.has(name)) this.returned.delete(name);
       return names;
     } catch (error) {
       if (!(error instanceof EcompipeError) || this.context.drain.aborted) throw error;
@@ -131,7 +137,7 @@ export class FileLoader {
 
   /** Reads a small file into the group at once; puts a large one in line. */
   private take(name: string): void {
-    const file = path.join(this.settings.inputDir, name);
+    const file = this.pathOf(name);
     try {
       const content =
         this.settings.atomicFile || this.unfinished.delete(name)
@@ -163,11 +169,8 @@ export class FileLoader {
       void this.start([name], async () => {
         // Columns may have come since the table was looked at: then the file is listed again.
         if (await this.hasChangedSince(table, name)) return;
-        await this.outcomes.fileUnreadable(
-          file,
-          content,
-          await this.explain(name, error, () => Promise.resolve(bytes)),
-        );
+        const reason = await this.explain(name, error, () => Promise.resolve(bytes));
+        this.ended(name, await this.outcomes.fileUnreadable(file, content, reason));
       });
     }
   }
@@ -187,7 +190,18 @@ export class FileLoader {
     const task = this.start(
       files.map(({ name }) => name),
       async () => {
-        const { committed, known } = await runBatch(this.loader, batch, 'urgent');
+        const result = await runBatch(this.loader, batch, 'urgent').catch((error: unknown) => {
+          // Which of them it is, each tells alone.
+          if (error instanceof NotAcceptedError && files.length > 1)
+            for (const { name } of files) this.unfinished.add(name);
+          // The others are listed again at once.
+          else if (error instanceof FilesChanged)
+            for (const name of error.names) this.fileFailed(name, new FileChanged(this.pathOf(name)));
+          else throw error;
+          return undefined;
+        });
+        if (result === undefined) return;
+        const { committed, known } = result;
         if (committed !== undefined) this.outcomes.batchCommitted(committed);
         const entries = new Map(known.map(({ part, file }) => [part.name, file]));
         for (const [index, file] of files.entries()) {
@@ -198,7 +212,10 @@ export class FileLoader {
             entry === undefined
               ? this.outcomes.fileLoaded(file, batch.parts[index]?.fileSize ?? 0)
               : this.outcomes.fileKnown(file, entry);
-          await finish.catch((error: unknown) => this.fileFailed(file.name, error));
+          await finish.then(
+            (isOut) => this.ended(file.name, isOut || entry?.state === 'loading'),
+            (error: unknown) => this.fileFailed(file.name, error),
+          );
         }
       },
     );
@@ -216,7 +233,7 @@ export class FileLoader {
 
   private async loadLarge(name: string): Promise<void> {
     if (this.halt.signal.aborted) return;
-    const content = await openLarge(path.join(this.settings.inputDir, name));
+    const content = await openLarge(this.pathOf(name));
     failpoint('file-hashed');
     const file = { name, fileStamp: content.fileStamp };
     try {
@@ -233,11 +250,13 @@ export class FileLoader {
           onCommit: (batch) => this.outcomes.batchCommitted(batch),
         },
       );
-      if (outcome.kind === 'known') await this.outcomes.fileKnown(file, outcome.file);
-      if (outcome.kind === 'loaded') await this.outcomes.fileLoaded(file, content.size);
+      if (outcome.kind === 'known') this.ended(name, await this.outcomes.fileKnown(file, outcome.file));
+      if (outcome.kind === 'loaded') this.ended(name, await this.outcomes.fileLoaded(file, content.size));
     } catch (error) {
+      if (error instanceof FilesChanged) throw new FileChanged(this.pathOf(name));
       if (!(error instanceof UnreadableFile)) throw error;
-      await this.outcomes.fileUnreadable(file, content, await this.explain(name, error, () => readStart(content)));
+      const reason = await this.explain(name, error, () => readStart(content));
+      this.ended(name, await this.outcomes.fileUnreadable(file, content, reason));
     } finally {
       await content.close();
     }
@@ -292,10 +311,26 @@ export class FileLoader {
     return task;
   }
 
+  /**
+   * A file that did not leave the directory at its end is another one by now, and is listed again at once; but not again
+   * and again: one that is written to for hours would be loaded each time.
+   */
+  private ended(name: string, isOut: boolean): void {
+    if (isOut) this.returned.delete(name);
+    else if (this.returned.has(name)) this.fileFailed(name, new FileChanged(this.pathOf(name)));
+    else this.returned.add(name);
+  }
+
+  private pathOf(name: string): string {
+    return path.join(this.settings.inputDir, name);
+  }
+
   private fileFailed(name: string, cause: unknown): void {
     this.inFlight.delete(name);
     if (cause instanceof NotARegularFile) return;
-    const file = path.join(this.settings.inputDir, name);
+    // Asked to stop, we cancelled what waited for a lock: it is rolled back, as it would be were we killed.
+    if (cause instanceof InterruptedError && isCancelled(cause.cause) && this.context.stop.aborted) return;
+    const file = this.pathOf(name);
     const error = asFileError(cause, 'load', file);
     // Gone between listing and opening: another process was faster, or its owner took it back. ENOENT alone does not say so:
     // when archive/ is what is missing, the file would be listed again at once, for ever, and nobody would hear of it.

@@ -1,5 +1,5 @@
 import { refreshAnalytics } from '../../contract/rollups.js';
-import { openConnection, type Connection } from '../../platform/db/client.js';
+import type { Connection } from '../../platform/db/client.js';
 import { classifyError, serverMessage } from '../../platform/db/sqlState.js';
 import type { Database } from '../../platform/db/target.js';
 import type { Logger } from '../../platform/log.js';
@@ -50,7 +50,7 @@ export class IdleRefresh {
   private async refresh(): Promise<void> {
     try {
       if (this.connection?.broken === true) this.connection = undefined;
-      this.connection ??= await openConnection(this.database.settings);
+      this.connection ??= await this.database.open();
       const batches = await refreshAnalytics(this.connection, this.stop.signal);
       this.log.debug('analytics_refreshed', `${batches} batches added to the analytics views`, { batches });
     } catch (error) {

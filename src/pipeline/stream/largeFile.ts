@@ -1,10 +1,10 @@
-import { TransientError } from '../../platform/db/sqlState.js';
 import { withTransaction } from '../../platform/db/transaction.js';
 import { shapeOf } from '../../contract/csv/header.js';
 import { CommitOrder } from './commitOrder.js';
 import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from './ledger.js';
 import type { CommittedBatch } from './loadTransaction.js';
 import { loadAtomically } from './atomicFile.js';
+import { ledgerNotKept, pauseBeforeRepeat } from './notAccepted.js';
 import { readRanges, type RangeSource, type ReadRange } from './ranges.js';
 import { runBatch, type LoaderContext } from './runBatch.js';
 
@@ -38,6 +38,7 @@ export async function loadLargeFile(
   source: Omit<RangeSource, 'fileId'>,
   settings: LargeFileSettings,
 ): Promise<LargeFileOutcome> {
+  let lost: { readonly offset: number; readonly times: number } = { offset: -1, times: 0 };
   for (let isFirstLook = true; ; isFirstLook = false) {
     const file = await enterFile(context, source);
     if (file.state !== 'loading')
@@ -49,8 +50,19 @@ export async function loadLargeFile(
       else await loadRanges(context, full, file, settings);
     } catch (error) {
       if (!(error instanceof CompareAndSetLost)) throw error;
+      // Who else takes a range leaves the file further on than it was.
+      lost = { offset: file.committedOffset, times: lost.offset === file.committedOffset ? lost.times + 1 : 0 };
+      if (lost.times >= MAX_LOST) throw await explainLost(context, source.name, error);
+      await pauseBeforeRepeat(lost.times);
     }
   }
+}
+
+/** So often a file may lose its ranges to another process that does not get on with it. */
+const MAX_LOST = 5;
+
+async function explainLost({ pool }: LoaderContext, name: string, lost: unknown): Promise<unknown> {
+  return await pool.use('bulk', `cannot load ${name}`, (connection) => ledgerNotKept(connection, name, lost));
 }
 
 /** The file's ledger entry, made if need be. */
@@ -58,16 +70,20 @@ async function enterFile(
   context: LoaderContext,
   { name, fileStamp, content }: Omit<RangeSource, 'fileId'>,
 ): Promise<LedgerFile> {
-  return await context.pool.use('bulk', `cannot enter ${name} into the ledger`, (connection) =>
-    withTransaction(connection, async () => {
-      await registerFiles(connection, [
-        { name, fileStamp, sha256: content.sha256, size: content.size, loaded: undefined },
-      ]);
-      const file = (await readLedger(connection, [content.sha256])).get(content.sha256.toString('hex'));
-      if (file === undefined) throw new TransientError(`the ledger entry of ${name} went away`);
-      return file;
-    }),
-  );
+  return await context.pool.use('bulk', `cannot enter ${name} into the ledger`, async (connection) => {
+    for (let contentions = 0; ; contentions++) {
+      const file = await withTransaction(connection, async () => {
+        await registerFiles(connection, [
+          { name, fileStamp, sha256: content.sha256, size: content.size, loaded: undefined },
+        ]);
+        return (await readLedger(connection, [content.sha256])).get(content.sha256.toString('hex'));
+      });
+      if (file !== undefined) return file;
+      // Taken out again between the two statements (`ecompipe undo`), or never kept.
+      if (contentions >= MAX_LOST) throw await ledgerNotKept(connection, name);
+      await pauseBeforeRepeat(contentions);
+    }
+  });
 }
 
 async function loadRanges(

@@ -118,6 +118,11 @@ export async function noteRedelivery({ client }: Connection, fileId: number, nam
   return rowCount === 1;
 }
 
+/** Whether the ledger (still) has a file. */
+export async function hasFile({ client }: Connection, fileId: number): Promise<boolean> {
+  return (await client.query('select from ecompipe.files where file_id = $1', [fileId])).rowCount === 1;
+}
+
 /** Notes that a content can't be read at all. */
 export async function noteQuarantine({ client }: Connection, file: FileIdentity, reason: string): Promise<void> {
   await client.query(

@@ -13,6 +13,8 @@ import type { Target } from './targetTable.js';
 export interface LoadContext extends Pick<Load, 'lockTimeoutMs' | 'limits' | 'onAttempt'> {
   readonly target: Target;
   readonly breaker: DirectPathBreaker;
+  /** Called last before the commit: throws when one of the files was written to since it was read. */
+  readonly assertUnchanged: (batch: Batch) => void;
   /** Called before the ledger is written; waits for the batches before this one. */
   readonly waitForTurn: () => Promise<void>;
 }
@@ -67,6 +69,7 @@ async function loadBy(
     target: context.target.table,
     engine: 'native',
     isDurable: batch.isDurable,
+    beforeCommit: () => context.assertUnchanged(batch),
     putRows: async (batchId) => {
       const resolved = await resolveFiles(connection, batch, loadPath);
       ({ known } = resolved);

@@ -62,7 +62,7 @@ export interface Load {
   /** Enters the files that the ledger does not have, and puts the rows in. Undefined: nothing is left to load. */
   readonly putRows: (batchId: number) => Promise<PutRows | undefined>;
   /** What else must commit with the rows. */
-  readonly beforeCommit?: (batchId: number) => Promise<void>;
+  readonly beforeCommit?: (batchId: number) => Promise<void> | void;
 }
 
 /**

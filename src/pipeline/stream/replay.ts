@@ -7,6 +7,7 @@ import { addCounts, NO_ROWS, type RowCounts } from './batch.js';
 import { ConnectionPool } from './connectionPool.js';
 import { isContention } from './loadBatch.js';
 import { runLoad, type PutRows } from './loadTransaction.js';
+import { MAX_CONTENTIONS, pauseBeforeRepeat } from './notAccepted.js';
 import { NO_LIMITS } from './rejectLimit.js';
 import { insertCorrected, type CorrectedRow, type JudgedRow } from './staged/corrected.js';
 import type { Reason } from './staged/reject.js';
@@ -97,13 +98,14 @@ async function replayBatch(
   const [first] = corrected;
   assert(first !== undefined, 'a batch has rows');
   return await pool.use('bulk', `cannot replay the rows from line ${first.line} on`, async (connection) => {
-    for (;;) {
+    for (let contentions = 0; ; contentions++) {
       try {
         await target.refresh(connection);
         return await attempt(connection, target, corrected, attempted);
       } catch (error) {
         // A stream was at the same rows at this moment: the next look finds them.
-        if (!isContention(error)) throw error;
+        if (!isContention(error) || contentions >= MAX_CONTENTIONS) throw error;
+        await pauseBeforeRepeat(contentions);
       }
     }
   });

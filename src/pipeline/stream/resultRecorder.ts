@@ -7,21 +7,24 @@ import type { ConnectionPool } from './connectionPool.js';
 import { writtenAtMs, type Content } from './content.js';
 import type { StreamEvent, StreamResult } from './streamEvents.js';
 import type { FilesFinisher, ReadFile } from './fileDisposer.js';
-import { noteQuarantine, noteRedelivery, type LedgerFile } from './ledger.js';
+import { hasFile, noteQuarantine, noteRedelivery, type LedgerFile } from './ledger.js';
 import type { CommittedBatch } from './loadTransaction.js';
+import { ledgerNotKept } from './notAccepted.js';
 
-/** Some files could not be read or put away (exit 77 when permissions are all it takes, else 74); each is where it was. */
+/** Some files could not be loaded or put away (exit 74, unless all of them call for the same other one, such as 77); each is where it was. */
 export class FilesNotLoadedError extends EcompipeError {
   override readonly name = 'FilesNotLoadedError';
   constructor(failures: readonly { readonly error: EcompipeError }[], result: StreamResult) {
-    super(failures.every(({ error }) => error.exitCode === EXIT.permission) ? EXIT.permission : EXIT.io, {
+    const [first] = failures;
+    const isShared = failures.every(({ error }) => error.exitCode === first?.error.exitCode);
+    super(isShared && first !== undefined ? first.error.exitCode : EXIT.io, {
       what:
         failures.length === 1
           ? 'one file could not be loaded or put away'
           : `${failures.length} files could not be loaded or put away`,
       why: firstReasons(failures),
       outcome: `they are where they were; ${result.filesLoaded} others were loaded`,
-      cause: failures[0]?.error,
+      cause: first?.error,
     });
   }
 }
@@ -75,51 +78,56 @@ export class ResultRecorder {
     }
   }
 
-  async fileLoaded(file: ReadFile, bytes: number): Promise<void> {
+  /** @returns as those below: whether the file is out of the way; else another one has its name now. */
+  async fileLoaded(file: ReadFile, bytes: number): Promise<boolean> {
     this.totals = { ...this.totals, filesLoaded: this.totals.filesLoaded + 1 };
     this.emit({ type: 'fileLoaded', file: file.name, bytes, writtenAtMs: writtenAtMs(file.fileStamp) });
-    await this.finisher.loaded(file);
+    return await this.finisher.loaded(file);
   }
 
   /** A file whose content was loaded before we came. One that another process has only begun stays where it is. */
-  async fileKnown(file: ReadFile, entry: LedgerFile): Promise<void> {
-    if (entry.state === 'quarantined') {
-      await this.fileStopped(file, entry);
-      return;
-    }
-    if (entry.state !== 'loaded') return;
+  async fileKnown(file: ReadFile, entry: LedgerFile): Promise<boolean> {
+    if (entry.state === 'quarantined') return await this.fileStopped(file, entry);
+    if (entry.state !== 'loaded') return false;
     // The very file it was loaded from was only not put away: whoever loaded it was killed, or could not.
     if (entry.fileStamp !== file.fileStamp) {
-      const isKnown = await this.pool.use('urgent', `cannot note that ${file.name} came again`, (connection) =>
-        noteRedelivery(connection, entry.fileId, file.name),
-      );
+      const isKnown = await this.pool.use('urgent', `cannot note that ${file.name} came again`, async (connection) => {
+        if (await noteRedelivery(connection, entry.fileId, file.name)) return true;
+        if (await hasFile(connection, entry.fileId)) throw await ledgerNotKept(connection, file.name);
+        return false;
+      });
       // Taken out of the ledger since we looked: the next listing finds a file that is to be loaded.
-      if (!isKnown) return;
+      if (!isKnown) return false;
       this.totals = { ...this.totals, filesRedelivered: this.totals.filesRedelivered + 1 };
       this.emit({ type: 'fileRedelivered', file: file.name, firstName: entry.name });
     }
-    await this.finisher.loaded(file);
+    return await this.finisher.loaded(file);
   }
 
   /** A file of which the ledger says that the rest is not worth loading. */
-  async fileStopped(file: ReadFile, { reason }: Pick<LedgerFile, 'reason'>): Promise<void> {
+  async fileStopped(file: ReadFile, { reason }: Pick<LedgerFile, 'reason'>): Promise<boolean> {
     assert(reason !== null, 'a quarantined file has its reason');
-    this.totals = { ...this.totals, filesQuarantined: this.totals.filesQuarantined + 1 };
-    this.emit({ type: 'fileQuarantined', file: file.name, reason });
-    await this.finisher.quarantined(file, reason);
+    return await this.quarantine(file, reason);
   }
 
   async fileUnreadable(
     file: ReadFile,
     content: Pick<Content, 'sha256' | 'size'>,
     { message }: UnreadableFile,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const identity = { ...file, sha256: content.sha256, size: content.size };
     await this.pool.use('urgent', `cannot note ${file.name}`, (connection) =>
       noteQuarantine(connection, identity, message),
     );
+    return await this.quarantine(file, message);
+  }
+
+  /** Reported and counted once the file is there. */
+  private async quarantine(file: ReadFile, reason: string): Promise<boolean> {
+    const isOut = await this.finisher.quarantined(file, reason);
+    if (!isOut) return false;
     this.totals = { ...this.totals, filesQuarantined: this.totals.filesQuarantined + 1 };
-    this.emit({ type: 'fileQuarantined', file: file.name, reason: message });
-    await this.finisher.quarantined(file, message);
+    this.emit({ type: 'fileQuarantined', file: file.name, reason });
+    return true;
   }
 }

@@ -1,18 +1,23 @@
 import assert from 'node:assert/strict';
+import path from 'node:path';
 import type { Connection } from '../../platform/db/client.js';
-import { classifyError } from '../../platform/db/sqlState.js';
-import { addCounts, describeBatch, NO_ROWS, type Batch } from './batch.js';
+import { classifyError, TransientError } from '../../platform/db/sqlState.js';
+import { addCounts, describeBatch, NO_ROWS, type Batch, type BatchPart } from './batch.js';
+import { wasWrittenTo } from './content.js';
 import { Preempted, type CommitOrder } from './commitOrder.js';
 import type { ConnectionPool, Priority } from './connectionPool.js';
 import { CompareAndSetLost, findCommittedRange } from './ledger.js';
 import { isContention, loadBatch, type LoadResult } from './loadBatch.js';
 import type { DirectPathBreaker } from './directPathBreaker.js';
 import type { RejectLimits } from './rejectLimit.js';
+import { ledgerNotKept, MAX_CONTENTIONS, pauseBeforeRepeat, useFor } from './notAccepted.js';
 import { targetFor, type LoaderFeeds } from './feeds/loaderFeeds.js';
 import type { Target } from './targetTable.js';
 
 /** What all batches of a run share. */
 export interface LoaderContext {
+  /** Where the files are that are loaded: looked at once more before a commit. Undefined where only others can. */
+  readonly inputDir: string | undefined;
   readonly pool: ConnectionPool;
   /** The table of files that no feed is for. */
   readonly target: Target;
@@ -31,7 +36,8 @@ export interface PositionInFile {
  * Brings a batch into the table: on any connection that becomes free, again and again while the database is away or in
  * the way. A commit whose reply was lost is settled by asking the ledger for the batch id; doing it again is harmless
  * because of the compare-and-set.
- * @throws CompareAndSetLost when another process has the range; a database error that no retry will mend.
+ * @throws CompareAndSetLost when another process has the range; NotAcceptedError when the database's own rules keep it
+ *   out; a database error that no retry will mend.
  */
 export async function runBatch(
   context: LoaderContext,
@@ -40,11 +46,14 @@ export async function runBatch(
   place?: PositionInFile,
 ): Promise<LoadResult> {
   const attempted: Attempts = new Map();
-  return await context.pool.use(priority, `cannot load ${describeBatch(batch)}`, async (connection) => {
+  const names = batch.parts.map(({ name }) => name);
+  return await useFor(context.pool, priority, names, `cannot load ${describeBatch(batch)}`, async (connection) => {
     for (let contentions = 0; ; contentions++) {
-      const result = await attempt(connection, context, batch, place, attempted);
+      const result = await attempt(connection, context, batch, place, attempted, contentions);
       if (!('contention' in result)) return result;
-      if (contentions >= MAX_CONTENTIONS && classifyError(result.contention) === 'retry') throw result.contention;
+      if (contentions >= MAX_CONTENTIONS)
+        throw await explainContention(connection, describeBatch(batch), result.contention);
+      await pauseBeforeRepeat(contentions);
     }
   });
 }
@@ -52,11 +61,19 @@ export async function runBatch(
 /** Tokens of the batches that were begun for one range or group of files, by id: their commits' outcome may be unknown. */
 type Attempts = Map<number, string>;
 
+/** What has been in the way again and again: a lock, which the retries bear longer, or what the ledger's tables do. */
+async function explainContention(connection: Connection, what: string, contention: unknown): Promise<unknown> {
+  if (contention instanceof Preempted)
+    return new TransientError('earlier rows of the file meet a lock again and again');
+  return classifyError(contention) === 'retry' ? contention : await ledgerNotKept(connection, what, contention);
+}
+
 /** How long a range waits for a row lock before it looks whether it is part of a deadlock (see CommitOrder). */
 const LOCK_TIMEOUT_MS = 500;
 
-/** So often in a row the batch is done again at once; then a lock from outside is in the way, and the retry waits, tells and ends. */
-const MAX_CONTENTIONS = 20;
+/** After so many attempts it is somebody else's lock that is in the way: waited for long enough to be reported. */
+const PATIENT_AFTER = 3;
+const PATIENT_LOCK_TIMEOUT_MS = 5000;
 
 /** One attempt, or what it met that makes it worth repeating at once. */
 async function attempt(
@@ -65,12 +82,14 @@ async function attempt(
   batch: Batch,
   place: PositionInFile | undefined,
   attempted: Attempts,
+  contentions: number,
 ): Promise<LoadResult | { readonly contention: unknown }> {
   try {
     const result = await loadBatch(connection, batch, {
       target: targetFor(context, batch.feed),
       breaker: context.breaker,
-      lockTimeoutMs: place === undefined ? 0 : LOCK_TIMEOUT_MS,
+      lockTimeoutMs: place === undefined ? 0 : contentions < PATIENT_AFTER ? LOCK_TIMEOUT_MS : PATIENT_LOCK_TIMEOUT_MS,
+      assertUnchanged: ({ parts }) => assertUnchanged(context, parts),
       waitForTurn: async () => place?.order.waitForTurn(place.index),
       limits: context.limits,
       onAttempt: (batchId, token) => attempted.set(batchId, token),
@@ -87,7 +106,28 @@ async function attempt(
   }
 }
 
-/** Waits without a transaction open, so that there is nothing to give way with. */
+/** Some files of a batch were written to after they were read: the others are to be loaded without them. */
+export class FilesChanged extends Error {
+  constructor(readonly names: ReadonlySet<string>) {
+    super(`changed while they were loaded: ${[...names].join(', ')}`);
+  }
+}
+
+/**
+ * Against the contract of processing/, a file may still be written to. Found before the commit, nothing of it is loaded;
+ * found only afterwards, all of its rows would come again as duplicates with each of its states.
+ * @throws FilesChanged
+ */
+export function assertUnchanged(
+  { inputDir }: LoaderContext,
+  parts: readonly Pick<BatchPart, 'name' | 'fileStamp'>[],
+): void {
+  if (inputDir === undefined) return;
+  const changed = parts.filter(({ name, fileStamp }) => wasWrittenTo(path.join(inputDir, name), fileStamp));
+  if (changed.length > 0) throw new FilesChanged(new Set(changed.map(({ name }) => name)));
+}
+
+/** Waits without a transaction open, so that there is nothing to give way with. Each round is one of the first in line, which counts its own. */
 async function waitOutsideTransaction(place: PositionInFile): Promise<void> {
   for (;;) {
     try {

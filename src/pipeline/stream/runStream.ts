@@ -39,7 +39,14 @@ export async function runStream(
   return await withOwnership(settings, database, context, async (checkpoint, target, feeds, witness) => {
     context.emit({ type: 'streamStarted', inputDir: settings.inputDir, database: database.label });
     const pool = new ConnectionPool(database, settings.connections, witness.assertKnown);
-    const loader = { pool, target, feeds, breaker: new DirectPathBreaker(), limits: rejectLimits(settings) };
+    const loader = {
+      inputDir: settings.inputDir,
+      pool,
+      target,
+      feeds,
+      breaker: new DirectPathBreaker(),
+      limits: rejectLimits(settings),
+    };
     const refresh = new IdleRefresh(database, context.log);
     const emit = (event: StreamEvent): void => {
       if (event.type === 'batchCommitted') refresh.committed();

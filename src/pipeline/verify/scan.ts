@@ -1,5 +1,5 @@
 import { InterruptedError } from '../../platform/errors.js';
-import { openConnection, type Connection } from '../../platform/db/client.js';
+import type { Connection } from '../../platform/db/client.js';
 import type { Database } from '../../platform/db/target.js';
 import { contentSql, fingerprintSql, idTailSql } from '../../contract/manifest/checksum.js';
 import type { VerifyEvent } from './verifyEvents.js';
@@ -83,7 +83,7 @@ export async function scanEvents(
 }
 
 async function openReader(database: Database, snapshot: string): Promise<Connection> {
-  const reader = await openConnection(database.settings);
+  const reader = await database.open();
   try {
     await reader.client.query(
       `begin isolation level repeatable read read only; set transaction snapshot '${snapshot}'`,

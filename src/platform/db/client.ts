@@ -14,6 +14,8 @@ export interface Connection {
   readonly client: pg.Client;
   readonly serverVersion: number;
   readonly broken: boolean;
+  /** When the statement under way was sent, on the clock of performance.now(); undefined while there is none. */
+  readonly statementSinceMs: number | undefined;
   /** What an error thrown while it was used means: a ConnectionLostError when the connection is gone, else the error itself. */
   explain(error: unknown): unknown;
   /** Closes it, politely when it still works; never throws. */
@@ -92,6 +94,9 @@ async function open(settings: ConnectionSettings, tls: boolean): Promise<Connect
       get broken() {
         return state.broken;
       },
+      get statementSinceMs() {
+        return client.statementSinceMs;
+      },
       explain: client.explain,
       close: async () => {
         await client.end().catch(() => undefined);
@@ -121,6 +126,11 @@ function isProgrammingError(error: unknown): boolean {
  */
 class LossReportingClient extends pg.Client {
   isLost: () => boolean = () => false;
+  private sentAtMs = 0;
+
+  get statementSinceMs(): number | undefined {
+    return (this as unknown as { readonly readyForQuery: boolean }).readyForQuery ? undefined : this.sentAtMs;
+  }
 
   readonly explain = (error: unknown): unknown =>
     this.isLost() && sqlStateOf(error) === undefined && !isProgrammingError(error) && !(error instanceof EcompipeError)
@@ -128,6 +138,7 @@ class LossReportingClient extends pg.Client {
       : error;
 
   override query = ((...args: [unknown, ...unknown[]]): unknown => {
+    this.sentAtMs = performance.now();
     const result = (super.query as (...args: unknown[]) => unknown)(...args);
     if (!(result instanceof Promise)) return result;
     const [config] = args;

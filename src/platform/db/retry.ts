@@ -3,7 +3,7 @@ import { InterruptedError } from '../errors.js';
 import { pause } from '../wait.js';
 import { ServerSilentError } from './liveness.js';
 import { fatalDatabaseError, unavailableError } from './errors.js';
-import { classifyError, hintFor, serverMessage, sqlStateOf } from './sqlState.js';
+import { classifyError, hintFor, isCancelled, serverMessage, sqlStateOf } from './sqlState.js';
 
 /** What those who watch over a process want to know of its database. */
 export type DatabaseEvent =
@@ -49,9 +49,9 @@ export async function withRetry<T>(what: string, settings: RetrySettings, attemp
       if (kind !== 'retry') throw error;
       if (settings.stop.aborted)
         throw new InterruptedError({
-          what: `stopped while the database was away; ${what}`,
+          what: `stopped while ${isCancelled(error) ? 'a statement was under way' : 'the database was away'}; ${what}`,
           why: serverMessage(error),
-          outcome: 'nothing is lost, start again when it is back',
+          outcome: `it was rolled back and nothing is lost, start again${isCancelled(error) ? '' : ' when it is back'}`,
           cause: error,
         });
       // What went well for an hour before must not count: the database is away since now, or since it fell silent.

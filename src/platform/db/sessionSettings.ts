@@ -47,6 +47,8 @@ const values = SESSION_SETTINGS.map(({ name, value }) => `('${name}', '${value}'
 /**
  * One statement for all of them. `synchronous_commit = off` (some distributions ship it so) would let a crash of the
  * server take back a batch whose files are gone already; any other value waits at least for this server's disk, and stays.
+ * `client_connection_check_interval`: a server finds that we were killed only when it writes to us; one that waits for a
+ * lock, in an open transaction, would keep what it holds for as long as that takes. Only some systems can look.
  */
 const PIN_SETTINGS = `
   select pg_catalog.set_config(s.name, s.value, false)
@@ -54,7 +56,11 @@ const PIN_SETTINGS = `
   where pg_catalog.current_setting(s.name, true) is not null
   union all
   select pg_catalog.set_config('synchronous_commit', 'on', false)
-  where pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off'`;
+  where pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off'
+  union all
+  select pg_catalog.set_config('client_connection_check_interval', '1s', false)
+  where pg_catalog.current_setting('client_connection_check_interval', true) is not null
+    and pg_catalog.version() operator(pg_catalog.~) 'linux'`;
 
 /** Pins the settings of a new session. @returns the server's version as a number, such as 180004. */
 export async function pinSessionSettings(client: pg.Client): Promise<number> {

@@ -114,6 +114,19 @@ export function hintFor(error: unknown): string | undefined {
     : undefined;
 }
 
+/** Somebody cancelled the statement: a person, or we ourselves when we were asked to stop. */
+export function isCancelled(error: unknown): boolean {
+  return sqlStateOf(error) === '57014';
+}
+
+/** The function of a user's own that raised an error, as the server names it; undefined when it was the server itself, or a function of ours. */
+export function raisedIn(error: unknown): string | undefined {
+  if (!(error instanceof pg.DatabaseError)) return undefined;
+  const [innermost] = (error.where ?? '').split('\n').filter((line) => !/^(COPY|SQL statement|while) /.test(line));
+  const place = /^\S+ function (?!ecompipe\.)\S+\([^)]*\)/.exec(innermost ?? '');
+  return place?.[0];
+}
+
 /** The server's own words, with detail and SQLSTATE where there are any. */
 export function serverMessage(error: unknown): string {
   if (error instanceof pg.DatabaseError)

@@ -6,6 +6,7 @@ import {
   type ConnectionSettings,
   type RawDatabaseSettings,
 } from './connectionSettings.js';
+import { LockWatch } from './lockWatch.js';
 import { withRetry, type DatabaseEvent } from './retry.js';
 
 /** The database a command works on. */
@@ -15,6 +16,8 @@ export interface Database {
   readonly embedded: boolean;
   /** For people: where it is; no password. */
   readonly label: string;
+  /** Opens a connection. Statements on it that wait for a lock are reported, and cancelled when we are to stop. */
+  open(): Promise<Connection>;
   /** Opens a connection, retrying while the database is away. */
   connect(): Promise<Connection>;
   /** Runs an action, retrying it while it fails for a passing reason. Only for what may be done twice. */
@@ -65,12 +68,19 @@ function createDatabase(
   const retry = <T>(what: string, attempt: () => Promise<T>): Promise<T> =>
     withRetry(what, { retryForMs, log, stop, onEvent: onDatabaseEvent }, attempt);
   const label = describeConnection(connection);
+  const locks = new LockWatch(connection, log, stop, () => openConnection(connection));
+  const open = async (): Promise<Connection> => {
+    const opened = await openConnection(connection);
+    locks.watch(opened);
+    return opened;
+  };
   return {
     settings: connection,
     embedded,
     label,
+    open,
     retry,
-    connect: () => retry(`cannot connect to PostgreSQL at ${label}`, () => openConnection(connection)),
+    connect: () => retry(`cannot connect to PostgreSQL at ${label}`, open),
   };
 }
 
@@ -81,7 +91,7 @@ export async function withConnection<T>(
   action: (connection: Connection) => Promise<T>,
 ): Promise<T> {
   return await database.retry(`${what} (PostgreSQL at ${database.label})`, async () => {
-    const connection = await openConnection(database.settings);
+    const connection = await database.open();
     try {
       return await action(connection);
     } finally {

@@ -46,8 +46,9 @@ export async function moveWithoutOverwrite(
   signal?: AbortSignal,
   seen?: BigIntStats,
 ): Promise<boolean> {
-  for (let isFirst = true; ; isFirst = false) {
-    const moving = (isFirst ? seen : undefined) ?? lstatSync(source, { bigint: true });
+  for (let round = 0; ; round++) {
+    assertProgress(round, source, target);
+    const moving = (round === 0 ? seen : undefined) ?? lstatSync(source, { bigint: true });
     try {
       linkSync(source, target);
     } catch (error) {
@@ -76,8 +77,22 @@ export async function moveWithoutOverwrite(
   }
 }
 
+/** So often other processes may come between a look at a name and what is done about it. */
+const MAX_ROUNDS = 100;
+
+/** A file system that answers one call so and the next one otherwise must not keep us for ever. */
+function assertProgress(round: number, source: string, target: string): void {
+  if (round < MAX_ROUNDS) return;
+  throw new FileError(source, 'EBUSY', {
+    what: `cannot move ${source} to ${target}`,
+    why: `one of the two was changed by somebody else at each of ${MAX_ROUNDS} attempts, or the file system does not say the same twice`,
+    outcome: 'it is where it was',
+  });
+}
+
 async function moveAcross(source: string, target: string, signal: AbortSignal | undefined): Promise<boolean> {
-  for (;;) {
+  for (let round = 0; ; round++) {
+    assertProgress(round, source, target);
     const published = lstatSync(source, { bigint: true });
     switch (await compareContent(source, target)) {
       case 'different':

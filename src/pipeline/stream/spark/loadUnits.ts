@@ -2,6 +2,7 @@ import type { Database } from '../../../platform/db/target.js';
 import type { CommittedBatch } from '../loadTransaction.js';
 import type { LoaderContext } from '../runBatch.js';
 import type { DriverProcess } from './driverProcess.js';
+import { SparkError } from './installation.js';
 import { mergeUnit } from './mergeUnit.js';
 import { NotTyped, StageLost, stageUnit, type Staged } from './stage.js';
 import type { StageTables } from './stageTables.js';
@@ -63,10 +64,13 @@ async function discard({ tables }: UnitContext, staging: Staging | undefined): P
   if (staged !== undefined) await tables.drop(staged.table);
 }
 
+/** So often the rows of a unit may vanish from their stage before something else must be the matter. */
+const MAX_LOST = 5;
+
 async function loadUnit(context: UnitContext, unit: Unit, staging: Staging | undefined): Promise<CommittedBatch> {
   const { loader } = context;
   let next = staging?.done;
-  for (;;) {
+  for (let lost = 0; ;) {
     let staged: Staged | undefined;
     try {
       staged = await next;
@@ -76,6 +80,14 @@ async function loadUnit(context: UnitContext, unit: Unit, staging: Staging | und
     } catch (error) {
       if (!(error instanceof NotTyped) && !(error instanceof StageLost)) throw error;
       if (error instanceof NotTyped) loader.breaker.directFailed();
+      else if (++lost >= MAX_LOST)
+        throw new SparkError({
+          what: 'rows that the executors staged are not there',
+          why: `${error.message}, ${lost} times in a row`,
+          outcome: 'the transaction was rolled back; nothing is lost',
+          hint: 'look for triggers and row-level security that would touch tables of the schema ecompipe, and whether the server restarts again and again',
+          cause: error,
+        });
       next = stageUnit(
         context.driver,
         context.database,

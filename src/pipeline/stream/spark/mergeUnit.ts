@@ -6,13 +6,11 @@ import { addCounts, NO_ROWS, type RowCounts } from '../batch.js';
 import { CompareAndSetLost, findCommittedRange } from '../ledger.js';
 import { isContention } from '../loadBatch.js';
 import { runLoad, sumOfParts, type CommittedBatch } from '../loadTransaction.js';
+import { MAX_CONTENTIONS, pauseBeforeRepeat } from '../notAccepted.js';
 import type { LoaderContext } from '../runBatch.js';
 import { mergeTexts } from './mergeTexts.js';
 import { NotTyped, StageLost, type Staged } from './stage.js';
 import type { Unit } from './units.js';
-
-/** So often in a row the transaction is done again at once when another one is in its way. */
-const MAX_CONTENTIONS = 20;
 
 /**
  * Brings a staged unit into the table, in the transaction of every load.
@@ -32,6 +30,7 @@ export async function mergeUnit(
       } catch (error) {
         if (error instanceof CompareAndSetLost) return await resolveLostRace(connection, unit, attempted, error);
         if (!isContention(error) || contentions >= MAX_CONTENTIONS) throw error;
+        await pauseBeforeRepeat(contentions);
       }
     }
   });

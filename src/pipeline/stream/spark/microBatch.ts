@@ -1,5 +1,4 @@
 import { parseHeader, UnreadableFile, type Header } from '../../../contract/csv/header.js';
-import { TransientError } from '../../../platform/db/sqlState.js';
 import { withTransaction } from '../../../platform/db/transaction.js';
 import type { Failures } from '../../../platform/files/failures.js';
 import { EcompipeError, FileError } from '../../../platform/errors.js';
@@ -8,6 +7,7 @@ import type { StreamEvent, StreamSettings } from '../streamEvents.js';
 import type { ReadFile } from '../fileDisposer.js';
 import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from '../ledger.js';
 import type { CommittedBatch } from '../loadTransaction.js';
+import { ledgerNotKept, pauseBeforeRepeat } from '../notAccepted.js';
 import type { ResultRecorder } from '../resultRecorder.js';
 import { loadUnits, type UnitContext } from './loadUnits.js';
 import type { Inspection, LeftFile, SparkFile } from './messages.js';
@@ -21,6 +21,9 @@ export interface MicroBatchSettings extends Pick<StreamSettings, 'maxRejected' |
 
 /** Files in one transaction: beyond some hundreds the commit is no longer what costs. */
 const MAX_FILES = 500;
+
+/** So many rounds in a row may lose every file to another process. */
+const MAX_LOST = 5;
 
 /** When a file is looked at again that another process is loading at this moment, in milliseconds. */
 const LOOK_AGAIN_MS = 1000;
@@ -45,7 +48,18 @@ export class MicroBatch {
       const file = await this.admit(inspection);
       if (file !== undefined) pending.push(file);
     }
-    while (pending.length > 0 && !this.context.stop.aborted) pending = await this.loadOnce(pending);
+    for (let lost = 0; pending.length > 0 && !this.context.stop.aborted;) {
+      const { batches } = this.outcomes.result;
+      const rest = await this.loadOnce(pending);
+      // Whoever else loads them gets on with it, too; then the ledger has fewer of them left, or we have committed some.
+      lost = rest.length < pending.length || this.outcomes.result.batches > batches ? 0 : lost + 1;
+      if (lost >= MAX_LOST) {
+        await this.giveUp(rest);
+        break;
+      }
+      await pauseBeforeRepeat(lost);
+      pending = rest;
+    }
     return this.leave;
   }
 
@@ -93,6 +107,15 @@ export class MicroBatch {
     }
   }
 
+  private async giveUp(files: readonly InspectedFile[]): Promise<void> {
+    for (const { name, inspection } of files)
+      await this.settle(inspection.file, () =>
+        this.context.loader.pool.use('bulk', `cannot load ${name}`, async (connection) => {
+          throw await ledgerNotKept(connection, name);
+        }),
+      );
+  }
+
   /** One round: what the ledger does not have is loaded as far as nobody comes in between. @returns what is left. */
   private async loadOnce(pending: readonly InspectedFile[]): Promise<InspectedFile[]> {
     const ledger = await this.enter(pending);
@@ -101,8 +124,8 @@ export class MicroBatch {
     for (const file of pending) {
       const key = file.inspection.sha256;
       const entry = ledger.get(key);
-      if (entry === undefined) throw new TransientError(`the ledger entry of ${file.name} went away`);
-      if (entry.state !== 'loading')
+      if (entry === undefined) await this.giveUp([file]);
+      else if (entry.state !== 'loading')
         await this.settle(file.inspection.file, () => this.outcomes.fileKnown(file, entry));
       // The same content twice: the second is a redelivery when the first is loaded.
       else if (toLoad.has(key)) rest.add(file);
@@ -188,7 +211,7 @@ export class MicroBatch {
   }
 
   /** The end of one file: its failure is its own, and it is tried again later. */
-  private async settle(file: SparkFile, end: () => Promise<void>): Promise<void> {
+  private async settle(file: SparkFile, end: () => Promise<unknown>): Promise<void> {
     const name = nameOf(file);
     try {
       await end();

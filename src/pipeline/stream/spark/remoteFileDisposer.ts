@@ -20,15 +20,17 @@ export class RemoteFileDisposer implements FilesFinisher {
     private readonly driver: DriverProcess,
   ) {}
 
-  async loaded(file: ReadFile): Promise<void> {
+  async loaded(file: ReadFile): Promise<boolean> {
     failpoint('before-archive');
     if (this.settings.afterLoad === 'keep') this.kept.add(file.name);
     else await this.dispose(file, this.settings.afterLoad === 'archive' ? { directory: this.settings.archiveDir } : {});
     failpoint('after-archive');
+    return true;
   }
 
-  async quarantined(file: ReadFile, reason: string): Promise<void> {
+  async quarantined(file: ReadFile, reason: string): Promise<boolean> {
     await this.dispose(file, { directory: this.settings.quarantineDir, reason });
+    return true;
   }
 
   isKept(name: string): boolean {

@@ -76,6 +76,7 @@ export async function runSparkStream(
       const tables = new StageTables(pool, target, context.log);
       await tables.open(alive);
       const loader = {
+        inputDir: undefined,
         pool,
         target,
         feeds: NO_FEEDS,
