@@ -19,10 +19,10 @@ async function main(): Promise<void> {
   const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string })
     .version;
   for (const stream of [process.stdout, process.stderr]) if (stream.isTTY) keepTerminalSize(stream);
-  const stop = stopOnSignals();
+  const stopping = stopOnSignals();
   let exitCode: ExitCode = EXIT.done;
   const program = createProgram(version, commands, async (invocation) => {
-    exitCode = await invoke(invocation, stop);
+    exitCode = await invoke(invocation, stopping);
   });
   try {
     await program.parseAsync();
@@ -34,9 +34,12 @@ async function main(): Promise<void> {
 }
 
 /** Runs one command under its parsed settings and prints its result. */
-async function invoke({ command, args, flags }: Invocation, stop: AbortSignal): Promise<ExitCode> {
+async function invoke({ command, args, flags }: Invocation, stopping: Stopping): Promise<ExitCode> {
+  const { stop } = stopping;
   const asked = flags['envFile'];
   const envFile = await readEnvFile(typeof asked === 'string' ? asked : undefined, stop);
+  // Ended while the file was waited for: nothing is begun.
+  if (stop.aborted) return EXIT.interrupted;
   adoptLibpqVariables(envFile);
   const raw: RawSettings = { flags, environment: process.env, envFile };
   const table = { ...globalSettings, ...command.settings };
@@ -61,6 +64,9 @@ async function invoke({ command, args, flags }: Invocation, stop: AbortSignal): 
     !settings.quiet &&
     settings.logFormat === 'text' &&
     process.env['TERM'] !== 'dumb';
+  const { whenStopped } = command;
+  if (whenStopped !== undefined)
+    stopping.onFirst = () => log.info('stopping', `${whenStopped}; Ctrl-C again stops at once`);
   try {
     const result = await command.run(settings, {
       log,
@@ -70,8 +76,9 @@ async function invoke({ command, args, flags }: Invocation, stop: AbortSignal): 
       quiet: settings.quiet,
       json: settings.json,
       args,
+      onProgress: (share) => (stopping.share = share),
     });
-    print(result, settings.json);
+    print(result, settings);
     return result.exitCode ?? EXIT.done;
   } catch (error) {
     return report(error, command, log);
@@ -93,7 +100,9 @@ function wantsJsonLog(raw: RawSettings): boolean {
 }
 
 /** What a result holds of files and tables may come from anybody: nothing of it moves the cursor of a terminal. */
-function print(result: CommandResult, json: boolean): void {
+function print(result: CommandResult, { json, quiet }: { readonly json: boolean; readonly quiet: boolean }): void {
+  // cron mails what is printed: that all went well is no news.
+  if (quiet && !json && result.isReport === true && (result.exitCode ?? EXIT.done) === EXIT.done) return;
   if (json && result.json === undefined) return;
   if (json)
     process.stdout.write(
@@ -134,11 +143,26 @@ function reportEarly(error: unknown): ExitCode {
   return EXIT.bug;
 }
 
-function stopOnSignals(): AbortSignal {
+/** What the signals and the command that they end know of each other. */
+interface Stopping {
+  readonly stop: AbortSignal;
+  /** Says what is still being done. */
+  onFirst: (() => void) | undefined;
+  /** Of the work that is done, from 0 to 1. */
+  share: number | undefined;
+}
+
+function stopOnSignals(): Stopping {
   const controller = new AbortController();
+  const stopping: Stopping = { stop: controller.signal, onFirst: undefined, share: undefined };
   const onSignal = (): void => {
     // Safe at any moment: being killed loses nothing, by design.
-    if (controller.signal.aborted) process.exit(EXIT.interrupted);
+    if (controller.signal.aborted) {
+      const at = stopping.share === undefined ? '' : ` at ${Math.floor(stopping.share * 100)} %`;
+      process.stderr.write(`stopped${at}; run it again to continue\n`);
+      process.exit(EXIT.interrupted);
+    }
+    stopping.onFirst?.();
     controller.abort();
   };
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
@@ -157,7 +181,7 @@ function stopOnSignals(): AbortSignal {
       process.exit(EXIT.io);
     });
   }
-  return controller.signal;
+  return stopping;
 }
 
 /**

@@ -15,6 +15,8 @@ export interface CommandContext {
   readonly json: boolean;
   /** Positional arguments. */
   readonly args: readonly string[];
+  /** Tells how much of the work is done, from 0 to 1: what a second Ctrl-C reports. */
+  readonly onProgress: (share: number) => void;
 }
 
 /** What a command has to say on stdout: `text` for people, or `json` with `--json`; undefined: nothing. */
@@ -23,6 +25,8 @@ export interface CommandResult {
   readonly json: unknown;
   /** Default 0. */
   readonly exitCode?: ExitCode;
+  /** `text` reports what was done, and does not answer a question: `--quiet` leaves it out on success. Default false. */
+  readonly isReport?: boolean;
 }
 
 export interface Command<Table extends SettingTable> {
@@ -33,6 +37,8 @@ export interface Command<Table extends SettingTable> {
   /** Not shown in `--help`. Default false. */
   readonly hidden?: boolean;
   readonly settings: Table;
+  /** What it still does after the first Ctrl-C, as a clause. Undefined: it ends at once, or has its own words. */
+  readonly whenStopped?: string;
   /** Command lines shown at the end of `--help`, each with what it does. */
   readonly examples: readonly (readonly [line: string, does: string])[];
   /**

@@ -1,13 +1,16 @@
 import { EXIT } from '../platform/errors.js';
-import type { GenerateEvent } from '../pipeline/generate/index.js';
+import type { GenerateEvent } from '../pipeline/generate/generateEvents.js';
+import { countOf, withPace } from '../platform/format.js';
+import { demoteProgress } from '../platform/log.js';
+import { recordEvents } from '../platform/stageEvents.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
 import { generateSettings } from '../pipeline/generate/settingsTable.js';
-import { demoteProgress } from './demoteProgress.js';
 
 export const generate = defineCommand({
   name: 'generate',
   summary: 'write CSV files of realistic shop events',
+  whenStopped: 'finishing the open file',
   settings: { ...generateSettings, ...metricsSettings },
   examples: [
     ['ecompipe generate', 'ten events every five seconds, until stopped'],
@@ -17,43 +20,48 @@ export const generate = defineCommand({
   ],
   run: async (settings, context) => {
     const { log, stop } = context;
-    const [{ runGenerate }, { createGenerateEventLogger }] = await Promise.all([
-      import('../pipeline/generate/index.js'),
-      import('../pipeline/generate/logGenerateEvents.js'),
+    const [{ runGenerate }, { createGenerateEvents }] = await Promise.all([
+      import('../pipeline/generate/runGenerate.js'),
+      import('../pipeline/generate/generateEventTable.js'),
     ]);
+    const stage = createGenerateEvents();
     const isOneShot = settings.events !== undefined || settings.batches !== undefined;
     const hasBar = isOneShot && context.interactive;
-    const logEvent = createGenerateEventLogger(hasBar ? demoteProgress(log) : log);
-    const done = { events: 0, files: 0 };
+    const record = recordEvents(stage, hasBar ? demoteProgress(log) : log);
     const [unit, total] =
-      settings.events === undefined
-        ? (['files', settings.batches ?? 0] as const)
-        : (['events', settings.events] as const);
+      settings.events === undefined ? (['files', settings.batches] as const) : (['events', settings.events] as const);
     return await withMetrics(
       settings,
       context,
-      { command: 'generate', stages: ['generate'], directories: { incoming: settings.outputDir } },
+      { command: 'generate', stages: { generate: stage }, directories: { incoming: settings.outputDir } },
       async (meter) => {
-        const bar = hasBar
-          ? (await import('./progress.js')).showBar(
-              'generating',
-              unit,
-              () => ({ done: done[unit], total, rows: done.events }),
-              context,
-            )
-          : undefined;
+        const bar =
+          hasBar && total !== undefined
+            ? (await import('./progress.js')).showBar(
+                'generating',
+                unit,
+                () => ({
+                  done: unit === 'files' ? stage.figures.files : stage.figures.rows,
+                  total,
+                  rows: stage.figures.rows,
+                }),
+                context,
+              )
+            : undefined;
         const emit = (event: GenerateEvent): void => {
-          logEvent(event);
-          if (event.type === 'filePublished') {
-            done.files += 1;
-            done.events += event.rows;
-          }
+          record(event);
           meter.observe({ stage: 'generate', event });
         };
         const result = await runGenerate(settings, { log, stop, drain: stop, emit }).finally(() => bar?.stop());
         const { files, events, rows, seed, durationMs, manifest } = result;
-        const text = `${events} events (${rows} rows) in ${files} files, ${(durationMs / 1000).toFixed(1)} s; seed ${seed}; manifest ${manifest}`;
-        return { json: result, text, exitCode: isOneShot && stop.aborted ? EXIT.interrupted : EXIT.done };
+        const amount = `generated ${countOf(events, 'event')} (${countOf(rows, 'row')}) in ${countOf(files, 'file')}`;
+        const text = `${withPace(amount, rows, durationMs)}\n  seed ${seed}; manifest ${manifest}`;
+        return {
+          json: result,
+          text,
+          isReport: true,
+          exitCode: isOneShot && stop.aborted ? EXIT.interrupted : EXIT.done,
+        };
       },
     );
   },

@@ -1,4 +1,6 @@
 import { EXIT } from '../platform/errors.js';
+import { countOf, formatBytes, formatSpan } from '../platform/format.js';
+import { recordEvents } from '../platform/stageEvents.js';
 import type { MoveEvent } from '../pipeline/move/moveEvents.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
@@ -11,6 +13,7 @@ const POLL_INTERVAL_MS = 1000;
 export const move = defineCommand({
   name: 'move',
   summary: 'publish finished files from incoming/ to processing/',
+  whenStopped: 'finishing the file that is being moved',
   settings: { ...moveSettings, ...feedSettings, ...metricsSettings },
   examples: [
     ['ecompipe move', 'move files from data/incoming to data/processing until stopped'],
@@ -19,25 +22,27 @@ export const move = defineCommand({
   ],
   run: async ({ once, ...settings }, context) => {
     const feeds = await loadFeeds(settings);
-    const [{ ensureDirectory }, { runMove }, { createMoveEventLogger }] = await Promise.all([
+    const [{ ensureDirectory }, { runMove }, { createMoveEvents }] = await Promise.all([
       import('../platform/files/ensureDirectory.js'),
       import('../pipeline/move/runMove.js'),
-      import('../pipeline/move/logMoveEvents.js'),
+      import('../pipeline/move/moveEventTable.js'),
     ]);
     const { log, stop } = context;
     // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake.
     if (settings.from === moveSettings.from.default) await ensureDirectory(settings.from);
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
-    const logEvent = createMoveEventLogger(log);
+    const stage = createMoveEvents();
+    const record = recordEvents(stage, log);
     return await withMetrics(
       settings,
       context,
-      { command: 'move', stages: ['move'], directories: { incoming: settings.from, processing: settings.to } },
+      { command: 'move', stages: { move: stage }, directories: { incoming: settings.from, processing: settings.to } },
       async (meter) => {
         const emit = (event: MoveEvent): void => {
-          logEvent(event);
+          record(event);
           meter.observe({ stage: 'move', event });
         };
+        const startMs = performance.now();
         const result = await runMove(
           { ...settings, feeds, pollIntervalMs: POLL_INTERVAL_MS },
           { stop, drain, log, emit },
@@ -46,7 +51,8 @@ export const move = defineCommand({
         return {
           json: result,
           exitCode: once && stop.aborted ? EXIT.interrupted : EXIT.done,
-          text: `moved ${result.filesMoved} files (${result.bytesMoved} bytes)${left === 0 ? '' : `; left ${left} that are still being written: ${result.filesStillWritten.join(', ')}`}`,
+          isReport: true,
+          text: `moved ${countOf(result.filesMoved, 'file')} (${formatBytes(result.bytesMoved)}) in ${formatSpan(performance.now() - startMs)}${left === 0 ? '' : `; left ${countOf(left, 'file that is', 'files that are')} still being written: ${result.filesStillWritten.join(', ')}`}`,
         };
       },
     );

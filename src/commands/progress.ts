@@ -2,6 +2,7 @@ import ora, { type Ora } from 'ora';
 import { Chalk } from 'chalk';
 import { terminalSize } from '../platform/terminal.js';
 import { formatBytes, formatCount, formatSpan } from '../platform/format.js';
+import { TimeWindow } from '../platform/timeWindow.js';
 import type { CommandContext } from './command.js';
 
 const REFRESH_MS = 200;
@@ -45,18 +46,19 @@ export function showBar(
   what: string,
   unit: 'bytes' | 'files' | 'events',
   read: () => Progress,
-  { interactive, color }: Pick<CommandContext, 'interactive' | 'color'>,
+  { interactive, color, onProgress }: Pick<CommandContext, 'interactive' | 'color' | 'onProgress'>,
 ): ProgressBar {
   if (!interactive) return { stop: () => undefined };
   const chalk = new Chalk({ level: color ? 1 : 0 });
   const spinner = ora({ stream: process.stderr, discardStdin: false, color: 'cyan' });
   const endRedrawing = redrawOnResize(spinner);
-  const speed = new Speed();
+  const speed = new TimeWindow<'done' | 'rows'>(WINDOW_MS);
   const startMs = performance.now();
   const timer = setInterval(() => {
     const nowMs = performance.now();
     const progress = read();
-    speed.add(nowMs, progress);
+    speed.add(nowMs, { done: progress.done, rows: progress.rows });
+    onProgress(shareOf(progress));
     if (nowMs - startMs < SHOW_AFTER_MS) return;
     spinner.text = barText(what, unit, progress, speed, terminalSize(process.stderr)?.columns ?? 80).replace(
       /█+/,
@@ -73,16 +75,21 @@ export function showBar(
   };
 }
 
+function shareOf({ done, total }: Omit<Progress, 'rows'>): number {
+  return total === 0 ? 0 : Math.min(1, done / total);
+}
+
 /** One line that fits into so many columns, the spinner included; what matters least goes first. */
 export function barText(
   what: string,
   unit: 'bytes' | 'files' | 'events',
   { done, total }: Omit<Progress, 'rows'>,
-  speed: Pick<Speed, 'perSecond'>,
+  speed: Pick<TimeWindow<'done' | 'rows'>, 'perSecond'>,
   columns: number,
 ): string {
-  const share = total === 0 ? 0 : Math.min(1, done / total);
-  const { done: donePerSecond, rows: rowsPerSecond } = speed.perSecond();
+  const share = shareOf({ done, total });
+  const donePerSecond = speed.perSecond('done') ?? 0;
+  const rowsPerSecond = speed.perSecond('rows') ?? 0;
   const leftMs = donePerSecond > 0 ? ((total - done) / donePerSecond) * 1000 : undefined;
   const amount = (value: number): string => (unit === 'bytes' ? formatBytes(value) : formatCount(value));
   const filled = Math.round(share * BAR_WIDTH);
@@ -96,21 +103,4 @@ export function barText(
   ];
   while (parts.length > 3 && parts.join('  ').length > columns - 3) parts.pop();
   return parts.join('  ').slice(0, Math.max(10, columns - 3));
-}
-
-/** Speed over the last seconds. */
-export class Speed {
-  private readonly window: { readonly atMs: number; readonly done: number; readonly rows: number }[] = [];
-
-  add(atMs: number, { done, rows }: Progress): void {
-    this.window.push({ atMs, done, rows });
-    while ((this.window[0]?.atMs ?? atMs) < atMs - WINDOW_MS && this.window.length > 2) this.window.shift();
-  }
-
-  perSecond(): { readonly done: number; readonly rows: number } {
-    const [first, last] = [this.window[0], this.window.at(-1)];
-    if (first === undefined || last === undefined || last.atMs === first.atMs) return { done: 0, rows: 0 };
-    const seconds = (last.atMs - first.atMs) / 1000;
-    return { done: (last.done - first.done) / seconds, rows: (last.rows - first.rows) / seconds };
-  }
 }

@@ -6,6 +6,7 @@ import type { SettingsOf } from '../platform/settings.js';
 import type { PipelineState } from '../pipeline/pipelineState.js';
 import type { PipelineEvent } from '../pipeline/pipelineEvents.js';
 import type { RunAllSettings } from '../pipeline/runAll.js';
+import type { StageCounts } from '../pipeline/dashboard/stageRates.js';
 import type { RunSummary } from '../pipeline/summary.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
 import { dashboardSettings } from './dashboard.js';
@@ -52,6 +53,7 @@ type Values = SettingsOf<typeof settings> & { readonly feeds: readonly Feed[] };
 export const runAll = defineCommand({
   name: 'run-all',
   summary: 'the whole pipeline: migrate, then generate, move and stream together',
+  whenStopped: 'no more is generated; loading what there is',
   settings,
   examples: [
     ['ecompipe run-all', 'watch it work; Ctrl-C drains and prints a summary'],
@@ -75,14 +77,16 @@ export const runAll = defineCommand({
     const feeds = await loadFeeds(values);
     // What can't be generated is told before a database is created for it.
     planRun(values, Date.now());
+    const { createPipelineState } = await import('../pipeline/pipelineState.js');
+    const state = createPipelineState(performance.now());
     const metered = {
       command: 'run-all',
-      stages: ['generate', 'move', 'stream'],
+      stages: state.stages,
       directories: { incoming: outputDir, processing: processingDir },
-    } as const;
+    };
     return await withMetrics(values, context, metered, (meter) =>
       withDatabase(values, { ...context, onDatabaseEvent: meter.observeDatabase }, (database) =>
-        runPipeline({ ...values, feeds }, database, context, meter),
+        runPipeline({ ...values, feeds }, state, database, context, meter),
       ),
     );
   },
@@ -91,40 +95,28 @@ export const runAll = defineCommand({
 /** Runs the stages under a display, then reads and tells what it came to. */
 async function runPipeline(
   values: Values,
+  state: PipelineState,
   database: Database,
   context: CommandContext,
   meter: Meter,
 ): Promise<CommandResult> {
   const { untilDrained, processingDir, outputDir, ...rest } = values;
-  const [
-    { runAll: run },
-    { createPipelineState, applyEvent },
-    { createPipelineLogger },
-    { showProgress },
-    { summarize, describeSummary },
-  ] = await Promise.all([
+  const [{ runAll: run }, { recordPipeline }, { showProgress }, { summarize, describeSummary }] = await Promise.all([
     import('../pipeline/runAll.js'),
     import('../pipeline/pipelineState.js'),
-    import('../pipeline/logEvents.js'),
     import('./panel.js'),
     import('../pipeline/summary.js'),
   ]);
-  const state = createPipelineState(performance.now());
-  const progress = showProgress(state, context);
+  const progress = showProgress(state, { ...context, incomingDir: outputDir, processingDir });
   const log = quietUnderPanel(context);
-  const logEvent = createPipelineLogger(log);
+  const record = recordPipeline(state, log);
   const emit = (event: PipelineEvent): void => {
-    applyEvent(state, event);
-    logEvent(event);
+    record(event);
     meter.observe(event);
   };
   try {
-    const result = await withPage(
-      values,
-      database,
-      { log },
-      () => state,
-      () => run(stagesOf(values), database, { stop: context.stop, log, emit }),
+    const result = await withPage(values, database, { log }, state, () =>
+      run(stagesOf(values), database, { stop: context.stop, log, emit }),
     );
     progress.stop();
     const places = {
@@ -135,12 +127,18 @@ async function runPipeline(
     const summary = await summarize(
       result,
       database,
-      { prove: untilDrained, elapsedMs: performance.now() - state.startedAtMs, places },
+      {
+        prove: untilDrained ? 'all' : context.stop.aborted ? 'loaded' : 'nothing',
+        elapsedMs: performance.now() - state.startedAtMs,
+        places,
+        files: state.files,
+      },
       { log, stop: new AbortController().signal },
     );
     return {
       json: summary,
       text: describeSummary(summary),
+      isReport: true,
       exitCode: exitCodeOf(values, summary, context.stop.aborted),
     };
   } finally {
@@ -177,24 +175,38 @@ function exitCodeOf(
   return strict && loaded.rejected + loaded.quarantinedFiles > 0 ? EXIT.rowsRejected : EXIT.done;
 }
 
+function countsOf({ stages: { generate, move } }: PipelineState): StageCounts {
+  return {
+    generatedRows: generate.figures.rows,
+    generatedFiles: generate.figures.files,
+    movedFiles: move.figures.files,
+  };
+}
+
 /** Serves the dashboard meanwhile, if it is wanted. */
 async function withPage<T>(
   { dashboardPort, dashboardHost, outputDir, processingDir }: SettingsOf<typeof settings>,
   database: Database,
   context: Pick<CommandContext, 'log'>,
-  stageCounts: () => PipelineState,
+  state: PipelineState,
   action: () => Promise<T>,
 ): Promise<T> {
   if (dashboardPort === undefined) return await action();
   const { dashboardUrl, withDashboard } = await import('../pipeline/dashboard/runDashboard.js');
   return await withDashboard(
-    { host: dashboardHost, port: dashboardPort, incomingDir: outputDir, processingDir, stageCounts },
+    {
+      host: dashboardHost,
+      port: dashboardPort,
+      incomingDir: outputDir,
+      processingDir,
+      stageCounts: () => countsOf(state),
+    },
     database,
     context,
     (server) => {
       const url = dashboardUrl(server);
       context.log.info('dashboard_served', `the dashboard is on ${url}`, { url });
-      stageCounts().dashboardUrl = url;
+      state.dashboardUrl = url;
       return action();
     },
   );

@@ -1,12 +1,15 @@
+import { incomingDir } from '../contract/directorySettings.js';
 import { EXIT, UsageError } from '../platform/errors.js';
 import * as parse from '../platform/parsers.js';
 import { setting } from '../platform/settings.js';
+import { demoteProgress } from '../platform/log.js';
+import { recordEvents } from '../platform/stageEvents.js';
+import type { LeftBehind } from '../pipeline/stream/describeStream.js';
 import type { StreamEvent } from '../pipeline/stream/streamEvents.js';
 import type { Database } from '../platform/db/target.js';
 import type { Logger } from '../platform/log.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
-import { demoteProgress } from './demoteProgress.js';
 import { feedSettings, loadFeeds } from './feedSettings.js';
 import { databaseSettings } from './settings.js';
 import { sparkSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
@@ -34,11 +37,18 @@ const POLL_INTERVAL_MS = 1000;
 export const stream = defineCommand({
   name: 'stream',
   summary: 'load processing/ into PostgreSQL, exactly once',
+  whenStopped: 'finishing the open batch',
   settings: {
     ...databaseSettings,
     ...streamSettings,
     retention,
     reloadFromArchive,
+    incomingDir: {
+      ...incomingDir,
+      flag: '--incoming-dir',
+      placeholder: '<dir>',
+      help: 'where files wait for `move`; only looked at to say so',
+    },
     ...feedSettings,
     ...sparkSettings,
     ...metricsSettings,
@@ -56,15 +66,16 @@ export const stream = defineCommand({
     const { ensureDirectory, withDatabase, ensureSchema, assertUsable, isUri, runEngine, ...shown } = await loadParts(
       settings.engine,
     );
-    const { createStreamEventLogger, describeStream, showLoading } = shown;
+    const { createStreamEvents, describeStream, readBacklog, showLoading } = shown;
+    const stage = createStreamEvents();
     const { log, stop } = context;
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
     const hasBar = once && context.interactive;
-    const logEvent = createStreamEventLogger(hasBar ? demoteProgress(log) : log);
+    const record = recordEvents(stage, hasBar ? demoteProgress(log) : log);
     return await withMetrics(
       settings,
       context,
-      { command: 'stream', stages: ['stream'], directories: { processing: settings.inputDir } },
+      { command: 'stream', stages: { stream: stage }, directories: { processing: settings.inputDir } },
       async (meter) => {
         // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake,
         // and better told before a database is created for it.
@@ -73,12 +84,12 @@ export const stream = defineCommand({
         if (isRemote && settings.reloadFromArchive)
           throw new UsageError(['--reload-from-archive needs local directories: move the files back by hand']);
         if (!isRemote) await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
-        const bar = hasBar && !isRemote ? await showLoading(settings.inputDir, context) : undefined;
+        const bar = hasBar && !isRemote ? await showLoading(settings.inputDir, stage.figures, context) : undefined;
         const emit = (event: StreamEvent): void => {
-          logEvent(event);
-          bar?.observe(event);
+          record(event);
           meter.observe({ stage: 'stream', event });
         };
+        const startMs = performance.now();
         const result = await withDatabase(
           settings,
           { ...context, onDatabaseEvent: meter.observeDatabase },
@@ -97,13 +108,27 @@ export const stream = defineCommand({
             }
           },
         ).finally(() => bar?.stop());
+        const left = isRemote || (!once && !stop.aborted) ? undefined : await lookLeft(settings, readBacklog);
         const hasRejects = result.rows.rejected + result.filesQuarantined > 0;
         const exitCode = once && stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done;
-        return { json: result, text: describeStream(result), exitCode };
+        return {
+          json: result,
+          text: describeStream(result, performance.now() - startMs, left),
+          isReport: true,
+          exitCode,
+        };
       },
     );
   },
 });
+
+async function lookLeft(
+  { inputDir, incomingDir, afterLoad }: { inputDir: string; incomingDir: string; afterLoad: string },
+  readBacklog: (directory: string) => Promise<{ readonly files: number }>,
+): Promise<LeftBehind> {
+  const [input, incoming] = await Promise.all([readBacklog(inputDir), readBacklog(incomingDir)]);
+  return { inputDir, inputFiles: afterLoad === 'keep' ? 0 : input.files, incomingDir, incomingFiles: incoming.files };
+}
 
 async function startRetention(
   settings: { readonly retention: number | undefined; readonly afterLoad: string; readonly archiveDir: string },
@@ -124,14 +149,26 @@ async function loadParts(engine: 'native' | 'spark') {
     import('../pipeline/migrate/schema.js'),
     import('../pipeline/stream/discover.js'),
     import('../pipeline/stream/spark/remoteFileDisposer.js'),
-    import('../pipeline/stream/logStreamEvents.js'),
+    import('../pipeline/stream/streamEventTable.js'),
     import('../pipeline/stream/describeStream.js'),
     import('./loadProgress.js'),
+    import('../contract/backlog.js'),
   ]);
   const runEngine =
     engine === 'spark'
       ? (await import('../pipeline/stream/spark/runSpark.js')).runSparkStream
       : (await import('../pipeline/stream/runStream.js')).runStream;
-  const [files, target, schema, discover, remote, logging, describing, progress] = parts;
-  return { ...files, ...target, ...schema, ...discover, ...remote, ...logging, ...describing, ...progress, runEngine };
+  const [files, target, schema, discover, remote, table, describing, progress, backlog] = parts;
+  return {
+    ...files,
+    ...target,
+    ...schema,
+    ...discover,
+    ...remote,
+    ...table,
+    ...describing,
+    ...progress,
+    ...backlog,
+    runEngine,
+  };
 }

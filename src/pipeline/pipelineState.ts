@@ -1,74 +1,57 @@
-import type { PipelineEvent } from './pipelineEvents.js';
+import { demoteProgress, type Logger } from '../platform/log.js';
+import { recordEvents } from '../platform/stageEvents.js';
+import { createGenerateEvents } from './generate/generateEventTable.js';
+import { createMoveEvents } from './move/moveEventTable.js';
+import type { PipelineEvent, PipelineStages } from './pipelineEvents.js';
+import { createStreamEvents } from './stream/streamEventTable.js';
+import { UnsettledFiles } from './unsettledFiles.js';
 
-/** Figures of a running pipeline, kept up to date by its events. */
+/** A running pipeline: what its stages have done so far, and what a person should know. */
 export interface PipelineState {
   readonly startedAtMs: number;
-  seed: number | undefined;
-  manifest: string | undefined;
+  readonly stages: PipelineStages;
+  /** Generated files by what has become of them. */
+  readonly files: UnsettledFiles;
   dashboardUrl: string | undefined;
-  generatedFiles: number;
-  generatedRows: number;
-  movedFiles: number;
-  loadedFiles: number;
-  insertedRows: number;
-  duplicateRows: number;
-  rejectedRows: number;
-  quarantinedFiles: number;
-  lastBatch: { readonly id: number; readonly rows: number; readonly durationMs: number } | undefined;
   /** The newest thing that needs a person's attention. */
-  lastProblem: string | undefined;
+  attention: string | undefined;
 }
 
 export function createPipelineState(nowMs: number): PipelineState {
   return {
     startedAtMs: nowMs,
-    seed: undefined,
-    manifest: undefined,
+    stages: { generate: createGenerateEvents(), move: createMoveEvents(), stream: createStreamEvents() },
+    files: new UnsettledFiles(),
     dashboardUrl: undefined,
-    generatedFiles: 0,
-    generatedRows: 0,
-    movedFiles: 0,
-    loadedFiles: 0,
-    insertedRows: 0,
-    duplicateRows: 0,
-    rejectedRows: 0,
-    quarantinedFiles: 0,
-    lastBatch: undefined,
-    lastProblem: undefined,
+    attention: undefined,
   };
 }
 
-/** Takes one event into the figures. */
-export function applyEvent(state: PipelineState, { stage, event }: PipelineEvent): void {
-  switch (event.type) {
-    case 'runStarted':
-      state.seed = event.seed;
-      state.manifest = event.manifest;
-      break;
-    case 'filePublished':
-      state.generatedFiles++;
-      state.generatedRows += event.rows;
-      break;
-    case 'fileMoved':
-      state.movedFiles++;
-      break;
-    case 'fileLoaded':
-      state.loadedFiles++;
-      break;
-    case 'batchCommitted':
-      state.insertedRows += event.rows.inserted;
-      state.duplicateRows += event.rows.duplicate;
-      state.rejectedRows += event.rows.rejected;
-      state.lastBatch = { id: event.batchId, rows: event.rows.read, durationMs: event.durationMs };
-      break;
-    case 'fileQuarantined':
-      state.quarantinedFiles++;
-      state.lastProblem = `${event.file} went to quarantine: ${event.reason}`;
-      break;
-    case 'fileFailed':
-      state.lastProblem = `${stage}: ${event.error.facts.what}`;
-      break;
-    default:
-      break;
-  }
+/**
+ * Counts and logs the events of all stages. Progress is shown for all of them together, so the lines of the single
+ * stages are left to debug level.
+ */
+export function recordPipeline(state: PipelineState, log: Logger): (event: PipelineEvent) => void {
+  const { generate, move, stream } = state.stages;
+  const onAttention = (message: string): void => void (state.attention = message);
+  const quiet = { ...log, info: log.debug };
+  const record = {
+    generate: recordEvents(generate, demoteProgress(log), onAttention),
+    move: recordEvents(move, quiet, onAttention),
+    stream: recordEvents(stream, quiet, onAttention),
+  };
+  return (staged) => {
+    state.files.observe(staged);
+    switch (staged.stage) {
+      case 'generate':
+        record.generate(staged.event);
+        break;
+      case 'move':
+        record.move(staged.event);
+        break;
+      case 'stream':
+        record.stream(staged.event);
+        break;
+    }
+  };
 }

@@ -43,6 +43,14 @@ export function createLogger(settings: LogSettings, write: (line: string) => voi
 /** A logger that says nothing: the default for library use. */
 export const silentLogger: Logger = createLogger({ level: 'error', format: 'text', color: false }, () => undefined);
 
+/** A log beside a bar or a panel, which shows the progress by itself: lines about it are left to debug level. */
+export function demoteProgress(log: Logger): Logger {
+  return {
+    ...log,
+    info: (event, message, fields) => (event.endsWith('_progress') ? log.debug : log.info)(event, message, fields),
+  };
+}
+
 /**
  * Makes text from outside (file names, server messages) safe for a terminal: control characters, which could move the
  * cursor or recolour the screen, become visible escapes. Newlines stay.

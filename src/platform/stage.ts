@@ -14,13 +14,3 @@ export interface StageContext<StageEvent> {
   /** Called synchronously with everything the stage tells the outside; must not throw. */
   readonly emit: (event: StageEvent) => void;
 }
-
-/** What one listener does with each event of a stage; an event that is added to the stage must get its line here. */
-export type EventTable<Event extends { readonly type: string }> = {
-  readonly [Type in Event['type']]: (event: Extract<Event, { readonly type: Type }>) => void;
-};
-
-/** Makes a listener of a table. */
-export function listener<Event extends { readonly type: string }>(table: EventTable<Event>): (event: Event) => void {
-  return (event) => (table[event.type as Event['type']] as (event: Event) => void)(event);
-}

@@ -34,7 +34,7 @@ test('1: a bug says that it is one, and with --log-level debug where', async (t)
     cpSync(path.join(root, name), path.join(copy, name), { recursive: true });
   symlinkSync(path.join(root, 'node_modules'), path.join(copy, 'node_modules'));
   writeFileSync(
-    path.join(copy, 'dist/pipeline/generate/index.js'),
+    path.join(copy, 'dist/pipeline/generate/runGenerate.js'),
     "export function runGenerate() { throw new TypeError('planted'); }\n",
   );
   const { exitCode, stderr } = await run(

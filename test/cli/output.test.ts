@@ -61,16 +61,46 @@ test('every line of a JSON log is JSON', async (t) => {
   assert.ok(events.includes('rows_rejected'), stderr);
 });
 
-test('--quiet leaves warnings on stderr and the result on stdout', async (t) => {
+test('--quiet leaves warnings on stderr, and prints nothing of what went well', async (t) => {
   const { env } = await migratedDatabase(t);
   const cwd = project(t);
   mkdirSync(path.join(cwd, 'data/processing'), { recursive: true });
   const nothing = await run(t, { cwd, env }, 'stream', '--once', '-q');
-  assert.deepEqual([nothing.stderr, nothing.stdout], ['', 'loaded 0 rows from 0 files\n']);
+  assert.deepEqual([nothing.stderr, nothing.stdout], ['', '']);
   writeFileSync(path.join(cwd, 'data/processing/bad.csv'), csv(1, 1));
   const warned = await run(t, { cwd, env }, 'stream', '--once', '-q');
   assert.match(warned.stderr, /^\S+ warn +bad\.csv: 1 row rejected/);
-  assert.match(warned.stdout, /^loaded 1 row from 1 file\n/);
+  assert.equal(warned.stdout, '');
+});
+
+test('every result says how much, how long and how fast; nothing loaded says what to do', async (t) => {
+  const { env } = await migratedDatabase(t);
+  const cwd = project(t);
+  const step = async (...args: string[]): Promise<string> => (await run(t, { cwd, env }, ...args)).stdout;
+  const pace = 'in [\\d.]+ (?:ms|s) \\([\\d,]+ rows/s\\)\\n';
+  assert.match(
+    await step('generate', '--interval', '0', '--events', '2000', '--batch-size', '1000', '--seed', '1'),
+    new RegExp(`^generated 2,000 events \\(2,000 rows\\) in 2 files ${pace}`),
+  );
+  assert.match(
+    await step('stream', '--once'),
+    /^loaded 0 rows from 0 files in .*\n {2}2 files wait in data\/incoming: `ecompipe move --once` brings them here\n$/,
+  );
+  assert.match(await step('move', '--once'), /^moved 2 files \([\d.]+ kB\) in [\d.]+ m?s\n$/);
+  assert.match(await step('stream', '--once'), new RegExp(`^loaded 2,000 rows from 2 files ${pace}$`));
+});
+
+test('the same smoke test a second time says why nothing was loaded', async (t) => {
+  const { env } = await migratedDatabase(t);
+  const cwd = project(t);
+  const smoke = ['run-all', '--events', '20', '--batch-size', '10', '--interval', '0', '--seed', '1'];
+  const again = [...smoke, '--start', '2026-11-01', '--until-drained'];
+  assert.equal((await run(t, { cwd, env }, ...again)).exitCode, 0);
+  const { stdout } = await run(t, { cwd, env }, ...again);
+  assert.match(
+    stdout,
+    /^generated 20 rows in 2 files .*\nloaded 0 rows from 0 files in .*\n {2}20 rows in 2 files whose content was loaded before: not loaded again\n/,
+  );
 });
 
 test('file names can not move the cursor of whoever reads the log', async (t) => {

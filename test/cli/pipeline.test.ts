@@ -129,7 +129,10 @@ test('SIGINT drains run-all: the table holds all that was generated', { timeout:
   child.kill('SIGINT');
   const { exitCode, stdout, stderr } = await end;
   assert.equal(exitCode, 0, stderr);
-  assert.match(stdout, /^generated [\d,]+ rows in [\d,]+ files, loaded/);
+  assert.match(
+    stdout,
+    /^generated [\d,]+ rows in [\d,]+ files \(seed \d+\)\nloaded [\d,]+ rows from [\d,]+ files in .*\nlost 0 · duplicated 0 · corrupted 0\n/,
+  );
   await assertExactlyOnce(database, published(cwd));
 });
 
@@ -168,7 +171,7 @@ test('an unprivileged user needs nothing but a directory of its own', { timeout:
   const cwd = project(t, 'not root');
   const { exitCode, stdout, stderr } = await run(t, { cwd, uid: nobody }, 'run-all', ...SMOKE, '--until-drained');
   assert.equal(exitCode, 0, stderr);
-  assert.match(stdout, /generated 2,000 rows in 10 files, loaded 2,000 rows from 10 files/);
+  assert.match(stdout, /generated 2,000 rows in 10 files \(seed 1\)\nloaded 2,000 rows from 10 files in /);
   const readOnly = await run(t, { cwd: '/', uid: nobody }, 'generate', '--events', '1');
   assert.equal(readOnly.exitCode, 77);
   assert.match(readOnly.stderr, /EACCES.*\n +hint: give this user the right/);

@@ -2,15 +2,14 @@ import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { DatabaseEvent } from '../../platform/db/retry.js';
 import { readBacklog, type Backlog } from '../../contract/backlog.js';
 import { version } from '../../platform/version.js';
-import type { PipelineEvent } from '../pipelineEvents.js';
-import { databaseMetrics, generateMetrics, moveMetrics, streamMetrics } from './stages.js';
-
-export type MeteredStage = PipelineEvent['stage'];
+import type { PipelineEvent, PipelineStages } from '../pipelineEvents.js';
+import { databaseMetrics, stageMetrics } from './stages.js';
 
 export interface MetricsOptions {
   /** The command that runs, as a label of every metric: two textfiles on one machine must not hold the same series. */
   readonly command: string;
-  readonly stages: readonly MeteredStage[];
+  /** The stages that run here, with what their events mean. */
+  readonly stages: Partial<PipelineStages>;
   /** Directories whose backlog is measured at each scrape, by what they are in the pipeline. */
   readonly directories: Partial<Readonly<Record<'incoming' | 'processing', string>>>;
   /** Also those of the process (memory, event loop). Not for a textfile: they would be taken for the node exporter's own. */
@@ -31,12 +30,8 @@ export interface PipelineMetrics {
 export function createMetrics({ command, stages, directories, ofProcess }: MetricsOptions): PipelineMetrics {
   const registry = new Registry();
   registry.setDefaultLabels({ command });
-  const observers: { readonly [Stage in MeteredStage]?: (event: never) => void } = {
-    ...(stages.includes('generate') ? { generate: generateMetrics(registry) } : {}),
-    ...(stages.includes('move') ? { move: moveMetrics(registry) } : {}),
-    ...(stages.includes('stream') ? { stream: streamMetrics(registry) } : {}),
-  };
-  const observeDatabase = stages.includes('stream') ? databaseMetrics(registry) : undefined;
+  const measure = stageMetrics(registry, stages);
+  const observeDatabase = stages.stream === undefined ? undefined : databaseMetrics(registry);
   new Gauge({
     name: 'ecompipe_build_info',
     help: 'What runs here; always 1.',
@@ -47,12 +42,12 @@ export function createMetrics({ command, stages, directories, ofProcess }: Metri
   if (ofProcess) processMetrics(registry);
   const startedAtMs = Date.now();
   // Without a stream there is no database to wait for.
-  const state = { hasStarted: !stages.includes('stream'), isDatabaseAway: false };
+  const state = { hasStarted: stages.stream === undefined, isDatabaseAway: false };
   return {
     registry,
-    observe: ({ stage, event }) => {
-      if (event.type === 'streamStarted') state.hasStarted = true;
-      observers[stage]?.(event as never);
+    observe: (staged) => {
+      if (staged.event.type === 'streamStarted') state.hasStarted = true;
+      measure(staged);
     },
     observeDatabase: (event) => {
       state.isDatabaseAway = event.type === 'databaseRetry';

@@ -1,17 +1,39 @@
+import { countOf, withPace } from '../../platform/format.js';
 import type { StreamResult } from './streamEvents.js';
 
-/** The result for people. */
-export function describeStream({ filesLoaded, filesRedelivered, filesQuarantined, rows }: StreamResult): string {
-  const lines = [`loaded ${count(rows.inserted, 'row')} from ${count(filesLoaded, 'file')}`];
-  if (rows.duplicate > 0) lines.push(`  ${count(rows.duplicate, 'row')} in the table already (duplicates)`);
-  if (rows.rejected > 0)
-    lines.push(`  ${count(rows.rejected, 'row')} rejected; kept in ecompipe.rejected_rows with the reasons`);
-  if (filesRedelivered > 0) lines.push(`  ${count(filesRedelivered, 'file')} loaded before and not loaded again`);
-  if (filesQuarantined > 0)
-    lines.push(`  ${count(filesQuarantined, 'file')} unreadable and in quarantine, each with a .reason.json`);
-  return lines.join('\n');
+/** What else is worth saying about where files are. */
+export interface LeftBehind {
+  /** Files that wait in the input directory: the run was stopped, or could not load them. */
+  readonly inputFiles: number;
+  readonly inputDir: string;
+  /** Files that wait to be moved there. */
+  readonly incomingFiles: number;
+  readonly incomingDir: string;
 }
 
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+/** The result for people: how much, how long, how fast, and what was not loaded. */
+export function describeStream(result: StreamResult, durationMs: number, left: LeftBehind | undefined): string {
+  const { filesLoaded, filesRedelivered, filesQuarantined, rows, recordsSkipped } = result;
+  const amount = `loaded ${countOf(rows.inserted, 'row')} from ${countOf(filesLoaded, 'file')}`;
+  const lines = [withPace(amount, rows.inserted, durationMs)];
+  if (rows.duplicate > 0) lines.push(`  ${countOf(rows.duplicate, 'row')} in the table already (duplicates)`);
+  if (rows.rejected > 0)
+    lines.push(`  ${countOf(rows.rejected, 'row')} rejected; kept in ecompipe.rejected_rows with the reasons`);
+  if (recordsSkipped !== undefined) lines.push(`  ${countOf(recordsSkipped, 'record')} left out by their feed`);
+  if (filesRedelivered > 0) lines.push(`  ${countOf(filesRedelivered, 'file')} loaded before and not loaded again`);
+  if (filesQuarantined > 0)
+    lines.push(`  ${countOf(filesQuarantined, 'file')} unreadable and in quarantine, each with a .reason.json`);
+  return [...lines, ...(left === undefined ? [] : describeLeft(left, filesLoaded))].join('\n');
+}
+
+function describeLeft({ inputFiles, inputDir, incomingFiles, incomingDir }: LeftBehind, loaded: number): string[] {
+  const lines = [];
+  if (inputFiles > 0) lines.push(`  ${waiting(inputFiles)} in ${inputDir}: the next run loads what is left`);
+  if (loaded === 0 && inputFiles === 0 && incomingFiles > 0)
+    lines.push(`  ${waiting(incomingFiles)} in ${incomingDir}: \`ecompipe move --once\` brings them here`);
+  return lines;
+}
+
+function waiting(files: number): string {
+  return `${countOf(files, 'file')} ${files === 1 ? 'waits' : 'wait'}`;
 }

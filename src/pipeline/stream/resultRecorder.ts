@@ -68,6 +68,7 @@ export class ResultRecorder {
         { batchId, token },
         parts.map(({ part }) => part),
       );
+    assert(loadPath !== 'replay', 'a stream loads files');
     const bytes = parts.reduce((sum, { part }) => sum + part.endOffset - part.startOffset, 0);
     this.emit({ type: 'batchCommitted', batchId, loadPath, files: parts.length, bytes, rows: counts, durationMs });
     for (const {

@@ -48,7 +48,7 @@ export type StreamEvent =
   | {
       readonly type: 'batchCommitted';
       readonly batchId: number;
-      readonly loadPath: LoadPath;
+      readonly loadPath: Exclude<LoadPath, 'replay'>;
       readonly files: number;
       readonly bytes: number;
       readonly rows: RowCounts;

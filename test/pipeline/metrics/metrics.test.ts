@@ -2,13 +2,16 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
+import { createGenerateEvents } from '../../../src/pipeline/generate/generateEventTable.js';
+import { createMoveEvents } from '../../../src/pipeline/move/moveEventTable.js';
+import { createStreamEvents } from '../../../src/pipeline/stream/streamEventTable.js';
 import { createMetrics, type MetricsOptions } from '../../../src/pipeline/metrics/metrics.js';
 import { serveMetrics, writeTextfile } from '../../../src/pipeline/metrics/serve.js';
 import { temporaryDirectory } from '../../platform/files/directories.js';
 
 const ALL: MetricsOptions = {
   command: 'run-all',
-  stages: ['generate', 'move', 'stream'],
+  stages: { generate: createGenerateEvents(), move: createMoveEvents(), stream: createStreamEvents() },
   directories: {},
   ofProcess: true,
 };
@@ -139,7 +142,12 @@ test('a textfile is replaced whole and has none of the process metrics that the 
   const directory = temporaryDirectory(t);
   const file = path.join(directory, 'ecompipe.prom');
   writeFileSync(file, 'before');
-  const metrics = createMetrics({ ...ALL, command: 'stream', stages: ['stream'], ofProcess: false });
+  const metrics = createMetrics({
+    ...ALL,
+    command: 'stream',
+    stages: { stream: createStreamEvents() },
+    ofProcess: false,
+  });
   metrics.ended(3);
   await writeTextfile(metrics, file);
   const text = readFileSync(file, 'utf8');

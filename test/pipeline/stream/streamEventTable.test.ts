@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
 import { test, mock } from 'node:test';
-import { createStreamEventLogger } from '../../../src/pipeline/stream/logStreamEvents.js';
+import { createStreamEvents } from '../../../src/pipeline/stream/streamEventTable.js';
+import { recordEvents } from '../../../src/platform/stageEvents.js';
 import { createLogger } from '../../../src/platform/log.js';
 
-test('of many files with rejects a few are told one by one, the others as a sum', (t) => {
+test('of many files with rejects a few are reported one by one, the others as a sum', (t) => {
   let nowMs = 0;
   mock.method(performance, 'now', () => nowMs);
   t.after(() => mock.restoreAll());
   const lines: { level: string; event: string; rows?: number; files?: number }[] = [];
-  const log = createStreamEventLogger(
+  const log = recordEvents(
+    createStreamEvents(),
     createLogger({ level: 'debug', format: 'json', color: false }, (line) =>
       lines.push(JSON.parse(line) as (typeof lines)[number]),
     ),
