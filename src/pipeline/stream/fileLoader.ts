@@ -3,7 +3,7 @@ import path from 'node:path';
 import { DirectoryWatch } from '../../platform/files/directoryWatch.js';
 import { Failures } from '../../platform/files/failures.js';
 import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
-import { asFileError, EcompipeError, InterruptedError } from '../../platform/errors.js';
+import { asFileError, EcompipeError, errnoOf, InterruptedError } from '../../platform/errors.js';
 import { isCancelled } from '../../platform/db/sqlState.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { StageContext } from '../../platform/stage.js';
@@ -12,7 +12,7 @@ import { canonicalShape, parseHeader, UnreadableFile, type Header } from '../../
 import { readStart } from './feeds/fields.js';
 import { hintOfShipped } from './feeds/shippedFeeds.js';
 import { FileChanged, NotARegularFile, openLarge, readSmall, type Content } from './content.js';
-import { listLoadable } from './discover.js';
+import { listLoadable, nameError } from './discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from './streamEvents.js';
 import type { ReadFile } from './fileDisposer.js';
 import { loadLargeFile } from './largeFile.js';
@@ -331,7 +331,8 @@ export class FileLoader {
     // Asked to stop, we cancelled what waited for a lock: it is rolled back, as it would be were we killed.
     if (cause instanceof InterruptedError && isCancelled(cause.cause) && this.context.stop.aborted) return;
     const file = this.pathOf(name);
-    const error = asFileError(cause, 'load', file);
+    const unnamable = errnoOf(cause) === 'ENOENT' ? nameError(this.settings.inputDir, name) : undefined;
+    const error = unnamable ?? asFileError(cause, 'load', file);
     // Gone between listing and opening: another process was faster, or its owner took it back. ENOENT alone does not say so:
     // when archive/ is what is missing, the file would be listed again at once, for ever, and nobody would hear of it.
     if (error instanceof EcompipeError && 'errno' in error && error.errno === 'ENOENT' && !existsSync(file)) return;

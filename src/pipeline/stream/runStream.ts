@@ -11,6 +11,7 @@ import { FileDisposer } from './fileDisposer.js';
 import { IdleRefresh } from './idleRefresh.js';
 import { FileLoader } from './fileLoader.js';
 import { DirectPathBreaker } from './directPathBreaker.js';
+import { Ownership } from './ownership.js';
 import { ResultRecorder } from './resultRecorder.js';
 import { takeOwnership } from '../../contract/streamOwner.js';
 import { rejectLimits } from './rejectLimit.js';
@@ -36,7 +37,7 @@ export async function runStream(
   await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
   const finisher = new FileDisposer(settings);
   await finisher.prepare();
-  return await withOwnership(settings, database, context, async (checkpoint, target, feeds, witness) => {
+  return await withOwnership(settings, database, context, async (checkpoint, target, feeds, witness, stop) => {
     context.emit({ type: 'streamStarted', inputDir: settings.inputDir, database: database.label });
     const pool = new ConnectionPool(database, settings.connections, witness.assertKnown);
     const loader = {
@@ -57,7 +58,7 @@ export async function runStream(
         settings,
         loader,
         new ResultRecorder(pool, finisher, checkpoint, emit),
-        { ...context, emit },
+        { ...context, emit, stop },
         refresh.whenIdle,
       ).run();
     } finally {
@@ -73,6 +74,8 @@ type OwnedAction = (
   target: Target,
   feeds: LoaderFeeds,
   witness: Witness,
+  /** Also aborts when another stream has taken the ownership. */
+  stop: AbortSignal,
 ) => Promise<StreamResult>;
 
 type OwnerSettings = Pick<
@@ -80,10 +83,7 @@ type OwnerSettings = Pick<
   'checkpointDir' | 'table' | 'feeds' | 'inputDir' | 'afterLoad' | 'archiveDir' | 'reloadFromArchive'
 >;
 
-/**
- * The owner's lock lives as long as its connection. If that breaks, the loading goes on: ownership is a courtesy, the
- * ledger is what makes it safe.
- */
+/** Runs a stream as the only one with its checkpoint directory: see Ownership. */
 export async function withOwnership(
   settings: OwnerSettings,
   database: Database,
@@ -115,10 +115,14 @@ export async function withOwnership(
       throw error;
     }
   });
+  const ownership = new Ownership(connection, settings.checkpointDir, database, context.log);
   try {
-    return await action(checkpoint, target, feeds, witness);
+    const stop = AbortSignal.any([context.stop, ownership.taken]);
+    const result = await action(checkpoint, target, feeds, witness, stop);
+    ownership.throwIfTaken();
+    return result;
   } finally {
-    await connection.close();
+    await ownership.close();
   }
 }
 

@@ -63,7 +63,7 @@ export async function runSparkStream(
     throw new UsageError(['--engine spark does not know feeds yet: load their files with --engine native']);
   const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings);
   await local?.prepare();
-  return await withOwnership(settings, database, context, async (checkpoint, target, _feeds, witness) => {
+  return await withOwnership(settings, database, context, async (checkpoint, target, _feeds, witness, stop) => {
     const pool = new ConnectionPool(database, 2, witness.assertKnown);
     const alive = await database.connect();
     const driver = new DriverProcess(driverSettings, process.env, context.log);
@@ -89,8 +89,9 @@ export async function runSparkStream(
         checkpointDir: path.resolve(settings.checkpointDir, 'spark'),
         database: jdbcOptions(database.settings, alive),
       };
-      return await new SparkRun(settings, { driver, database, tables, loader, stop: context.stop }, outcomes, {
+      return await new SparkRun(settings, { driver, database, tables, loader, stop }, outcomes, {
         ...context,
+        stop,
         emit,
       }).run(start);
     } finally {

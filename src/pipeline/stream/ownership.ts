@@ -1,0 +1,102 @@
+import type { Connection } from '../../platform/db/client.js';
+import type { Database } from '../../platform/db/target.js';
+import { serverMessage } from '../../platform/db/sqlState.js';
+import { AlreadyRunningError } from '../../platform/errors.js';
+import type { Logger } from '../../platform/log.js';
+import { pause } from '../../platform/wait.js';
+import { takeOwnership } from '../../contract/streamOwner.js';
+
+/** A connection that nobody uses is asked so often whether it is still there: a NAT forgets it without a word. */
+const HEARTBEAT_MS = 30_000;
+const FIRST_RETRY_MS = 250;
+const MAX_RETRY_MS = 5000;
+
+/**
+ * Keeps the lock that makes this process the only stream with its checkpoint directory. The lock goes with its connection:
+ * lost, it is opened again and the lock taken anew, or `taken` says that somebody else was faster. Loading goes on
+ * meanwhile, as the ledger is what makes it safe.
+ */
+export class Ownership {
+  private readonly lost = new AbortController();
+  private readonly closed = new AbortController();
+  private readonly heartbeat: NodeJS.Timeout;
+  private reopening: Promise<void> | undefined;
+
+  constructor(
+    private connection: Connection,
+    private readonly checkpointDir: string,
+    private readonly database: Database,
+    private readonly log: Logger,
+  ) {
+    this.watch(connection);
+    this.heartbeat = setInterval(() => {
+      if (this.reopening === undefined && this.connection.statementSinceMs === undefined)
+        this.connection.client.query('select').catch(() => undefined);
+    }, HEARTBEAT_MS).unref();
+  }
+
+  /** Aborts with an AlreadyRunningError when another stream has taken the lock: this one is to end. */
+  get taken(): AbortSignal {
+    return this.lost.signal;
+  }
+
+  /** @throws AlreadyRunningError (5) when another stream has taken over. */
+  throwIfTaken(): void {
+    if (this.lost.signal.aborted) throw this.lost.signal.reason;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.heartbeat);
+    this.closed.abort();
+    await this.reopening;
+    await this.connection.close();
+  }
+
+  private isClosed(): boolean {
+    return this.closed.signal.aborted;
+  }
+
+  private watch({ client }: Connection): void {
+    client.once('end', () => {
+      if (!this.isClosed()) this.reopening = this.reopen();
+    });
+  }
+
+  private async reopen(): Promise<void> {
+    for (let delayMs = FIRST_RETRY_MS; !this.isClosed(); delayMs = Math.min(MAX_RETRY_MS, delayMs * 2)) {
+      let connection: Connection | undefined;
+      try {
+        connection = await this.database.open();
+        await takeOwnership(connection, this.checkpointDir, this.closed.signal);
+        this.connection = connection;
+        this.reopening = undefined;
+        this.log.info(
+          'ownership_taken_again',
+          `the connection that holds the lock of ${this.checkpointDir} was lost, and is there again`,
+        );
+        this.watch(connection);
+        return;
+      } catch (error) {
+        await connection?.close();
+        if (error instanceof AlreadyRunningError && !this.isClosed()) {
+          this.lost.abort(takenOver(this.checkpointDir, error));
+          return;
+        }
+        this.log.debug(
+          'ownership_lost',
+          `cannot take the lock of ${this.checkpointDir} again: ${serverMessage(error)}`,
+        );
+        await pause(delayMs, this.closed.signal);
+      }
+    }
+  }
+}
+
+function takenOver(checkpointDir: string, cause: unknown): AlreadyRunningError {
+  return new AlreadyRunningError({
+    what: `another stream with the checkpoint directory ${checkpointDir} has started while this one had lost its connection`,
+    outcome: 'this one has ended; what it has loaded is in the ledger',
+    hint: 'give each of them a directory of its own: --checkpoint DIR (several may load the same files safely)',
+    cause,
+  });
+}
