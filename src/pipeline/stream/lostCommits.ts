@@ -27,7 +27,7 @@ export function createLossExplainer(
         : `parts of ${behind.slice(0, FILES_SHOWN).join(', ')}${behind.length > FILES_SHOWN ? ` and ${behind.length - FILES_SHOWN} more` : ''}`;
     return new IntegrityError({
       what: 'the database has lost commits: the checkpoint is ahead of the ledger',
-      why: `this stream saw ${what} committed, and the ledger does not have that; its newest batch is ${describeMoment(lastCommit)}. Most likely the database was restored from a backup, or a standby took over that had not received everything`,
+      why: `this stream saw ${what} committed, and the ledger does not have that; ${describeNewest('it', lastCommit)}. Most likely the database was restored from a backup, or a standby took over that had not received everything`,
       outcome: 'nothing more was loaded',
       hint: await describeRemedy(places, lastCommit),
     });
@@ -43,7 +43,7 @@ export async function explainOtherDatabase(
   const lastCommit = await readLastCommitIfAny(connection);
   return new IntegrityError({
     what: `the checkpoint ${file} is from another database`,
-    why: `the newest batch of this one is ${describeMoment(lastCommit)}`,
+    why: describeNewest('this one', lastCommit),
     outcome: 'nothing was loaded',
     hint: `connect to the database it belongs to. If this one takes its place, such as a dump that was restored: ${await describeRemedy(places, lastCommit)}`,
   });
@@ -58,8 +58,10 @@ async function readLastCommitIfAny(connection: Connection): Promise<Date | null>
   }
 }
 
-function describeMoment(moment: Date | null): string {
-  return moment === null ? 'none' : `of ${moment.toISOString()}`;
+function describeNewest(subject: string, lastCommit: Date | null): string {
+  return lastCommit === null
+    ? `${subject} has no batches`
+    : `the newest batch that ${subject} has is of ${lastCommit.toISOString()}`;
 }
 
 async function describeRemedy({ afterLoad, archiveDir }: LossPlaces, lastCommit: Date | null): Promise<string> {
