@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { lstatSync, unlinkSync, type BigIntStats } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -74,12 +75,14 @@ export class FileDisposer {
     const moved = await this.moveOut(this.settings.quarantineDir, file);
     if (moved === undefined) return false;
     const { folder, name } = moved;
-    const target = path.join(folder, `${name}.reason.json`);
+    const target = path.join(folder, reasonName(name));
     const temporary = temporaryPath(target);
     await withFileErrors('write', target, async () => {
       await writeFile(
         temporary,
         `${JSON.stringify({ file: name, deliveredAs: file.name, reason, quarantinedAt: new Date().toISOString() }, null, 2)}\n`,
+        // Never through a link that somebody has put there.
+        { flag: 'wx' },
       );
       await rename(temporary, target);
     });
@@ -125,6 +128,18 @@ export class FileDisposer {
       }
     });
   }
+}
+
+const REASON_ENDING = '.reason.json';
+
+/** `a.csv.reason.json`; cut, with a hash in place of the rest, where that is longer than the 255 bytes of a name. */
+export function reasonName(name: string): string {
+  if (Buffer.byteLength(name + REASON_ENDING) <= 255) return name + REASON_ENDING;
+  const rest = `~${createHash('sha256').update(name).digest('hex').slice(0, 12)}${REASON_ENDING}`;
+  // By whole characters: half of one would be invalid UTF-8.
+  let stem = Array.from(name);
+  while (Buffer.byteLength(stem.join('') + rest) > 255) stem = stem.slice(0, -1);
+  return stem.join('') + rest;
 }
 
 /** What stands under the name, if it is still the file that was read. */

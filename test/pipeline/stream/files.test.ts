@@ -197,6 +197,28 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
   }
 }
 
+test('a file in quarantine has its reason beside it however long its name is', async (t) => {
+  const database = await migratedDatabase();
+  const shop = openShop(t);
+  const names = ['a', 'ä', '𝄞'].flatMap((letter) =>
+    [240, 243, 251].map((bytes) => {
+      const letters = Math.floor(bytes / Buffer.byteLength(letter));
+      return `${letter.repeat(letters)}.csv`.padStart(Math.min(255, letters + 4), 'x');
+    }),
+  );
+  for (const name of names) shop.put(name, `nonsense,of ${name}\n`);
+  await load(shop, database);
+  const found = namesIn(shop.settings.quarantineDir);
+  assert.deepEqual(found.filter((name) => !name.endsWith('.json')).sort(), [...new Set(names)].sort());
+  const reasons = found.filter((name) => name.endsWith('.reason.json'));
+  const files = reasons.map((name) => {
+    assert.ok(Buffer.byteLength(name) <= 255);
+    const text = readFileSync(pathIn(shop.settings.quarantineDir, name), 'utf8');
+    return (JSON.parse(text) as { file: string }).file;
+  });
+  assert.deepEqual(files.sort(), [...new Set(names)].sort());
+});
+
 test('archive/ that is taken away while a stream runs is made again', async (t) => {
   const database = await migratedDatabase();
   const shop = openShop(t);
