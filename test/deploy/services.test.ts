@@ -66,6 +66,12 @@ function environmentFile(): Record<string, string> {
   return parseEnv(readFileSync(path.join(DIRECTORY, 'ecompipe.env'), 'utf8')) as Record<string, string>;
 }
 
+/** The PATH that cron runs them with: the crontab's, or cron's own. */
+function cronPath(): string {
+  const [, set] = /^PATH=(.+)$/m.exec(readFileSync(path.join(ROOT, 'deploy/crontab'), 'utf8')) ?? [];
+  return set ?? '/usr/bin:/bin';
+}
+
 /** The command lines of the crontab, behind five times and the user. */
 function cronCommands(): string[] {
   const lines = readFileSync(path.join(ROOT, 'deploy/crontab'), 'utf8')
@@ -90,7 +96,7 @@ async function hostFor(t: TestContext): Promise<Host> {
   const settings = { ...environmentFile(), ...database.env, POSTGRES_SSLMODE: 'disable' };
   for (const directory of [
     'etc/ecompipe',
-    'bin',
+    'usr/local/bin',
     'var/lib/ecompipe',
     'srv/shop/incoming',
     'srv/shop/processing',
@@ -104,14 +110,21 @@ async function hostFor(t: TestContext): Promise<Host> {
       .map(([name, value]) => `${name}='${there(value)}'\n`)
       .join(''),
   );
-  writeFileSync(path.join(root, 'bin/ecompipe'), `#!/bin/sh\nexec "${process.execPath}" "${EXECUTABLE}" "$@"\n`);
-  chmodSync(path.join(root, 'bin/ecompipe'), 0o755);
+  // Where npm puts it under its usual prefix.
+  const executable = path.join(root, 'usr/local/bin/ecompipe');
+  writeFileSync(executable, `#!/bin/sh\nexec "${process.execPath}" "${EXECUTABLE}" "$@"\n`);
+  chmodSync(executable, 0o755);
   writeFileSync(path.join(root, 'srv/shop/processing/orders.csv'), FILE);
   const shell: Host['shell'] = async (command) => {
     const withSettings = `set -a; . ${root}/etc/ecompipe/ecompipe.env; ${there(command)}`;
     const child = spawn('sh', ['-c', withSettings], {
       cwd: root,
-      env: { PATH: `${root}/bin:${process.env['PATH']}`, HOME: root },
+      env: {
+        PATH: cronPath().replaceAll('/usr/local/bin', `${root}/usr/local/bin`),
+        SHELL: '/bin/sh',
+        HOME: root,
+        LOGNAME: 'ecompipe',
+      },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     let stderr = '';
