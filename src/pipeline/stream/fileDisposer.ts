@@ -3,8 +3,9 @@ import { lstatSync, unlinkSync, type BigIntStats } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { assertDistinctDirectories } from '../../platform/files/distinctDirectories.js';
-import { dayOf } from '../../platform/files/dayFolders.js';
+import { dayFolders, dayOf } from '../../platform/files/dayFolders.js';
 import { moveIntoDirectory, syncDirectory, temporaryPath } from '../../platform/files/publish.js';
+import { removeStaleTemporaries } from '../../platform/files/temporary.js';
 import { errnoOf, withFileErrors } from '../../platform/errors.js';
 import { failpoint } from '../../platform/failpoint.js';
 import { fileStampOf } from './content.js';
@@ -33,7 +34,8 @@ export class FileDisposer {
   /** Creates what is missing. @throws UsageError when two of the directories are one; FileError. */
   async prepare(): Promise<void> {
     const { inputDir, afterLoad, archiveDir, quarantineDir } = this.settings;
-    for (const directory of afterLoad === 'archive' ? [archiveDir, quarantineDir] : [quarantineDir]) {
+    const directories = afterLoad === 'archive' ? [archiveDir, quarantineDir] : [quarantineDir];
+    for (const directory of directories) {
       await withFileErrors('create the directory', directory, () => mkdir(directory, { recursive: true }));
     }
     await assertDistinctDirectories({
@@ -41,6 +43,13 @@ export class FileDisposer {
       ...(afterLoad === 'archive' ? { '--archive-dir': archiveDir } : {}),
       '--quarantine-dir': quarantineDir,
     });
+    for (const directory of directories) await this.cleanUp(directory);
+  }
+
+  /** Removes what a killed process left when it copied files from another file system. Older days were looked at then. */
+  private async cleanUp(directory: string): Promise<void> {
+    for (const folder of dayFolders(directory).slice(0, 2))
+      await withFileErrors('clean up', folder, () => removeStaleTemporaries(folder));
   }
 
   /**

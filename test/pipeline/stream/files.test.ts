@@ -21,6 +21,7 @@ import { load, openShop, type Shop } from './harness.js';
 import { assertLedger, eventIds } from './tables.js';
 import { namesIn, pathIn } from '../../helpers/dayFolders.js';
 import type { StreamEvent } from '../../../src/pipeline/stream/streamEvents.js';
+import { temporaryPath } from '../../../src/platform/files/temporary.js';
 
 const ids = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, n) => eventId(from + n));
 const left = ({ settings }: Shop): string[] => readdirSync(settings.inputDir);
@@ -217,6 +218,21 @@ test('a file in quarantine has its reason beside it however long its name is', a
     return (JSON.parse(text) as { file: string }).file;
   });
   assert.deepEqual(files.sort(), [...new Set(names)].sort());
+});
+
+test('what a killed process left in archive/ while it copied is removed at the next start', async (t) => {
+  const database = await migratedDatabase();
+  const shop = openShop(t);
+  const deadPid = spawnSync(process.execPath, ['--version']).pid;
+  for (const day of ['2026-11-23', '2026-11-24']) {
+    const folder = path.join(shop.settings.archiveDir, day);
+    mkdirSync(folder, { recursive: true });
+    const name = path.basename(temporaryPath(path.join(folder, 'a.csv')));
+    writeFileSync(path.join(folder, name.replace(`.${process.pid}-`, `.${deadPid}-`)), 'half');
+    writeFileSync(path.join(folder, `${day}.csv`), 'whole');
+  }
+  await load(shop, database);
+  assert.deepEqual(namesIn(shop.settings.archiveDir), ['2026-11-23.csv', '2026-11-24.csv']);
 });
 
 test('archive/ that is taken away while a stream runs is made again', async (t) => {
