@@ -66,9 +66,8 @@ export async function reloadFromArchive(
   { archiveDir, inputDir, feeds }: Pick<StreamSettings, 'archiveDir' | 'inputDir' | 'feeds'>,
   stop: AbortSignal,
 ): Promise<number> {
-  const candidates = (await findArchivedSince(archiveDir, await readLastCommit(connection))).filter(({ name }) =>
-    isLoadable(name, feeds),
-  );
+  // All of them: somebody else may have loaded into the restored database for days, so its newest batch says nothing.
+  const candidates = (await findArchivedSince(archiveDir, null)).filter(({ name }) => isLoadable(name, feeds));
   let returned = 0;
   for (let start = 0; start < candidates.length; start += FILES_AT_ONCE) {
     const files: (ArchivedFile & { sha256: Buffer })[] = [];
