@@ -20,12 +20,16 @@ process.stdout.write(JSON.stringify({ serverPid: lease.server.pid, connection: l
 process.stdin.once('end', async () => { await lease.release(); }).resume();
 `;
 
-/** Starts such a process without waiting for its lease. */
-export function spawnEmbedded(directory: string): ChildProcess {
+/**
+ * Starts such a process without waiting for its lease.
+ * @param wrapper a command, with its arguments, that runs it, such as `unshare`.
+ */
+export function spawnEmbedded(directory: string, wrapper: readonly string[] = []): ChildProcess {
   const module = new URL('../../src/platform/db/embedded/index.ts', import.meta.url).href;
   const args = ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', SCRIPT, module, directory];
   // A process group of its own, as a terminal gives to a command.
-  return spawn(process.execPath, args, {
+  const [command, ...rest] = [...wrapper, process.execPath, ...args] as [string, ...string[]];
+  return spawn(command, rest, {
     stdio: ['pipe', 'pipe', 'inherit'],
     detached: true,
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
@@ -33,8 +37,11 @@ export function spawnEmbedded(directory: string): ChildProcess {
 }
 
 /** Starts a process and waits until it has its lease. */
-export async function startEmbeddedProcess(directory: string): Promise<EmbeddedProcess> {
-  const child = spawnEmbedded(directory);
+export async function startEmbeddedProcess(
+  directory: string,
+  wrapper: readonly string[] = [],
+): Promise<EmbeddedProcess> {
+  const child = spawnEmbedded(directory, wrapper);
   const exited = once(child, 'exit') as Promise<[number | null]>;
   const line = await Promise.race([
     once(child.stdout!, 'data') as Promise<[Buffer]>,

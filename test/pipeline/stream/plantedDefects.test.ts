@@ -94,6 +94,13 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
     edits: [{ file: 'witness.ts', from: 'and b.token = coalesce(w.token, b.token)', to: '' }],
     seenBy: ['lostCommits', 'a batch id that another loader used again after the loss does not hide it'],
   },
+  'a server of another container is taken for one that has crashed': {
+    edits: [{ file: '../../platform/db/embedded/server.ts', from: 'await holdData(cluster, log, signal);', to: '' }],
+    seenBy: [
+      '../../platform/db/embeddedHolder',
+      'data that a server elsewhere uses is refused at its first sign of life, also by db stop, and nothing is touched',
+    ],
+  },
   'each batch skips a header': {
     edits: [{ file: 'ranges.ts', from: 'Math.max(startOffset, header.length)', to: 'startOffset + header.length' }],
     seenBy: ['files', 'a load that was stopped goes on with other batch sizes and connections where the ledger stands'],

@@ -1,6 +1,7 @@
 import { EcompipeError, AlreadyRunningError } from '../../errors.js';
 import { silentLogger } from '../../log.js';
 import { openCluster } from './cluster.js';
+import { assertNotHeldElsewhere } from './holder.js';
 import { attachEmbeddedServer, type EmbeddedOptions } from './lease.js';
 import { findRunningServer, type RunningServer } from './pidFile.js';
 import { markKept, markStopped, stopServer } from './server.js';
@@ -32,13 +33,17 @@ export async function embeddedUrl(options: EmbeddedOptions = {}): Promise<string
 /**
  * Stops the server, kept or not, guests or not.
  * @returns whether there was one to stop.
- * @throws AlreadyRunningError (5) when commands of ecompipe use it and `force` isn't set.
+ * @throws AlreadyRunningError (5) when commands of ecompipe use it and `force` isn't set, or it runs elsewhere.
  */
 export async function stopEmbedded(options: StopOptions = {}): Promise<boolean> {
   const { directory = '.ecompipe', log = silentLogger, signal = new AbortController().signal, force = false } = options;
   const cluster = await openCluster(directory);
   const server = cluster && (await findRunningServer(cluster.data));
-  if (cluster === undefined || server === undefined) return false;
+  if (cluster === undefined) return false;
+  if (server === undefined) {
+    await assertNotHeldElsewhere(cluster, signal);
+    return false;
+  }
   if (force) {
     await markStopped(cluster, server);
     await stopServer(cluster, server, log);

@@ -8,6 +8,7 @@ import { pause } from '../../wait.js';
 import { asAccount } from './account.js';
 import { OWN_SERVER_HINT, program } from './binaries.js';
 import type { Cluster } from './cluster.js';
+import { holdData, prepareRelease, startHeartbeat } from './holder.js';
 import { serverEnvironment, spawnError } from './initdb.js';
 import { findRunningServer, isPostmaster, removeStalePidFile, type RunningServer } from './pidFile.js';
 import { measureMachine, serverSettings } from './serverSettings.js';
@@ -22,10 +23,12 @@ const LOG_LIMIT_BYTES = 10 * 2 ** 20;
  * Starts the server of a cluster and waits until it takes connections or ends. Two starts at once are settled by the
  * server's own lock file: the second ends by itself, and the caller finds the first one running.
  * @returns the end of the server's log when this start failed, undefined when it went well.
+ * @throws AlreadyRunningError (5) when a server of another machine or container uses the data.
  */
 export async function startServer(cluster: Cluster, log: Logger, signal: AbortSignal): Promise<string | undefined> {
   const files = await usableServerFiles(path.dirname(cluster.home), cluster.account, log);
   await assertSameMajor(cluster, files.version);
+  await holdData(cluster, log, signal);
   await removeStalePidFile(cluster.data);
   const port = await choosePort(cluster);
   const settings = serverSettings(await measureMachine(cluster.home), port);
@@ -41,6 +44,7 @@ export async function startServer(cluster: Cluster, log: Logger, signal: AbortSi
     ...asAccount(cluster.account),
   });
   server.unref();
+  if (server.pid !== undefined) startHeartbeat(cluster, server.pid);
   const over = new AbortController();
   const ended = new Promise<'ended'>((resolve, reject) =>
     server.once('error', reject).once('exit', () => resolve('ended')),
@@ -61,6 +65,7 @@ export async function startServer(cluster: Cluster, log: Logger, signal: AbortSi
 export async function stopServer(cluster: Cluster, server: RunningServer, log: Logger): Promise<void> {
   const running = await findRunningServer(cluster.data);
   if (running === undefined || runId(running) !== runId(server)) return;
+  const releaseData = await prepareRelease(cluster);
   if (process.platform === 'win32') await fastShutdownOnWindows(cluster, log);
   else process.kill(server.pid, 'SIGINT');
   const deadline = Date.now() + STOP_DEADLINE_MS;
@@ -71,6 +76,7 @@ export async function stopServer(cluster: Cluster, server: RunningServer, log: L
     log.warn('database_still_stopping', `the embedded PostgreSQL (pid ${server.pid}) is still shutting down`, {
       pid: server.pid,
     });
+  else await releaseData();
 }
 
 /** Names one run of a server: pids come back, pids with their start time don't. */
