@@ -7,6 +7,7 @@ import { ensureDirectory } from '../../platform/files/ensureDirectory.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { Logger } from '../../platform/log.js';
 import { pause } from '../../platform/wait.js';
+import type { LedgerBatch } from './ledger.js';
 import { createLossExplainer, explainOtherDatabase, type LossPlaces } from './lostCommits.js';
 import { Witness, type WitnessedBatch } from './witness.js';
 
@@ -83,6 +84,16 @@ export class CheckpointWriter {
       if (part.isLast) this.files.delete(key);
       else this.files.set(key, { name: part.name, committedOffset: part.endOffset });
     }
+    this.scheduleWrite();
+  }
+
+  /** Notes a batch that the ledger has, of a process that was ended before it put the file away. */
+  known({ batchId, token, committedAt }: LedgerBatch): void {
+    this.witness.saw({ batchId, token, seenAt: committedAt.toISOString() });
+    this.scheduleWrite();
+  }
+
+  private scheduleWrite(): void {
     this.isStale = true;
     this.writing ??= this.writeWhileStale().finally(() => (this.writing = undefined));
   }

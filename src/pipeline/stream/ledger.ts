@@ -17,9 +17,16 @@ export interface LedgerFile {
   readonly reason: string | null;
   /** Stamp of the file it was first read from: a hint, see ResultRecorder. */
   readonly fileStamp: string;
-  /** The batch that loaded its last range, if any. */
-  readonly lastBatchId: number | null;
+  /** The batch that loaded its last range; null of a file that has none yet, or whose batches were pruned. */
+  readonly lastBatch: LedgerBatch | null;
   readonly rows: RowCounts;
+}
+
+export interface LedgerBatch {
+  readonly batchId: number;
+  /** Null where an older version wrote it. */
+  readonly token: string | null;
+  readonly committedAt: Date;
 }
 
 /**
@@ -53,16 +60,35 @@ export function explainLedgerError(error: unknown): unknown {
 
 /** The ledger's rows of these contents, by hexadecimal SHA-256. */
 export async function readLedger({ client }: Connection, sha256s: readonly Buffer[]): Promise<Map<string, LedgerFile>> {
-  const { rows } = await client.query<LedgerFile & { sha256: Buffer }>(
+  const { rows } = await client.query<FileRow>(
     `select f.sha256, f.file_id as "fileId", f.name, f.committed_offset as "committedOffset", f.committed_lines as "committedLines", f.committed_records as "committedRecords",
             case f.state when 'pruned' then 'loaded' else f.state end as state, f.reason, f.file_stamp as "fileStamp",
             json_build_object('read', f.rows_read, 'inserted', f.rows_inserted, 'duplicate', f.rows_duplicate, 'rejected', f.rows_rejected) as rows,
-            (select r.batch_id from ecompipe.batch_ranges r where r.file_id = f.file_id order by r.start_offset desc limit 1) as "lastBatchId"
+            last.batch_id as "batchId", last.token, last.committed_at as "committedAt"
      from ecompipe.files f
+     left join lateral (
+       select b.batch_id, b.token, b.committed_at
+       from ecompipe.batch_ranges r
+       join ecompipe.batches b using (batch_id)
+       where r.file_id = f.file_id
+       order by r.start_offset desc
+       limit 1
+     ) as last on true
      where f.sha256 = any ($1)`,
     [sha256s],
   );
-  return new Map(rows.map((row) => [row.sha256.toString('hex'), row]));
+  return new Map(rows.map((row) => [row.sha256.toString('hex'), ledgerFileOf(row)]));
+}
+
+interface FileRow extends Omit<LedgerFile, 'lastBatch'> {
+  readonly sha256: Buffer;
+  readonly batchId: number | null;
+  readonly token: string | null;
+  readonly committedAt: Date | null;
+}
+
+function ledgerFileOf({ batchId, token, committedAt, ...file }: FileRow): LedgerFile {
+  return { ...file, lastBatch: batchId === null || committedAt === null ? null : { batchId, token, committedAt } };
 }
 
 export interface FileIdentity {
@@ -160,7 +186,6 @@ export interface BatchEntry {
   readonly token: string;
   readonly engine: LoadEngine;
   readonly loadPath: LoadPath;
-  readonly startedAt: Date;
   readonly columns: readonly string[];
   readonly feed: BoundFeed | undefined;
   /** The table that the rows are in, as `schema.table`. */
@@ -184,7 +209,7 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
   const values = [
     entry.batchId,
     entry.loadPath,
-    entry.startedAt,
+    entry.token,
     column(({ fileId }) => fileId),
     column(({ part }) => part.startOffset),
     column(({ part }) => part.endOffset),
@@ -207,7 +232,6 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
     column(({ part }) => part.rows),
     ...recordsOf(entry),
     entry.feed === undefined ? parts.map(() => null) : column(({ skipped }) => skipped),
-    entry.token,
   ];
   const { rows } = await client.query<CommittedTotals>({ name: 'write_ledger', text: LEDGER_SQL, values });
   const expected = parts.length - entry.enteredLoaded.size;
@@ -257,8 +281,8 @@ const LEDGER_SQL = `
       as p (file_id, start_offset, end_offset, first_line, lines, rows_read, rows_inserted, rows_duplicate, rows_rejected, is_last, advances, records, skipped)
   ), batch as (
     insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, columns, feed_id, target, records_read, records_skipped, records_expanded, token)
-    values ($1, $16, $2, $3, $17::bigint, $18::bigint, $19::bigint, $20::bigint, $21::bigint, $15::text[],
-            (select feed_id from ecompipe.feeds where sha256 = $23::bytea), $24::text, $25::bigint, $26::bigint, $27::bigint, $29::uuid)
+    values ($1, $16, $2, now(), $17::bigint, $18::bigint, $19::bigint, $20::bigint, $21::bigint, $15::text[],
+            (select feed_id from ecompipe.feeds where sha256 = $23::bytea), $24::text, $25::bigint, $26::bigint, $27::bigint, $3::uuid)
   ), range as (
     insert into ecompipe.batch_ranges (batch_id, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected, records_read, records_skipped)
     select $1, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected,

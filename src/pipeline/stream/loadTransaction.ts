@@ -71,7 +71,7 @@ export interface Load {
  * @throws CompareAndSetLost when another process committed one of the ranges; anything else that the database throws.
  */
 export async function runLoad(connection: Connection, load: Load): Promise<CommittedBatch | undefined> {
-  const startedAt = new Date();
+  const startedAt = performance.now();
   const token = randomUUID();
   try {
     const batchId = await beginBatch(connection, load);
@@ -88,7 +88,6 @@ export async function runLoad(connection: Connection, load: Load): Promise<Commi
       batchId,
       token,
       engine: load.engine,
-      startedAt,
       target: load.target.name,
       ...put,
     });
@@ -103,7 +102,7 @@ export async function runLoad(connection: Connection, load: Load): Promise<Commi
       parts: put.parts,
       counts: put.counts,
       skipped: put.skipped,
-      durationMs: Date.now() - startedAt.getTime(),
+      durationMs: performance.now() - startedAt,
       isDurable: load.isDurable,
     };
   } catch (error) {

@@ -17,6 +17,11 @@ const FILES_AT_ONCE = 500;
 interface ArchivedFile {
   readonly name: string;
   readonly path: string;
+  readonly archivedAt: Date;
+}
+
+interface ArchivedFileHash extends ArchivedFile {
+  readonly sha256: Buffer;
 }
 
 /**
@@ -34,7 +39,7 @@ export async function findArchivedSince(archiveDir: string, lastCommit: Date | n
         if (yielder.shouldYield) await yielder.yield();
         const file = path.join(folder, name);
         const stats = await lstat(file);
-        if (stats.isFile() && stats.ctime >= since) found.push({ name, path: file });
+        if (stats.isFile() && stats.ctime >= since) found.push({ name, path: file, archivedAt: stats.ctime });
       }
     }
   });
@@ -70,7 +75,7 @@ export async function reloadFromArchive(
   const candidates = (await findArchivedSince(archiveDir, null)).filter(({ name }) => isLoadable(name, feeds));
   let returned = 0;
   for (let start = 0; start < candidates.length; start += FILES_AT_ONCE) {
-    const files: (ArchivedFile & { sha256: Buffer })[] = [];
+    const files: ArchivedFileHash[] = [];
     for (const file of candidates.slice(start, start + FILES_AT_ONCE)) {
       if (stop.aborted)
         throw new InterruptedError({
@@ -80,12 +85,9 @@ export async function reloadFromArchive(
         });
       files.push({ ...file, sha256: await hashOf(file.path) });
     }
-    const known = await findWhole(
-      connection,
-      files.map(({ sha256 }) => sha256),
-    );
+    const known = await findWhole(connection, files);
     for (const file of files) {
-      if (known.has(file.sha256.toString('hex'))) continue;
+      if (known.has(file.path)) continue;
       await withFileErrors('put back', file.path, () => moveIntoDirectory(file.path, inputDir, file.name));
       returned += 1;
     }
@@ -93,16 +95,20 @@ export async function reloadFromArchive(
   return returned;
 }
 
-/** Contents that are loaded to their end, were pruned since, are in quarantine or were taken out by a person. */
-async function findWhole({ client }: Connection, sha256s: readonly Buffer[]): Promise<ReadonlySet<string>> {
-  const { rows } = await client.query<{ sha256: Buffer }>(
-    `select sha256 from ecompipe.files where sha256 = any ($1) and state <> 'loading'
-     union
-     select sha256 from ecompipe.undone_files u
-     where sha256 = any ($1) and not exists (select from ecompipe.files f where f.sha256 = u.sha256)`,
-    [sha256s],
+/**
+ * Paths of those whose content is loaded to its end, was pruned since, is in quarantine, or was taken out by a person after
+ * the file came into the archive: what was taken out and loaded again since the backup is missing like any other.
+ */
+async function findWhole({ client }: Connection, files: readonly ArchivedFileHash[]): Promise<ReadonlySet<string>> {
+  const { rows } = await client.query<{ path: string }>(
+    `select a.path
+     from unnest ($1::text[], $2::bytea[], $3::timestamptz[]) as a (path, sha256, archived_at)
+     where exists (select from ecompipe.files f where f.sha256 = a.sha256 and f.state <> 'loading')
+        or exists (select from ecompipe.undone_files u where u.sha256 = a.sha256 and u.undone_at >= a.archived_at)
+           and not exists (select from ecompipe.files f where f.sha256 = a.sha256)`,
+    [files.map((file) => file.path), files.map(({ sha256 }) => sha256), files.map(({ archivedAt }) => archivedAt)],
   );
-  return new Set(rows.map(({ sha256 }) => sha256.toString('hex')));
+  return new Set(rows.map((row) => row.path));
 }
 
 async function hashOf(file: string): Promise<Buffer> {

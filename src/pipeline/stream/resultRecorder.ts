@@ -101,6 +101,9 @@ export class ResultRecorder {
       if (!isKnown) return false;
       this.totals = { ...this.totals, filesRedelivered: this.totals.filesRedelivered + 1 };
       this.emit({ type: 'fileRedelivered', file: file.name, firstName: entry.name });
+    } else if (entry.lastBatch !== null) {
+      // Once it is put away, only the checkpoint would know that it was ever loaded.
+      this.checkpoint.known(entry.lastBatch);
     }
     return await this.finisher.loaded(file);
   }

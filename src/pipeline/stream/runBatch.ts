@@ -141,16 +141,17 @@ async function waitOutsideTransaction(place: PositionInFile): Promise<void> {
 
 /** Files that one of our own attempts has loaded are known because its commit went through after all. */
 function claimOwnCommit(result: LoadResult, attempted: ReadonlyMap<number, string>): LoadResult {
-  const ours = result.known.filter(({ file }) => file.lastBatchId !== null && attempted.has(file.lastBatchId));
+  const ours = result.known.filter(({ file: { lastBatch } }) => lastBatch !== null && attempted.has(lastBatch.batchId));
   const [first] = ours;
   if (result.committed !== undefined || first === undefined) return result;
-  assert(first.file.lastBatchId !== null, 'it was found by its batch');
-  const token = attempted.get(first.file.lastBatchId);
+  const batchId = first.file.lastBatch?.batchId;
+  assert(batchId !== undefined, 'it was found by its batch');
+  const token = attempted.get(batchId);
   assert(token !== undefined, 'it is one of the attempts');
   const parts = ours.map(({ part, file }) => ({ part, fileId: file.fileId, counts: file.rows, skipped: 0 }));
   return {
     committed: {
-      batchId: first.file.lastBatchId,
+      batchId,
       token,
       loadPath: 'direct',
       parts,

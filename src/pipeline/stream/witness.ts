@@ -6,7 +6,7 @@ export interface WitnessedBatch {
   readonly batchId: number;
   /** Null where an older version wrote the checkpoint: then the id has to do. */
   readonly token: string | null;
-  /** When its commit was seen, as an ISO 8601 time. */
+  /** When its commit was seen, or when the ledger says that it was, as an ISO 8601 time. */
   readonly seenAt: string;
 }
 
@@ -36,9 +36,10 @@ export class Witness {
     return this.batches;
   }
 
+  /** The newest by id are kept: those are what a restore loses first, and files that come again are of old ones. */
   saw(batch: WitnessedBatch): void {
     if (this.batches.some(({ batchId, token }) => batchId === batch.batchId && token === batch.token)) return;
-    this.batches = [...this.batches, batch].slice(-MAX_WITNESSED);
+    this.batches = [...this.batches, batch].sort((a, b) => a.batchId - b.batchId).slice(-MAX_WITNESSED);
   }
 
   /**
@@ -50,6 +51,9 @@ export class Witness {
     if (missing.length > 0) throw await this.explainLoss(connection, missing);
   };
 }
+
+/** How far this machine's clock, by which a commit was seen, may be ahead of the server's, by which it was pruned. */
+const CLOCK_SLACK = '1 hour';
 
 /** A ledger from before there was one, or before it had tokens: undefined table, schema or column. */
 export const BEFORE_TOKENS: ReadonlySet<string | undefined> = new Set(['42P01', '3F000', '42703']);
@@ -65,8 +69,13 @@ async function findMissingBatches(
       `select w.place, pg_is_in_recovery() as "isStandby"
        from unnest ($1::bigint[], $2::uuid[], $3::timestamptz[]) with ordinality as w (batch_id, token, seen_at, place)
        left join ecompipe.batches b on b.batch_id = w.batch_id and b.token = coalesce(w.token, b.token)
-       where b.batch_id is null and not exists (select from ecompipe.prunes p where p.ledger_before > w.seen_at)`,
-      [batches.map(({ batchId }) => batchId), batches.map(({ token }) => token), batches.map(({ seenAt }) => seenAt)],
+       where b.batch_id is null and not exists (select from ecompipe.prunes p where p.ledger_before > w.seen_at - $4::interval)`,
+      [
+        batches.map(({ batchId }) => batchId),
+        batches.map(({ token }) => token),
+        batches.map(({ seenAt }) => seenAt),
+        CLOCK_SLACK,
+      ],
     );
     if (rows.some(({ isStandby }) => isStandby))
       throw new TransientError('the server is a standby that has not received everything yet');

@@ -109,6 +109,12 @@ test('a dump that was restored into another database is completed from the archi
   await onDatabase(database, {}, (to) =>
     runUndo({ file: 'out.csv', batchId: undefined, dryRun: false, ...places }, to),
   );
+  // Taken out, too, but loaded again after the dump is made.
+  shop.put('again.csv', eventFile(800, 805));
+  await load(shop, database);
+  await onDatabase(database, {}, (to) =>
+    runUndo({ file: 'again.csv', batchId: undefined, dryRun: false, ...places }, to),
+  );
   // The large one is loaded in part when the dump is made.
   shop.put('large.csv', eventFile(100, 300));
   const stop = new AbortController();
@@ -120,6 +126,7 @@ test('a dump that was restored into another database is completed from the archi
   );
   const restored = await copyOf(database);
   shop.put('b.csv', eventFile(300, 400));
+  renameSync(pathIn(shop.settings.archiveDir, 'again.csv'), path.join(shop.settings.inputDir, 'again.csv'));
   await load(shop, database);
   await assert.rejects(load(shop, restored), {
     exitCode: 6,
@@ -132,9 +139,9 @@ test('a dump that was restored into another database is completed from the archi
     { reloadFromArchive: true },
     { onEvent: (event) => event.type === 'filesReturned' && warnings.push(event.files) },
   );
-  assert.deepEqual(warnings, [2], 'what it has, and what was taken out, stays in the archive');
-  assert.deepEqual([result.filesLoaded, result.filesRedelivered], [2, 0]);
-  assert.deepEqual(await eventIds(restored), ids(0, 400));
+  assert.deepEqual(warnings, [3], 'what it has, and what was taken out, stays in the archive');
+  assert.deepEqual([result.filesLoaded, result.filesRedelivered], [3, 0]);
+  assert.deepEqual(await eventIds(restored), [...ids(0, 400), ...ids(800, 805)]);
   await assertLedger(restored);
   assert.ok(pathIn(shop.settings.archiveDir, 'out.csv'));
 });
@@ -152,6 +159,19 @@ test('batches that were pruned, or taken out by undo, are not taken for lost', a
   await onDatabase(database, {}, (to) => runPrune(settings, to, never));
   assert.deepEqual(await database.query('select from ecompipe.batches'), []);
   await load(shop, database);
+});
+
+test('a checkpoint remembers the batch of a file that an ended process loaded and did not put away', async (t) => {
+  const database = await migratedDatabase();
+  const shop = openShop(t);
+  shop.put('a.csv', eventFile(0, 100));
+  await load(shop, database, { afterLoad: 'keep' });
+  rmSync(shop.settings.checkpointDir, { recursive: true });
+  await load(shop, database);
+  assert.deepEqual(namesIn(shop.settings.archiveDir), ['a.csv']);
+  const [batch] = await database.query('select batch_id, token from ecompipe.batches');
+  const [seen] = seenBatches(shop) as [{ batchId: number; token: string }];
+  assert.deepEqual({ batch_id: String(seen.batchId), token: seen.token }, batch);
 });
 
 test('a checkpoint remembers the batches that it saw last, and not more', async (t) => {
