@@ -5,6 +5,7 @@ import { clientConfig, type ConnectionSettings } from './connectionSettings.js';
 import { noPasswordError, noTlsError } from './errors.js';
 import { watchLiveness } from './liveness.js';
 import { guardPassword } from './passwordGuard.js';
+import { assertOwnSession } from './pooler.js';
 import { pinSessionSettings } from './sessionSettings.js';
 import { ConnectionLostError, isCertificateError, sqlStateOf } from './sqlState.js';
 import { EcompipeError } from '../errors.js';
@@ -74,10 +75,7 @@ function isNetworkError(error: unknown): boolean {
 async function open(settings: ConnectionSettings, tls: boolean): Promise<Connection> {
   const socket = new Socket();
   const state = { broken: false };
-  const client = new LossReportingClient({ ...clientConfig(settings, tls), types, stream: () => socket });
-  // ~/.pgpass lists servers by the name that the user gave (PostgreSQL manual, 34.16).
-  (client as unknown as { connectionParameters: { host: string } }).connectionParameters.host = settings.host;
-  guardPassword(client, settings, tls);
+  const client = createClient(settings, tls, socket);
   client.isLost = () => state.broken || socket.destroyed;
   const handshake = watchHandshake(client, socket);
   // Without a listener a connection that breaks while idle would end the process; the next query reports it.
@@ -87,6 +85,12 @@ async function open(settings: ConnectionSettings, tls: boolean): Promise<Connect
   try {
     await client.connect();
     watchLiveness(client, socket, settings);
+    await assertOwnSession(client, settings, async () => {
+      const second = createClient(settings, tls, new Socket());
+      second.on('error', () => undefined);
+      await second.connect();
+      return second;
+    });
     const serverVersion = await pinSessionSettings(client);
     return {
       client,
@@ -113,6 +117,17 @@ async function open(settings: ConnectionSettings, tls: boolean): Promise<Connect
       ? error
       : new ConnectionLostError(error);
   }
+}
+
+function createClient(settings: ConnectionSettings, tls: boolean, socket: Socket): LossReportingClient {
+  const client = new LossReportingClient({ ...clientConfig(settings, tls), types, stream: () => socket });
+  const { connectionParameters } = client as unknown as { connectionParameters: { host: string; options: string } };
+  // ~/.pgpass lists servers by the name that the user gave (PostgreSQL manual, 34.16).
+  connectionParameters.host = settings.host;
+  // pg would take PGOPTIONS for nothing said, and a pooler may refuse even options that say nothing.
+  connectionParameters.options = settings.options ?? '';
+  guardPassword(client, settings, tls);
+  return client;
 }
 
 /** Errors of JavaScript itself, which no connection throws. */

@@ -217,7 +217,6 @@ export function clientConfig(settings: ConnectionSettings, tls: boolean): Client
     ...(settings.password === undefined ? {} : { password: settings.password }),
     ssl: tls ? tlsOptions(settings) : false,
     // What stands here keeps pg from looking into PG* itself: those were read already, or are another server's.
-    options: settings.options ?? ' ',
     client_encoding: 'UTF8',
     application_name: settings.applicationName ?? 'ecompipe',
     connectionTimeoutMillis: settings.connectTimeoutMs ?? 10_000,
