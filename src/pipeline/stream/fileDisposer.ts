@@ -7,7 +7,6 @@ import { dayFolders, dayOf } from '../../platform/files/dayFolders.js';
 import { moveIntoDirectory, syncDirectory, temporaryPath } from '../../platform/files/publish.js';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
 import { errnoOf, withFileErrors } from '../../platform/errors.js';
-import { failpoint } from '../../platform/failpoint.js';
 import { fileStampOf } from './content.js';
 import type { StreamSettings } from './streamEvents.js';
 
@@ -58,13 +57,6 @@ export class FileDisposer {
    * @throws FileError when it can't be moved: it is tried again later.
    */
   async loaded(file: ReadFile): Promise<boolean> {
-    failpoint('before-archive');
-    const isOut = await this.dispose(file);
-    failpoint('after-archive');
-    return isOut;
-  }
-
-  private async dispose(file: ReadFile): Promise<boolean> {
     const source = path.join(this.settings.inputDir, file.name);
     switch (this.settings.afterLoad) {
       case 'keep':

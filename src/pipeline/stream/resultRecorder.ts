@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { UnreadableFile } from '../../contract/csv/header.js';
 import { EcompipeError, EXIT, firstReasons } from '../../platform/errors.js';
+import { failpoint } from '../../platform/failpoint.js';
 import { addCounts, NO_ROWS } from './batch.js';
 import type { CheckpointWriter } from './checkpoint.js';
 import type { ConnectionPool } from './connectionPool.js';
@@ -29,6 +30,13 @@ export class FilesNotLoadedError extends EcompipeError {
   }
 }
 
+/**
+ * So long a commit may be past when its file is put away without another look at the ledger. `undo` takes files out that
+ * still wait to be put away, and looks where they are some time after; a stream that was stopped in between (SIGSTOP, a
+ * suspended machine) would put a file away as loaded that is in no table any more.
+ */
+export const PUT_AWAY_WITHIN_MS = 250;
+
 /** What happens after a commit, in this order: checkpoint, the news, the file out of the way. */
 export class ResultRecorder {
   private totals: StreamResult = {
@@ -38,6 +46,9 @@ export class ResultRecorder {
     batches: 0,
     rows: NO_ROWS,
   };
+
+  /** Commits of files that are loaded to their end and still to be put away. */
+  private readonly ends = new Map<string, { readonly fileId: number; readonly atMs: number }>();
 
   constructor(
     private readonly pool: ConnectionPool,
@@ -71,10 +82,13 @@ export class ResultRecorder {
     assert(loadPath !== 'replay', 'a stream loads files');
     const bytes = parts.reduce((sum, { part }) => sum + part.endOffset - part.startOffset, 0);
     this.emit({ type: 'batchCommitted', batchId, loadPath, files: parts.length, bytes, rows: counts, durationMs });
+    const atMs = performance.now();
     for (const {
       part,
+      fileId,
       counts: { rejected },
     } of parts) {
+      if (part.isLast) this.ends.set(part.name, { fileId, atMs });
       if (rejected > 0) this.emit({ type: 'rowsRejected', file: part.name, batchId, rejected });
     }
   }
@@ -83,13 +97,16 @@ export class ResultRecorder {
   async fileLoaded(file: ReadFile, bytes: number): Promise<boolean> {
     this.totals = { ...this.totals, filesLoaded: this.totals.filesLoaded + 1 };
     this.emit({ type: 'fileLoaded', file: file.name, bytes, writtenAtMs: writtenAtMs(file.fileStamp) });
-    return await this.finisher.loaded(file);
+    const end = this.ends.get(file.name);
+    this.ends.delete(file.name);
+    return await this.putAway(file, end);
   }
 
   /** A file whose content was loaded before we came. One that another process has only begun stays where it is. */
   async fileKnown(file: ReadFile, entry: LedgerFile): Promise<boolean> {
     if (entry.state === 'quarantined') return await this.fileStopped(file, entry);
     if (entry.state !== 'loaded') return false;
+    const atMs = performance.now();
     // The very file it was loaded from was only not put away: whoever loaded it was killed, or could not.
     if (entry.fileStamp !== file.fileStamp) {
       const isKnown = await this.pool.use('urgent', `cannot note that ${file.name} came again`, async (connection) => {
@@ -105,7 +122,25 @@ export class ResultRecorder {
       // Once it is put away, only the checkpoint would know that it was ever loaded.
       this.checkpoint.known(entry.lastBatch);
     }
-    return await this.finisher.loaded(file);
+    return await this.putAway(file, { fileId: entry.fileId, atMs });
+  }
+
+  /** @param seen when the ledger was known to have the file; undefined where other processes have loaded its end. */
+  private async putAway(
+    file: ReadFile,
+    seen: { readonly fileId: number; readonly atMs: number } | undefined,
+  ): Promise<boolean> {
+    failpoint('before-archive');
+    if (seen !== undefined && performance.now() - seen.atMs > PUT_AWAY_WITHIN_MS) {
+      const isStill = await this.pool.use('urgent', `cannot put ${file.name} away`, (connection) =>
+        hasFile(connection, seen.fileId),
+      );
+      // Taken out since: it is listed again, and loaded.
+      if (!isStill) return false;
+    }
+    const isOut = await this.finisher.loaded(file);
+    failpoint('after-archive');
+    return isOut;
   }
 
   /** A file of which the ledger says that the rest is not worth loading. */

@@ -2,6 +2,7 @@ import type { Connection } from '../../platform/db/client.js';
 import { withConnection, type Database } from '../../platform/db/target.js';
 import { locate } from '../../platform/files/locate.js';
 import { failpoint } from '../../platform/failpoint.js';
+import { pause } from '../../platform/wait.js';
 import type { UndoneFile, UndoResult, UndoSettings } from './undoEvents.js';
 import { findOrphans, invalidateRollups, recountReplays, removeFiles, reopenRejects } from './ledger.js';
 import { prepareRemoval, REMOVED, removeBatches, removeEventsOf } from './removeEvents.js';
@@ -28,8 +29,12 @@ export async function runUndo(settings: UndoSettings, database: Database): Promi
       const result =
         target.kind === 'already-undone' ? nothingLeft(target.label) : await takeOut(connection, target, settings);
       failpoint('ledger-written');
-      await client.query(settings.dryRun || target.kind === 'already-undone' ? 'rollback' : 'commit');
-      return result;
+      if (settings.dryRun || target.kind === 'already-undone') {
+        await client.query('rollback');
+        return result;
+      }
+      await client.query('commit');
+      return { ...result, files: await lookAgain(connection, result.files, settings) };
     } catch (error) {
       await client.query('rollback').catch(() => undefined);
       throw error;
@@ -88,6 +93,36 @@ async function locateFiles(
         path: waiting ?? (await locate(name, { sha256 }, loadedDirs)),
         isWaiting: waiting !== undefined,
       };
+    }),
+  );
+}
+
+/** Twice as long as a stream puts a file away without another look at the ledger, from its commit on. */
+const PUT_AWAY_MS = 500;
+
+/**
+ * A stream may have been about to put a file away, as loaded, when it was taken out: where it is in the end is what decides
+ * whether a stream loads it again.
+ */
+async function lookAgain(
+  { client }: Connection,
+  files: readonly UndoneFile[],
+  { waitingDirs, loadedDirs }: UndoSettings,
+): Promise<readonly UndoneFile[]> {
+  if (!files.some(({ isWaiting }) => isWaiting)) return files;
+  await pause(PUT_AWAY_MS);
+  const { rows } = await client.query<{ sha256: string }>(
+    `select encode(sha256, 'hex') as sha256 from ecompipe.files where sha256 in (select decode(h, 'hex') from unnest ($1::text[]) as h)`,
+    [files.map(({ sha256 }) => sha256)],
+  );
+  const loadedAgain = new Set(rows.map(({ sha256 }) => sha256));
+  return await Promise.all(
+    files.map(async (file) => {
+      if (!file.isWaiting || loadedAgain.has(file.sha256)) return file;
+      const content = { sha256: Buffer.from(file.sha256, 'hex') };
+      const waiting = await locate(file.name, content, waitingDirs);
+      if (waiting !== undefined) return { ...file, path: waiting };
+      return { ...file, path: await locate(file.name, content, loadedDirs), isWaiting: false };
     }),
   );
 }

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { renameSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import type { UndoResult, UndoSettings } from '../../../src/pipeline/undo/undoEvents.js';
 import { runUndo } from '../../../src/pipeline/undo/runUndo.js';
-import { run } from '../../helpers/executable.js';
+import { run, start } from '../../helpers/executable.js';
+import { until } from '../../helpers/until.js';
 import { eventFile, eventId, eventRow, HEADER } from '../../helpers/events.js';
 import { migratedDatabase, onDatabase } from '../../helpers/migrated.js';
 import type { TestDatabase } from '../../helpers/postgres.js';
@@ -295,4 +296,45 @@ test('where nobody can be asked, it wants --yes', async (t) => {
     (await run(t, { cwd: shop.home, env: database.env }, 'undo', '--file', 'a.csv', '--yes')).stdout,
     /took out a\.csv: 5 events[^]*not found, neither/,
   );
+});
+
+for (const [kind, size] of [
+  ['a small file', 10],
+  ['a file of several ranges', 400],
+] as const) {
+  test(`${kind} that is taken out while a stopped stream is about to put it away is loaded again`, async (t) => {
+    const { database, shop, undo } = await setScene(t);
+    shop.put('a.csv', eventFile(0, size));
+    const { settings } = shop;
+    const stream = start(
+      t,
+      { cwd: shop.home, env: { ...database.env, ECOMPIPE_FAILPOINT: 'before-archive=stop' } },
+      ...['stream', '--once', '--input-dir', settings.inputDir, '--archive-dir', settings.archiveDir],
+      ...['--quarantine-dir', settings.quarantineDir, '--checkpoint', settings.checkpointDir, '--batch-bytes', '4KiB'],
+    );
+    await until('it is stopped', () => readFileSync(`/proc/${stream.child.pid}/stat`, 'utf8').includes(') T '));
+    const { files, eventsRemoved } = await undo({ file: 'a.csv' });
+    assert.deepEqual([eventsRemoved, files[0]?.isWaiting], [size, true]);
+    process.kill(stream.child.pid!, 'SIGCONT');
+    const { exitCode, stderr } = await stream.end;
+    assert.equal(exitCode, 0, stderr);
+    assert.deepEqual(await eventIds(database), ids(0, size));
+    await assertLedger(database);
+  });
+}
+
+test('a file that is put away while it is taken out is told to be where it is in the end', async (t) => {
+  const { database, shop, undo } = await setScene(t);
+  shop.put('a.csv', eventFile(0, 10));
+  await load(shop, database, { afterLoad: 'keep' });
+  mkdirSync(shop.settings.archiveDir, { recursive: true });
+  const undone = undo({ file: 'a.csv' });
+  await until('it is taken out', async () => (await eventIds(database)).length === 0);
+  renameSync(path.join(shop.settings.inputDir, 'a.csv'), path.join(shop.settings.archiveDir, 'a.csv'));
+  const [file] = (await undone).files;
+  assert.deepEqual(file, {
+    ...file,
+    isWaiting: false,
+    path: path.join(shop.settings.archiveDir, 'a.csv'),
+  });
 });

@@ -1,6 +1,5 @@
 import { FileError } from '../../../platform/errors.js';
 import { dayOf } from '../../../platform/files/dayFolders.js';
-import { failpoint } from '../../../platform/failpoint.js';
 import type { StreamSettings } from '../streamEvents.js';
 import type { FilesFinisher, ReadFile } from '../fileDisposer.js';
 import type { DriverProcess } from './driverProcess.js';
@@ -21,10 +20,8 @@ export class RemoteFileDisposer implements FilesFinisher {
   ) {}
 
   async loaded(file: ReadFile): Promise<boolean> {
-    failpoint('before-archive');
     if (this.settings.afterLoad === 'keep') this.kept.add(file.name);
     else await this.dispose(file, this.settings.afterLoad === 'archive' ? { directory: this.settings.archiveDir } : {});
-    failpoint('after-archive');
     return true;
   }
 
