@@ -17,7 +17,7 @@ export interface ReadFile {
 }
 
 /** What becomes of files, wherever they are. */
-export type FilesFinisher = Pick<FileDisposer, 'loaded' | 'quarantined' | 'isKept'>;
+export type FilesFinisher = Pick<FileDisposer, 'loaded' | 'quarantined' | 'isKept' | 'forgetAllBut'>;
 
 /** Takes files out of the way whose content is in the ledger. Until that is done, they only look like redeliveries. */
 export class FileDisposer {
@@ -94,6 +94,11 @@ export class FileDisposer {
   isKept(name: string): boolean {
     const fileStamp = this.kept.get(name);
     return fileStamp !== undefined && lookAtStill(path.join(this.settings.inputDir, name), fileStamp) !== undefined;
+  }
+
+  /** Forgets kept files that were taken away: years of names would pile up. */
+  forgetAllBut(present: ReadonlySet<string>): void {
+    for (const name of this.kept.keys()) if (!present.has(name)) this.kept.delete(name);
   }
 
   /** A folder a day: nobody has to look through a year's names to find one, and what is old goes as a whole. */

@@ -125,6 +125,7 @@ export class FileLoader {
       this.isMissing = false;
       const present = new Set(names);
       this.failures.keepOnly(present);
+      this.outcomes.forgetAllBut(present);
       for (const name of this.returned) if (!present.has(name)) this.returned.delete(name);
       return names;
     } catch (error) {

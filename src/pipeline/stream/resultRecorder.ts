@@ -65,6 +65,12 @@ export class ResultRecorder {
     return this.finisher.isKept(name);
   }
 
+  /** Told which files are there now, so that nothing is remembered of the others. */
+  forgetAllBut(present: ReadonlySet<string>): void {
+    this.finisher.forgetAllBut(present);
+    for (const name of this.ends.keys()) if (!present.has(name)) this.ends.delete(name);
+  }
+
   batchCommitted({ batchId, token, loadPath, parts, counts, skipped, durationMs, isDurable }: CommittedBatch): void {
     const { recordsSkipped = 0 } = this.totals;
     this.totals = {

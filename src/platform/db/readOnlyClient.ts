@@ -3,11 +3,15 @@ import { EcompipeError, EXIT } from '../errors.js';
 import { openConnection, type Connection } from './client.js';
 import { resolveConnection, type RawDatabaseSettings } from './connectionSettings.js';
 import { explainIfFinal, unavailableError } from './errors.js';
-import { classifyError } from './sqlState.js';
+import { classifyError, isCancelled } from './sqlState.js';
 import { withDatabase, type Database, type TargetContext } from './target.js';
 
-/** A server that is stopped or out of reach must not stop those who only look. */
+/**
+ * A server that is stopped or out of reach must not stop those who only look. The server gives a statement up a little
+ * earlier than we do: one that waits for a lock would stay behind, and with each look another one.
+ */
 const QUERY_TIMEOUT_MS = 10_000;
+const STATEMENT_TIMEOUT_MS = 9000;
 
 export type QueryFn = <Row extends pg.QueryResultRow>(sql: string, values?: readonly unknown[]) => Promise<Row[]>;
 
@@ -24,7 +28,7 @@ export class ReadOnlyClient {
   async run<T>(what: string, action: (ask: QueryFn) => Promise<T>): Promise<T> {
     try {
       if (this.connection?.broken === true) this.discard();
-      const { client } = (this.connection ??= await openConnection(this.database.settings));
+      const { client } = (this.connection ??= await this.open());
       return await action(async <Row extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []) => {
         const query = { text, values: [...values], query_timeout: QUERY_TIMEOUT_MS };
         return (await client.query<Row>(query)).rows;
@@ -32,8 +36,19 @@ export class ReadOnlyClient {
     } catch (error) {
       this.discard();
       const label = `${what} (PostgreSQL at ${this.database.label})`;
-      throw classifyError(error) === 'retry' ? unavailableError(label, error, 0) : explainIfFinal(label, error);
+      throw classifyError(error) === 'retry' || isCancelled(error)
+        ? unavailableError(label, error, 0)
+        : explainIfFinal(label, error);
     }
+  }
+
+  private async open(): Promise<Connection> {
+    const connection = await openConnection(this.database.settings);
+    await connection.client.query({
+      text: `select pg_catalog.set_config('statement_timeout', '${STATEMENT_TIMEOUT_MS}', false)`,
+      query_timeout: QUERY_TIMEOUT_MS,
+    } as pg.QueryConfig);
+    return connection;
   }
 
   async close(): Promise<void> {

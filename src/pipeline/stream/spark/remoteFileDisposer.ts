@@ -34,6 +34,10 @@ export class RemoteFileDisposer implements FilesFinisher {
     return this.kept.has(name);
   }
 
+  forgetAllBut(present: ReadonlySet<string>): void {
+    for (const name of this.kept) if (!present.has(name)) this.kept.delete(name);
+  }
+
   private async dispose(
     { name, fileStamp }: ReadFile,
     target: { readonly directory?: string; readonly reason?: string },
