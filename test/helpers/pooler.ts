@@ -115,8 +115,9 @@ function serve(client: Socket, pool: Pool, mode: PoolMode): void {
       return;
     }
     pending = Buffer.concat([pending, chunk]);
-    if (!isWaiting) pool.take(lend);
-    isWaiting = server === undefined;
+    if (isWaiting) return;
+    isWaiting = true;
+    pool.take(lend);
   });
   client.on('close', () => {
     if (server === undefined) return;
