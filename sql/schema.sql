@@ -15,7 +15,7 @@ SET default_tablespace = '';
 SET default_table_access_method = heap;
 CREATE TABLE analytics.session_rollup (
     session_id text NOT NULL,
-    user_id text NOT NULL,
+    user_id text,
     device text,
     country text,
     started_at timestamp with time zone NOT NULL,
@@ -126,7 +126,7 @@ CREATE TABLE analytics.product_rollup (
 CREATE FUNCTION analytics.product_figures(batch_ids bigint[]) RETURNS SETOF analytics.product_rollup
     LANGUAGE sql STABLE
     AS $$
-  select left(product_id, 500), currency,
+  select left(product_id, 500), coalesce(currency, ''),
          (array_agg(product_name order by event_time desc, product_name desc) filter (where product_name is not null))[1],
          max(event_time) filter (where product_name is not null),
          count(*) filter (where event_type = 'view_item'),
@@ -134,7 +134,7 @@ CREATE FUNCTION analytics.product_figures(batch_ids bigint[]) RETURNS SETOF anal
          coalesce(sum(quantity) filter (where event_type = 'purchase'), 0),
          coalesce(sum(price * quantity) filter (where event_type = 'purchase'), 0)
   from analytics.events_of(batch_ids)
-  where event_type in ('view_item', 'add_to_cart', 'purchase')
+  where event_type in ('view_item', 'add_to_cart', 'purchase') and product_id is not null
   group by 1, 2
 $$;
 CREATE FUNCTION analytics.rebuild() RETURNS void
@@ -238,13 +238,13 @@ CREATE TABLE analytics.revenue_rollup (
 CREATE FUNCTION analytics.revenue_figures(batch_ids bigint[]) RETURNS SETOF analytics.revenue_rollup
     LANGUAGE sql STABLE
     AS $$
-  select date_trunc('minute', event_time, 'UTC'), currency,
+  select date_trunc('minute', event_time, 'UTC'), coalesce(currency, ''),
          count(*) filter (where event_type = 'purchase'),
          coalesce(sum(quantity) filter (where event_type = 'purchase'), 0),
          coalesce(sum(price * quantity) filter (where event_type = 'purchase'), 0),
          coalesce(sum(price * quantity) filter (where event_type = 'refund'), 0)
   from analytics.events_of(batch_ids)
-  where event_type in ('purchase', 'refund')
+  where event_type in ('purchase', 'refund') and event_time is not null
   group by 1, 2
 $$;
 CREATE TABLE analytics.search_rollup (
@@ -256,7 +256,7 @@ CREATE FUNCTION analytics.search_figures(batch_ids bigint[]) RETURNS SETOF analy
     AS $$
   select left(lower(btrim(search_term)), 500), count(*)
   from analytics.events_of(batch_ids)
-  where event_type = 'search'
+  where event_type = 'search' and search_term is not null
   group by 1
 $$;
 CREATE FUNCTION analytics.session_figures(batch_ids bigint[]) RETURNS SETOF analytics.session_rollup
@@ -271,6 +271,7 @@ CREATE FUNCTION analytics.session_figures(batch_ids bigint[]) RETURNS SETOF anal
          count(*) filter (where event_type = 'add_payment_info'),
          count(*) filter (where event_type = 'purchase')
   from analytics.events_of(batch_ids)
+  where session_id is not null and event_time is not null
   group by 1
 $$;
 CREATE FUNCTION analytics.summarize_new_blocks() RETURNS void
@@ -292,6 +293,7 @@ CREATE FUNCTION analytics.type_figures(batch_ids bigint[]) RETURNS SETOF analyti
     AS $$
   select (event_time at time zone 'UTC')::date, event_type, count(*)
   from analytics.events_of(batch_ids)
+  where event_time is not null and event_type is not null
   group by 1, 2
 $$;
 CREATE FUNCTION ecompipe.after_triggers(target regclass, columns text[], ordinal integer, caller_path text, OUT kind text, OUT sql_state text, OUT column_name text, OUT constraint_name text, OUT message text, OUT key text) RETURNS record
@@ -1197,7 +1199,7 @@ CREATE VIEW analytics.funnel AS
 COMMENT ON VIEW analytics.funnel IS 'How many sessions came how far: a step counts when all those before it were taken.';
 CREATE VIEW analytics.revenue_by_minute AS
  SELECT part.minute,
-    part.currency,
+    NULLIF(part.currency, ''::text) AS currency,
     (sum(part.purchase_lines))::bigint AS purchase_lines,
     (sum(part.units))::bigint AS units,
     sum(part.revenue) AS revenue,
@@ -1219,7 +1221,7 @@ CREATE VIEW analytics.revenue_by_minute AS
             revenue_figures.refunds
            FROM analytics.revenue_figures(( SELECT analytics.pending_batch_ids() AS pending_batch_ids)) revenue_figures(minute, currency, purchase_lines, units, revenue, refunds)) part
   GROUP BY part.minute, part.currency
-  ORDER BY part.minute, part.currency;
+  ORDER BY part.minute, NULLIF(part.currency, ''::text);
 COMMENT ON VIEW analytics.revenue_by_minute IS 'Purchases and refunds by minute and currency.';
 CREATE VIEW analytics.revenue_by_day AS
  SELECT ((revenue_by_minute.minute AT TIME ZONE 'UTC'::text))::date AS day,
@@ -1253,7 +1255,10 @@ CREATE VIEW analytics.sessions AS
     session.country,
     session.started_at,
     session.ended_at,
-    (session.ended_at - session.started_at) AS duration,
+        CASE
+            WHEN (isfinite(session.started_at) AND isfinite(session.ended_at) AND ((session.ended_at < '280000-01-01 00:00:00+00'::timestamp with time zone) OR (session.started_at > '2000-01-01 00:00:00+00'::timestamp with time zone))) THEN (session.ended_at - session.started_at)
+            ELSE NULL::interval
+        END AS duration,
     session.events,
     session.page_views,
     session.item_views,
@@ -1296,9 +1301,10 @@ CREATE VIEW analytics.sessions AS
             pending_sessions.purchase_lines
            FROM analytics.pending_sessions() pending_sessions(session_id, user_id, device, country, started_at, ended_at, events, page_views, item_views, cart_additions, checkouts, shipping_infos, payment_infos, purchase_lines)) session;
 COMMENT ON VIEW analytics.sessions IS 'One row a session.';
+COMMENT ON COLUMN analytics.sessions.duration IS 'From the first event to the last; null where an interval can''t hold it.';
 CREATE VIEW analytics.top_products AS
  SELECT part.product_id,
-    part.currency,
+    NULLIF(part.currency, ''::text) AS currency,
     (array_agg(part.product_name ORDER BY part.named_at DESC NULLS LAST, part.product_name DESC))[1] AS product_name,
     (sum(part.views))::bigint AS views,
     (sum(part.cart_additions))::bigint AS cart_additions,

@@ -2,10 +2,10 @@ const of = (type: string): string => `count(*) filter (where event_type = '${typ
 
 const SESSIONS = `
   select session_id, min(user_id) as user_id, min(device) as device, min(country) as country, min(event_time) as started_at, max(event_time) as ended_at,
-         max(event_time) - min(event_time) as duration, count(*) as events, ${of('page_view')} as page_views, ${of('view_item')} as item_views,
+         case when max(event_time) < '280000-01-01' then max(event_time) - min(event_time) end as duration, count(*) as events, ${of('page_view')} as page_views, ${of('view_item')} as item_views,
          ${of('add_to_cart')} as cart_additions, ${of('begin_checkout')} as checkouts, ${of('purchase')} as purchase_lines,
          ${of('add_shipping_info')} as shipping_infos, ${of('add_payment_info')} as payment_infos
-  from events group by session_id`;
+  from events where session_id is not null group by session_id`;
 
 const revenueBy = (unit: string, name: string): string => `
   select * from (
@@ -47,10 +47,10 @@ export const NAIVE = {
       select product_id, currency, (array_agg(product_name order by event_time desc, product_name desc) filter (where product_name is not null))[1] as product_name,
              ${of('view_item')} as views, ${of('add_to_cart')} as cart_additions,
              coalesce(sum(quantity) filter (where event_type = 'purchase'), 0) as units_sold, coalesce(sum(price * quantity) filter (where event_type = 'purchase'), 0) as revenue
-      from events where event_type in ('view_item', 'add_to_cart', 'purchase') group by 1, 2
+      from events where event_type in ('view_item', 'add_to_cart', 'purchase') and product_id is not null group by 1, 2
     ) as figures`,
   search_terms:
-    "select * from (select lower(btrim(search_term)) as term, count(*) as searches from events where event_type = 'search' group by 1) as figures",
+    "select * from (select lower(btrim(search_term)) as term, count(*) as searches from events where event_type = 'search' and search_term is not null group by 1) as figures",
   sessions: `
     select session_id, user_id, device, country, started_at, ended_at, duration, events, page_views, item_views, cart_additions, checkouts, purchase_lines,
            page_views = 1 and item_views = 0 and cart_additions = 0 as is_bounce, purchase_lines > 0 as is_conversion

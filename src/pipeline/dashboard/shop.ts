@@ -11,7 +11,7 @@ export interface ShopFigures {
   readonly products: readonly {
     readonly id: string;
     readonly name: string | null;
-    readonly currency: string;
+    readonly currency: string | null;
     readonly views: number;
     readonly units: number;
     readonly revenue: number;
@@ -93,15 +93,15 @@ async function revenueBy(
   seconds: number,
   count: number,
 ): Promise<RevenueFigures> {
-  const rows = await ask<{ time: number; currency: string; revenue: number; refunds: number; lines: number }>(
+  const rows = await ask<{ time: number; currency: string | null; revenue: number; refunds: number; lines: number }>(
     `with newest as (
        select date_trunc($1, max(minute), 'UTC') as at from analytics.revenue_rollup where minute <= now() + interval '1 hour'
      ), sold as (
        select r.* from newest, analytics.revenue_rollup r where r.minute > newest.at - make_interval(secs => $2) and r.minute < newest.at + make_interval(secs => $3)
      ), main as (
-       select currency from sold group by 1 order by sum(purchase_lines) desc, 1 limit 1
+       select currency from sold group by 1 order by currency = '', sum(purchase_lines) desc, 1 limit 1
      )
-     select extract(epoch from date_trunc($1, minute, 'UTC'))::bigint as time, currency, sum(revenue)::float8 as revenue, sum(refunds)::float8 as refunds, sum(purchase_lines)::bigint as lines
+     select extract(epoch from date_trunc($1, minute, 'UTC'))::bigint as time, nullif(currency, '') as currency, sum(revenue)::float8 as revenue, sum(refunds)::float8 as refunds, sum(purchase_lines)::bigint as lines
      from sold join main using (currency) group by 1, 2 order by 1`,
     [bucket, seconds * (count - 1), seconds],
   );
