@@ -37,48 +37,12 @@ CREATE FUNCTION analytics.continued_sessions() RETURNS SETOF analytics.session_r
   from analytics.session_figures((select analytics.pending_batch_ids())) as f
   join analytics.session_rollup s using (session_id)
 $$;
-CREATE TABLE public.events (
-    event_id uuid NOT NULL,
-    event_type text NOT NULL,
-    event_time timestamp with time zone NOT NULL,
-    user_id text NOT NULL,
-    session_id text NOT NULL,
-    device text,
-    country text,
-    traffic_source text,
-    page_url text,
-    search_term text,
-    product_id text,
-    product_name text,
-    brand text,
-    category text,
-    price numeric(12,2),
-    quantity integer,
-    currency text,
-    coupon text,
-    payment_type text,
-    order_id text,
-    ingested_at timestamp with time zone DEFAULT now() NOT NULL,
-    batch_id bigint DEFAULT (NULLIF(current_setting('ecompipe.batch_id'::text, true), ''::text))::bigint,
-    CONSTRAINT events_country_code CHECK (((octet_length(country) = 2) AND (translate(country, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'::text, ''::text) = ''::text))),
-    CONSTRAINT events_currency_code CHECK (((octet_length(currency) = 3) AND (translate(currency, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'::text, ''::text) = ''::text))),
-    CONSTRAINT events_device_known CHECK ((device = ANY (ARRAY['mobile'::text, 'desktop'::text, 'tablet'::text]))),
-    CONSTRAINT events_event_time_finite CHECK (isfinite(event_time)),
-    CONSTRAINT events_event_type_known CHECK ((event_type = ANY ('{view_item,page_view,view_item_list,session_start,select_item,search,add_to_cart,view_cart,remove_from_cart,add_to_wishlist,begin_checkout,add_shipping_info,add_payment_info,purchase,refund}'::text[]))),
-    CONSTRAINT events_order_required CHECK (((order_id IS NOT NULL) OR (event_type <> ALL ('{purchase,refund}'::text[])))),
-    CONSTRAINT events_price_has_currency CHECK (((price IS NULL) OR (currency IS NOT NULL))),
-    CONSTRAINT events_price_not_negative CHECK (((price >= (0)::numeric) AND (price <> 'NaN'::numeric))),
-    CONSTRAINT events_product_required CHECK (((product_id IS NOT NULL) OR (event_type <> ALL ('{view_item,select_item,add_to_cart,remove_from_cart,add_to_wishlist,purchase,refund}'::text[])))),
-    CONSTRAINT events_quantity_positive CHECK ((quantity > 0)),
-    CONSTRAINT events_quantity_required CHECK (((quantity IS NOT NULL) OR (event_type <> ALL ('{add_to_cart,remove_from_cart,purchase,refund}'::text[])))),
-    CONSTRAINT events_search_term_required CHECK (((search_term IS NOT NULL) OR (event_type <> ALL ('{search}'::text[]))))
-);
-COMMENT ON TABLE public.events IS 'E-commerce events, each exactly once per event_id; loaded by ecompipe.';
-COMMENT ON COLUMN public.events.batch_id IS 'The batch that loaded the row (ecompipe.batches); null for rows from elsewhere.';
-CREATE FUNCTION analytics.events_of(batch_ids bigint[]) RETURNS SETOF public.events
+CREATE FUNCTION analytics.events_of(batch_ids bigint[]) RETURNS TABLE(event_type text, event_time timestamp with time zone, user_id text, session_id text, device text, country text, product_id text, product_name text, price numeric, quantity bigint, currency text, search_term text)
     LANGUAGE sql STABLE
     AS $$
-  select * from public.events
+  select event_type::text, event_time::timestamptz, user_id::text, session_id::text, device::text, country::text, product_id::text,
+         product_name::text, price::numeric, quantity::bigint, currency::text, search_term::text
+  from public.events
   where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
     and (batch_id in (select unnest(batch_ids))) is true
 $$;
@@ -131,7 +95,7 @@ CREATE FUNCTION analytics.product_figures(batch_ids bigint[]) RETURNS SETOF anal
          max(event_time) filter (where product_name is not null),
          count(*) filter (where event_type = 'view_item'),
          count(*) filter (where event_type = 'add_to_cart'),
-         coalesce(sum(quantity) filter (where event_type = 'purchase'), 0),
+         coalesce(sum(quantity) filter (where event_type = 'purchase'), 0)::bigint,
          coalesce(sum(price * quantity) filter (where event_type = 'purchase'), 0)
   from analytics.events_of(batch_ids)
   where event_type in ('view_item', 'add_to_cart', 'purchase') and product_id is not null
@@ -240,7 +204,7 @@ CREATE FUNCTION analytics.revenue_figures(batch_ids bigint[]) RETURNS SETOF anal
     AS $$
   select date_trunc('minute', event_time, 'UTC'), coalesce(currency, ''),
          count(*) filter (where event_type = 'purchase'),
-         coalesce(sum(quantity) filter (where event_type = 'purchase'), 0),
+         coalesce(sum(quantity) filter (where event_type = 'purchase'), 0)::bigint,
          coalesce(sum(price * quantity) filter (where event_type = 'purchase'), 0),
          coalesce(sum(price * quantity) filter (where event_type = 'refund'), 0)
   from analytics.events_of(batch_ids)
@@ -1554,6 +1518,44 @@ CREATE TABLE public.ecompipe_migrations (
     checksum text NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
+CREATE TABLE public.events (
+    event_id uuid NOT NULL,
+    event_type text NOT NULL,
+    event_time timestamp with time zone NOT NULL,
+    user_id text NOT NULL,
+    session_id text NOT NULL,
+    device text,
+    country text,
+    traffic_source text,
+    page_url text,
+    search_term text,
+    product_id text,
+    product_name text,
+    brand text,
+    category text,
+    price numeric(12,2),
+    quantity integer,
+    currency text,
+    coupon text,
+    payment_type text,
+    order_id text,
+    ingested_at timestamp with time zone DEFAULT now() NOT NULL,
+    batch_id bigint DEFAULT (NULLIF(current_setting('ecompipe.batch_id'::text, true), ''::text))::bigint,
+    CONSTRAINT events_country_code CHECK (((octet_length(country) = 2) AND (translate(country, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'::text, ''::text) = ''::text))),
+    CONSTRAINT events_currency_code CHECK (((octet_length(currency) = 3) AND (translate(currency, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'::text, ''::text) = ''::text))),
+    CONSTRAINT events_device_known CHECK ((device = ANY (ARRAY['mobile'::text, 'desktop'::text, 'tablet'::text]))),
+    CONSTRAINT events_event_time_finite CHECK (isfinite(event_time)),
+    CONSTRAINT events_event_type_known CHECK ((event_type = ANY ('{view_item,page_view,view_item_list,session_start,select_item,search,add_to_cart,view_cart,remove_from_cart,add_to_wishlist,begin_checkout,add_shipping_info,add_payment_info,purchase,refund}'::text[]))),
+    CONSTRAINT events_order_required CHECK (((order_id IS NOT NULL) OR (event_type <> ALL ('{purchase,refund}'::text[])))),
+    CONSTRAINT events_price_has_currency CHECK (((price IS NULL) OR (currency IS NOT NULL))),
+    CONSTRAINT events_price_not_negative CHECK (((price >= (0)::numeric) AND (price <> 'NaN'::numeric))),
+    CONSTRAINT events_product_required CHECK (((product_id IS NOT NULL) OR (event_type <> ALL ('{view_item,select_item,add_to_cart,remove_from_cart,add_to_wishlist,purchase,refund}'::text[])))),
+    CONSTRAINT events_quantity_positive CHECK ((quantity > 0)),
+    CONSTRAINT events_quantity_required CHECK (((quantity IS NOT NULL) OR (event_type <> ALL ('{add_to_cart,remove_from_cart,purchase,refund}'::text[])))),
+    CONSTRAINT events_search_term_required CHECK (((search_term IS NOT NULL) OR (event_type <> ALL ('{search}'::text[]))))
+);
+COMMENT ON TABLE public.events IS 'E-commerce events, each exactly once per event_id; loaded by ecompipe.';
+COMMENT ON COLUMN public.events.batch_id IS 'The batch that loaded the row (ecompipe.batches); null for rows from elsewhere.';
 ALTER TABLE ONLY analytics.funnel_rollup
     ADD CONSTRAINT funnel_rollup_pkey PRIMARY KEY (day, step, has_cart, has_checkout, has_purchase);
 ALTER TABLE ONLY analytics.pending_batches

@@ -30,7 +30,7 @@ export interface ScanResult {
 }
 
 /**
- * Reads `public.events` once, in ranges of blocks, and sums it by batch and type into the temporary table `observed`. The
+ * Reads `public.events` once, in ranges of blocks of its partitions, if it has any, and sums it by batch and type into the temporary table `observed`. The
  * readers share the caller's snapshot, so that what is loaded meanwhile is not there for any of them.
  * @param snapshot of the caller's transaction, from pg_export_snapshot().
  */
@@ -46,11 +46,7 @@ export async function scanEvents(
   await client.query(
     'create temp table observed (batch_id bigint, event_type text not null, rows bigint not null, cents numeric not null, id_sum numeric not null, content_sum numeric not null)',
   );
-  const { rows: size } = await client.query<{ blocks: number }>(
-    `select (pg_relation_size('public.events') / current_setting('block_size')::int8) as blocks`,
-  );
-  const blocks = size[0]?.blocks ?? 0;
-  const chunks = Math.ceil(blocks / CHUNK_BLOCKS);
+  const chunks = await listChunks(connection);
   let [next, done, rowsScanned, rowsWithoutBatch] = [0, 0, 0, 0];
   const failed = new AbortController();
   // The caller's connection takes one query at a time.
@@ -58,17 +54,18 @@ export async function scanEvents(
   const read = async (): Promise<void> => {
     const reader = await openReader(database, snapshot);
     try {
-      while (next < chunks && !failed.signal.aborted) {
+      for (let chunk = chunks[next]; chunk !== undefined && !failed.signal.aborted; chunk = chunks[next]) {
+        next++;
         if (stop.aborted)
           throw new InterruptedError({ what: 'verify was interrupted', outcome: 'nothing is proved either way' });
-        const sums = await sumChunk(reader, next++);
+        const sums = await sumChunk(reader, chunk);
         writing = writing.then(() => store(connection, sums));
         await writing;
         for (const { rows, batchId } of sums) {
           rowsScanned += rows;
           if (batchId === null) rowsWithoutBatch += rows;
         }
-        emit({ type: 'tableScanned', share: ++done / chunks, rows: rowsScanned });
+        emit({ type: 'tableScanned', share: ++done / chunks.length, rows: rowsScanned });
       }
     } catch (error) {
       failed.abort();
@@ -77,9 +74,31 @@ export async function scanEvents(
       await reader.close();
     }
   };
-  const results = await Promise.allSettled(Array.from({ length: Math.min(readers, chunks) }, read));
+  const results = await Promise.allSettled(Array.from({ length: Math.min(readers, chunks.length) }, read));
   for (const result of results) if (result.status === 'rejected') throw result.reason;
   return { rowsScanned, rowsWithoutBatch };
+}
+
+/** A range of blocks of the table, or of one of its partitions; all of a foreign one, which has no blocks for us. */
+interface Chunk {
+  readonly relation: string;
+  readonly startBlock: number | null;
+}
+
+async function listChunks({ client }: Connection): Promise<Chunk[]> {
+  const { rows } = await client.query<Chunk>(`
+    select c.oid::regclass::text as relation, b.start_block as "startBlock"
+    from pg_class c
+    cross join lateral (
+      select start_block::int8
+      from generate_series(0::int8, pg_relation_size(c.oid) / current_setting('block_size')::int8 - 1, ${CHUNK_BLOCKS}) as start_block
+      where c.relkind = 'r'
+      union all
+      select null where c.relkind = 'f'
+    ) as b
+    where c.oid = 'public.events'::regclass or c.oid in (select relid from pg_partition_tree('public.events') where isleaf)
+    order by c.oid, b.start_block`);
+  return rows;
 }
 
 async function openReader(database: Database, snapshot: string): Promise<Connection> {
@@ -95,15 +114,17 @@ async function openReader(database: Database, snapshot: string): Promise<Connect
   }
 }
 
-async function sumChunk({ client }: Connection, chunk: number): Promise<Sums[]> {
+async function sumChunk({ client }: Connection, { relation, startBlock }: Chunk): Promise<Sums[]> {
   const tid = (block: number): string => `'(${block},0)'::tid`;
+  const inChunk =
+    startBlock === null ? 'true' : `e.ctid >= ${tid(startBlock)} and e.ctid < ${tid(startBlock + CHUNK_BLOCKS)}`;
   const { rows } = await client.query<Sums>(
     `with sums as (
        select batch_id, event_type, ${SUMS}
        from (
          select e.batch_id, e.event_type, ${VALUES}
-         from public.events e
-         where e.ctid >= ${tid(chunk * CHUNK_BLOCKS)} and e.ctid < ${tid((chunk + 1) * CHUNK_BLOCKS)}
+         from only ${relation} e
+         where ${inChunk}
          offset 0
        ) as value
        group by batch_id, event_type
