@@ -7,7 +7,8 @@ import { createProgram, knownVariables, type Invocation } from './commands/progr
 import { globalSettings } from './commands/settings.js';
 import { EcompipeError, errnoOf, EXIT, UsageError, type ExitCode } from './platform/errors.js';
 import { readEnvFile, type EnvFile } from './platform/envFile.js';
-import { createLogger, printable, type Logger } from './platform/log.js';
+import { createLogger, type Logger } from './platform/log.js';
+import { printable } from './platform/printable.js';
 import { keepTerminalSize, terminalSize } from './platform/terminal.js';
 import { parseSettings, unknownVariables, type RawSettings, type SettingsOf } from './platform/settings.js';
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import { InterruptedError } from '../platform/errors.js';
-import { printable } from '../platform/log.js';
+import { printable } from '../platform/printable.js';
 
 /** Somebody sits there who can be asked. */
 export function canAsk(): boolean {

@@ -6,6 +6,7 @@ import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
 import { feedSettings, loadFeeds } from './feedSettings.js';
 import { moveSettings } from '../pipeline/move/settingsTable.js';
+import { printableLine } from '../platform/printable.js';
 
 /** Only matters where the system doesn't tell about new files (network file systems). */
 const POLL_INTERVAL_MS = 1000;
@@ -52,7 +53,7 @@ export const move = defineCommand({
           json: result,
           exitCode: once && stop.aborted ? EXIT.interrupted : EXIT.done,
           isReport: true,
-          text: `moved ${countOf(result.filesMoved, 'file')} (${formatBytes(result.bytesMoved)}) in ${formatSpan(performance.now() - startMs)}${left === 0 ? '' : `; left ${countOf(left, 'file that is', 'files that are')} still being written: ${result.filesStillWritten.join(', ')}`}`,
+          text: `moved ${countOf(result.filesMoved, 'file')} (${formatBytes(result.bytesMoved)}) in ${formatSpan(performance.now() - startMs)}${left === 0 ? '' : `; left ${countOf(left, 'file that is', 'files that are')} still being written: ${result.filesStillWritten.map(printableLine).join(', ')}`}`,
         };
       },
     );

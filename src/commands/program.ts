@@ -1,6 +1,6 @@
 import { Command as Commander, InvalidArgumentError, Option } from 'commander';
 import { databaseSettings, globalSettings } from './settings.js';
-import { printable } from '../platform/log.js';
+import { printable } from '../platform/printable.js';
 import type { AnyCommand } from './command.js';
 import type { Setting, SettingTable } from '../platform/settings.js';
 

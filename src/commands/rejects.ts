@@ -1,5 +1,5 @@
 import { EcompipeError, EXIT, UsageError } from '../platform/errors.js';
-import { printable } from '../platform/log.js';
+import { printable, printableLine, shellQuote } from '../platform/printable.js';
 import * as parse from '../platform/parsers.js';
 import type { SettingsOf } from '../platform/settings.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
@@ -55,6 +55,13 @@ export const rejectsSettings = {
     defaultText: 'stdout',
     parse: parse.optional(parse.directory),
     help: 'export: write to a new file',
+  },
+  escapeFormulas: {
+    flag: '--escape-formulas',
+    env: 'ECOMPIPE_ESCAPE_FORMULAS',
+    default: false,
+    parse: parse.boolean,
+    help: 'export: an apostrophe before what a spreadsheet would run (= + - @); replay takes it off',
   },
   strict: { ...loadSettings.strict, help: 'replay: exit 3 when rows are still wrong' },
 } as const;
@@ -137,11 +144,11 @@ async function exportRows(values: Settings, context: CommandContext): Promise<Co
   const { output } = values;
   if (output !== undefined) {
     const rows = await onConnection(values, context, 'cannot export the rejects', (connection) =>
-      writeNewFile(output, exportRejects(connection, values), context.stop),
+      writeNewFile(output, exportRejects(connection, values, values), context.stop),
     );
     return {
       json: { rows, output },
-      text: `${rows} ${rows === 1 ? 'row' : 'rows'} in ${output}\ncorrect them there, then: ecompipe rejects replay ${output}`,
+      text: `${rows} ${rows === 1 ? 'row' : 'rows'} in ${printableLine(output)}\ncorrect them there, then: ecompipe rejects replay ${shellQuote(output)}`,
     };
   }
   // A terminal gets no control characters of a stranger's file; a pipe gets each byte.
@@ -160,7 +167,7 @@ async function exportRows(values: Settings, context: CommandContext): Promise<Co
         hint: 'do it again; --output FILE writes a file that is whole or not there',
       });
     hasBegun = true;
-    return writePieces(exportRejects(connection, values), write, context.stop);
+    return writePieces(exportRejects(connection, values, values), write, context.stop);
   });
   return { json: undefined };
 }

@@ -8,7 +8,7 @@ import { withConnection, type Database } from '../platform/db/target.js';
 import { untilAborted } from '../platform/wait.js';
 import { dashboardUrl, withDashboard, type DashboardSettings } from '../pipeline/dashboard/runDashboard.js';
 import { ensureSchema } from '../pipeline/migrate/schema.js';
-import { exportRejects as rejectsAsCsv } from '../pipeline/rejects/export.js';
+import { exportRejects as rejectsAsCsv, type ExportOptions } from '../pipeline/rejects/export.js';
 import type { RejectFilter } from '../pipeline/rejects/filter.js';
 import { listRejects as list, type RejectList } from '../pipeline/rejects/list.js';
 import { runReplay, type ReplayResult } from '../pipeline/rejects/replay.js';
@@ -76,13 +76,13 @@ export async function showReject(rejectId: number, database: Database, options: 
 /** Writes rejected rows into a new CSV file, whole or not at all. @returns how many. @throws UsageError when there is such a file. */
 export async function exportRejects(
   file: string,
-  filter: Partial<RejectFilter>,
+  filter: Partial<RejectFilter> & ExportOptions,
   database: Database,
   options: RunOptions = {},
 ): Promise<number> {
   const { stop } = contextOf(options);
   return await onConnection(database, options, 'cannot export the rejects', (connection) =>
-    writeNewFile(file, rejectsAsCsv(connection, wholeFilter(filter)), stop),
+    writeNewFile(file, rejectsAsCsv(connection, wholeFilter(filter), filter), stop),
   );
 }
 

@@ -10,6 +10,7 @@ import {
   type VerifyResult,
   type VerifySettings,
 } from './verify/index.js';
+import { shellQuote } from '../platform/printable.js';
 
 /** What a run of the whole pipeline came to. */
 export interface RunSummary {
@@ -99,7 +100,9 @@ export async function summarize(
 
 /** A command line for a shell on the database; it never holds a password. */
 function connectCommand({ embedded, settings: { host, port, user, database } }: Database): string {
-  return embedded ? 'psql "$(npx ecompipe db url)"' : `psql -h ${host} -p ${port} -U ${user} -d ${database}`;
+  return embedded
+    ? 'psql "$(npx ecompipe db url)"'
+    : `psql -h ${shellQuote(host)} -p ${port} -U ${shellQuote(user)} -d ${shellQuote(database)}`;
 }
 
 /** The summary for people. */

@@ -1,3 +1,5 @@
+import { printableLine } from './printable.js';
+
 /** Exit codes of every command (DESIGN §2). 69, 74 and 77 are those of BSD's sysexits.h. */
 export const EXIT = {
   done: 0,
@@ -51,7 +53,9 @@ export class UsageError extends EcompipeError {
   ) {
     super(EXIT.usage, {
       what:
-        problems.length === 1 ? (problems[0] ?? '') : `${problems.length} problems:\n  - ${problems.join('\n  - ')}`,
+        problems.length === 1
+          ? printableLine(problems[0] ?? '')
+          : `${problems.length} problems:\n  - ${problems.map(printableLine).join('\n  - ')}`,
       ...(hint === undefined ? {} : { hint }),
     });
   }
@@ -119,8 +123,8 @@ export function asFileError(error: unknown, what: string, path: string): unknown
   if (error instanceof EcompipeError || errno === undefined) return error;
   const hint = ERRNO_HINTS[errno];
   return new FileError(path, errno, {
-    what: `cannot ${what} ${path}`,
-    why: (error as Error).message,
+    what: `cannot ${what} ${printableLine(path)}`,
+    why: printableLine((error as Error).message),
     ...(hint === undefined ? {} : { hint }),
     cause: error,
   });

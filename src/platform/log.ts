@@ -1,4 +1,5 @@
 import { Chalk, type ChalkInstance } from 'chalk';
+import { printable } from './printable.js';
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -33,7 +34,7 @@ export function createLogger(settings: LogSettings, write: (line: string) => voi
         settings.format === 'json'
           ? // JSON escapes the controls of ASCII by itself; these escapes for the others are JSON too.
             `${printable(JSON.stringify({ time, level, event, message, ...fields }, jsonValue))}\n`
-          : `${paint.dim(time.slice(11, 19))} ${paint[level](level.padEnd(5))} ${printable(message)}\n`,
+          : `${paint.dim(time.slice(11, 19))} ${paint[level](level.padEnd(5))} ${indented(printable(message))}\n`,
       );
     };
   };
@@ -51,15 +52,9 @@ export function demoteProgress(log: Logger): Logger {
   };
 }
 
-/**
- * Makes text from outside (file names, server messages) safe for a terminal: control characters, which could move the
- * cursor or recolour the screen, become visible escapes. Newlines stay.
- */
-export function printable(text: string): string {
-  return text.replace(
-    /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+/** Further lines of a message are indented, so that only the logger begins a line. */
+function indented(message: string): string {
+  return message.replaceAll(/\n(?! {2})/g, '\n  ');
 }
 
 function jsonValue(_key: string, value: unknown): unknown {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { migratedDatabase, project, run } from '../cli/executable.js';
+import { EXECUTABLE, migratedDatabase, project, run } from '../cli/executable.js';
 import { eventId, eventRow, HEADER } from '../helpers/events.js';
 import { dayOf } from '../../src/platform/files/dayFolders.js';
 import { namesIn, pathIn } from '../helpers/dayFolders.js';
@@ -66,6 +67,79 @@ test('names, headers and values with control characters reach no terminal raw: n
     /unknown column/,
   );
   assert.ok(namesIn(path.join(cwd, 'data/archive')).includes(bad));
+});
+
+test('a newline in a name, a value or a message forges no line: not of the log, of lists or of reasons', async (t) => {
+  const { env } = await migratedDatabase(t);
+  const cwd = project(t);
+  const forged = '\nFORGED one\n  FORGED two\n  hint: FORGED';
+  const directories = ['incoming', 'processing'].map((name) => path.join(cwd, 'data', name));
+  for (const directory of directories) mkdirSync(directory, { recursive: true });
+  const [incoming = '', processing = ''] = directories;
+  const put = (name: string, text: string): void => writeFileSync(path.join(processing, `${name}${forged}.csv`), text);
+  const value = `"x${forged}"`;
+  put(
+    'rows',
+    `${HEADER}\n${eventRow(1)}\n${eventRow(2, { quantity: value })}\n${eventRow(3, { user_id: value, quantity: '0' })}\n`,
+  );
+  put('same', `${HEADER}\n${eventRow(1)}\n`);
+  put('header', `event_id,${value}\n1,2\n`);
+  put('garbage', `${HEADER}\n${'x\n'.repeat(3)}`);
+  writeFileSync(path.join(incoming, `moved${forged}.csv`), `${HEADER}\n${eventRow(1)}\n${eventRow(5)}\n`);
+  mkdirSync(path.join(incoming, `directory${forged}.csv`));
+  const step = async (...args: string[]): Promise<string> => {
+    const { stdout, stderr } = await run(t, { cwd, env }, ...args);
+    for (const text of [stdout, stderr]) assert.doesNotMatch(text, /^\s*(hint: )?FORGED/m, args.join(' '));
+    return `${stdout}${stderr}`;
+  };
+  await step('move', '--once', '--settle', '0', '--log-level', 'debug');
+  const said = await step('stream', '--once', '--log-level', 'debug');
+  assert.match(said, /rows\\nFORGED one/);
+  await step('stream', '--once', '--max-rejected', '0');
+  put('again', `${HEADER}\n${eventRow(6, { quantity: '0' })}\n`);
+  await step('stream', '--once', '--max-rejected', '0');
+  await step('stream', '--once', '--checkpoint-dir', `x${forged}`);
+  for (const id of ['1', '2', '3']) await step('rejects', 'show', id);
+  const rows = `rows${forged}.csv`;
+  for (const args of [
+    ['rejects', 'list'],
+    ['rejects', 'export', '--output', `out${forged}`],
+    ['rejects', 'export', '--output', `out${forged}`],
+    ['rejects', 'replay', `out${forged}`],
+    ['rejects', 'replay', `none${forged}`],
+    ['trace', eventId(1)],
+    ['trace', eventId(3)],
+    ['status', '--check'],
+    ['undo', '--file', rows, '--dry-run'],
+    ['undo', '--file', `no${forged}`],
+    ['undo', '--file', `header${forged}.csv`],
+    ['undo', '--batch', '1', '--yes'],
+    ['undo', '--batch', '1', '--yes'],
+    ['verify', '--ledger'],
+    ['feeds', 'check', path.join(cwd, 'data/processing', `again${forged}.csv`)],
+  ])
+    await step(...args);
+});
+
+test('what is suggested can be pasted: a shell runs nothing that is in the name', async (t) => {
+  const { env } = await migratedDatabase(t);
+  const cwd = project(t);
+  mkdirSync(path.join(cwd, 'data/processing'), { recursive: true });
+  const name = 'a $(touch pwned) `touch pwned` "\' \n\u001b\\;touch pwned #.csv';
+  writeFileSync(path.join(cwd, 'data/processing', name), `${HEADER}\n${eventRow(1, { quantity: '0' })}\n`);
+  await run(t, { cwd, env }, 'stream', '--once');
+  const { stdout } = await run(t, { cwd, env }, 'rejects', 'show', '1');
+  const suggested = /^to do: (ecompipe rejects export --file .*? --output) FILE/m.exec(stdout)?.[1] ?? '';
+  const bin = path.join(cwd, 'bin');
+  mkdirSync(bin);
+  symlinkSync(EXECUTABLE, path.join(bin, 'ecompipe'));
+  const pasted = spawnSync('bash', ['-c', `${suggested} out.csv`], {
+    cwd,
+    env: { ...process.env, ...env, PATH: `${bin}:${process.env['PATH'] ?? ''}` },
+    encoding: 'utf8',
+  });
+  assert.match(pasted.stdout, /^1 row in out\.csv/, pasted.stderr);
+  assert.ok(!existsSync(path.join(cwd, 'pwned')));
 });
 
 test('links, directories and FIFOs with the names of files are not followed, loaded or moved, and what they point to stays', async (t) => {

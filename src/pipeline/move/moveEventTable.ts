@@ -1,6 +1,7 @@
 import { countOf, formatSpan } from '../../platform/format.js';
 import { ProgressInterval, type StageEvents } from '../../platform/stageEvents.js';
 import type { MoveEvent, SkipReason } from './moveEvents.js';
+import { printableLine } from '../../platform/printable.js';
 
 /** On a full disk thousands of files fail for one reason: so many in a row are reported, the others at debug level. */
 const MAX_REPORTED_FAILURES = 5;
@@ -48,10 +49,11 @@ export function createMoveEvents(): MoveEvents {
 const WAITING: Omit<MoveEvents['table'], 'fileMoved' | 'fileFailed'> = {
   fileWaiting: {
     log: (log, { name, settleMs }) =>
-      log.debug('file_waiting', `${name} must stay unchanged for ${formatSpan(settleMs)} first`),
+      log.debug('file_waiting', `${printableLine(name)} must stay unchanged for ${formatSpan(settleMs)} first`),
   },
   fileSkipped: {
-    log: (log, { name, reason }) => log.warn('file_skipped', `left ${name} alone: ${SKIP_REASONS[reason]}`),
+    log: (log, { name, reason }) =>
+      log.warn('file_skipped', `left ${printableLine(name)} alone: ${SKIP_REASONS[reason]}`),
   },
   backlogFull: {
     log: (log, { backlog, maxBacklog }) =>
@@ -65,7 +67,7 @@ const WAITING: Omit<MoveEvents['table'], 'fileMoved' | 'fileFailed'> = {
   },
   directoryBack: { log: (log, { directory }) => log.info('directory_back', `${directory} is back`) },
   temporaryRemoved: {
-    log: (log, { name }) => log.info('temporary_removed', `removed ${name}, left by a killed process`),
+    log: (log, { name }) => log.info('temporary_removed', `removed ${printableLine(name)}, left by a killed process`),
   },
 };
 
@@ -78,7 +80,7 @@ function fileMoved(): MoveEvents['table']['fileMoved'] {
       figures.bytes += bytes;
     },
     log: (log, { name, target }, { files, bytes }) => {
-      log.debug('file_moved', `moved ${name} as ${target}`);
+      log.debug('file_moved', `moved ${printableLine(name)} as ${printableLine(target)}`);
       if (progress.isDue()) log.info('move_progress', `moved ${countOf(files, 'file')} so far`, { files, bytes });
     },
     measure: (meters, { bytes }) => {

@@ -8,6 +8,7 @@ import { failpoint } from '../../platform/failpoint.js';
 import type { StageContext } from '../../platform/stage.js';
 import type { MoveEvent, MoveSettings } from './moveEvents.js';
 import type { Failures } from '../../platform/files/failures.js';
+import { printableLine } from '../../platform/printable.js';
 
 /** Files in flight. Within one file system moves are synchronous; across two it keeps small copies going beside a large one. */
 const CONCURRENT_MOVES = 4;
@@ -72,7 +73,7 @@ async function moveFile(
       // A name in another encoding can't be written back in UTF-8, so the file that was listed is never found.
       if (!name.includes('\uFFFD')) return undefined;
       throw new FileError(source, 'EILSEQ', {
-        what: `cannot move ${source}`,
+        what: `cannot move ${printableLine(source)}`,
         why: 'its name is not valid UTF-8',
         hint: 'rename it',
       });

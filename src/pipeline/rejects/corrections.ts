@@ -6,6 +6,7 @@ import { MAX_RECORD_BYTES } from '../../contract/csv/bytes.js';
 import { asFileError, UsageError } from '../../platform/errors.js';
 import { REJECT_COLUMNS } from './export.js';
 import { nullIfUnquoted, type Fields } from './rawRow.js';
+import { ESCAPED_COLUMN, unescapeFormula } from './formulas.js';
 
 /** A row of a file of corrections. */
 export interface Correction {
@@ -97,12 +98,13 @@ interface CorrectionPlace {
   readonly rejectId: number;
   readonly raw: number;
   readonly width: number;
+  readonly isEscaped: boolean;
   /** In the order of the table's columns; -1 for one that the file does not have. */
   readonly fields: readonly number[];
 }
 
 function findColumns(file: string, columns: readonly string[], names: readonly string[]): CorrectionPlace {
-  const known: readonly string[] = [...columns, ...REJECT_COLUMNS];
+  const known: readonly string[] = [...columns, ...REJECT_COLUMNS, ESCAPED_COLUMN];
   const unknown = names.filter((name) => !known.includes(name));
   const repeated = names.filter((name, index) => names.indexOf(name) !== index);
   const problems = [
@@ -120,21 +122,26 @@ function findColumns(file: string, columns: readonly string[], names: readonly s
     rejectId: names.indexOf('reject_id'),
     raw: names.indexOf('reject_raw'),
     width: names.length,
+    isEscaped: names.includes(ESCAPED_COLUMN),
     fields: columns.map((name) => names.indexOf(name)),
   };
 }
 
 function correctionOf(
   record: readonly (string | null)[],
-  { rejectId, raw, fields }: CorrectionPlace,
+  { rejectId, raw, fields, isEscaped }: CorrectionPlace,
   line: number,
 ): Correction {
   const id = record[rejectId]?.trim() ?? '';
+  const textOf = (index: number): string | null => {
+    const text = record[index] ?? null;
+    return isEscaped ? unescapeFormula(text) : text;
+  };
   return {
     rejectId: /^\d+$/.test(id) ? Number(id) : Number.NaN,
     line,
-    fields: fields.map((index) => record[index] ?? null),
-    raw: record[raw] ?? null,
+    fields: fields.map((index) => textOf(index)),
+    raw: textOf(raw),
   };
 }
 

@@ -2,6 +2,7 @@ import type { RejectFilter } from './filter.js';
 import type { Reject, RejectGroup, RejectList } from './list.js';
 import type { ReplayResult } from './replay.js';
 import type { RejectedRow } from './show.js';
+import { printableLine, shellQuote } from '../../platform/printable.js';
 
 const MAX_GROUPS = 20;
 const MAX_REPORTED = 20;
@@ -17,7 +18,7 @@ export function describeList({ groups, total, rejects }: RejectList, { all }: Re
     rejects.length < total ? `the newest ${rejects.length}:` : 'newest first:',
     ...rejects.map(
       (reject) =>
-        `  ${describePlace(reject)}  ${reject.sqlState}  ${clip(reject.message)}${reject.resolution === null ? '' : `  (resolved: ${reject.resolution})`}`,
+        `  ${printableLine(describePlace(reject))}  ${reject.sqlState}  ${clip(reject.message)}${reject.resolution === null ? '' : `  (resolved: ${reject.resolution})`}`,
     ),
     '',
     'to correct them: ecompipe rejects export --output FILE, edit it, ecompipe rejects replay FILE',
@@ -26,7 +27,7 @@ export function describeList({ groups, total, rejects }: RejectList, { all }: Re
 }
 
 function describeGroup({ rows, files, sqlState, rule, example }: RejectGroup): string {
-  return `  ${String(rows).padStart(7)}  ${sqlState}  ${rule} in ${files} ${files === 1 ? 'file' : 'files'}, such as: ${clip(example)}`;
+  return `  ${String(rows).padStart(7)}  ${sqlState}  ${printableLine(rule)} in ${files} ${files === 1 ? 'file' : 'files'}, such as: ${clip(example)}`;
 }
 
 function describePlace({ rejectId, file, line }: Reject): string {
@@ -69,17 +70,18 @@ export function describeReject(row: RejectedRow): string {
   const values =
     fields === null
       ? []
-      : columns.flatMap((name, index) =>
-          fields[index] === null ? [] : [`  ${name.padEnd(14)} ${fields[index] ?? ''}`],
-        );
+      : columns.flatMap((name, index) => {
+          const value = fields[index] ?? null;
+          return value === null ? [] : [`  ${printableLine(name).padEnd(14)} ${printableLine(value)}`];
+        });
   return [
     `reject ${rejectId}`,
-    ...facts.flatMap(([name, text]) => (text === null ? [] : [`  ${name.padEnd(9)} ${text}`])),
+    ...facts.flatMap(([name, text]) => (text === null ? [] : [`  ${name.padEnd(9)} ${printableLine(text)}`])),
     '',
     rawBase64 === null
       ? 'the row as it came:'
       : 'the row as it came (\\xNN: bytes that are no text; --json has them all):',
-    raw,
+    ...raw.split('\n').map((text) => `  | ${text}`),
     ...(values.length === 0 ? [] : ['', 'its values:', ...values]),
     '',
     whatToDo(row),
@@ -95,8 +97,8 @@ function describeResolution({ resolution, resolvedAt, resolvedBy, resolvedBatchI
 function whatToDo({ resolution, kind, file }: RejectedRow): string {
   if (resolution !== null) return 'nothing is left to do';
   if (kind === 'conflict')
-    return `to do: the first delivery of this event stays. QueryFn the producer which one is right; to load this one besides, give it another event_id: ecompipe rejects export --file ${JSON.stringify(file)} --output FILE, edit it, ecompipe rejects replay FILE`;
-  return `to do: ecompipe rejects export --file ${JSON.stringify(file)} --output FILE, correct the ${kind === 'malformed' ? 'reject_raw of the row' : 'row'}, ecompipe rejects replay FILE`;
+    return `to do: the first delivery of this event stays. Ask the producer which one is right; to load this one besides, give it another event_id: ecompipe rejects export --file ${shellQuote(file)} --output FILE, edit it, ecompipe rejects replay FILE`;
+  return `to do: ecompipe rejects export --file ${shellQuote(file)} --output FILE, correct the ${kind === 'malformed' ? 'reject_raw of the row' : 'row'}, ecompipe rejects replay FILE`;
 }
 
 export function describeReplay(
@@ -104,7 +106,7 @@ export function describeReplay(
   file: string,
 ): string {
   const lines = [
-    `${read} ${read === 1 ? 'row' : 'rows'} of ${file}: ${inserted} inserted${duplicate > 0 ? `, ${duplicate} in the table already` : ''}${batchIds.length === 0 ? '' : ` (batch ${batchIds.join(', ')})`}`,
+    `${read} ${read === 1 ? 'row' : 'rows'} of ${printableLine(file)}: ${inserted} inserted${duplicate > 0 ? `, ${duplicate} in the table already` : ''}${batchIds.length === 0 ? '' : ` (batch ${batchIds.join(', ')})`}`,
   ];
   if (resolvedBefore > 0) lines.push(`  ${resolvedBefore} resolved before: left alone`);
   if (unknown > 0) lines.push(`  ${unknown} of no reject that this database has: not loaded`);
@@ -113,9 +115,8 @@ export function describeReplay(
       `  ${rejected} rejected again; they stay open:`,
       ...rejectedAgain
         .slice(0, MAX_REPORTED)
-        .map(
-          ({ rejectId, line, reason }) =>
-            `    ${file}:${line} (reject ${rejectId}): ${reason.sqlState} ${reason.message}`,
+        .map(({ rejectId, line, reason }) =>
+          printableLine(`    ${file}:${line} (reject ${rejectId}): ${reason.sqlState} ${reason.message}`),
         ),
     );
   if (rejectedAgain.length > MAX_REPORTED) lines.push(`    and ${rejected - MAX_REPORTED} more`);

@@ -3,6 +3,7 @@ import type { Connection } from '../../platform/db/client.js';
 import { rejectCondition, type RejectFilter } from './filter.js';
 import { readEventColumns } from './rawRow.js';
 import { queryRejectedRows, type RejectedRow } from './show.js';
+import { ESCAPED_COLUMN, escapeFormula } from './formulas.js';
 
 /** Rows read at once; each has up to a megabyte. */
 const PAGE_ROWS = 200;
@@ -20,6 +21,11 @@ export const REJECT_COLUMNS = [
   'reject_raw_base64',
 ] as const;
 
+export interface ExportOptions {
+  /** Text that a spreadsheet would run as a formula gets an apostrophe, which a replay takes off. @default false */
+  readonly escapeFormulas?: boolean;
+}
+
 /**
  * Rejects as CSV that a person can correct and give to a replay. A row that is one by structure has its values in the
  * columns of events. Of one that is not they are empty, and `reject_raw` is what to correct instead.
@@ -28,8 +34,10 @@ export const REJECT_COLUMNS = [
 export async function* exportRejects(
   connection: Connection,
   filter: RejectFilter,
+  { escapeFormulas = false }: ExportOptions = {},
 ): AsyncGenerator<{ readonly text: string; readonly rows: number }> {
-  yield { text: stringify([[...(await readEventColumns(connection)), ...REJECT_COLUMNS]]), rows: 0 };
+  const header = [...(await readEventColumns(connection)), ...REJECT_COLUMNS];
+  yield { text: stringify([escapeFormulas ? [...header, ESCAPED_COLUMN] : header]), rows: 0 };
   const { sql, values } = rejectCondition(filter);
   for (let last = 0; ;) {
     const page = await queryRejectedRows(
@@ -38,8 +46,14 @@ export async function* exportRejects(
       [...values, last],
     );
     if (page.length === 0) return;
+    const rows = page.map(exportedRow);
     // An empty text is quoted, NULL is not.
-    yield { text: stringify(page.map(exportedRow), { quoted_match: /^$/ }), rows: page.length };
+    yield {
+      text: stringify(escapeFormulas ? rows.map((row) => [...row.map(escapeFormula), null]) : rows, {
+        quoted_match: /^$/,
+      }),
+      rows: page.length,
+    };
     last = page.at(-1)?.rejectId ?? last;
   }
 }

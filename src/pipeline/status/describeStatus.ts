@@ -1,7 +1,7 @@
 import type { Backlog } from '../../contract/backlog.js';
 import { countOf, formatBytes, formatCount, formatSpan, shortName } from '../../platform/format.js';
 import type { ErrorFacts } from '../../platform/errors.js';
-import { printable } from '../../platform/log.js';
+import { printableLine } from '../../platform/printable.js';
 import type { BatchStatus } from './ledger.js';
 import type { Violation } from './limits.js';
 import type { LedgerStatus, Status } from './runStatus.js';
@@ -28,7 +28,7 @@ export function describeStatus(status: Status, violations: readonly Violation[] 
             : violations.map(({ message }) => line('check', `failed: ${message}`))),
         ]),
   ];
-  return lines.map((text) => fit(printable(text), columns)).join('\n');
+  return lines.map((text) => fit(printableLine(text), columns)).join('\n');
 }
 
 function ledgerLines({ totals, throughput, freshnessMs, latency, problems, batches, owners }: LedgerStatus): string[] {

@@ -10,6 +10,7 @@ import { targetFor } from './feeds/loaderFeeds.js';
 import { assertUnchanged, type LoaderContext } from './runBatch.js';
 import { useFor } from './notAccepted.js';
 import { loadStaged } from './staged/loadStaged.js';
+import { printableLine } from '../../platform/printable.js';
 
 /** Most rows of a file that is loaded whole or not at all are rejected. Not for a retry. */
 class MostlyRejected extends Error {}
@@ -26,22 +27,28 @@ export async function loadAtomically(
   file: LedgerFile,
   batchBytes: number,
 ): Promise<CommittedBatch> {
-  const committed = useFor(context.pool, 'bulk', [source.name], `cannot load ${source.name}`, async (connection) => {
-    const target = targetFor(context, source.header.feed);
-    await target.refresh(connection);
-    const committed = await runLoad(connection, {
-      target: target.table,
-      engine: 'native',
-      isDurable: true,
-      lockTimeoutMs: 0,
-      limits: context.limits,
-      onAttempt: () => undefined,
-      beforeCommit: () => assertUnchanged(context, [source]),
-      putRows: (batchId) => putRanges(connection, context, source, file, batchBytes, batchId),
-    });
-    assert(committed !== undefined, `${source.name} has a range left`);
-    return committed;
-  });
+  const committed = useFor(
+    context.pool,
+    'bulk',
+    [source.name],
+    `cannot load ${printableLine(source.name)}`,
+    async (connection) => {
+      const target = targetFor(context, source.header.feed);
+      await target.refresh(connection);
+      const committed = await runLoad(connection, {
+        target: target.table,
+        engine: 'native',
+        isDurable: true,
+        lockTimeoutMs: 0,
+        limits: context.limits,
+        onAttempt: () => undefined,
+        beforeCommit: () => assertUnchanged(context, [source]),
+        putRows: (batchId) => putRanges(connection, context, source, file, batchBytes, batchId),
+      });
+      assert(committed !== undefined, `${source.name} has a range left`);
+      return committed;
+    },
+  );
   return await committed.catch((error: unknown) => {
     throw error instanceof MostlyRejected ? new UnreadableFile(error.message, { cause: error }) : error;
   });

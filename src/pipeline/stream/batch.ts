@@ -1,4 +1,5 @@
 import type { RecordShape } from '../../contract/csv/header.js';
+import { printableLine } from '../../platform/printable.js';
 
 /** A place in a file's (decompressed) content, as ledger, logs and errors name it. */
 export interface ByteRange {
@@ -77,6 +78,6 @@ export function describeBatch(batch: Batch): string {
   const [first] = batch.parts;
   if (first === undefined) return 'an empty batch';
   return batch.parts.length === 1
-    ? `${first.name} bytes ${first.startOffset}–${first.endOffset}`
-    : `${first.name} and ${batch.parts.length - 1} more files`;
+    ? `${printableLine(first.name)} bytes ${first.startOffset}–${first.endOffset}`
+    : `${printableLine(first.name)} and ${batch.parts.length - 1} more files`;
 }

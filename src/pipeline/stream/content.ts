@@ -5,6 +5,7 @@ import { UnreadableFile } from '../../contract/csv/header.js';
 import { FileError } from '../../platform/errors.js';
 import { DamagedGzipError, gunzipChunks, gunzipWhole, isGzipName } from '../../platform/files/gzip.js';
 import { failpoint } from '../../platform/failpoint.js';
+import { printableLine } from '../../platform/printable.js';
 
 /** The (decompressed) bytes of a file, read in order from some offset on. */
 export interface ContentReader {
@@ -33,7 +34,7 @@ export interface Content {
 export class FileChanged extends FileError {
   constructor(file: string) {
     super(file, undefined, {
-      what: `cannot load ${file}`,
+      what: `cannot load ${printableLine(file)}`,
       why: 'it changed while it was read',
       hint: 'write files elsewhere and rename them into processing/, as `ecompipe move` does',
     });

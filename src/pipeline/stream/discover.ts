@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { Feed } from '../../contract/feeds/feed.js';
 import { isWantedName } from '../../contract/feeds/findFeed.js';
 import { FileError, withFileErrors } from '../../platform/errors.js';
+import { printableLine } from '../../platform/printable.js';
 
 /** Whether a file of this name is loaded. */
 export function isLoadable(name: string, feeds: readonly Feed[] = []): boolean {
@@ -31,7 +32,7 @@ export function nameError(directory: string, name: string): FileError | undefine
   if (bytes === undefined) return undefined;
   const file = path.join(directory, escapeBytes(bytes));
   return new FileError(file, 'EILSEQ', {
-    what: `cannot load ${file}`,
+    what: `cannot load ${printableLine(file)}`,
     why: 'its name is not valid UTF-8',
     outcome: 'it is where it was',
     hint: 'rename it, such as by convmv(1)',

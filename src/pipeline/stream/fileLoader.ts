@@ -21,6 +21,7 @@ import { NotAcceptedError } from './notAccepted.js';
 import { FilesChanged, runBatch, type LoaderContext } from './runBatch.js';
 import { SmallFileGroup, wholeFilePart } from './smallFiles.js';
 import type { TargetTable } from './targetTable.js';
+import { printableLine } from '../../platform/printable.js';
 
 /**
  * Takes files from the directory and sees each to its end. One loop lists, so one listing at a time; loads run beside it.
@@ -293,7 +294,9 @@ export class FileLoader {
   /** Looks at the table again for the sake of a file whose header does not fit. @returns whether it is another one now. */
   private async hasChangedSince(table: TargetTable, name: string): Promise<boolean> {
     const { pool, target } = this.loader;
-    await pool.use('urgent', `cannot look at ${table.name} for ${name}`, (connection) => target.refresh(connection));
+    await pool.use('urgent', `cannot look at ${table.name} for ${printableLine(name)}`, (connection) =>
+      target.refresh(connection),
+    );
     return target.table.fingerprint !== table.fingerprint;
   }
 

@@ -7,6 +7,7 @@ import { loadAtomically } from './atomicFile.js';
 import { ledgerNotKept, pauseBeforeRepeat } from './notAccepted.js';
 import { readRanges, type RangeSource, type ReadRange } from './ranges.js';
 import { runBatch, type LoaderContext } from './runBatch.js';
+import { printableLine } from '../../platform/printable.js';
 
 /**
  * Of the ranges of a file, the last one and every so many before it wait until they are on disk; the others only until
@@ -62,7 +63,9 @@ export async function loadLargeFile(
 const MAX_LOST = 5;
 
 async function explainLost({ pool }: LoaderContext, name: string, lost: unknown): Promise<unknown> {
-  return await pool.use('bulk', `cannot load ${name}`, (connection) => ledgerNotKept(connection, name, lost));
+  return await pool.use('bulk', `cannot load ${printableLine(name)}`, (connection) =>
+    ledgerNotKept(connection, name, lost),
+  );
 }
 
 /** The file's ledger entry, made if need be. */
@@ -70,7 +73,7 @@ async function enterFile(
   context: LoaderContext,
   { name, fileStamp, content }: Omit<RangeSource, 'fileId'>,
 ): Promise<LedgerFile> {
-  return await context.pool.use('bulk', `cannot enter ${name} into the ledger`, async (connection) => {
+  return await context.pool.use('bulk', `cannot enter ${printableLine(name)} into the ledger`, async (connection) => {
     for (let contentions = 0; ; contentions++) {
       const file = await withTransaction(connection, async () => {
         await registerFiles(connection, [

@@ -9,6 +9,7 @@ import { runLoad, sumOfParts, type CommittedBatch, type Load } from './loadTrans
 import { loadStaged } from './staged/loadStaged.js';
 import { haveOnlyIsoDates, temporalFields } from './isoDates.js';
 import type { Target } from './targetTable.js';
+import { printableLine } from '../../platform/printable.js';
 
 export interface LoadContext extends Pick<Load, 'lockTimeoutMs' | 'limits' | 'onAttempt'> {
   readonly target: Target;
@@ -141,7 +142,7 @@ async function resolveFiles(connection: Connection, batch: Batch, loadPath: Load
       parts.push(part);
       fileIds.push(fileId);
     } else if (file !== undefined) known.push({ part, file });
-    else throw new CompareAndSetLost(`the ledger entry of ${part.name} went away`);
+    else throw new CompareAndSetLost(`the ledger entry of ${printableLine(part.name)} went away`);
   }
   return { parts, fileIds, enteredLoaded: new Set(loadPath === 'direct' ? registered.values() : []), known };
 }

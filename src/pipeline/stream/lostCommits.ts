@@ -5,6 +5,7 @@ import { findArchivedSince, readLastCommit } from './reloadFromArchive.js';
 import { BEFORE_TOKENS, type WitnessedBatch } from './witness.js';
 import { sqlStateOf } from '../../platform/db/sqlState.js';
 import type { StreamSettings } from './streamEvents.js';
+import { printableLine } from '../../platform/printable.js';
 
 /** Where the files are that were loaded, and so may be loaded again. */
 export type LossPlaces = Pick<StreamSettings, 'afterLoad' | 'archiveDir'>;
@@ -69,7 +70,7 @@ async function describeRemedy({ afterLoad, archiveDir }: LossPlaces, lastCommit:
   if (afterLoad !== 'archive')
     return `loaded files are ${afterLoad === 'keep' ? 'still in the input directory' : 'deleted (--after-load delete), so get them from their producer again'}; ${command} then starts with what the ledger has`;
   const files = await findArchivedSince(archiveDir, lastCommit).catch(() => []);
-  const names = files.slice(0, FILES_SHOWN).map(({ path }) => path);
+  const names = files.slice(0, FILES_SHOWN).map(({ path }) => printableLine(path));
   const shown =
     files.length === 0
       ? ''

@@ -4,6 +4,7 @@ import { EcompipeError, EXIT, type ErrorFacts } from '../../platform/errors.js';
 import { pause } from '../../platform/wait.js';
 import type { ConnectionPool, Priority } from './connectionPool.js';
 import { CompareAndSetLost } from './ledger.js';
+import { printableLine } from '../../platform/printable.js';
 
 /**
  * The database does not take a file, however often it is tried, because of rules that somebody gave its tables: a trigger,
@@ -36,7 +37,7 @@ export async function pauseBeforeRepeat(contentions: number): Promise<void> {
 export async function ledgerNotKept(connection: Connection, name: string, cause?: unknown): Promise<NotAcceptedError> {
   const rules = await findLedgerRules(connection);
   return new NotAcceptedError(name, {
-    what: `cannot load ${name}`,
+    what: `cannot load ${printableLine(name)}`,
     why: `what is written to the ledger about it does not stay there${cause instanceof CompareAndSetLost ? ` (${cause.message})` : ''}`,
     outcome: 'nothing of it was committed that is not in the ledger',
     hint:

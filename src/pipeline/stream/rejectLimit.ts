@@ -3,6 +3,7 @@ import { EcompipeError, EXIT } from '../../platform/errors.js';
 import type { BatchPart } from './batch.js';
 import { quarantineRest, type CommittedPart, type CommittedTotals } from './ledger.js';
 import type { StreamSettings } from './streamEvents.js';
+import { printableLine } from '../../platform/printable.js';
 
 /** A file has more rejected rows than `--max-rejected` allows (exit 4). */
 export class RejectLimitError extends EcompipeError {
@@ -45,7 +46,7 @@ function assertAllowed(
   if (rejected <= allowed) return;
   const limit = 'rows' in maxRejected ? String(maxRejected.rows) : `${maxRejected.share * 100} %`;
   throw new RejectLimitError(EXIT.rejectLimit, {
-    what: `${part.name} has more rejected rows than --max-rejected ${limit}`,
+    what: `${printableLine(part.name)} has more rejected rows than --max-rejected ${limit}`,
     why: `${rejected} of ${read} rows up to byte ${part.endOffset}`,
     outcome: atomicFile
       ? 'the file was rolled back whole and is where it was'

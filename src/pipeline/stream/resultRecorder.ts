@@ -11,6 +11,7 @@ import type { FilesFinisher, ReadFile } from './fileDisposer.js';
 import { hasFile, noteQuarantine, noteRedelivery, type LedgerFile } from './ledger.js';
 import type { CommittedBatch } from './loadTransaction.js';
 import { ledgerNotKept } from './notAccepted.js';
+import { printableLine } from '../../platform/printable.js';
 
 /** Some files could not be loaded or put away (exit 74, unless all of them call for the same other one, such as 77); each is where it was. */
 export class FilesNotLoadedError extends EcompipeError {
@@ -115,11 +116,15 @@ export class ResultRecorder {
     const atMs = performance.now();
     // The very file it was loaded from was only not put away: whoever loaded it was killed, or could not.
     if (entry.fileStamp !== file.fileStamp) {
-      const isKnown = await this.pool.use('urgent', `cannot note that ${file.name} came again`, async (connection) => {
-        if (await noteRedelivery(connection, entry.fileId, file.name)) return true;
-        if (await hasFile(connection, entry.fileId)) throw await ledgerNotKept(connection, file.name);
-        return false;
-      });
+      const isKnown = await this.pool.use(
+        'urgent',
+        `cannot note that ${printableLine(file.name)} came again`,
+        async (connection) => {
+          if (await noteRedelivery(connection, entry.fileId, file.name)) return true;
+          if (await hasFile(connection, entry.fileId)) throw await ledgerNotKept(connection, file.name);
+          return false;
+        },
+      );
       // Taken out of the ledger since we looked: the next listing finds a file that is to be loaded.
       if (!isKnown) return false;
       this.totals = { ...this.totals, filesRedelivered: this.totals.filesRedelivered + 1 };
@@ -161,7 +166,7 @@ export class ResultRecorder {
     { message }: UnreadableFile,
   ): Promise<boolean> {
     const identity = { ...file, sha256: content.sha256, size: content.size };
-    await this.pool.use('urgent', `cannot note ${file.name}`, (connection) =>
+    await this.pool.use('urgent', `cannot note ${printableLine(file.name)}`, (connection) =>
       noteQuarantine(connection, identity, message),
     );
     return await this.quarantine(file, message);

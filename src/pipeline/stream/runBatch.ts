@@ -13,6 +13,7 @@ import type { RejectLimits } from './rejectLimit.js';
 import { ledgerNotKept, MAX_CONTENTIONS, pauseBeforeRepeat, useFor } from './notAccepted.js';
 import { targetFor, type LoaderFeeds } from './feeds/loaderFeeds.js';
 import type { Target } from './targetTable.js';
+import { printableLine } from '../../platform/printable.js';
 
 /** What all batches of a run share. */
 export interface LoaderContext {
@@ -109,7 +110,7 @@ async function attempt(
 /** Some files of a batch were written to after they were read: the others are to be loaded without them. */
 export class FilesChanged extends Error {
   constructor(readonly names: ReadonlySet<string>) {
-    super(`changed while they were loaded: ${[...names].join(', ')}`);
+    super(`changed while they were loaded: ${[...names].map(printableLine).join(', ')}`);
   }
 }
 

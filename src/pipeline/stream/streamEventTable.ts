@@ -4,6 +4,7 @@ import { ProgressInterval, type StageEvents } from '../../platform/stageEvents.j
 import { addCounts, NO_ROWS, type RowCounts } from './batch.js';
 import { RejectReportLimiter } from './rejectReportLimiter.js';
 import type { StreamEvent } from './streamEvents.js';
+import { printableLine } from '../../platform/printable.js';
 
 /** What the loader has done so far. */
 export interface StreamFigures {
@@ -102,7 +103,7 @@ const STARTS: Pick<StreamEvents['table'], 'streamStarted' | 'filesReturned' | 'd
 const FILES: Pick<StreamEvents['table'], 'fileLoaded' | 'fileRedelivered' | 'fileQuarantined' | 'fileFailed'> = {
   fileLoaded: {
     count: (figures) => (figures.filesLoaded += 1),
-    log: (log, { file }) => log.debug('file_loaded', `loaded ${file}`),
+    log: (log, { file }) => log.debug('file_loaded', `loaded ${printableLine(file)}`),
     measure: (meters, { writtenAtMs }) => {
       meters.files(1, 'loaded');
       // A producer's clock may be ahead of ours.
@@ -112,13 +113,19 @@ const FILES: Pick<StreamEvents['table'], 'fileLoaded' | 'fileRedelivered' | 'fil
   fileRedelivered: {
     count: (figures) => (figures.filesRedelivered += 1),
     log: (log, { file, firstName }) =>
-      log.info('file_redelivered', `${file} has the content of ${firstName}, which is loaded: not loaded again`),
+      log.info(
+        'file_redelivered',
+        `${printableLine(file)} has the content of ${printableLine(firstName)}, which is loaded: not loaded again`,
+      ),
     measure: (meters) => meters.files(1, 'redelivered'),
   },
   fileQuarantined: {
     count: (figures) => (figures.filesQuarantined += 1),
     log: (log, { file, reason }) =>
-      log.warn('file_quarantined', `${file} can't be read and went to quarantine: ${reason}`),
+      log.warn(
+        'file_quarantined',
+        `${printableLine(file)} can't be read and went to quarantine: ${printableLine(reason)}`,
+      ),
     measure: (meters) => meters.files(1, 'quarantined'),
     attention: ({ file, reason }) => `${file} went to quarantine: ${reason}`,
   },
@@ -182,7 +189,7 @@ function rowsRejected(): StreamEvents['table']['rowsRejected'] {
         );
       (isReported ? log.warn : log.debug)(
         'rows_rejected',
-        `${file}: ${countOf(rejected, 'row')} rejected, kept in ecompipe.rejected_rows (batch ${batchId})`,
+        `${printableLine(file)}: ${countOf(rejected, 'row')} rejected, kept in ecompipe.rejected_rows (batch ${batchId})`,
       );
     },
   };

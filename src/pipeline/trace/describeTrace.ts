@@ -1,4 +1,5 @@
 import type { Origin, Trace, TracedEvent, TracedReject } from './traceEvents.js';
+import { printableLine } from '../../platform/printable.js';
 
 const MAX_SHOWN = 20;
 
@@ -7,7 +8,7 @@ export function describeTrace({ eventId, known, event, duplicates, rejects, rede
   if (!known) return `event ${eventId} is unknown: neither in the table, nor among duplicates and rejects`;
   return [
     `event ${eventId}`,
-    ...(event === undefined ? ['  not in the table'] : describeEvent(event)),
+    ...(event === undefined ? ['  not in the table'] : describeEvent(event)).map(printableLine),
     ...section(
       'duplicate',
       duplicates.map(({ file, line, batchId }) => `${file}:${line} (batch ${batchId})`),
@@ -53,7 +54,7 @@ function describeReject({ rejectId, file, line, sqlState, message, resolution, c
 }
 
 function section(name: string, lines: readonly string[]): string[] {
-  const shown = lines.slice(0, MAX_SHOWN).map((line) => `  ${`${name}:`.padEnd(11)} ${line}`);
+  const shown = lines.slice(0, MAX_SHOWN).map((line) => `  ${`${name}:`.padEnd(11)} ${printableLine(line)}`);
   return lines.length > MAX_SHOWN ? [...shown, `  and ${lines.length - MAX_SHOWN} more; --json has all`] : shown;
 }
 

@@ -1,4 +1,5 @@
 import type { UndoResult } from './undoEvents.js';
+import { printableLine } from '../../platform/printable.js';
 
 const MAX_FILES = 10;
 
@@ -17,10 +18,10 @@ export function describeUndo(result: UndoResult): string {
     rejectsReopened,
     rollupsRebuilt,
   } = result;
-  if (outcome === 'already-undone') return `${target}: taken out before, nothing is left to do`;
+  if (outcome === 'already-undone') return `${printableLine(target)}: taken out before, nothing is left to do`;
   const isDry = outcome === 'would-undo';
   const lines = [
-    `${isDry ? 'would take out' : 'took out'} ${target}: ${count(eventsRemoved, 'event')}, ${count(rejectsRemoved, 'reject')}, ${count(duplicatesRemoved, 'duplicate')} of ${count(files.length, 'file')} (${batchIds.length === 1 ? 'batch' : 'batches'} ${clipped(batchIds.map(String))})`,
+    `${isDry ? 'would take out' : 'took out'} ${printableLine(target)}: ${count(eventsRemoved, 'event')}, ${count(rejectsRemoved, 'reject')}, ${count(duplicatesRemoved, 'duplicate')} of ${count(files.length, 'file')} (${batchIds.length === 1 ? 'batch' : 'batches'} ${clipped(batchIds.map(String))})`,
   ];
   if (files.length > 1) lines.push(`  files: ${clipped(files.map(({ name }) => name))}`);
   if (eventsMissing > 0)
@@ -76,9 +77,10 @@ function describeFiles({ files }: UndoResult): string[] {
 }
 
 function clipped(words: readonly string[]): string {
-  return words.length > MAX_FILES
-    ? `${words.slice(0, MAX_FILES).join(', ')} and ${words.length - MAX_FILES} more`
-    : words.join(', ');
+  const shown = words.map(printableLine);
+  return shown.length > MAX_FILES
+    ? `${shown.slice(0, MAX_FILES).join(', ')} and ${shown.length - MAX_FILES} more`
+    : shown.join(', ');
 }
 
 function count(number: number, noun: string): string {

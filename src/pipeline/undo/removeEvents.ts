@@ -3,6 +3,7 @@ import { eventIdsOf } from '../../contract/csv/eventIds.js';
 import { readContentRange } from '../../platform/files/contentRange.js';
 import { EcompipeError, EXIT } from '../../platform/errors.js';
 import type { TargetFile } from './target.js';
+import { printableLine } from '../../platform/printable.js';
 
 /** Ids of the events that this transaction takes out. */
 export const REMOVED = 'pg_temp.ecompipe_removed';
@@ -60,7 +61,7 @@ export async function removeEventsOf(
     if (range.feed !== null) throw sharedByFeed(name, range);
     if (path === undefined) {
       throw new EcompipeError(EXIT.io, {
-        what: `cannot take out ${name} alone`,
+        what: `cannot take out ${printableLine(name)} alone`,
         why: `it shares batch ${range.batchId} with ${range.others} other files, only its bytes tell which rows are its own, and it is neither in archive/ nor in processing/`,
         outcome: 'nothing was changed',
         hint: `put the file back, or take out all of them: ecompipe undo --batch ${range.batchId}`,
@@ -73,7 +74,7 @@ export async function removeEventsOf(
 
 function sharedByFeed(name: string, { batchId, others, feed }: RemovedRange): EcompipeError {
   return new EcompipeError(EXIT.io, {
-    what: `cannot take out ${name} alone`,
+    what: `cannot take out ${printableLine(name)} alone`,
     why: `it shares batch ${batchId} with ${others} other files, and feed ${feed ?? '?'} made the rows' keys, so that its bytes do not tell which are its own`,
     outcome: 'nothing was changed',
     hint: `take out all of them: ecompipe undo --batch ${batchId}`,
@@ -100,7 +101,7 @@ async function removeFromOtherTables({ client }: Connection, batchIds: readonly 
   const without = rows.find(({ hasBatch }) => !hasBatch);
   if (without !== undefined)
     throw new EcompipeError(EXIT.usage, {
-      what: `cannot take rows out of ${without.target}`,
+      what: `cannot take rows out of ${printableLine(without.target)}`,
       why: 'it has no column batch_id, so nobody knows which rows a batch brought',
       outcome: 'nothing was changed',
       hint: `before the next load: alter table ${without.target} add column batch_id bigint default nullif(current_setting('ecompipe.batch_id', true), '')::bigint`,

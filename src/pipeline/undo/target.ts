@@ -1,6 +1,7 @@
 import type { Connection } from '../../platform/db/client.js';
 import { UsageError } from '../../platform/errors.js';
 import type { UndoSettings } from './undoEvents.js';
+import { printableLine, shellQuote } from '../../platform/printable.js';
 
 export interface TargetFile {
   readonly fileId: number;
@@ -50,16 +51,18 @@ async function findFile({ client }: Connection, file: string): Promise<UndoTarge
   if (files.length > 1) {
     throw new UsageError(
       [
-        `${files.length} files with the name ${file} were loaded: ${files.map(({ sha256, rowsInserted }) => `${sha256.toString('hex')} (${rowsInserted} events)`).join(', ')}`,
+        `${files.length} files with the name ${printableLine(file)} were loaded: ${files.map(({ sha256, rowsInserted }) => `${sha256.toString('hex')} (${rowsInserted} events)`).join(', ')}`,
       ],
       'name the one that is meant by its SHA-256',
     );
   }
   if (first.state === 'pruned')
-    throw new UsageError([`nothing of ${first.name} is left to take out: ecompipe prune removed it for its age`]);
+    throw new UsageError([
+      `nothing of ${printableLine(first.name)} is left to take out: ecompipe prune removed it for its age`,
+    ]);
   if (first.state === 'quarantined' && first.committedOffset === 0)
     throw new UsageError(
-      [`nothing of ${first.name} was loaded: it is in quarantine`],
+      [`nothing of ${printableLine(first.name)} was loaded: it is in quarantine`],
       'correct it and put it back into processing/; its bytes are then another file',
     );
   return { kind: 'files', label: first.name, files };
@@ -92,9 +95,9 @@ async function findBatch({ client }: Connection, batchId: number): Promise<UndoT
   if (partial !== undefined)
     throw new UsageError(
       [
-        `${label} is a part of ${partial.name}, which has ${partial.otherBatches + 1} batches: a file can only be taken out whole`,
+        `${label} is a part of ${printableLine(partial.name)}, which has ${partial.otherBatches + 1} batches: a file can only be taken out whole`,
       ],
-      `ecompipe undo --file ${JSON.stringify(partial.name)}`,
+      `ecompipe undo --file ${shellQuote(partial.name)}`,
     );
   return { kind: 'files', label, files };
 }

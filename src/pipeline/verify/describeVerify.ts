@@ -1,5 +1,6 @@
 import { countOf } from '../../platform/format.js';
 import type { Finding, FindingKind, VerifyResult } from './verifyEvents.js';
+import { printableLine } from '../../platform/printable.js';
 
 const SHOWN = 20;
 
@@ -61,5 +62,6 @@ export function describeVerify(result: VerifyResult): string {
 
 function describeFinding({ kind, file, line, eventId, detail }: Finding): string {
   const place = file === undefined ? undefined : line === undefined ? file : `${file}:${line}`;
-  return `  ${[WORDS[kind], place, eventId === undefined ? undefined : `event ${eventId}`].filter((part) => part !== undefined).join(', ')}: ${detail}`;
+  const head = [WORDS[kind], place, eventId === undefined ? undefined : `event ${eventId}`];
+  return `  ${printableLine(`${head.filter((part) => part !== undefined).join(', ')}: ${detail}`)}`;
 }

@@ -8,6 +8,7 @@ import type { Findings } from './findings.js';
 import { locate } from '../../platform/files/locate.js';
 import { compareRows } from './rows.js';
 import { createFileRows, rereadFile } from './rereadFile.js';
+import { printableLine } from '../../platform/printable.js';
 
 /** When more is off than this, the sums must do: re-reading runs at some 100,000 rows a second. */
 const MAX_ROWS = 5_000_000;
@@ -125,7 +126,7 @@ async function readOne(
     await rereadFile(connection, job.fileNo, path, new Set(rows.map(({ line }) => line)));
     return undefined;
   } catch (error) {
-    const explained = explainIfFinal(`cannot compare ${path}`, error);
+    const explained = explainIfFinal(`cannot compare ${printableLine(path)}`, error);
     // A row that the manifest calls good and the server doesn't: the sums still say that something is off.
     if (explained === error) throw error;
     return (explained as Error).message;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { withConnection, type Database } from '../../platform/db/target.js';
 import { countOf, formatSpan } from '../../platform/format.js';
-import { printable } from '../../platform/log.js';
+import { printableLine } from '../../platform/printable.js';
 
 /** What can be off between the ledger and the tables, in the order in which it is reported. */
 export const LEDGER_FINDING_KINDS = ['lost', 'surplus', 'unknownBatch', 'miscounted'] as const;
@@ -168,7 +168,7 @@ interface ComparedBatch {
 
 function describeBatch({ kind, batch_id, rows, committed, committed_at, files }: ComparedBatch): string {
   if (kind === 'unknownBatch') return `${countOf(rows, 'row')} of batch ${batch_id}, which the ledger does not have`;
-  const origin = files === null ? '' : ` from ${printable(files).replaceAll('\n', '\\n')}`;
+  const origin = files === null ? '' : ` from ${printableLine(files)}`;
   const time = committed_at === null ? '' : ` at ${committed_at.toISOString()}`;
   return `batch ${batch_id} committed ${countOf(committed, 'row')}${origin}${time}, and the table has ${countOf(rows, 'row')} of it`;
 }
@@ -200,7 +200,7 @@ export function describeLedgerProof({
     `${countOf(rows, 'row')} in the ledger, ${countOf(batches, 'batch', 'batches')}, ${countOf(files, 'file')}${foreign}; ${formatSpan(rest.durationMs)}`,
     ...(unprovedTables.length === 0
       ? []
-      : [`not proved, for want of a column batch_id: ${printable(unprovedTables.join(', '))}`]),
+      : [`not proved, for want of a column batch_id: ${printableLine(unprovedTables.join(', '))}`]),
     ...findings.slice(0, MAX_SHOWN).map(({ kind, detail }) => `  ${LABELS[kind]}: ${detail}`),
     ...(findings.length > MAX_SHOWN ? [`  and more: --json shows the first ${findings.length}`] : []),
   ].join('\n');

@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import type { Logger } from '../log.js';
 import type { Connection } from './client.js';
 import type { ConnectionSettings } from './connectionSettings.js';
+import { printableLine } from '../printable.js';
 
 /** A statement that takes longer than this may be waiting for a lock: the server is asked. */
 const SUSPECT_AFTER_MS = 3000;
@@ -175,7 +176,7 @@ function describe({ pid, lock, mode, application, userName, state, since, query 
     .filter((part) => part !== undefined)
     .join(', ');
   const when = since === null ? '' : `, in a transaction since ${since.toISOString()}`;
-  return `waiting for a lock${lock === null ? '' : ` on ${lock}`}${mode === null ? '' : ` (${mode})`}: the session with pid ${pid} is in the way (${who}${when}, ${state ?? 'state unknown'})${
+  return `waiting for a lock${lock === null ? '' : ` on ${printableLine(lock)}`}${mode === null ? '' : ` (${mode})`}: the session with pid ${pid} is in the way (${printableLine(who)}${when}, ${state ?? 'state unknown'})${
     query === null || query === ''
       ? ''
       : `\n  its ${state === 'active' ? 'statement' : 'last statement'}: ${clip(query)}`

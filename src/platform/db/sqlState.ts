@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { printableLine } from '../printable.js';
 
 /**
  * What an error of the database or its connection asks for:
@@ -130,7 +131,7 @@ export function raisedIn(error: unknown): string | undefined {
 /** The server's own words, with detail and SQLSTATE where there are any. */
 export function serverMessage(error: unknown): string {
   if (error instanceof pg.DatabaseError)
-    return [`${error.message} (SQLSTATE ${error.code ?? '?'})`, error.detail].filter(Boolean).join('; ');
+    return printableLine([`${error.message} (SQLSTATE ${error.code ?? '?'})`, error.detail].filter(Boolean).join('; '));
   if (error instanceof AggregateError) return error.errors.map(serverMessage).join('; ');
   return error instanceof Error ? error.message : String(error);
 }

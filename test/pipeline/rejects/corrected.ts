@@ -3,7 +3,7 @@ import path from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { stringify } from 'csv-stringify/sync';
 import { withConnection } from '../../../src/platform/db/target.js';
-import { exportRejects } from '../../../src/pipeline/rejects/export.js';
+import { exportRejects, type ExportOptions } from '../../../src/pipeline/rejects/export.js';
 import type { RejectFilter } from '../../../src/pipeline/rejects/filter.js';
 import { runReplay, type ReplayResult } from '../../../src/pipeline/rejects/replay.js';
 import { replayRows } from '../../../src/pipeline/stream/replay.js';
@@ -16,11 +16,15 @@ export type ExportedRow = Record<string, string | null>;
 const EVERYTHING: RejectFilter = { file: undefined, sqlState: undefined, reason: undefined, all: false };
 
 /** The rejects as `rejects export` writes them. */
-export async function exported(database: TestDatabase, filter: Partial<RejectFilter> = {}): Promise<string> {
+export async function exported(
+  database: TestDatabase,
+  filter: Partial<RejectFilter> = {},
+  options: ExportOptions = {},
+): Promise<string> {
   return await onDatabase(database, {}, (target) =>
     withConnection(target, 'cannot export', async (connection) => {
       let text = '';
-      for await (const piece of exportRejects(connection, { ...EVERYTHING, ...filter })) text += piece.text;
+      for await (const piece of exportRejects(connection, { ...EVERYTHING, ...filter }, options)) text += piece.text;
       return text;
     }),
   );

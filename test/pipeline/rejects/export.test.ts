@@ -80,3 +80,40 @@ test('an export is narrowed by file, SQLSTATE and reason, and has resolved rows 
   assert.deepEqual(await lines({}), ['a.csv:2', 'a.csv:3']);
   assert.deepEqual(await lines({ all: true }), ['a.csv:2', 'a.csv:3', 'b.csv:2']);
 });
+
+test('for a spreadsheet, what it would run as a formula gets an apostrophe, which a replay takes off again', async (t) => {
+  const database = await migratedDatabase();
+  t.after(() => database.drop());
+  const shop = openShop(t);
+  const texts = [
+    '=HYPERLINK("http://x")',
+    '+1',
+    '-5',
+    '@x',
+    '\t=1',
+    "'=1",
+    "\'\'+",
+    '＝1',
+    "it\'s",
+    "\'quoted\'",
+    '',
+    'a=b',
+  ];
+  const rows = texts.map((text, index) =>
+    eventRow(index + 1, { quantity: '0', product_name: `"${text.replaceAll('"', '""')}"` }),
+  );
+  shop.put('=odd.csv', `${HEADER}\n${rows.join('\n')}\n=cmd|x!A0\n`);
+  await load(shop, database);
+  const text = await exported(database, {}, { escapeFormulas: true });
+  for (const row of parseExport(text))
+    for (const [column, value] of Object.entries(row)) assert.doesNotMatch(value ?? '', /^[=+\-@\t\r＝]/, column);
+  assert.ok(parseExport(text).some((row) => row['reject_raw'] === "'=cmd|x!A0"));
+  const file = path.join(shop.home, 'rejects.csv');
+  writeFileSync(file, text.replaceAll(',0,EUR', ',5,EUR'));
+  assert.equal((await replay(database, file)).inserted, texts.length);
+  const loaded = await database.query('select product_name from public.events order by event_id');
+  assert.deepEqual(
+    loaded,
+    texts.map((product_name) => ({ product_name })),
+  );
+});

@@ -1,4 +1,4 @@
-import { printable as escaped } from '../../../platform/log.js';
+import { printable as escaped } from '../../../platform/printable.js';
 import type { Trial, TriedRecord } from './tryFile.js';
 
 /** On one line, and safe for a terminal. */

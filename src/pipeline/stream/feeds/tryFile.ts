@@ -16,6 +16,7 @@ import { fieldsOf, readStart } from './fields.js';
 import type { FeedVerdicts } from './judgeFeed.js';
 import { openFeeds, targetFor, type LoaderFeeds } from './loaderFeeds.js';
 import { hintOfShipped } from './shippedFeeds.js';
+import { printableLine } from '../../../platform/printable.js';
 
 /** A record before, and the first row that was made of it, if any. */
 export interface TriedRecord {
@@ -69,7 +70,10 @@ export async function tryFile(database: Database, file: string, feeds: readonly 
     return await tryContent(connection, file, content, header, targetFor({ target, feeds: open }, header.feed).table);
   } catch (error) {
     if (!(error instanceof UnreadableFile)) throw error;
-    throw new EcompipeError(EXIT.checkFailed, { what: `${file} would be quarantined`, why: error.message });
+    throw new EcompipeError(EXIT.checkFailed, {
+      what: `${printableLine(file)} would be quarantined`,
+      why: error.message,
+    });
   } finally {
     await connection.close();
     await content.close();

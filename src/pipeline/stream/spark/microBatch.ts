@@ -13,6 +13,7 @@ import { loadUnits, type UnitContext } from './loadUnits.js';
 import type { Inspection, LeftFile, SparkFile } from './messages.js';
 import { SourceGone } from './stage.js';
 import { canResumeAt, planUnits, type InspectedFile, type Unit } from './units.js';
+import { printableLine } from '../../../platform/printable.js';
 
 export interface MicroBatchSettings extends Pick<StreamSettings, 'maxRejected' | 'atomicFile'> {
   /** Bytes of CSV that one transaction merges. */
@@ -79,7 +80,7 @@ export class MicroBatch {
         case 'gzip':
           throw new UnreadableFile('the gzip data is cut short or damaged');
         default:
-          throw new FileError(file.path, undefined, { what: `cannot read ${file.path}`, why: fault });
+          throw new FileError(file.path, undefined, { what: `cannot read ${printableLine(file.path)}`, why: fault });
       }
     } catch (error) {
       await this.settle(file, () => {

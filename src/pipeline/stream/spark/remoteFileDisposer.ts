@@ -3,6 +3,7 @@ import { dayOf } from '../../../platform/files/dayFolders.js';
 import type { StreamSettings } from '../streamEvents.js';
 import type { FilesFinisher, ReadFile } from '../fileDisposer.js';
 import type { DriverProcess } from './driverProcess.js';
+import { printableLine } from '../../../platform/printable.js';
 
 /** A directory for Hadoop's file systems, such as `s3a://…` or `hdfs://…`, not for ours. */
 export function isUri(directory: string): boolean {
@@ -49,6 +50,6 @@ export class RemoteFileDisposer implements FilesFinisher {
         : { directory: `${target.directory.replace(/\/+$/, '')}/${dayOf(new Date())}` };
     const answer = await this.driver.ask({ type: 'dispose', file: { path, fileStamp, size: 0 }, ...target, ...folder });
     if (answer.type === 'failed')
-      throw new FileError(path, undefined, { what: `cannot put away ${path}`, why: answer.message });
+      throw new FileError(path, undefined, { what: `cannot put away ${printableLine(path)}`, why: answer.message });
   }
 }
