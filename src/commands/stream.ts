@@ -1,3 +1,5 @@
+import type { readBacklog as readBacklogOf } from '../contract/backlog.js';
+import { namesWithin } from '../contract/leftAlone.js';
 import { incomingDir } from '../contract/directorySettings.js';
 import { EXIT, UsageError } from '../platform/errors.js';
 import * as parse from '../platform/parsers.js';
@@ -5,7 +7,7 @@ import { setting } from '../platform/settings.js';
 import { demoteProgress } from '../platform/log.js';
 import { recordEvents } from '../platform/stageEvents.js';
 import type { LeftBehind } from '../pipeline/stream/describeStream.js';
-import type { StreamEvent } from '../pipeline/stream/streamEvents.js';
+import type { StreamEvent, StreamSettings } from '../pipeline/stream/streamEvents.js';
 import type { Database } from '../platform/db/target.js';
 import type { Logger } from '../platform/log.js';
 import { defineCommand } from './command.js';
@@ -108,11 +110,12 @@ export const stream = defineCommand({
             }
           },
         ).finally(() => bar?.stop());
-        const left = isRemote || (!once && !stop.aborted) ? undefined : await lookLeft(settings, readBacklog);
-        const hasRejects = result.rows.rejected + result.filesQuarantined > 0;
+        const left = isRemote ? undefined : await lookLeft({ ...settings, feeds }, readBacklog);
+        const leftAlone = left?.leftAlone.entries ?? 0;
+        const hasRejects = result.rows.rejected + result.filesQuarantined + leftAlone > 0;
         const exitCode = once && stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done;
         return {
-          json: result,
+          json: { ...result, leftAlone },
           text: describeStream(result, performance.now() - startMs, left),
           isReport: true,
           exitCode,
@@ -123,11 +126,30 @@ export const stream = defineCommand({
 });
 
 async function lookLeft(
-  { inputDir, incomingDir, afterLoad }: { inputDir: string; incomingDir: string; afterLoad: string },
-  readBacklog: (directory: string) => Promise<{ readonly files: number }>,
+  {
+    inputDir,
+    incomingDir,
+    afterLoad,
+    feeds,
+    ...ownDirs
+  }: Pick<StreamSettings, 'inputDir' | 'afterLoad' | 'feeds' | 'archiveDir' | 'quarantineDir' | 'checkpointDir'> & {
+    readonly incomingDir: string;
+  },
+  readBacklog: typeof readBacklogOf,
 ): Promise<LeftBehind> {
-  const [input, incoming] = await Promise.all([readBacklog(inputDir), readBacklog(incomingDir)]);
-  return { inputDir, inputFiles: afterLoad === 'keep' ? 0 : input.files, incomingDir, incomingFiles: incoming.files };
+  const { archiveDir, quarantineDir, checkpointDir } = ownDirs;
+  const ownNames = namesWithin(inputDir, [archiveDir, quarantineDir, checkpointDir]);
+  const [input, incoming] = await Promise.all([
+    readBacklog(inputDir, { feeds, ownNames }),
+    readBacklog(incomingDir, { feeds }),
+  ]);
+  return {
+    inputDir,
+    inputFiles: afterLoad === 'keep' ? 0 : input.files,
+    leftAlone: input.leftAlone,
+    incomingDir,
+    incomingFiles: incoming.files,
+  };
 }
 
 async function startRetention(

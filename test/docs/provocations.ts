@@ -75,6 +75,11 @@ export const PROVOCATIONS: Readonly<Record<string, Provocation>> = {
     }
   },
   redelivered: (t) => loadTwice(t, (cwd) => writeFileSync(path.join(cwd, 'data/processing/orders-2.csv'), csv(2))),
+  'left-alone': (t) =>
+    loadTwice(t, (cwd) => {
+      mkdirSync(path.join(cwd, 'data/processing/old'));
+      writeFileSync(path.join(cwd, 'data/processing/orders.jsonl'), '{}');
+    }),
   'no-directory': (t) => say(t, ['stream', '--once', '--input-dir', 'nope'], { env: AWAY }),
   refused: (t) => say(t, ['migrate', '--retry-for', '0.2'], { env: AWAY }),
   'wrong-password': async (t) =>

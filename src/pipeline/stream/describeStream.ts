@@ -1,3 +1,4 @@
+import { describeLeftAlone, type LeftAloneSummary } from '../../contract/leftAlone.js';
 import { countOf, withPace } from '../../platform/format.js';
 import type { StreamResult } from './streamEvents.js';
 
@@ -9,6 +10,8 @@ export interface LeftBehind {
   /** Files that wait to be moved there. */
   readonly incomingFiles: number;
   readonly incomingDir: string;
+  /** What lies in the input directory and is not loaded. */
+  readonly leftAlone: LeftAloneSummary;
 }
 
 /** The result for people: how much, how long, how fast, and what was not loaded. */
@@ -26,8 +29,12 @@ export function describeStream(result: StreamResult, durationMs: number, left: L
   return [...lines, ...(left === undefined ? [] : describeLeft(left, filesLoaded))].join('\n');
 }
 
-function describeLeft({ inputFiles, inputDir, incomingFiles, incomingDir }: LeftBehind, loaded: number): string[] {
+function describeLeft(
+  { inputFiles, inputDir, incomingFiles, incomingDir, leftAlone }: LeftBehind,
+  loaded: number,
+): string[] {
   const lines = [];
+  if (leftAlone.entries > 0) lines.push(`  left alone in ${inputDir}: ${describeLeftAlone(leftAlone)}`);
   if (inputFiles > 0) lines.push(`  ${waiting(inputFiles)} in ${inputDir}: the next run loads what is left`);
   if (loaded === 0 && inputFiles === 0 && incomingFiles > 0)
     lines.push(`  ${waiting(incomingFiles)} in ${incomingDir}: \`ecompipe move --once\` brings them here`);

@@ -4,7 +4,7 @@ import { serverMessage } from '../../platform/db/sqlState.js';
 import { AlreadyRunningError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
 import { pause } from '../../platform/wait.js';
-import { takeOwnership } from '../../contract/streamOwner.js';
+import { notePolled, takeOwnership } from '../../contract/streamOwner.js';
 
 /** A connection that nobody uses is asked so often whether it is still there: a NAT forgets it without a word. */
 const HEARTBEAT_MS = 30_000;
@@ -29,9 +29,13 @@ export class Ownership {
     private readonly log: Logger,
   ) {
     this.watch(connection);
+    void notePolled(checkpointDir);
     this.heartbeat = setInterval(() => {
       if (this.reopening === undefined && this.connection.statementSinceMs === undefined)
-        this.connection.client.query('select').catch(() => undefined);
+        this.connection.client.query('select').then(
+          () => notePolled(this.checkpointDir),
+          () => undefined,
+        );
     }, HEARTBEAT_MS).unref();
   }
 
@@ -49,6 +53,7 @@ export class Ownership {
     clearInterval(this.heartbeat);
     this.closed.abort();
     await this.reopening;
+    await notePolled(this.checkpointDir);
     await this.connection.close();
   }
 

@@ -1,3 +1,4 @@
+import { LEFT_ALONE_REASONS } from '../../contract/leftAlone.js';
 import { countOf, formatCount, formatSpan } from '../../platform/format.js';
 import type { Logger } from '../../platform/log.js';
 import { ProgressInterval, type StageEvents } from '../../platform/stageEvents.js';
@@ -13,10 +14,15 @@ export interface StreamFigures {
   filesQuarantined: number;
   /** Attempts on files. */
   filesFailed: number;
+  /** Entries of the directory that were left alone. */
+  entriesSkipped: number;
   bytes: number;
   rows: RowCounts;
   lastBatch: { readonly id: number; readonly rows: number; readonly durationMs: number } | undefined;
 }
+
+/** In a directory full of other files only so many are reported one by one; `ecompipe status` counts them all. */
+const MAX_REPORTED_SKIPS = 10;
 
 /** From a single small file to a bulk load of a minute. */
 const DURATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -74,6 +80,7 @@ export function createStreamEvents(): StreamEvents {
       filesRedelivered: 0,
       filesQuarantined: 0,
       filesFailed: 0,
+      entriesSkipped: 0,
       bytes: 0,
       rows: NO_ROWS,
       lastBatch: undefined,
@@ -100,7 +107,21 @@ const STARTS: Pick<StreamEvents['table'], 'streamStarted' | 'filesReturned' | 'd
   directoryBack: { log: (log, { directory }) => log.info('directory_back', `${directory} is back`) },
 };
 
-const FILES: Pick<StreamEvents['table'], 'fileLoaded' | 'fileRedelivered' | 'fileQuarantined' | 'fileFailed'> = {
+const FILES: Pick<
+  StreamEvents['table'],
+  'fileSkipped' | 'fileLoaded' | 'fileRedelivered' | 'fileQuarantined' | 'fileFailed'
+> = {
+  fileSkipped: {
+    count: (figures) => (figures.entriesSkipped += 1),
+    log: (log, { name, reason }, { entriesSkipped }) => {
+      (entriesSkipped <= MAX_REPORTED_SKIPS ? log.warn : log.debug)(
+        'file_skipped',
+        `left ${printableLine(name)} alone: ${LEFT_ALONE_REASONS[reason]}`,
+      );
+      if (entriesSkipped === MAX_REPORTED_SKIPS)
+        log.warn('files_skipped', 'whatever else is left alone is logged at debug level', {});
+    },
+  },
   fileLoaded: {
     count: (figures) => (figures.filesLoaded += 1),
     log: (log, { file }) => log.debug('file_loaded', `loaded ${printableLine(file)}`),

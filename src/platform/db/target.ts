@@ -1,3 +1,4 @@
+import { EcompipeError, EXIT } from '../errors.js';
 import type { Logger } from '../log.js';
 import { openConnection, type Connection } from './client.js';
 import {
@@ -57,6 +58,29 @@ export async function withDatabase<T>(
         ),
       ),
   );
+}
+
+/**
+ * The same for commands that only work on what was loaded before: they create nothing. An embedded database that is there
+ * and stopped is started for them, and stopped again by the last one.
+ * @throws EcompipeError (69) when none is configured and there is no embedded one yet.
+ */
+export async function withExistingDatabase<T>(
+  settings: TargetSettings,
+  context: TargetContext,
+  action: (database: Database) => Promise<T>,
+): Promise<T> {
+  const { embeddedDir } = settings;
+  if (resolveConnection(settings, process.env) === undefined) {
+    const { openCluster } = await import('./embedded/cluster.js');
+    if ((await openCluster(embeddedDir)) === undefined)
+      throw new EcompipeError(EXIT.unavailable, {
+        what: 'there is no database yet',
+        why: `none is configured, and ${embeddedDir} has no embedded one`,
+        hint: '`ecompipe run-all`, `ecompipe stream` or `ecompipe migrate` makes one; DATABASE_URL or POSTGRES_* name your own',
+      });
+  }
+  return await withDatabase(settings, context, action);
 }
 
 function createDatabase(
