@@ -2,6 +2,7 @@ import * as parse from '../platform/parsers.js';
 import type { Setting, SettingTable } from '../platform/settings.js';
 import { untilAborted } from '../platform/wait.js';
 import { defineCommand } from './command.js';
+import { metricsSettings, withMetrics } from './metrics.js';
 import { databaseSettings } from './settings.js';
 import { incomingDir, processingDir } from '../contract/directorySettings.js';
 
@@ -51,6 +52,7 @@ export const dashboard = defineCommand({
       placeholder: '<dir>',
       help: 'where files wait to be loaded',
     },
+    ...metricsSettings,
   },
   examples: [
     ['ecompipe dashboard', `on http://127.0.0.1:${DEFAULT_PORT}/ until Ctrl-C`],
@@ -62,23 +64,25 @@ export const dashboard = defineCommand({
       import('../platform/db/target.js'),
       import('../pipeline/dashboard/runDashboard.js'),
     ]);
-    return await withDatabase(settings, context, (database) =>
-      withDashboard(
-        {
-          host: dashboardHost,
-          port: dashboardPort,
-          incomingDir: settings.incomingDir,
-          processingDir: settings.processingDir,
-        },
-        database,
-        context,
-        async (server) => {
-          const url = dashboardUrl(server);
-          context.log.info('dashboard_served', `the dashboard is on ${url} until Ctrl-C`, { url });
-          await untilAborted(context.stop);
-          return { json: { url } };
-        },
-      ),
+    const { incomingDir: incoming, processingDir: processing } = settings;
+    return await withMetrics(
+      settings,
+      context,
+      { command: 'dashboard', stages: {}, directories: { incoming, processing } },
+      () =>
+        withDatabase(settings, context, (database) =>
+          withDashboard(
+            { host: dashboardHost, port: dashboardPort, incomingDir: incoming, processingDir: processing },
+            database,
+            context,
+            async (server) => {
+              const url = dashboardUrl(server);
+              context.log.info('dashboard_served', `the dashboard is on ${url} until Ctrl-C`, { url });
+              await untilAborted(context.stop);
+              return { json: { url } };
+            },
+          ),
+        ),
     );
   },
 });

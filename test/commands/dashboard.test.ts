@@ -19,6 +19,23 @@ test('dashboard serves the page on loopback until it is told to stop', async (t)
   assert.deepEqual([exitCode, JSON.parse(stdout)], [0, { url }]);
 });
 
+test('dashboard serves metrics and its health beside the page, for Prometheus and for containers', async (t) => {
+  const { env } = await migratedDatabase(t);
+  const running = start(
+    t,
+    { cwd: project(t), env },
+    ...['dashboard', '--port', '0', '--metrics-port', '0', '--log-format', 'json'],
+  );
+  await running.said('dashboard_served');
+  const port = /"event":"metrics_served".*"port":(\d+)/.exec(running.output())?.[1] ?? '';
+  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  assert.match(metrics, /^ecompipe_backlog_files\{.*directory="processing".*\} 0$/m);
+  assert.match(metrics, /command="dashboard"/);
+  assert.equal((await fetch(`http://127.0.0.1:${port}/healthz`)).status, 200);
+  running.child.kill('SIGTERM');
+  assert.equal((await running.end).exitCode, 0);
+});
+
 test('run-all --dashboard shows its own pipeline, with the speed of each stage', { timeout: 60_000 }, async (t) => {
   const { env } = await migratedDatabase(t);
   const running = start(

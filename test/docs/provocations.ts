@@ -82,6 +82,7 @@ export const PROVOCATIONS: Readonly<Record<string, Provocation>> = {
     }),
   'no-directory': (t) => say(t, ['stream', '--once', '--input-dir', 'nope'], { env: AWAY }),
   refused: (t) => say(t, ['migrate', '--retry-for', '0.2'], { env: AWAY }),
+  'service-name': (t) => say(t, ['migrate', '--retry-for', '0.2'], { files: { '.env': 'POSTGRES_HOST=postgres\n' } }),
   'wrong-password': async (t) =>
     say(t, ['migrate'], { env: { ...(await emptyDatabase(t)).env, POSTGRES_PASSWORD: 'wrong' } }),
   'no-password': async (t) => say(t, ['migrate'], { env: { ...(await emptyDatabase(t)).env, POSTGRES_PASSWORD: '' } }),
