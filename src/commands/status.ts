@@ -140,7 +140,8 @@ export const status = defineCommand({
     };
     if (!watch) {
       const { text, ...result } = await withObserver(settings, context, look);
-      return { ...result, text: text(terminalSize(process.stdout)?.columns ?? Infinity) };
+      // A check of cron or of a container that finds all well is no news; what it finds is.
+      return { ...result, isReport: check, text: text(terminalSize(process.stdout)?.columns ?? Infinity) };
     }
     let exitCode: ExitCode = EXIT.done;
     await withScreen(context.stop, async (screen) => {

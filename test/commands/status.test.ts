@@ -16,8 +16,12 @@ test('status exits 0 and shows one screen, 7 with --check when a limit does not 
   assert.equal(plain.exitCode, 0, plain.stderr);
   assert.match(plain.stdout, /loaded +3 rows from 1 file\n/);
   assert.equal((await run(t, { cwd, env }, 'status', '--check', '--max-pending', '0')).exitCode, 0);
+  const quiet = await run(t, { cwd, env }, 'status', '--check', '--max-pending', '0', '--quiet');
+  assert.deepEqual([quiet.exitCode, quiet.stdout + quiet.stderr], [0, ''], 'cron mails what is printed');
   const failed = await run(t, { cwd, env }, 'status', '--check', '--max-reject-rate', '20%', '--json');
   assert.equal(failed.exitCode, 7);
+  const quietFailed = await run(t, { cwd, env }, 'status', '--check', '--max-reject-rate', '20%', '--quiet');
+  assert.match(quietFailed.stdout, /^check .*20\.?0? ?%/m, 'what cron mails');
   assert.deepEqual(
     (JSON.parse(failed.stdout) as { check: { violations: { limit: string }[] } }).check.violations.map(
       ({ limit }) => limit,

@@ -88,7 +88,7 @@ test('all seven variables of an old .env act, on every service that they concern
     assert.equal(file[name]?.environment?.['PROCESSING_PATH'], PROCESSING_PATH, name);
   for (const name of ['spark-streaming', 'streamer']) {
     assert.equal(file[name]?.environment?.['CHECKPOINT_PATH'], CHECKPOINT_PATH, name);
-    assert.ok(file[name]!.volumes?.includes('checkpoints:/checkpoints'), name);
+    assert.ok(file[name].volumes?.includes('checkpoints:/checkpoints'), name);
   }
   const { environment, ports } = file['postgres']!;
   assert.deepEqual(ports, ['127.0.0.1:6432:6432']);

@@ -115,6 +115,11 @@ export const PROVOCATIONS: Readonly<Record<string, Provocation>> = {
       spawnSync('umount', ['-l', cwd]),
     );
   },
+  'events-there': async (t) => {
+    const database = await emptyDatabase(t);
+    await database.query('create table events (event_id text)');
+    return await say(t, ['migrate'], { env: database.env });
+  },
   'schema-newer': (t) =>
     migrationsChanged(
       t,
