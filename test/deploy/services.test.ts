@@ -74,7 +74,10 @@ for (const unit of units.filter((name) => name.endsWith('.service'))) {
 }
 
 test('the settings that cron needs are for root and the user of the job, whose state directory the recipe makes', async (t) => {
-  if (!isRoot) { t.skip('only root can follow the recipe'); return; }
+  if (!isRoot) {
+    t.skip('only root can follow the recipe');
+    return;
+  }
   const machine = await hostFor(t);
   const { mode, uid, gid } = statSync(machine.path('/etc/ecompipe/ecompipe.env'));
   assert.deepEqual([(mode & 0o777).toString(8), uid, gid], ['640', 0, USER]);
@@ -184,8 +187,11 @@ function followRecipe(root: string, there: (text: string) => string): void {
   const steps = block.text
     .split('\n')
     .filter((line) => line.startsWith('install '))
-    .map((line) => there(isRoot ? line.replaceAll('ecompipe -g', `${USER} -g`) : line.replaceAll(/ -[og] \w+/g, '')))
-    .map((line) => line.replaceAll('-g ecompipe', `-g ${USER}`));
+    .map((line) =>
+      there(line).replaceAll(/ -([og]) (\w+)/g, (_, flag: string, name: string) =>
+        isRoot ? ` -${flag} ${name === 'ecompipe' ? USER : name}` : '',
+      ),
+    );
   mkdirSync(path.join(root, 'etc/cron.d'), { recursive: true });
   for (const step of steps) {
     const { status, stderr } = spawnSync('sh', ['-c', step], { cwd: ROOT, encoding: 'utf8' });
