@@ -6,10 +6,11 @@ import type { SettingsOf } from '../platform/settings.js';
 import type { PipelineState } from '../pipeline/pipelineState.js';
 import type { PipelineEvent } from '../pipeline/pipelineEvents.js';
 import type { RunAllSettings } from '../pipeline/runAll.js';
+import type { DashboardServerSettings } from '../pipeline/dashboard/server.js';
 import type { StageCounts } from '../pipeline/dashboard/stageRates.js';
 import type { RunSummary } from '../pipeline/summary.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
-import { dashboardSettings } from './dashboard.js';
+import { dashboardAccess, dashboardSettings } from './dashboard.js';
 import { metricsSettings, withMetrics, type Meter } from './metrics.js';
 import { feedSettings, loadFeeds } from './feedSettings.js';
 import { databaseSettings } from './settings.js';
@@ -48,7 +49,11 @@ const settings = {
   },
 } as const;
 
-type Values = SettingsOf<typeof settings> & { readonly feeds: readonly Feed[] };
+type Values = SettingsOf<typeof settings> & {
+  readonly feeds: readonly Feed[];
+  /** Undefined: no dashboard is wanted. */
+  readonly page: DashboardServerSettings | undefined;
+};
 
 export const runAll = defineCommand({
   name: 'run-all',
@@ -77,6 +82,8 @@ export const runAll = defineCommand({
     const feeds = await loadFeeds(values);
     // What can't be generated is told before a database is created for it.
     planRun(values, Date.now());
+    const { dashboardPort } = values;
+    const page = dashboardPort === undefined ? undefined : { ...(await dashboardAccess(values)), port: dashboardPort };
     const { createPipelineState } = await import('../pipeline/pipelineState.js');
     const state = createPipelineState(performance.now());
     const metered = {
@@ -86,7 +93,7 @@ export const runAll = defineCommand({
     };
     return await withMetrics(values, context, metered, (meter) =>
       withDatabase(values, { ...context, onDatabaseEvent: meter.observeDatabase }, (database) =>
-        runPipeline({ ...values, feeds }, state, database, context, meter),
+        runPipeline({ ...values, feeds, page }, state, database, context, meter),
       ),
     );
   },
@@ -185,18 +192,17 @@ function countsOf({ stages: { generate, move } }: PipelineState): StageCounts {
 
 /** Serves the dashboard meanwhile, if it is wanted. */
 async function withPage<T>(
-  { dashboardPort, dashboardHost, outputDir, processingDir }: SettingsOf<typeof settings>,
+  { page, outputDir, processingDir }: Values,
   database: Database,
   context: Pick<CommandContext, 'log'>,
   state: PipelineState,
   action: () => Promise<T>,
 ): Promise<T> {
-  if (dashboardPort === undefined) return await action();
+  if (page === undefined) return await action();
   const { dashboardUrl, withDashboard } = await import('../pipeline/dashboard/runDashboard.js');
   return await withDashboard(
     {
-      host: dashboardHost,
-      port: dashboardPort,
+      ...page,
       incomingDir: outputDir,
       processingDir,
       stageCounts: () => countsOf(state),

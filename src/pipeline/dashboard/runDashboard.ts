@@ -4,18 +4,14 @@ import type { Listening } from '../../platform/httpServer.js';
 import type { Logger } from '../../platform/log.js';
 import { Feed, type FeedSettings } from './feed.js';
 import { RollupRefresher } from './refresh.js';
-import { serveDashboard } from './server.js';
+import { serveDashboard, type DashboardServerSettings } from './server.js';
 
-export interface DashboardSettings extends Pick<FeedSettings, 'incomingDir' | 'processingDir' | 'stageCounts'> {
-  /** Address to listen on; anything but loopback shows the figures to other machines. */
-  readonly host: string;
-  /** 0: a free one. */
-  readonly port: number;
-}
+export interface DashboardSettings
+  extends DashboardServerSettings, Pick<FeedSettings, 'incomingDir' | 'processingDir' | 'stageCounts'> {}
 
 /**
  * Serves the live page while `action` runs. Looks at the database only while somebody watches.
- * @throws EcompipeError when the port can't be had; what `action` throws.
+ * @throws UsageError without the password that the address needs; EcompipeError when the port can't be had; what `action` throws.
  */
 export async function withDashboard<T>(
   settings: DashboardSettings,
@@ -26,7 +22,7 @@ export async function withDashboard<T>(
   const ended = new AbortController();
   const observer = new ReadOnlyClient(database);
   const feed = new Feed(observer, { ...settings, label: database.label });
-  const server = await serveDashboard(feed, settings.host, settings.port);
+  const server = await serveDashboard(feed, settings);
   const work = [feed.run(ended.signal), new RollupRefresher(database, log).run(ended.signal, feed)];
   try {
     return await action(server);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import path from 'node:path';
 import test from 'node:test';
 import { createGenerateEvents } from '../../../src/pipeline/generate/generateEventTable.js';
@@ -118,7 +119,7 @@ test('the Grafana dashboard asks only for metrics and labels that exist', async 
 
 test('healthz is about the process, readyz about its work: not before the start, not while the database is away', async (t) => {
   const metrics = createMetrics(ALL);
-  const server = await serveMetrics(metrics, '127.0.0.1', 0);
+  const server = await serveMetrics(metrics, { host: '127.0.0.1', port: 0 });
   t.after(() => server.close());
   const status = async (place: string, method = 'GET'): Promise<number> =>
     (await fetch(`http://127.0.0.1:${server.port}${place}`, { method })).status;
@@ -133,8 +134,45 @@ test('healthz is about the process, readyz about its work: not before the start,
     [200, 200, 404, 405],
   );
   await assert.rejects(
-    serveMetrics(metrics, '127.0.0.1', server.port),
+    serveMetrics(metrics, { host: '127.0.0.1', port: server.port }),
     /cannot serve metrics on 127\.0\.0\.1:\d+: .*EADDRINUSE[^]*hint: /,
+  );
+});
+
+test('with a token only /metrics asks for it: probes have none', async (t) => {
+  const server = await serveMetrics(createMetrics(ALL), { host: '0.0.0.0', port: 0, token: 'let-me-in' });
+  t.after(() => server.close());
+  const ask = async (place: string, token?: string): Promise<Response> =>
+    await fetch(`http://127.0.0.1:${server.port}${place}`, {
+      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+    });
+  const refused = await ask('/metrics');
+  assert.deepEqual(
+    [refused.status, refused.headers.get('www-authenticate'), await refused.text()],
+    [401, 'Bearer realm="metrics of ecompipe"', 'this needs the token\n'],
+  );
+  assert.equal((await ask('/metrics', 'let-me-out')).status, 401);
+  assert.equal((await ask('/nothing')).status, 401);
+  assert.match(await (await ask('/metrics', 'let-me-in')).text(), /^ecompipe_build_info/m);
+  assert.deepEqual([(await ask('/healthz')).status, (await ask('/readyz')).status], [200, 503]);
+});
+
+test('without a token other names than ours get nothing, and other machines are not served at all', async (t) => {
+  const metrics = createMetrics(ALL);
+  const server = await serveMetrics(metrics, { host: '127.0.0.1', port: 0 });
+  t.after(() => server.close());
+  const status = await new Promise<number | undefined>((resolve, reject) =>
+    request(`http://127.0.0.1:${server.port}/metrics`, { headers: { host: 'evil.example' } }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    })
+      .on('error', reject)
+      .end(),
+  );
+  assert.equal(status, 421);
+  await assert.rejects(
+    serveMetrics(metrics, { host: '0.0.0.0', port: 0 }),
+    /--metrics-host 0\.0\.0\.0: other machines could read[^]*hint: set ECOMPIPE_METRICS_TOKEN or --metrics-token-file/,
   );
 });
 
