@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
+import { startProxy } from '../helpers/proxy.js';
 import { until } from '../helpers/until.js';
 import { csv, EXECUTABLE, migratedDatabase, project, run, start, type Running } from '../cli/executable.js';
 
@@ -184,3 +185,35 @@ test('the token for other machines comes from the environment or a file, and wit
     assert.ok(!stderr.includes(token), 'it is not logged');
   }
 });
+
+test(
+  'an idle stream is not ready while its database is silent, and ready again afterwards',
+  { timeout: 120_000 },
+  async (t) => {
+    const { env, port } = await migratedDatabase(t);
+    const cwd = project(t);
+    let isSilent = false;
+    const proxy = await startProxy(port, () => (isSilent ? 'drop' : 'pass'));
+    t.after(() => proxy.close());
+    const running = start(
+      t,
+      { cwd, env: { ...env, POSTGRES_PORT: String(proxy.port) } },
+      'stream',
+      '--metrics-port',
+      '0',
+      '--log-format',
+      'json',
+    );
+    await running.said('stream_started');
+    const url = `http://127.0.0.1:${portOf(running)}`;
+    const readiness = async (): Promise<number> => (await fetch(`${url}/readyz`)).status;
+    assert.equal(await readiness(), 200);
+    isSilent = true;
+    await until('it is not ready', async () => (await readiness()) === 503, 30_000);
+    assert.equal(valueOf(await (await fetch(`${url}/metrics`)).text(), 'ecompipe_database_up{command="stream"}'), 0);
+    isSilent = false;
+    await until('it is ready again', async () => (await readiness()) === 200, 60_000);
+    running.child.kill('SIGTERM');
+    assert.equal((await running.end).exitCode, 0);
+  },
+);

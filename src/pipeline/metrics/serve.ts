@@ -56,7 +56,7 @@ export async function serveMetrics(metrics: PipelineMetrics, settings: MetricsSe
         break;
       case '/readyz':
         if (metrics.isReady()) answer(200, 'ready\n');
-        else answer(503, 'not ready: starting, or the database is away\n');
+        else answer(503, 'not ready: starting, or the database does not answer\n');
         break;
       default:
         answer(404, 'here are /metrics, /healthz and /readyz\n');

@@ -23,6 +23,8 @@ export interface Database {
   connect(): Promise<Connection>;
   /** Runs an action, retrying it while it fails for a passing reason. Only for what may be done twice. */
   retry<T>(what: string, attempt: () => Promise<T>): Promise<T>;
+  /** Tells those who watch over the process what a connection has shown. */
+  readonly report: (event: DatabaseEvent) => void;
 }
 
 export interface TargetSettings extends RawDatabaseSettings {
@@ -33,7 +35,7 @@ export interface TargetSettings extends RawDatabaseSettings {
 export interface TargetContext {
   readonly log: Logger;
   readonly stop: AbortSignal;
-  /** Hears of failures that are tried again, and of their end. */
+  /** Hears of failures that are tried again, of a server that is silent, and of the end of either. */
   readonly onDatabaseEvent?: ((event: DatabaseEvent) => void) | undefined;
 }
 
@@ -104,6 +106,7 @@ function createDatabase(
     label,
     open,
     retry,
+    report: (event) => onDatabaseEvent?.(event),
     connect: () => retry(`cannot connect to PostgreSQL at ${label}`, open),
   };
 }

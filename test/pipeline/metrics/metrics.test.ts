@@ -129,6 +129,12 @@ test('healthz is about the process, readyz about its work: not before the start,
   metrics.observeDatabase({ type: 'databaseRetry', sqlState: undefined, delayMs: 1 });
   assert.deepEqual([await status('/healthz'), await status('/readyz')], [200, 503]);
   metrics.observeDatabase({ type: 'databaseBack', awayMs: 1 });
+  assert.equal(await status('/readyz'), 200);
+  metrics.observeDatabase({ type: 'databaseSilent', silentMs: 12_000 });
+  metrics.observeDatabase({ type: 'databaseRetry', sqlState: undefined, delayMs: 1 });
+  metrics.observeDatabase({ type: 'databaseBack', awayMs: 1 });
+  assert.equal(await status('/readyz'), 503, 'one connection may work while another is silent');
+  metrics.observeDatabase({ type: 'databaseHeard', silentMs: 20_000 });
   assert.deepEqual(
     [await status('/readyz'), await status('/metrics'), await status('/'), await status('/metrics', 'POST')],
     [200, 200, 404, 405],
