@@ -3,7 +3,7 @@ import type { Setting, SettingsOf, SettingTable } from '../platform/settings.js'
 import { untilAborted } from '../platform/wait.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
-import { readSecret } from './secrets.js';
+import { readSecret } from '../platform/secrets.js';
 import { databaseSettings } from './settings.js';
 import { incomingDir, processingDir } from '../contract/directorySettings.js';
 

@@ -2,12 +2,19 @@ import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import { UsageError } from '../../src/platform/errors.js';
-import { assertProtected, createAccessCheck, isLoopback, type AccessSettings } from '../../src/platform/httpAccess.js';
+import {
+  assertProtected,
+  createAccessCheck,
+  isLoopback,
+  type AccessSettings,
+  type Refusal,
+} from '../../src/platform/httpAccess.js';
 
-const statusOf = (settings: Partial<AccessSettings>, headers: Record<string, string>): number | undefined =>
+const refusalOf = (settings: Partial<AccessSettings>, headers: Record<string, string>): Refusal | undefined =>
   createAccessCheck({ host: '127.0.0.1', scheme: 'Bearer', realm: 'test', secret: undefined, ...settings })({
     headers,
-  } as unknown as IncomingMessage)?.status;
+  } as unknown as IncomingMessage);
+const statusOf = (...args: Parameters<typeof refusalOf>): number | undefined => refusalOf(...args)?.status;
 const basic = (pair: string): string => `Basic ${Buffer.from(pair).toString('base64')}`;
 
 test('without a secret only names that are ours are answered', () => {
@@ -43,7 +50,7 @@ test('a password is asked for as browsers know it, and the user name does not ma
     assert.equal(statusOf(settings, { authorization: basic(`${user}:with:colon ü`) }), undefined);
   for (const authorization of ['', basic('with:colon ü'), basic('u:with'), 'Basic !', 'Bearer with:colon ü'])
     assert.equal(statusOf(settings, { authorization }), 401, authorization);
-  const refusal = createAccessCheck({ host: '::1', realm: 'test', ...settings })({ headers: {} } as IncomingMessage);
+  const refusal = refusalOf(settings, {});
   assert.equal(refusal?.headers['www-authenticate'], 'Basic realm="test", charset="UTF-8"');
 });
 

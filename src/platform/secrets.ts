@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { UsageError, withFileErrors } from '../platform/errors.js';
-import type { Setting } from '../platform/settings.js';
+import { UsageError, withFileErrors } from './errors.js';
+import type { Setting } from './settings.js';
 
 /**
  * A secret from its variable, or from a file, as orchestrators mount them; a newline at the end of the file is not part of it.
