@@ -11,7 +11,8 @@ import type { StageCounts } from '../pipeline/dashboard/stageRates.js';
 import type { RunSummary } from '../pipeline/summary.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
 import { dashboardAccess, dashboardSettings } from './dashboard.js';
-import { metricsSettings, withMetrics, type Meter } from './metrics.js';
+import { metricsSettings, type Meter } from './metrics.js';
+import { notifySettings, withWatchers } from './notify.js';
 import { feedSettings, loadFeeds } from './feedSettings.js';
 import { databaseSettings } from './settings.js';
 import { generateSettings } from '../pipeline/generate/settingsTable.js';
@@ -30,6 +31,7 @@ const settings = {
   ...loadSettings,
   ...feedSettings,
   ...metricsSettings,
+  ...notifySettings,
   ...dashboardSettings,
   durationMs: {
     flag: '--duration',
@@ -86,12 +88,13 @@ export const runAll = defineCommand({
     const page = dashboardPort === undefined ? undefined : { ...(await dashboardAccess(values)), port: dashboardPort };
     const { createPipelineState } = await import('../pipeline/pipelineState.js');
     const state = createPipelineState(performance.now());
-    const metered = {
+    const watched = {
       command: 'run-all',
       stages: state.stages,
       directories: { incoming: outputDir, processing: processingDir },
+      drainedDir: afterLoad === 'keep' ? undefined : processingDir,
     };
-    return await withMetrics(values, context, metered, (meter) =>
+    return await withWatchers(values, context, watched, (meter) =>
       withDatabase(values, { ...context, onDatabaseEvent: meter.observeDatabase }, (database) =>
         runPipeline({ ...values, feeds, page }, state, database, context, meter),
       ),

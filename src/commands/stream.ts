@@ -7,11 +7,13 @@ import { setting } from '../platform/settings.js';
 import { demoteProgress } from '../platform/log.js';
 import { recordEvents } from '../platform/stageEvents.js';
 import type { LeftBehind } from '../pipeline/stream/describeStream.js';
+import type { StreamEvents } from '../pipeline/stream/streamEventTable.js';
 import type { StreamEvent, StreamSettings } from '../pipeline/stream/streamEvents.js';
 import type { Database } from '../platform/db/target.js';
 import type { Logger } from '../platform/log.js';
 import { defineCommand } from './command.js';
-import { metricsSettings, withMetrics } from './metrics.js';
+import { metricsSettings } from './metrics.js';
+import { notifySettings, withWatchers, type WatchOptions } from './notify.js';
 import { feedSettings, loadFeeds } from './feedSettings.js';
 import { databaseSettings } from './settings.js';
 import { sparkSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
@@ -54,6 +56,7 @@ export const stream = defineCommand({
     ...feedSettings,
     ...sparkSettings,
     ...metricsSettings,
+    ...notifySettings,
   },
   examples: [
     ['ecompipe stream', 'load files as they come until stopped'],
@@ -74,56 +77,64 @@ export const stream = defineCommand({
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
     const hasBar = once && context.interactive;
     const record = recordEvents(stage, hasBar ? demoteProgress(log) : log);
-    return await withMetrics(
-      settings,
-      context,
-      { command: 'stream', stages: { stream: stage }, directories: { processing: settings.inputDir } },
-      async (meter) => {
-        // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake,
-        // and better told before a database is created for it.
-        if (settings.inputDir === streamSettings.inputDir.default) await ensureDirectory(settings.inputDir);
-        const isRemote = settings.engine === 'spark' && isUri(settings.inputDir);
-        if (isRemote && settings.reloadFromArchive)
-          throw new UsageError(['--reload-from-archive needs local directories: move the files back by hand']);
-        if (!isRemote) await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
-        const bar = hasBar && !isRemote ? await showLoading(settings.inputDir, stage.figures, context) : undefined;
-        const emit = (event: StreamEvent): void => {
-          record(event);
-          meter.observe({ stage: 'stream', event });
-        };
-        const startMs = performance.now();
-        const result = await withDatabase(
-          settings,
-          { ...context, onDatabaseEvent: meter.observeDatabase },
-          async (database) => {
-            await ensureSchema(database, context);
-            const kept = once ? undefined : await startRetention(settings, database, log);
-            try {
-              return await runEngine({ ...settings, feeds, pollIntervalMs: POLL_INTERVAL_MS }, database, {
-                stop,
-                drain,
-                log,
-                emit,
-              });
-            } finally {
-              await kept?.close();
-            }
-          },
-        ).finally(() => bar?.stop());
-        const left = isRemote ? undefined : await lookLeft({ ...settings, feeds }, readBacklog);
-        const leftAlone = left?.leftAlone.entries ?? 0;
-        const hasRejects = result.rows.rejected + result.filesQuarantined + leftAlone > 0;
-        const exitCode = once && stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done;
-        return {
-          json: { ...result, leftAlone },
-          text: describeStream(result, performance.now() - startMs, left),
-          isReport: true,
-          exitCode,
-        };
-      },
-    );
+    const isRemote = settings.engine === 'spark' && isUri(settings.inputDir);
+    return await withWatchers(settings, context, watched(stage, settings, isRemote), async (meter) => {
+      // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake,
+      // and better told before a database is created for it.
+      if (settings.inputDir === streamSettings.inputDir.default) await ensureDirectory(settings.inputDir);
+      if (isRemote && settings.reloadFromArchive)
+        throw new UsageError(['--reload-from-archive needs local directories: move the files back by hand']);
+      if (!isRemote) await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
+      const bar = hasBar && !isRemote ? await showLoading(settings.inputDir, stage.figures, context) : undefined;
+      const emit = (event: StreamEvent): void => {
+        record(event);
+        meter.observe({ stage: 'stream', event });
+      };
+      const startMs = performance.now();
+      const result = await withDatabase(
+        settings,
+        { ...context, onDatabaseEvent: meter.observeDatabase },
+        async (database) => {
+          await ensureSchema(database, context);
+          const kept = once ? undefined : await startRetention(settings, database, log);
+          try {
+            return await runEngine({ ...settings, feeds, pollIntervalMs: POLL_INTERVAL_MS }, database, {
+              stop,
+              drain,
+              log,
+              emit,
+            });
+          } finally {
+            await kept?.close();
+          }
+        },
+      ).finally(() => bar?.stop());
+      const left = isRemote ? undefined : await lookLeft({ ...settings, feeds }, readBacklog);
+      const leftAlone = left?.leftAlone.entries ?? 0;
+      const hasRejects = result.rows.rejected + result.filesQuarantined + leftAlone > 0;
+      const exitCode = once && stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done;
+      return {
+        json: { ...result, leftAlone },
+        text: describeStream(result, performance.now() - startMs, left),
+        isReport: true,
+        exitCode,
+      };
+    });
   },
 });
+
+function watched(
+  stream: StreamEvents,
+  { inputDir, afterLoad }: Pick<StreamSettings, 'inputDir' | 'afterLoad'>,
+  isRemote: boolean,
+): WatchOptions {
+  return {
+    command: 'stream',
+    stages: { stream },
+    directories: { processing: inputDir },
+    drainedDir: isRemote || afterLoad === 'keep' ? undefined : inputDir,
+  };
+}
 
 async function lookLeft(
   {

@@ -348,11 +348,12 @@ export class FileLoader {
       this.halt.abort();
       return;
     }
-    const { retryInMs } = this.failures.record(name, error, performance.now());
+    const { attempt, retryInMs } = this.failures.record(name, error, performance.now());
     this.context.emit({
       type: 'fileFailed',
       file: name,
       error,
+      attempt,
       retryInMs: this.context.drain.aborted ? undefined : retryInMs,
     });
   }

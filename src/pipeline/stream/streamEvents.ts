@@ -69,6 +69,8 @@ export type StreamEvent =
       readonly type: 'fileFailed';
       readonly file: string;
       readonly error: EcompipeError;
+      /** How many of its attempts have failed. */
+      readonly attempt: number;
       readonly retryInMs: number | undefined;
     }
   | { readonly type: 'directoryMissing'; readonly directory: string; readonly error: EcompipeError }

@@ -22,7 +22,14 @@ const STOP_WITHIN_MS = 15_000;
 const KILL_AFTER_MS = 5_000;
 
 /** Secrets that the JVM's environment need not hold: what it needs comes over its standard input. */
-const SECRETS: ReadonlySet<string> = new Set(['DATABASE_URL', 'POSTGRES_PASSWORD', 'PGPASSWORD']);
+const SECRETS: ReadonlySet<string> = new Set([
+  'DATABASE_URL',
+  'POSTGRES_PASSWORD',
+  'PGPASSWORD',
+  'ECOMPIPE_METRICS_TOKEN',
+  'ECOMPIPE_DASHBOARD_PASSWORD',
+  'ECOMPIPE_NOTIFY_URL',
+]);
 
 /**
  * The Spark driver as a process of ours, in client mode. It has a process group of its own, so that a Ctrl-C in the
