@@ -12,6 +12,7 @@ export interface StuckSettings {
   readonly inputDir: string | undefined;
 }
 
+const MIN_CHECK_INTERVAL_MS = 100;
 const MAX_CHECK_INTERVAL_MS = 30_000;
 /** What says that files are dealt with. */
 const PROGRESS: ReadonlySet<StreamEvent['type']> = new Set<StreamEvent['type']>([
@@ -36,7 +37,7 @@ export class StuckWatch {
     private readonly settings: StuckSettings,
     private readonly notify: (notice: Notice) => void,
   ) {
-    const intervalMs = Math.min(MAX_CHECK_INTERVAL_MS, settings.stuckAfterMs / 4);
+    const intervalMs = Math.max(MIN_CHECK_INTERVAL_MS, Math.min(MAX_CHECK_INTERVAL_MS, settings.stuckAfterMs / 4));
     this.timer = setInterval(() => void this.check(), intervalMs).unref();
   }
 

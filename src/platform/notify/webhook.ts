@@ -68,7 +68,8 @@ export async function post({ url, authorization }: Webhook, body: unknown, stop:
       signal: AbortSignal.any([late, stop]),
     });
   } catch (error) {
-    throw new WebhookError(late.aborted ? `no answer within ${ANSWER_WITHIN_MS / 1000} s` : reasonOf(error), false);
+    const reason = late.aborted ? `no answer within ${ANSWER_WITHIN_MS / 1000} s` : reasonOf(error);
+    throw new WebhookError(stop.aborted ? 'no answer before the end of the command' : reason, false);
   }
   // What it says is of no interest, and may have no end.
   await response.body?.cancel().catch(() => undefined);
