@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import path from 'node:path';
 import test from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
 import { createGenerateEvents } from '../../../src/pipeline/generate/generateEventTable.js';
 import { createMoveEvents } from '../../../src/pipeline/move/moveEventTable.js';
 import { createStreamEvents } from '../../../src/pipeline/stream/streamEventTable.js';
@@ -16,6 +19,15 @@ const ALL: MetricsOptions = {
   directories: {},
   ofProcess: true,
 };
+const ALERTS = fileURLToPath(new URL('../../../docs/prometheus-alerts.yml', import.meta.url));
+
+interface Alert {
+  readonly alert: string;
+  readonly expr: string;
+  readonly labels: { readonly severity: string };
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
 const rows = { read: 10, inserted: 7, duplicate: 2, rejected: 1 };
 const batch = {
   type: 'batchCommitted',
@@ -93,6 +105,38 @@ test('names and labels follow the conventions of Prometheus', async () => {
     assert.doesNotMatch(name, /_(ms|milliseconds|kb|mb|minutes|hours)(_|$)/);
   }
 });
+
+test('the alerts ask only for metrics and labels that exist, and each says what it means', async () => {
+  const metrics = createMetrics({ ...ALL, directories: { incoming: '/nonexistent', processing: '/nonexistent' } });
+  metrics.ended(0);
+  const known = new Set((await metrics.registry.getMetricsAsJSON()).map(({ name }) => name));
+  const exposed = await metrics.registry.metrics();
+  const { groups } = parse(readFileSync(ALERTS, 'utf8')) as { groups: { name: string; rules: Alert[] }[] };
+  const rules = groups.flatMap((group) => group.rules);
+  assert.equal(new Set(rules.map(({ alert }) => alert)).size, rules.length);
+  for (const { alert, expr, labels, annotations, ...rest } of rules) {
+    assert.match(alert, /^Ecompipe[A-Z]\w+$/);
+    assert.match(labels.severity, /^(critical|warning)$/, alert);
+    assert.deepEqual(Object.keys(annotations), ['summary', 'description'], alert);
+    assert.ok(
+      Object.keys(rest).every((key) => key === 'for'),
+      alert,
+    );
+    for (const name of expr.match(/\becompipe_\w+/g) ?? [])
+      assert.ok(known.has(name) || known.has(name.replace(/_bucket$/, '')), `${alert}: ${name}`);
+    for (const [, label, value] of expr.matchAll(/(outcome|directory)!?="(\w+)"/g))
+      assert.ok(exposed.includes(`${label!}="${value!}"`), `${alert}: ${label!}="${value!}"`);
+  }
+});
+
+test(
+  'promtool accepts the alerts',
+  { skip: spawnSync('promtool', ['--version']).status !== 0 && 'promtool is not installed' },
+  () => {
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'rules', ALERTS], { encoding: 'utf8' });
+    assert.equal(status, 0, stdout + stderr);
+  },
+);
 
 test('the Grafana dashboard asks only for metrics and labels that exist', async () => {
   const metrics = createMetrics({ ...ALL, directories: { incoming: '/nonexistent' } });
