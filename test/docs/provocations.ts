@@ -157,6 +157,7 @@ export const PROVOCATIONS: Readonly<Record<string, Provocation>> = {
     t.after(() => taken.close());
     return await say(t, ['generate', '--metrics-port', String((taken.address() as AddressInfo).port)]);
   },
+  'no-token': (t) => say(t, ['generate', '--metrics-port', '0', '--metrics-host', '0.0.0.0']),
   'no-database-yet': (t) => say(t, ['status']),
   'db-with-a-configured-database': (t) => say(t, ['db', 'url'], { env: AWAY }),
   'other-major': (t) =>
