@@ -56,7 +56,7 @@ object Failures {
   }
 }
 
-/** As `failpoint` in `src/core/runtime/failpoint.ts`, for the moments of the driver: `ECOMPIPE_TEST_SPARK_FAILPOINT=NAME:N=kill`. */
+/** As `failpoint` in `src/platform/failpoint.ts`, for the moments of the driver: `ECOMPIPE_TEST_SPARK_FAILPOINT=NAME:N=kill`. */
 object Failpoint {
   private val Armed = "([a-z-]+)(?::(\\d+))?=kill".r
   private var left = 0

@@ -1,8 +1,8 @@
 package ecompipe
 
 /**
- * Splits bytes into records exactly as `src/core/csv/frameRecords.ts` does: strictly by RFC 4180; a record with a structural
- * defect is its first physical line and no more; empty lines are none. `test/spark/framing.test.ts` holds the two against
+ * Splits bytes into records exactly as `src/contract/csv/frameRecords.ts` does: strictly by RFC 4180; a record with a structural
+ * defect is its first physical line and no more; empty lines are none. `test/spark/framing.spark.ts` holds the two against
  * each other.
  *
  * After `next()` returned true, `start`, `end` (without line break), `line` (0-based, within the buffer) and `defect`
@@ -137,6 +137,6 @@ object Framing {
   val COMMA: Byte = ','
   val BACKSLASH: Byte = '\\'
   val DOT: Byte = '.'
-  /** As MAX_RECORD_BYTES in `src/core/csv/bytes.ts`. */
+  /** As MAX_RECORD_BYTES in `src/contract/csv/bytes.ts`. */
   val MaxRecordBytes: Int = 1 << 20
 }

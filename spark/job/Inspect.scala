@@ -12,7 +12,8 @@ final case class Piece(start: Long, end: Long, firstLine: Long, lines: Long, row
  * What one look at a file says.
  *
  * @param head its first line (or the first MiB, when none ends there)
- * @param fault null, or `gone`, `changed`, `gzip` (damaged), or else what the file system said
+ * @param fault null, or `gone`, `changed`, `unseen` (gone or changed here, but not for the driver), `gzip` (damaged), or
+ *   else what the file system said
  */
 final case class Inspection(file: SourceFile, sha256: Array[Byte], size: Long, head: Array[Byte], pieces: Array[Piece], fault: String) extends Serializable
 
@@ -41,6 +42,15 @@ object Inspect {
       case error: IOException => failed(file, s"${error.getClass.getSimpleName}: ${error.getMessage}")
     }
 
+  /**
+   * An executor that finds a file gone may only not have its directory: what the driver sees decides. A file that is gone
+   * is taken by somebody else; one that the executors do not see would wait for ever, without a word.
+   */
+  def lookAgain(inspection: Inspection, conf: Configuration): Inspection = inspection.fault match {
+    case "gone" | "changed" if Sources.isStill(inspection.file, conf) => inspection.copy(fault = "unseen")
+    case _ => inspection
+  }
+
   private def failed(file: SourceFile, fault: String, sha256: Array[Byte] = Array.emptyByteArray): Inspection =
     Inspection(file, sha256, 0, Array.emptyByteArray, Array.empty, fault)
 
@@ -58,10 +68,10 @@ object Inspect {
     } finally raw.close()
   }
 
-  private def cut(file: SourceFile, content: InputStream, pieceBytes: Int, from: Option[(Long, Long)]): Inspection = {
+  private[ecompipe] def cut(file: SourceFile, content: InputStream, pieceBytes: Int, from: Option[(Long, Long)]): Inspection = {
     var buffer = content.readNBytes(pieceBytes)
     var atEof = buffer.length < pieceBytes
-    if (!atEof && pieceBytes < LongestHead) {
+    if (!atEof && from.isEmpty && pieceBytes < LongestHead) {
       buffer = concat(buffer, 0, content.readNBytes(LongestHead - pieceBytes))
       atEof = buffer.length < LongestHead
     }
@@ -117,7 +127,7 @@ object Inspect {
     false
   }
 
-  /** End of the byte order mark and the first line; `parseHeader` of `src/core/csv/header.ts` judges what is in it. */
+  /** End of the byte order mark and the first line; `parseHeader` of `src/contract/csv/header.ts` judges what is in it. */
   private def headerEnd(bytes: Array[Byte]): Int = bytes.indexOf(Framing.LF) match {
     case -1 => bytes.length
     case at => at + 1

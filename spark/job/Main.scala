@@ -68,7 +68,7 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
   /** Inspects the files, and then does what it is told until the batch is done. Running it again is harmless. */
   private def loadBatch(files: DataFrame, batch: Long): Unit = {
     val (pieceBytes, hadoop) = (this.pieceBytes, this.hadoop)
-    val inspections = files.rdd.map(row => Inspect(SourceFile(row.getString(0), row.getString(1), row.getLong(2)), hadoop.value, pieceBytes, None)).collect()
+    val inspections = files.rdd.map(row => Inspect(SourceFile(row.getString(0), row.getString(1), row.getLong(2)), hadoop.value, pieceBytes, None)).collect().map(Inspect.lookAgain(_, hadoop.value))
     sendInspections("batch", batch, inspections)
     Failpoint.pass("inspected")
     var done = false
@@ -114,6 +114,8 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
         val node = list.addObject().put("attempt", task.attempt).put("rows", task.rows)
         val missing = node.putArray("missing")
         task.missing.foreach(missing.add)
+        val unseen = node.putArray("unseen")
+        task.missing.filter(index => Sources.isStill(pieces(index).file, hadoop.value)).foreach(unseen.add)
         if (task.refusal != null) node.putObject("refusal").put("sqlState", task.refusal._1).put("message", task.refusal._2)
       }
       message
@@ -124,7 +126,7 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
   private def cutAgain(command: JsonNode): Unit = {
     val (pieceBytes, hadoop) = (this.pieceBytes, this.hadoop)
     val from = Some((command.get("offset").asLong, command.get("lines").asLong))
-    val inspections = session.sparkContext.parallelize(Seq(Json.sourceFile(command.get("file"))), 1).map(Inspect(_, hadoop.value, pieceBytes, from)).collect()
+    val inspections = session.sparkContext.parallelize(Seq(Json.sourceFile(command.get("file"))), 1).map(Inspect(_, hadoop.value, pieceBytes, from)).collect().map(Inspect.lookAgain(_, hadoop.value))
     sendInspections("cut", command.get("id").asLong, inspections)
   }
 

@@ -1,13 +1,14 @@
 package ecompipe
 
-import java.io.InputStream
+import java.io.{FileNotFoundException, IOException, InputStream}
 import java.nio.channels.Channels
 import java.nio.file.attribute.FileTime
-import java.nio.file.{Files, LinkOption, NoSuchFileException, Paths, StandardOpenOption}
+import java.nio.file.{Files, LinkOption, NoSuchFileException, Path => JavaPath, Paths, StandardOpenOption}
+import java.util
 import java.util.concurrent.TimeUnit
 import java.util.zip.GZIPInputStream
 import org.apache.hadoop.conf.Configuration
-import org.apache.hadoop.fs.{FSDataInputStream, FileSystem, Path}
+import org.apache.hadoop.fs.{FSDataInputStream, FileStatus, FileSystem, Path}
 
 /** A file as it was listed: where it is, and what tells it from another one that takes its name later. */
 final case class SourceFile(path: String, fileStamp: String, size: Long) extends Serializable
@@ -24,26 +25,26 @@ object Sources {
 
   def isGzip(path: String): Boolean = path.toLowerCase.endsWith(".gz")
 
-  /** As `isLoadableName` in `src/core/files/names.ts`. */
+  /** As `isLoadableName` in `src/contract/fileNames.ts`. */
   def isLoadable(name: String): Boolean = !name.startsWith(".") && name.toLowerCase.matches("(?s).+\\.csv(\\.gz)?")
 
-  /** Regular files with a name for us, in the order of names. */
+  /** Regular files with a name for us, in the order of names. What leaves while it is looked at is taken by somebody else. */
   def list(directory: String, conf: Configuration): Seq[SourceFile] = {
     val found = Seq.newBuilder[SourceFile]
     if (isUri(directory)) {
       val path = new Path(directory)
       path.getFileSystem(conf).listStatus(path).foreach { status =>
-        if (status.isFile && isLoadable(status.getPath.getName)) {
-          found += SourceFile(status.getPath.toString, fileStamp(status.getPath.toString, conf), status.getLen)
-        }
+        if (status.isFile && isLoadable(status.getPath.getName)) found += SourceFile(status.getPath.toString, stampOf(status), status.getLen)
       }
     } else {
       val entries = Files.newDirectoryStream(Paths.get(directory))
       try {
         entries.forEach { entry =>
-          if (isLoadable(entry.getFileName.toString) && Files.isRegularFile(entry, LinkOption.NOFOLLOW_LINKS)) {
-            try found += SourceFile(entry.toString, fileStamp(entry.toString, conf), Files.size(entry))
-            catch { case _: FileChanged => }
+          if (isLoadable(entry.getFileName.toString)) {
+            try {
+              val attributes = attributesOf(entry)
+              if (attributes.get("isRegularFile") == true) found += SourceFile(entry.toString, stampOf(attributes), attributes.get("size").asInstanceOf[Long])
+            } catch { case _: NoSuchFileException => }
           }
         }
       } finally entries.close()
@@ -54,18 +55,21 @@ object Sources {
   /** For local files as `fileStampOf` in `src/pipeline/stream/content.ts`. */
   def fileStamp(path: String, conf: Configuration): String =
     try {
-      if (isUri(path)) {
-        val status = new Path(path).getFileSystem(conf).getFileStatus(new Path(path))
-        s"${status.getLen}:${status.getModificationTime}"
-      } else {
-        val stats = Files.readAttributes(Paths.get(path), "unix:dev,ino,size,lastModifiedTime", LinkOption.NOFOLLOW_LINKS)
-        val modified = stats.get("lastModifiedTime").asInstanceOf[FileTime].toInstant
-        val nanos = TimeUnit.SECONDS.toNanos(modified.getEpochSecond) + modified.getNano
-        s"${stats.get("dev")}:${stats.get("ino")}:${stats.get("size")}:$nanos"
-      }
+      if (isUri(path)) stampOf(new Path(path).getFileSystem(conf).getFileStatus(new Path(path)))
+      else stampOf(attributesOf(Paths.get(path)))
     } catch {
-      case _: NoSuchFileException | _: java.io.FileNotFoundException => throw new FileChanged(path, isGone = true)
+      case _: NoSuchFileException | _: FileNotFoundException => throw new FileChanged(path, isGone = true)
     }
+
+  private def stampOf(status: FileStatus): String = s"${status.getLen}:${status.getModificationTime}"
+
+  private def attributesOf(path: JavaPath): util.Map[String, AnyRef] = Files.readAttributes(path, "unix:dev,ino,size,lastModifiedTime,isRegularFile", LinkOption.NOFOLLOW_LINKS)
+
+  private def stampOf(attributes: util.Map[String, AnyRef]): String = {
+    val modified = attributes.get("lastModifiedTime").asInstanceOf[FileTime].toInstant
+    val nanos = TimeUnit.SECONDS.toNanos(modified.getEpochSecond) + modified.getNano
+    s"${attributes.get("dev")}:${attributes.get("ino")}:${attributes.get("size")}:$nanos"
+  }
 
   /** The file's own bytes from `offset` on. */
   def openRaw(file: SourceFile, conf: Configuration, offset: Long = 0): InputStream =
@@ -80,7 +84,7 @@ object Sources {
         Channels.newInputStream(channel)
       }
     } catch {
-      case _: NoSuchFileException | _: java.io.FileNotFoundException if isGone(file, conf) => throw new FileChanged(file.path, isGone = true)
+      case _: NoSuchFileException | _: FileNotFoundException if isGone(file, conf) => throw new FileChanged(file.path, isGone = true)
     }
 
   /** The (decompressed) content from `offset` on. */
@@ -94,29 +98,43 @@ object Sources {
 
   /** @throws FileChanged when the file is not the one that was listed, or was rewritten meanwhile. */
   def assertUnchanged(file: SourceFile, conf: Configuration): Unit =
-    if (fileStamp(file.path, conf) != file.fileStamp) throw new FileChanged(file.path, isGone = false)
+    if (stampAnywhere(fileStamp(file.path, conf), file.path) != stampAnywhere(file.fileStamp, file.path)) throw new FileChanged(file.path, isGone = false)
+
+  /** Whether the file is here as it was listed. */
+  def isStill(file: SourceFile, conf: Configuration): Boolean =
+    try {
+      assertUnchanged(file, conf)
+      true
+    } catch { case _: FileChanged => false }
+
+  /** A stamp as every machine sees it: they number the devices of one network file system each in its own way. */
+  private def stampAnywhere(fileStamp: String, path: String): String = if (isUri(path)) fileStamp else fileStamp.substring(fileStamp.indexOf(':') + 1)
 
   /**
    * Moves a file of Hadoop's into a directory, never over another one, or deletes it; `reason` goes into a file beside it.
-   * What is not the file that was listed any more stays where it is. (Local files are put away by the other side.)
+   * What is not the file that was listed any more stays where it is; one that leaves meanwhile is taken by somebody else.
+   * (Local files are put away by the other side.)
    */
   def dispose(file: SourceFile, directory: Option[String], reason: Option[String], conf: Configuration): Unit = {
     val source = new Path(file.path)
     val fileSystem = source.getFileSystem(conf)
-    val isStill = try fileStamp(file.path, conf) == file.fileStamp catch { case _: FileChanged => false }
-    if (isStill) directory match {
+    if (isStill(file, conf)) directory match {
       case None => fileSystem.delete(source, false)
       case Some(name) =>
         val target = freePlace(fileSystem, new Path(name), source.getName)
         fileSystem.mkdirs(target.getParent)
-        if (!fileSystem.rename(source, target)) throw new java.io.IOException(s"cannot move $source to $target")
-        reason.foreach { text =>
+        if (isMoved(fileSystem, source, target)) reason.foreach { text =>
           val note = Json.mapper.createObjectNode().put("file", target.getName).put("deliveredAs", source.getName).put("reason", text).put("quarantinedAt", java.time.Instant.now.toString)
           val out = fileSystem.create(new Path(s"$target.reason.json"), true)
           try out.write(Json.mapper.writerWithDefaultPrettyPrinter.writeValueAsBytes(note)) finally out.close()
         }
+        else if (isStill(file, conf)) throw new IOException(s"cannot move $source to $target")
     }
   }
+
+  private def isMoved(fileSystem: FileSystem, source: Path, target: Path): Boolean =
+    try fileSystem.rename(source, target)
+    catch { case _: FileNotFoundException => false }
 
   private def freePlace(fileSystem: FileSystem, directory: Path, name: String): Path = {
     val dot = name.toLowerCase.lastIndexOf(".csv")

@@ -33,6 +33,8 @@ object Stage {
     catch {
       case error: SQLException if error.getSQLState != null && Lasting.exists(prefix => error.getSQLState.startsWith(prefix)) =>
         StagedTask(attempt, 0, Seq.empty, (error.getSQLState, error.getMessage))
+      // It left after it was looked at: another attempt would only find the same.
+      case changed: FileChanged => StagedTask(attempt, 0, pieces.filter(_.file.path == changed.path).map(_.index))
     }
 
   private def stage(request: StageRequest, pieces: Seq[StagePiece], attempt: Long, database: DatabaseOptions, conf: Configuration): StagedTask =
@@ -40,14 +42,9 @@ object Stage {
       Connections.execute(connection, s"set local ecompipe.stage_attempt = '$attempt'")
       val missing = Seq.newBuilder[Int]
       val present = pieces.filter { piece =>
-        try {
-          Sources.assertUnchanged(piece.file, conf)
-          true
-        } catch {
-          case _: FileChanged =>
-            missing += piece.index
-            false
-        }
+        val isStill = Sources.isStill(piece.file, conf)
+        if (!isStill) missing += piece.index
+        isStill
       }
       val rows = groups(present).map { group =>
         if (request.asText) copyRecords(connection, request.table, group, conf) else copyBytes(connection, request.table, group, conf)
@@ -66,7 +63,7 @@ object Stage {
     val copy = new Copy(connection, s"copy $table (${pieces.head.columns.mkString(", ")}) from stdin (format csv)")
     copy.run {
       for (piece <- pieces) {
-        val bytes = read(piece, conf)
+        val bytes = read(piece, conf, 0)
         copy.write(bytes)
         if (bytes.nonEmpty && bytes.last != Framing.LF) copy.write(if (piece.crlf) CrLf else Lf)
       }
@@ -80,7 +77,7 @@ object Stage {
     val endMarkers = Seq.newBuilder[Seq[AnyRef]]
     val copied = copy.run {
       for (piece <- pieces) {
-        val records = new TextRecords(piece, read(piece, conf))
+        val records = new TextRecords(piece, read(piece, conf, TextRecords.LookAhead))
         while (records.next()) {
           if (records.holdsEndMarker) endMarkers += records.values
           else records.writeTo(copy)
@@ -101,35 +98,42 @@ object Stage {
     copied + rows.size
   }
 
-  private def read(piece: StagePiece, conf: Configuration): Array[Byte] = {
+  /** The piece's bytes, and as many of those after it, as far as there are any. */
+  private def read(piece: StagePiece, conf: Configuration, lookAhead: Int): Array[Byte] = {
     val content: InputStream = Sources.openContent(piece.file, conf, piece.start)
     try {
       val length = Math.toIntExact(piece.end - piece.start)
-      val bytes = content.readNBytes(length)
-      if (bytes.length != length) throw new FileChanged(piece.file.path, isGone = false)
+      val bytes = content.readNBytes(length + lookAhead)
+      if (bytes.length < length) throw new FileChanged(piece.file.path, isGone = false)
       bytes
     } finally content.close()
   }
 
-  /** Classes of SQLSTATE that `src/core/db/sqlState.ts` calls `row` or `fatal`. */
+  /** Classes of SQLSTATE that `src/platform/db/sqlState.ts` calls `row` or `fatal`. */
   private val Lasting = Seq("22", "23", "28", "3D", "3F", "42", "0A")
 
   private val Lf = Array[Byte]('\n')
   private val CrLf = Array[Byte]('\r', '\n')
 }
 
-/** The records of a piece as lines for COPY: place, defect or bytes, and then the record itself. */
+/**
+ * The records of a piece as lines for COPY: place, defect or bytes, and then the record itself.
+ *
+ * @param bytes those of the piece, and `LookAhead` more, or as many as the file has: what is wrong with a record may show
+ *   only behind its first line, and a broken record's first line may be the last one of a piece
+ */
 final class TextRecords(piece: StagePiece, bytes: Array[Byte]) {
-  private val framing = new Framing(bytes, bytes.length, true, piece.columns.size)
-  private val isClean = isText(0, bytes.length)
-  private val hasEndMarkers = new String(bytes, StandardCharsets.ISO_8859_1).contains("\\.")
+  private val length = Math.toIntExact(piece.end - piece.start)
+  private[ecompipe] val framing = new Framing(bytes, bytes.length, bytes.length < length + TextRecords.LookAhead, piece.columns.size)
+  private val isClean = isText(0, length)
+  private val hasEndMarkers = new String(bytes, 0, length, StandardCharsets.ISO_8859_1).contains("\\.")
   private val line = new ByteArrayOutputStream(1024)
   private var ordinal = piece.firstOrdinal - 1
-  private var defect: String = _
+  private[ecompipe] var defect: String = _
 
   def next(): Boolean = {
     ordinal += 1
-    val found = framing.next()
+    val found = framing.consumed < length && framing.next() && framing.start < length
     if (found) defect = if (framing.defect != null) framing.defect else if (isClean || isText(framing.start, framing.end)) null else "encoding"
     found
   }
@@ -214,4 +218,9 @@ final class TextRecords(piece: StagePiece, bytes: Array[Byte]) {
   }
 
   private val Hex: Array[Byte] = "0123456789abcdef".getBytes(StandardCharsets.US_ASCII)
+}
+
+object TextRecords {
+  /** So far from its start on a record may be looked at: no record at the end of a piece is taken for an unfinished one. */
+  val LookAhead: Int = Framing.MaxRecordBytes + 2
 }

@@ -5,22 +5,12 @@ import { frameRecords } from '../../../src/contract/csv/frameRecords.js';
 import { EVENT_COLUMNS } from '../../../src/contract/columns.js';
 import { eventId, eventRow, HEADER } from '../../helpers/events.js';
 import { migratedDatabase } from '../../helpers/migrated.js';
+import { randomBelow } from '../../helpers/random.js';
 import { load, openShop } from './harness.js';
 import { assertLedger, eventIds } from './tables.js';
 
 const ROWS = 24;
 const FILES = 60;
-
-/** A generator of numbers below `limit` (xorshift): the same damage every time, so that a failure can be looked at. */
-function randomBelow(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % limit;
-  };
-}
 
 interface DamagedFile {
   readonly bytes: Buffer;

@@ -33,7 +33,7 @@ export interface Inspection {
   /** The first line with its line end, or the first MiB; base64. */
   readonly head: string;
   readonly pieces: readonly Piece[];
-  /** null, `gone`, `changed`, `gzip` (damaged), or what the file system said. */
+  /** null, `gone`, `changed`, `unseen` (gone or changed for the executor only), `gzip` (damaged), or what the file system said. */
   readonly fault: string | null;
 }
 
@@ -43,6 +43,8 @@ export interface StagedTask {
   readonly rows: number;
   /** Indices of pieces whose file is not there any more. */
   readonly missing: readonly number[];
+  /** Those of them whose file the driver still sees as it was listed. */
+  readonly unseen: readonly number[];
   /** Why PostgreSQL refused, where another attempt would change nothing. */
   readonly refusal?: { readonly sqlState: string; readonly message: string };
 }

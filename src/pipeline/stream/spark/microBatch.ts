@@ -1,4 +1,6 @@
+import assert from 'node:assert/strict';
 import { parseHeader, UnreadableFile, type Header } from '../../../contract/csv/header.js';
+import { TransientError } from '../../../platform/db/sqlState.js';
 import { withTransaction } from '../../../platform/db/transaction.js';
 import type { Failures } from '../../../platform/files/failures.js';
 import { EcompipeError, FileError } from '../../../platform/errors.js';
@@ -66,22 +68,15 @@ export class MicroBatch {
 
   /** A readable file, or undefined for one that has found its end here. */
   private async admit(inspection: Inspection): Promise<InspectedFile | undefined> {
-    const { file, fault } = inspection;
+    const { file } = inspection;
     const read: ReadFile = { name: nameOf(file), fileStamp: file.fileStamp };
     const sha256 = Buffer.from(inspection.sha256, 'hex');
     try {
-      switch (fault) {
-        case null:
-          return { ...read, inspection, sha256, header: await this.readHeader(inspection) };
-        case 'gone':
-          return undefined;
-        case 'changed':
-          throw new FileChanged(file.path);
-        case 'gzip':
-          throw new UnreadableFile('the gzip data is cut short or damaged');
-        default:
-          throw new FileError(file.path, undefined, { what: `cannot read ${printableLine(file.path)}`, why: fault });
+      if (!isReadable(inspection)) {
+        this.failures.forget(read.name);
+        return undefined;
       }
+      return { ...read, inspection, sha256, header: await this.readHeader(inspection) };
     } catch (error) {
       await this.settle(file, () => {
         if (error instanceof UnreadableFile)
@@ -130,7 +125,10 @@ export class MicroBatch {
         await this.settle(file.inspection.file, () => this.outcomes.fileKnown(file, entry));
       // The same content twice: the second is a redelivery when the first is loaded.
       else if (toLoad.has(key)) rest.add(file);
-      else toLoad.set(key, { file: await this.resumable(file, entry), entry });
+      else {
+        const resumed = await this.resumable(file, entry);
+        if (resumed !== undefined) toLoad.set(key, { file: resumed, entry });
+      }
     }
     for (const { file } of toLoad.values()) rest.add(file);
     const { maxRejected, stageBytes, atomicFile } = this.settings;
@@ -154,18 +152,24 @@ export class MicroBatch {
     } catch (error) {
       if (error instanceof SourceGone) {
         const unit = units[running === undefined ? 0 : units.indexOf(running) + 1];
-        for (const index of error.parts) this.dropFile(unit, index, rest);
+        for (const index of error.parts) await this.dropFile(unit, index, rest, error.unseen.has(index));
       } else if (!(error instanceof CompareAndSetLost)) throw error;
     }
     return [...rest];
   }
 
   /** Taken by another process, or exchanged: if there is one of that name, the next look finds it. */
-  private dropFile(unit: Unit | undefined, index: number, rest: Set<InspectedFile>): void {
+  private async dropFile(
+    unit: Unit | undefined,
+    index: number,
+    rest: Set<InspectedFile>,
+    isUnseen: boolean,
+  ): Promise<void> {
     const file = unit?.parts[index]?.file;
     if (file === undefined) return;
     rest.delete(file);
-    this.leave.push({ ...file.inspection.file, forMs: LOOK_AGAIN_MS });
+    if (isUnseen) await this.settle(file.inspection.file, () => Promise.reject(new UnseenFile(file.inspection.file)));
+    else this.leave.push({ ...file.inspection.file, forMs: LOOK_AGAIN_MS });
   }
 
   private async enter(files: readonly InspectedFile[]): Promise<Map<string, LedgerFile>> {
@@ -194,21 +198,19 @@ export class MicroBatch {
     );
   }
 
-  /** The file with cuts from where the ledger stands, also when another engine cut it elsewhere. */
+  /** The file with cuts from where the ledger stands, also when another engine cut it elsewhere; undefined when it is gone. */
   private async resumable(
     file: InspectedFile,
     { committedOffset, committedLines }: LedgerFile,
-  ): Promise<InspectedFile> {
+  ): Promise<InspectedFile | undefined> {
     if (canResumeAt(file, committedOffset)) return file;
-    const answer = await this.context.driver.ask({
-      type: 'cut',
-      file: file.inspection.file,
-      offset: committedOffset,
-      lines: committedLines,
+    const cut = await cutAgain(this.context, file.inspection.file, committedOffset, committedLines);
+    let isLeft = false;
+    await this.settle(file.inspection.file, () => {
+      isLeft = isReadable(cut);
+      return Promise.resolve();
     });
-    const cut = answer.type === 'cut' ? answer.files[0] : undefined;
-    if (cut === undefined || cut.fault !== null) throw new SourceGone(new Set());
-    return { ...file, inspection: { ...file.inspection, pieces: cut.pieces } };
+    return isLeft ? { ...file, inspection: { ...file.inspection, pieces: cut.pieces } } : undefined;
   }
 
   /** The end of one file: its failure is its own, and it is tried again later. */
@@ -232,6 +234,50 @@ export class MicroBatch {
       });
     }
   }
+}
+
+/** A file that the executors don't find, or find changed, while the driver sees it as it was listed. */
+class UnseenFile extends FileError {
+  constructor({ path }: SparkFile) {
+    super(path, undefined, {
+      what: `cannot load ${printableLine(path)}`,
+      why: 'it is there, but the executors do not see it, or see another file under its name',
+      hint: 'give every executor this directory under the same path, or name it by a URI that all of them reach',
+    });
+  }
+}
+
+/** @returns false for a file that is gone: taken by another process. @throws FileError, UnreadableFile. */
+function isReadable({ file, fault }: Inspection): boolean {
+  switch (fault) {
+    case null:
+      return true;
+    case 'gone':
+      return false;
+    case 'unseen':
+      throw new UnseenFile(file);
+    case 'changed':
+      throw new FileChanged(file.path);
+    case 'gzip':
+      throw new UnreadableFile('the gzip data is cut short or damaged');
+    default:
+      throw new FileError(file.path, undefined, { what: `cannot read ${printableLine(file.path)}`, why: fault });
+  }
+}
+
+async function cutAgain(
+  { database, driver }: UnitContext,
+  file: SparkFile,
+  offset: number,
+  lines: number,
+): Promise<Inspection> {
+  return await database.retry(`the executors can not read ${printableLine(file.path)}`, async () => {
+    const answer = await driver.ask({ type: 'cut', file, offset, lines });
+    if (answer.type === 'failed') throw new TransientError(answer.message);
+    const cut = answer.type === 'cut' ? answer.files[0] : undefined;
+    assert(cut !== undefined, 'what was asked about is answered');
+    return cut;
+  });
 }
 
 function nameOf({ path }: SparkFile): string {

@@ -2,7 +2,7 @@ import pg from 'pg';
 import { TransientError } from '../../../platform/db/sqlState.js';
 import type { Database } from '../../../platform/db/target.js';
 import type { DriverProcess } from './driverProcess.js';
-import type { FromJob, Piece, StageCommand } from './messages.js';
+import type { FromJob, Piece, StageCommand, StagedTask } from './messages.js';
 import type { StageTables } from './stageTables.js';
 import type { Unit } from './units.js';
 
@@ -24,7 +24,11 @@ export class NotTyped extends Error {}
 
 /** A file of the unit was taken away or exchanged meanwhile: plan again. */
 export class SourceGone extends Error {
-  constructor(readonly parts: ReadonlySet<number>) {
+  constructor(
+    readonly parts: ReadonlySet<number>,
+    /** Those of them that the driver still sees as they were listed. */
+    readonly unseen: ReadonlySet<number>,
+  ) {
     super('a file is not there any more');
   }
 }
@@ -46,8 +50,14 @@ export async function stageUnit(
     const answer = await database.retry('the executors can not stage rows', async () =>
       assertStaged(await driver.ask(command)),
     );
-    const missing = new Set(answer.tasks.flatMap((task) => task.missing).map((index) => partOfPiece[index] ?? -1));
-    if (missing.size > 0) throw new SourceGone(missing);
+    const partsOf = (pieces: (task: StagedTask) => readonly number[]): ReadonlySet<number> =>
+      new Set(answer.tasks.flatMap(pieces).map((index) => partOfPiece[index] ?? -1));
+    const missing = partsOf((task) => task.missing);
+    if (missing.size > 0)
+      throw new SourceGone(
+        missing,
+        partsOf((task) => task.unseen),
+      );
     const rows = answer.tasks.reduce((sum, task) => sum + task.rows, 0);
     if (rows !== unit.rows)
       throw asText ? new StageLost(`${rows} rows were staged where ${unit.rows} were counted`) : new NotTyped();
