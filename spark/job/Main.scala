@@ -18,10 +18,12 @@ object Main {
     val control = new Control(System.in, System.out)
     // Whatever else prints must not get between the messages.
     System.setOut(System.err)
-    val session = SparkSession.builder().getOrCreate()
-    session.sparkContext.setLogLevel("WARN")
-    control.send("ready", _.put("spark", session.version).put("master", session.sparkContext.master))
     try {
+      val session = SparkSession.builder().getOrCreate()
+      // A cluster that doesn't take the application stops its context, here or a moment later.
+      if (session.sparkContext.isStopped) throw new IllegalStateException(s"the Spark master ${session.sparkContext.master} does not take the application")
+      session.sparkContext.setLogLevel("WARN")
+      control.send("ready", _.put("spark", session.version).put("master", session.sparkContext.master))
       val settings = control.next("start")
       val query = new Job(session, control, settings).start()
       control.onStop(() => query.stop())

@@ -40,6 +40,7 @@ const POLL_INTERVAL_MS = 1000;
 
 export const stream = defineCommand({
   name: 'stream',
+  args: '[spark-flags...]',
   summary: 'load processing/ into PostgreSQL, exactly once',
   whenStopped: 'finishing the open batch',
   settings: {
@@ -65,8 +66,12 @@ export const stream = defineCommand({
     ['ecompipe stream --once --feed rees46', 'files of a known source, too (docs/feeds.md)'],
     ['ecompipe stream --once --reload-from-archive', 'bring back what a restored database has lost'],
     ['ecompipe stream --engine spark --master local[2]', 'the same on Apache Spark (docs/scaling.md)'],
+    ['ecompipe stream --engine spark -- --conf spark.cores.max=8', "with flags of Spark's own"],
   ],
   run: async ({ once, strict, ...settings }, context) => {
+    const sparkFlags = context.args;
+    if (settings.engine === 'native' && sparkFlags.length > 0)
+      throw new UsageError([`${JSON.stringify(sparkFlags[0])}: unexpected; only --engine spark takes flags after --`]);
     const feeds = await loadFeeds(settings);
     const { ensureDirectory, withDatabase, ensureSchema, assertUsable, isUri, runEngine, ...shown } = await loadParts(
       settings.engine,
@@ -98,7 +103,7 @@ export const stream = defineCommand({
           await ensureSchema(database, context);
           const kept = once ? undefined : await startRetention(settings, database, log);
           try {
-            return await runEngine({ ...settings, feeds, pollIntervalMs: POLL_INTERVAL_MS }, database, {
+            return await runEngine({ ...settings, sparkFlags, feeds, pollIntervalMs: POLL_INTERVAL_MS }, database, {
               stop,
               drain,
               log,

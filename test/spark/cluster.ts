@@ -6,14 +6,14 @@ import type { TestContext } from 'node:test';
 import { until } from '../helpers/until.js';
 import { sparkEnv } from './harness.js';
 
-/** A standalone cluster on loopback: one master and two workers, each a process with an address of its own. */
+/** A standalone cluster on loopback: one master and some workers, each a process with an address of its own. */
 export interface Cluster {
   readonly master: string;
 }
 
 const STARTED_WITHIN_MS = 120_000;
 
-export async function startCluster(t: TestContext, home: string): Promise<Cluster> {
+export async function startCluster(t: TestContext, home: string, workers = 2): Promise<Cluster> {
   const port = await freePort();
   const master = `spark://127.0.0.1:${port}`;
   const launched = launch(t, home, [
@@ -30,7 +30,7 @@ export async function startCluster(t: TestContext, home: string): Promise<Cluste
     () => launched().includes('I have been elected leader'),
     STARTED_WITHIN_MS,
   );
-  for (let worker = 0; worker < 2; worker++) {
+  for (let worker = 0; worker < workers; worker++) {
     // Speculation never gives a task to the host that has it already: the two must not seem to be one.
     launch(
       t,
@@ -52,7 +52,11 @@ export async function startCluster(t: TestContext, home: string): Promise<Cluste
       { SPARK_LOCAL_IP: `127.0.0.${worker + 1}` },
     );
   }
-  await until('both workers are there', () => launched().split('Registering worker').length === 3, STARTED_WITHIN_MS);
+  await until(
+    'all workers are there',
+    () => launched().split('Registering worker').length === workers + 1,
+    STARTED_WITHIN_MS,
+  );
   return { master };
 }
 

@@ -42,7 +42,8 @@ export function sparkEnv(home: string, conf: Readonly<Record<string, string>> = 
 }
 
 export interface SparkOptions {
-  readonly master?: string;
+  /** Default: local[2]; undefined: what Spark's settings say. */
+  readonly master?: string | undefined;
   readonly conf?: Readonly<Record<string, string>>;
   readonly env?: Readonly<Record<string, string>>;
   readonly args?: readonly string[];
@@ -52,8 +53,9 @@ export interface SparkOptions {
 export function startSpark(
   t: TestContext,
   pipeline: Pipeline,
-  { master = 'local[2]', conf = {}, env = {}, args = ['--once'] }: SparkOptions = {},
+  { conf = {}, env = {}, args = ['--once'], ...options }: SparkOptions = {},
 ): Running {
+  const master = 'master' in options ? options.master : 'local[2]';
   const directories = {
     PROCESSING_PATH: pipeline.processing,
     ARCHIVE_PATH: pipeline.archive,
@@ -69,8 +71,7 @@ export function startSpark(
     'stream',
     '--engine',
     'spark',
-    '--master',
-    master,
+    ...(master === undefined ? [] : ['--master', master]),
     '--log-format',
     'json',
     ...args,

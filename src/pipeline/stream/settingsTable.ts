@@ -104,12 +104,13 @@ export const sparkSettings = {
     parse: parse.oneOf('native', 'spark'),
     help: 'native, or spark: Apache Spark, for more than one machine',
   }),
-  master: setting({
+  master: setting<string | undefined>({
     flag: '--master',
     placeholder: '<url>',
     env: 'ECOMPIPE_SPARK_MASTER',
-    default: 'local[*]',
-    parse: parse.text,
+    default: undefined,
+    defaultText: "spark.master of Spark's own settings, else local[*]",
+    parse: parse.optional(parse.text),
     help: 'spark: where it runs, such as local[2] or spark://host:7077',
   }),
   maxFilesPerTrigger: setting({

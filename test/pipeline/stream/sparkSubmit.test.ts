@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { submitArguments, submitEnvironment } from '../../../src/pipeline/stream/spark/submit.js';
+import type { SparkInstallation } from '../../../src/pipeline/stream/spark/installation.js';
+import { readSparkConf } from '../../../src/pipeline/stream/spark/sparkConf.js';
+import {
+  assertClientMode,
+  masterOf,
+  submitArguments,
+  submitEnvironment,
+  type DriverSettings,
+} from '../../../src/pipeline/stream/spark/submit.js';
 import { temporaryDirectory } from '../../platform/files/directories.js';
 
 const LOOPBACK = ['spark.driver.bindAddress=127.0.0.1', 'spark.driver.host=127.0.0.1', 'spark.authenticate=true'];
@@ -15,6 +23,15 @@ function spark(t: TestContext, defaults?: string): { readonly home: string; read
   return { home, version: '4.1.4' };
 }
 
+function settingsOf(
+  spark: SparkInstallation,
+  master?: string,
+  flags: readonly string[] = [],
+  environment: NodeJS.ProcessEnv = {},
+): DriverSettings {
+  return { spark, jar: 'job.jar', master, jdbcDriver: '/driver.jar', conf: readSparkConf(spark, flags, environment) };
+}
+
 /** The properties that are set, but for those that say nothing about the network. */
 function properties(args: readonly string[]): string[] {
   return args.filter((arg, index) => args[index - 1] === '--conf' && !arg.startsWith('spark.ui.show'));
@@ -22,7 +39,7 @@ function properties(args: readonly string[]): string[] {
 
 for (const master of ['local', 'local[*]', 'local[2]', 'local[4,3]']) {
   test(`with ${master} no other machine reaches the driver or its UI`, (t) => {
-    const settings = { spark: spark(t), jar: 'job.jar', master, jdbcDriver: undefined };
+    const settings = settingsOf(spark(t), master);
     const args = submitArguments(settings, {});
     assert.deepEqual(properties(args), LOOPBACK);
     assert.deepEqual([args.slice(0, 2), args.at(-1)], [['--master', master], 'job.jar']);
@@ -32,7 +49,7 @@ for (const master of ['local', 'local[*]', 'local[2]', 'local[4,3]']) {
 
 for (const master of ['spark://host:7077', 'yarn', 'k8s://https://host', 'local-cluster[2,1,1024]']) {
   test(`with ${master} the network is left as it is: executors must reach the driver`, (t) => {
-    const settings = { spark: spark(t), jar: 'job.jar', master, jdbcDriver: undefined };
+    const settings = settingsOf(spark(t), master);
     assert.deepEqual(properties(submitArguments(settings, {})), []);
     assert.equal(submitEnvironment(settings, {})['SPARK_LOCAL_IP'], undefined);
   });
@@ -40,13 +57,18 @@ for (const master of ['spark://host:7077', 'yarn', 'k8s://https://host', 'local-
 
 test('what the user has set stays: in spark-defaults.conf, wherever it is, and in the environment', (t) => {
   const defaults = '# spark.driver.host here\n spark.authenticate  false\nspark.driver.bindAddress=0.0.0.0\n';
-  const settings = { spark: spark(t, defaults), jar: 'job.jar', master: 'local[*]', jdbcDriver: undefined };
-  assert.deepEqual(properties(submitArguments(settings, {})), ['spark.driver.host=127.0.0.1']);
+  const home = spark(t, defaults);
+  const given = (environment: NodeJS.ProcessEnv): string[] =>
+    properties(submitArguments(settingsOf(home, 'local[*]', [], environment), environment));
+  assert.deepEqual(given({}), ['spark.driver.host=127.0.0.1']);
   const elsewhere = { SPARK_CONF_DIR: temporaryDirectory(t) };
-  assert.deepEqual(properties(submitArguments(settings, elsewhere)), LOOPBACK);
+  assert.deepEqual(given(elsewhere), LOOPBACK);
   writeFileSync(path.join(elsewhere.SPARK_CONF_DIR, 'spark-defaults.conf'), 'spark.driver.host: driver.example\n');
-  assert.deepEqual(properties(submitArguments(settings, elsewhere)), [LOOPBACK[0], LOOPBACK[2]]);
-  assert.equal(submitEnvironment(settings, { SPARK_LOCAL_IP: '10.0.0.7' })['SPARK_LOCAL_IP'], '10.0.0.7');
+  assert.deepEqual(given(elsewhere), [LOOPBACK[0], LOOPBACK[2]]);
+  assert.equal(
+    submitEnvironment(settingsOf(home, 'local'), { SPARK_LOCAL_IP: '10.0.0.7' })['SPARK_LOCAL_IP'],
+    '10.0.0.7',
+  );
 });
 
 test('secrets of ours do not reach the JVM through its environment', (t) => {
@@ -59,9 +81,71 @@ test('secrets of ours do not reach the JVM through its environment', (t) => {
     ECOMPIPE_NOTIFY_URL: 'x',
     JAVA_HOME: '/java',
   };
-  const { home, version } = spark(t);
-  assert.deepEqual(submitEnvironment({ spark: { home, version }, master: 'yarn' }, environment), {
+  const installed = spark(t);
+  assert.deepEqual(submitEnvironment(settingsOf(installed, 'yarn'), environment), {
     JAVA_HOME: '/java',
-    SPARK_HOME: home,
+    SPARK_HOME: installed.home,
   });
+});
+
+test('the master: a flag of ours, else what Spark is told, else this machine', (t) => {
+  const [plain, configured] = [spark(t), spark(t, 'spark.master = spark://defaults:7077\n')];
+  const other = path.join(temporaryDirectory(t), 'other.conf');
+  writeFileSync(other, 'spark.master \\\n   spark://other:7077\n');
+  assert.equal(masterOf(settingsOf(plain), {}), 'local[*]');
+  assert.equal(masterOf(settingsOf(plain), { MASTER: 'local[3]' }), 'local[3]');
+  assert.equal(masterOf(settingsOf(configured), { MASTER: 'local[3]' }), 'spark://defaults:7077');
+  assert.equal(masterOf(settingsOf(configured, 'yarn'), {}), 'yarn');
+  assert.equal(masterOf(settingsOf(configured, undefined, ['--properties-file', other]), {}), 'spark://other:7077');
+  assert.equal(masterOf(settingsOf(configured, undefined, ['--conf', 'spark.master=local[7]']), {}), 'local[7]');
+  assert.equal(masterOf(settingsOf(configured, 'yarn', ['--master', 'local[5]']), {}), 'local[5]');
+});
+
+test("Spark's own flags are passed on, and its jars and packages join ours", (t) => {
+  const defaults = 'spark.jars /a.jar,/b.jar\nspark.jars.packages org.example:c:1\n';
+  const flags = ['--conf', 'spark.cores.max=8', '--properties-file=/f.conf', '--load-spark-defaults', '--verbose'];
+  const args = submitArguments(settingsOf(spark(t, defaults), 'yarn', flags), {});
+  const after = args.slice(args.indexOf('spark.cores.max=8') - 1);
+  assert.deepEqual(after, [
+    '--conf',
+    'spark.cores.max=8',
+    '--properties-file',
+    '/f.conf',
+    '--load-spark-defaults',
+    '--verbose',
+    '--packages',
+    'org.example:c:1',
+    '--jars',
+    '/a.jar,/b.jar,/driver.jar',
+    'job.jar',
+  ]);
+  const fetched = { ...settingsOf(spark(t, defaults), 'yarn', ['--packages', 'x:y:1']), jdbcDriver: undefined };
+  assert.match(submitArguments(fetched, {}).join(' '), /--packages x:y:1,org\.postgresql:postgresql:\S+ /);
+  const own = { ...settingsOf(spark(t), 'yarn', ['--jars', '/x/postgresql-42.7.8.jar']), jdbcDriver: undefined };
+  assert.doesNotMatch(submitArguments(own, {}).join(' '), /--packages/);
+});
+
+test('what can not be passed on is refused', (t) => {
+  const installed = spark(t);
+  for (const [flags, message] of [
+    [['--class', 'x'], /--class: not for --engine spark/],
+    [['--conf'], /--conf: its value is missing/],
+    [['--conf', 'x'], /expected name=value/],
+    [['data'], /"data": unexpected/],
+  ] as const)
+    assert.throws(() => readSparkConf(installed, flags, {}), message);
+});
+
+test('cluster mode is refused, wherever it is asked for', (t) => {
+  const plain = spark(t);
+  const configured = spark(t, 'spark.submit.deployMode cluster\n');
+  assertClientMode(readSparkConf(plain, [], {}), {});
+  assertClientMode(readSparkConf(configured, ['--deploy-mode', 'client'], {}), {});
+  for (const [conf, environment] of [
+    [readSparkConf(configured, [], {}), {}],
+    [readSparkConf(plain, ['--deploy-mode', 'cluster'], {}), {}],
+    [readSparkConf(plain, ['--conf', 'spark.submit.deployMode=cluster'], {}), {}],
+    [readSparkConf(plain, [], {}), { DEPLOY_MODE: 'cluster' }],
+  ] as const)
+    assert.throws(() => assertClientMode(conf, environment), /"cluster": --engine spark needs client mode/);
 });

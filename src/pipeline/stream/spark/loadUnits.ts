@@ -1,8 +1,8 @@
+import { TransientError } from '../../../platform/db/sqlState.js';
 import type { Database } from '../../../platform/db/target.js';
 import type { CommittedBatch } from '../loadTransaction.js';
 import type { LoaderContext } from '../runBatch.js';
 import type { DriverProcess } from './driverProcess.js';
-import { SparkError } from './installation.js';
 import { mergeUnit } from './mergeUnit.js';
 import { NotTyped, StageLost, stageUnit, type Staged } from './stage.js';
 import type { StageTables } from './stageTables.js';
@@ -64,40 +64,39 @@ async function discard({ tables }: UnitContext, staging: Staging | undefined): P
   if (staged !== undefined) await tables.drop(staged.table);
 }
 
-/** So often the rows of a unit may vanish from their stage before something else must be the matter. */
-const MAX_LOST = 5;
-
+/** Merges a unit; what was staged of it and is lost is staged again for as long as any other failure is borne (--retry-for). */
 async function loadUnit(context: UnitContext, unit: Unit, staging: Staging | undefined): Promise<CommittedBatch> {
-  const { loader } = context;
-  let next = staging?.done;
-  for (let lost = 0; ;) {
-    let staged: Staged | undefined;
-    try {
-      staged = await next;
-      const batch = await mergeUnit(loader, unit, staged);
-      if (staged?.asText === false) loader.breaker.directSucceeded();
-      return batch;
-    } catch (error) {
-      if (!(error instanceof NotTyped) && !(error instanceof StageLost)) throw error;
-      if (error instanceof NotTyped) loader.breaker.directFailed();
-      else if (++lost >= MAX_LOST)
-        throw new SparkError({
-          what: 'rows that the executors staged are not there',
-          why: `${error.message}, ${lost} times in a row`,
-          outcome: 'the transaction was rolled back; nothing is lost',
-          hint: 'look for triggers and row-level security that would touch tables of the schema ecompipe, and whether the server restarts again and again',
-          cause: error,
-        });
-      next = stageUnit(
-        context.driver,
-        context.database,
-        context.tables,
-        unit,
-        error instanceof NotTyped || staged?.asText === true,
-      );
-      next.catch(() => undefined);
-    } finally {
-      if (staged !== undefined) await context.tables.drop(staged.table);
+  let stage = (): Promise<Staged> | undefined => staging?.done;
+  let lost = 0;
+  return await context.database.retry('cannot merge what the executors staged', async () => {
+    for (;;) {
+      try {
+        return await mergeStaged(context, unit, await stage());
+      } catch (error) {
+        if (!(error instanceof NotTyped) && !(error instanceof StageLost)) throw error;
+        const asText = error instanceof NotTyped || error.wasText;
+        stage = () => stageUnit(context.driver, context.database, context.tables, unit, asText);
+        if (error instanceof NotTyped) context.loader.breaker.directFailed();
+        else
+          throw new TransientError(
+            `${error.message}, ${++lost === 1 ? 'for the first time' : `${lost} times in a row`}: did the server crash, or do triggers or row-level security touch tables of the schema ecompipe?`,
+            { cause: error },
+          );
+      }
     }
+  });
+}
+
+async function mergeStaged(
+  { loader, tables }: UnitContext,
+  unit: Unit,
+  staged: Staged | undefined,
+): Promise<CommittedBatch> {
+  try {
+    const batch = await mergeUnit(loader, unit, staged);
+    if (staged?.asText === false) loader.breaker.directSucceeded();
+    return batch;
+  } finally {
+    if (staged !== undefined) await tables.drop(staged.table);
   }
 }

@@ -33,7 +33,7 @@ export async function mergeTexts(
   const malformed = await writeBroken(connection, unit, staged, batchId);
   await writeJudged(connection, unit, staged, batchId, verdicts);
   const all = verdicts.inserted + verdicts.rejected.length + verdicts.duplicates.length + malformed.length;
-  if (all !== unit.rows) throw new StageLost(`${all} of ${unit.rows} staged rows are left`);
+  if (all !== unit.rows) throw new StageLost(`${all} of ${unit.rows} staged rows are left`, true);
   return countByPart(unit, { ...verdicts, rejected: [...verdicts.rejected, ...malformed] });
 }
 

@@ -91,7 +91,7 @@ async function mergeTyped({ client }: Connection, table: string, unit: Unit, sta
       [staged.attempts],
     );
     if (rows[0]?.staged === unit.rows) throw new NotTyped('a trigger of the table left rows out');
-    throw new StageLost(`${rowCount ?? 'none'} of ${unit.rows} staged rows are left`);
+    throw new StageLost(`${rowCount ?? 'none'} of ${unit.rows} staged rows are left`, false);
   }
   return unit.parts.map(({ part }) => ({ ...NO_ROWS, read: part.rows, inserted: part.rows }));
 }

@@ -21,12 +21,17 @@ import type { UnitContext } from './loadUnits.js';
 import type { Inspection, ToJob } from './messages.js';
 import { MicroBatch } from './microBatch.js';
 import { isUri, RemoteFileDisposer } from './remoteFileDisposer.js';
+import { reachMaster } from './reachMaster.js';
+import { readSparkConf } from './sparkConf.js';
 import { StageTables } from './stageTables.js';
+import { assertClientMode, masterOf } from './submit.js';
 
 /** What the Spark engine needs to know besides what both do. */
 export interface SparkSettings extends StreamSettings {
-  /** Spark's master: `local[2]`, `spark://host:7077`, `yarn`, `k8s://…` (client mode). */
-  readonly master: string;
+  /** Spark's master: `local[2]`, `spark://host:7077`, `yarn`, `k8s://…` (client mode); undefined: what Spark's settings say. */
+  readonly master: string | undefined;
+  /** Flags for spark-submit, such as `--conf name=value`. */
+  readonly sparkFlags: readonly string[];
   /** Files that one micro-batch takes. */
   readonly maxFilesPerTrigger: number;
   /** Time between two looks at the directory, in milliseconds. */
@@ -34,6 +39,8 @@ export interface SparkSettings extends StreamSettings {
   /** Bytes of CSV that the executors stage for one transaction. */
   readonly stageBytes: number;
   readonly jdbcDriver: string | undefined;
+  /** How long a master that can't be reached is waited for, in milliseconds. */
+  readonly retryForMs: number;
 }
 
 /** What an executor reads, frames and copies at a time, in bytes. */
@@ -53,15 +60,19 @@ export async function runSparkStream(
   context: StageContext<StreamEvent>,
 ): Promise<StreamResult> {
   const spark = await findSpark(process.env);
+  const conf = readSparkConf(spark, settings.sparkFlags, process.env);
+  assertClientMode(conf, process.env);
   const driverSettings = {
     spark,
     master: settings.master,
+    conf,
     jdbcDriver: findJdbcDriver(settings.jdbcDriver, spark),
     jar: await jobJar(spark, process.env, context.log),
   };
   assertOneFileSystem(settings);
   if ((settings.feeds ?? []).length > 0)
     throw new UsageError(['--engine spark does not know feeds yet: load their files with --engine native']);
+  await reachMaster(masterOf(driverSettings, process.env), settings.retryForMs, context);
   const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings);
   await local?.prepare();
   return await withOwnership(settings, database, context, async (checkpoint, target, _feeds, witness, stop) => {
@@ -88,7 +99,8 @@ export async function runSparkStream(
       const outcomes = new ResultRecorder(pool, local ?? new RemoteFileDisposer(settings, driver), checkpoint, emit);
       const start = {
         inputDir: isUri(settings.inputDir) ? settings.inputDir : path.resolve(settings.inputDir),
-        checkpointDir: path.resolve(settings.checkpointDir, 'spark'),
+        // As a path it would be one of `fs.defaultFS`.
+        checkpointDir: `file://${path.resolve(settings.checkpointDir, 'spark')}`,
         database: jdbcOptions(database.settings, alive),
       };
       return await new SparkRun(settings, { driver, database, tables, loader, stop }, outcomes, {

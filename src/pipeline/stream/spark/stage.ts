@@ -2,6 +2,7 @@ import pg from 'pg';
 import { TransientError } from '../../../platform/db/sqlState.js';
 import type { Database } from '../../../platform/db/target.js';
 import type { DriverProcess } from './driverProcess.js';
+import { SparkError } from './installation.js';
 import type { FromJob, Piece, StageCommand, StagedTask } from './messages.js';
 import type { StageTables } from './stageTables.js';
 import type { Unit } from './units.js';
@@ -17,7 +18,15 @@ export interface Staged {
 }
 
 /** What was staged is not there any more (a crash of the server empties unlogged tables): stage it again. */
-export class StageLost extends Error {}
+export class StageLost extends Error {
+  constructor(
+    message: string,
+    /** How it was staged, and is to be again. */
+    readonly wasText: boolean,
+  ) {
+    super(message);
+  }
+}
 
 /** The typed stage or the table does not take these rows as they are: stage them as text, so that each gets its verdict. */
 export class NotTyped extends Error {}
@@ -48,7 +57,7 @@ export async function stageUnit(
   try {
     const { command, partOfPiece } = commandOf(unit, table, asText);
     const answer = await database.retry('the executors can not stage rows', async () =>
-      assertStaged(await driver.ask(command)),
+      assertStaged(await driver.ask(command), asText),
     );
     const partsOf = (pieces: (task: StagedTask) => readonly number[]): ReadonlySet<number> =>
       new Set(answer.tasks.flatMap(pieces).map((index) => partOfPiece[index] ?? -1));
@@ -60,7 +69,7 @@ export async function stageUnit(
       );
     const rows = answer.tasks.reduce((sum, task) => sum + task.rows, 0);
     if (rows !== unit.rows)
-      throw asText ? new StageLost(`${rows} rows were staged where ${unit.rows} were counted`) : new NotTyped();
+      throw asText ? new StageLost(`${rows} rows were staged where ${unit.rows} were counted`, true) : new NotTyped();
     return { table, asText, attempts: answer.tasks.map(({ attempt }) => attempt), partOfPiece };
   } catch (error) {
     await tables.drop(table);
@@ -69,12 +78,21 @@ export async function stageUnit(
 }
 
 /** @throws NotTyped when the data is at fault; an error for database.retry for everything else that went wrong. */
-function assertStaged(answer: FromJob): Extract<FromJob, { type: 'staged' }> {
+function assertStaged(answer: FromJob, asText: boolean): Extract<FromJob, { type: 'staged' }> {
   if (answer.type === 'failed') throw new TransientError(answer.message);
   if (answer.type !== 'staged') throw new TypeError(`unexpected answer ${answer.type}`);
   const refusal = answer.tasks.map((task) => task.refusal).find((found) => found !== undefined);
   if (refusal === undefined) return answer;
-  if (refusal.sqlState.startsWith('22') || refusal.sqlState.startsWith('23')) throw new NotTyped(refusal.message);
+  if (refusal.sqlState.startsWith('22') || refusal.sqlState.startsWith('23')) {
+    if (!asText) throw new NotTyped(refusal.message);
+    // Staged again they would be refused again.
+    throw new SparkError({
+      what: 'the executors can not stage rows as text',
+      why: `${refusal.message} (SQLSTATE ${refusal.sqlState})`,
+      outcome: 'nothing of this unit was loaded; nothing is lost',
+      hint: 'look for triggers and domains that would touch tables of the schema ecompipe, or load the files with --engine native',
+    });
+  }
   throw Object.assign(new pg.DatabaseError(refusal.message, 0, 'error'), { code: refusal.sqlState });
 }
 

@@ -1,15 +1,20 @@
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { errnoOf } from '../../../platform/errors.js';
+import { UsageError } from '../../../platform/errors.js';
 import type { SparkInstallation } from './installation.js';
+import type { SparkConf } from './sparkConf.js';
 
 export interface DriverSettings {
   readonly spark: SparkInstallation;
   readonly jar: string;
-  readonly master: string;
+  /** What our own flag or variable says; undefined: what Spark's settings say, or else all cores of this machine. */
+  readonly master: string | undefined;
+  readonly conf: SparkConf;
   /** Jar of PostgreSQL's JDBC driver; without one Spark fetches it from Maven Central, unless it has it. */
   readonly jdbcDriver: string | undefined;
 }
+
+/** Where it runs when nobody says. */
+const DEFAULT_MASTER = 'local[*]';
 
 /** Fetched by Spark, once, where nobody says where the driver is. */
 const JDBC_PACKAGE = 'org.postgresql:postgresql:42.7.8';
@@ -34,31 +39,64 @@ const LOCAL_DEFAULTS: Readonly<Record<string, string>> = {
   'spark.authenticate': 'true',
 };
 
-/** Arguments of spark-submit. What the user has set in `spark-defaults.conf` stays: arguments would win over it. */
-export function submitArguments(
-  { spark, jar, master, jdbcDriver }: DriverSettings,
+/** The master that Spark will use: a flag of its own after `--`, ours, then what its settings and its environment say. */
+export function masterOf(
+  { master, conf }: Pick<DriverSettings, 'master' | 'conf'>,
   environment: NodeJS.ProcessEnv,
-): string[] {
-  const chosen = isLocal(master) ? userDefaults(spark, environment) : new Set<string>();
-  const local = isLocal(master) ? Object.entries(LOCAL_DEFAULTS).filter(([name]) => !chosen.has(name)) : [];
-  const driver =
-    jdbcDriver === undefined
-      ? ['--packages', JDBC_PACKAGE]
-      : jdbcDriver.startsWith(`${spark.home}${path.sep}`)
-        ? []
-        : ['--jars', jdbcDriver];
+): string {
+  const ofUser = conf.properties.get('spark.master') ?? (environment['MASTER'] || DEFAULT_MASTER);
+  return conf.flags.includes('--master') ? ofUser : (master ?? ofUser);
+}
+
+/**
+ * The process that merges talks to the driver over its standard input and output: in another place it would neither hear
+ * of its end nor end with it.
+ * @throws UsageError when Spark's settings ask for that.
+ */
+export function assertClientMode({ properties }: SparkConf, environment: NodeJS.ProcessEnv): void {
+  const mode = properties.get('spark.submit.deployMode') ?? (environment['DEPLOY_MODE'] || 'client');
+  if (mode !== 'client')
+    throw new UsageError([
+      `spark.submit.deployMode ${JSON.stringify(mode)}: --engine spark needs client mode, as the process that you start merges the rows beside the driver; start it where the driver may run`,
+    ]);
+}
+
+/** Arguments of spark-submit. What the user has set for Spark stays: arguments would win over it. */
+export function submitArguments(settings: DriverSettings, environment: NodeJS.ProcessEnv): string[] {
+  const { jar, conf } = settings;
+  const { properties } = conf;
+  const master = masterOf(settings, environment);
+  const local = isLocal(master) ? Object.entries(LOCAL_DEFAULTS).filter(([name]) => !properties.has(name)) : [];
   return [
     '--master',
     master,
-    '--name',
-    'ecompipe',
+    '--deploy-mode',
+    'client',
+    ...(properties.has('spark.app.name') ? [] : ['--name', 'ecompipe']),
     '--class',
     'ecompipe.Main',
     '--conf',
     'spark.ui.showConsoleProgress=false',
     ...local.flatMap(([name, value]) => ['--conf', `${name}=${value}`]),
-    ...driver,
+    ...conf.flags,
+    ...driverArguments(settings),
     jar,
+  ];
+}
+
+/** The user's jars and packages, and PostgreSQL's driver, which would take their place otherwise. */
+function driverArguments({ spark, conf, jdbcDriver }: DriverSettings): string[] {
+  const listOf = (name: string): string[] => (conf.properties.get(name) ?? '').split(',').filter((item) => item !== '');
+  const [jars, packages] = [listOf('spark.jars'), listOf('spark.jars.packages')];
+  const isGiven =
+    jars.some((jar) => /(^|\/)postgresql-\d[^/]*\.jar$/.test(jar)) ||
+    packages.some((name) => name.startsWith('org.postgresql:postgresql:'));
+  if (jdbcDriver === undefined) {
+    if (!isGiven) packages.push(JDBC_PACKAGE);
+  } else if (!jdbcDriver.startsWith(`${spark.home}${path.sep}`)) jars.push(jdbcDriver);
+  return [
+    ...(packages.length > 0 ? ['--packages', packages.join()] : []),
+    ...(jars.length > 0 ? ['--jars', jars.join()] : []),
   ];
 }
 
@@ -67,30 +105,17 @@ export function submitArguments(
  * addresses. The user's own value wins, also that of `spark-env.sh`, which spark-submit runs later.
  */
 export function submitEnvironment(
-  { spark, master }: Pick<DriverSettings, 'spark' | 'master'>,
+  settings: Pick<DriverSettings, 'spark' | 'master' | 'conf'>,
   environment: NodeJS.ProcessEnv,
 ): NodeJS.ProcessEnv {
   return {
-    ...(isLocal(master) ? { SPARK_LOCAL_IP: '127.0.0.1' } : {}),
+    ...(isLocal(masterOf(settings, environment)) ? { SPARK_LOCAL_IP: '127.0.0.1' } : {}),
     ...Object.fromEntries(Object.entries(environment).filter(([name]) => !SECRETS.has(name))),
-    SPARK_HOME: spark.home,
+    SPARK_HOME: settings.spark.home,
   };
 }
 
 /** One process: `local`, `local[4]`, `local[*,3]`. `local-cluster[…]` has several, and makes up no secret. */
 function isLocal(master: string): boolean {
   return /^local(\[.*\])?$/.test(master);
-}
-
-/** The names that the user's `spark-defaults.conf` sets, a file of Java properties. */
-function userDefaults({ home }: SparkInstallation, environment: NodeJS.ProcessEnv): ReadonlySet<string> {
-  const file = path.join(environment['SPARK_CONF_DIR'] || path.join(home, 'conf'), 'spark-defaults.conf');
-  try {
-    const names = readFileSync(file, 'utf8').matchAll(/^[ \t]*([^\s#!=:]+)[ \t]*[=: \t]/gm);
-    return new Set([...names].map(([, name = '']) => name));
-  } catch (error) {
-    // Without the file there is nothing; Spark itself reports one that it can't read.
-    if (errnoOf(error) !== undefined) return new Set();
-    throw error;
-  }
 }
