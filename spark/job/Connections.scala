@@ -6,8 +6,11 @@ import java.sql.{Connection, Driver}
 import java.util.Properties
 import java.util.concurrent.ConcurrentLinkedDeque
 
-/** How executors reach PostgreSQL. Travels within tasks, never on a command line or in Spark's configuration. */
-final case class DatabaseOptions(url: String, properties: Map[String, String]) extends Serializable {
+/**
+ * How executors reach PostgreSQL, and what each connection executes first (`src/platform/db/sessionSettings.ts`). Travels within
+ * tasks, never on a command line or in Spark's configuration.
+ */
+final case class DatabaseOptions(url: String, properties: Map[String, String], session: String) extends Serializable {
   override def toString: String = url
 }
 
@@ -55,8 +58,7 @@ object Connections {
     val properties = new Properties
     database.properties.foreach { case (name, value) => properties.setProperty(name, value) }
     val connection = driver.connect(database.url, properties)
-    // As SESSION_SETTINGS in `src/platform/db/sessionSettings.ts`: what a value means must not depend on the role's or the JVM's settings.
-    execute(connection, "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set array_nulls = on; set xmloption = 'content'; set statement_timeout = 0; set synchronous_commit = off; set search_path = pg_catalog, pg_temp")
+    execute(connection, database.session)
     connection.setAutoCommit(false)
     connection
   }

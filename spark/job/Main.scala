@@ -48,7 +48,7 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
     val properties = Json.mapper.convertValue(settings.get("database").get("properties"), classOf[java.util.Map[String, String]])
     val entries = Array.newBuilder[(String, String)]
     properties.forEach((name, value) => entries += name -> value)
-    DatabaseOptions(settings.get("database").get("url").asText, entries.result().toMap)
+    DatabaseOptions(settings.get("database").get("url").asText, entries.result().toMap, settings.get("database").get("session").asText)
   }
   private val hadoop = new SerializableConfiguration(session.sparkContext.hadoopConfiguration)
 

@@ -50,7 +50,7 @@ const values = SESSION_SETTINGS.map(({ name, value }) => `('${name}', '${value}'
  * `client_connection_check_interval`: a server finds that we were killed only when it writes to us; one that waits for a
  * lock, in an open transaction, would keep what it holds for as long as that takes. Only some systems can look.
  */
-const PIN_SETTINGS = `
+export const PIN_SETTINGS = `
   select pg_catalog.set_config(s.name, s.value, false)
   from (values ${values}) as s (name, value)
   where pg_catalog.current_setting(s.name, true) is not null

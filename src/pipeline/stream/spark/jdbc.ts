@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Connection } from '../../../platform/db/client.js';
 import type { ConnectionSettings } from '../../../platform/db/connectionSettings.js';
+import { PIN_SETTINGS } from '../../../platform/db/sessionSettings.js';
 import { UsageError } from '../../../platform/errors.js';
 import type { SparkInstallation } from './installation.js';
 import type { ToJob } from './messages.js';
@@ -17,6 +18,12 @@ const NOT_IN_JDBC = [
   'maxTlsVersion',
   'options',
 ] as const satisfies readonly (keyof ConnectionSettings)[];
+
+/**
+ * What a value means must not depend on the role's or the JVM's settings there either. What executors write is staged
+ * again after a crash of the server: nothing has to wait for its disk.
+ */
+const EXECUTOR_SESSION = `${PIN_SETTINGS}; set synchronous_commit = off`;
 
 /**
  * Our connection in the words of PostgreSQL's JDBC driver, for the executors. The password is the one that worked here,
@@ -57,6 +64,7 @@ export function jdbcOptions(
       tcpKeepAlive: 'true',
       connectTimeout: '10',
     },
+    session: EXECUTOR_SESSION,
   };
 }
 

@@ -93,7 +93,12 @@ export type ToJob =
       readonly maxFiles: number;
       readonly triggerMs: number;
       readonly pieceBytes: number;
-      readonly database: { readonly url: string; readonly properties: Readonly<Record<string, string>> };
+      readonly database: {
+        readonly url: string;
+        readonly properties: Readonly<Record<string, string>>;
+        /** What each connection executes before all else. */
+        readonly session: string;
+      };
     }
   | StageCommand
   | { readonly type: 'cut'; readonly file: SparkFile; readonly offset: number; readonly lines: number }
