@@ -37,7 +37,7 @@ private final class FileTable extends Table with SupportsRead {
     new Scan {
       override def readSchema: StructType = FileSource.Schema
       override def toMicroBatchStream(checkpointLocation: String): MicroBatchStream =
-        new FileStream(options.get("directory"), options.getInt("maxFiles", Int.MaxValue))
+        new FileStream(options.get("directory"), options.getInt("maxFiles", Int.MaxValue), Feeds.parse(Json.mapper.readTree(options.get("feeds"))))
     }
 }
 
@@ -58,7 +58,7 @@ object FilesOffset {
   }
 }
 
-private final class FileStream(directory: String, maxFiles: Int) extends MicroBatchStream with SupportsTriggerAvailableNow {
+private final class FileStream(directory: String, maxFiles: Int, feeds: Feeds) extends MicroBatchStream with SupportsTriggerAvailableNow {
   /** With AvailableNow: what was there at the start and is not taken yet. */
   private var available: Option[Seq[SourceFile]] = None
 
@@ -76,7 +76,7 @@ private final class FileStream(directory: String, maxFiles: Int) extends MicroBa
     if (files.isEmpty) start else FilesOffset(start.asInstanceOf[FilesOffset].look + 1, files)
   }
 
-  private def list(): Seq[SourceFile] = LeftFiles.without(Sources.list(directory, session.sparkContext.hadoopConfiguration))
+  private def list(): Seq[SourceFile] = LeftFiles.without(Sources.list(directory, session.sparkContext.hadoopConfiguration, feeds.isWanted))
 
   override def planInputPartitions(start: Offset, end: Offset): Array[InputPartition] = {
     val files = end.asInstanceOf[FilesOffset].files

@@ -1,7 +1,8 @@
 package ecompipe
 
 /**
- * Splits bytes into records exactly as `src/contract/csv/frameRecords.ts` does: strictly by RFC 4180; a record with a structural
+ * Splits bytes into records exactly as `src/contract/csv/frameRecords.ts` does: strictly by RFC 4180, but for the two characters of a
+ * feed's dialect; a record with a structural
  * defect is its first physical line and no more; empty lines are none. `test/spark/framing.spark.ts` holds the two against
  * each other.
  *
@@ -10,8 +11,10 @@ package ecompipe
  *
  * @param fieldCount fields that a record must have; 0 when they do not matter
  */
-final class Framing(buffer: Array[Byte], length: Int, atEof: Boolean, fieldCount: Int) {
+final class Framing(buffer: Array[Byte], length: Int, atEof: Boolean, fieldCount: Int, dialect: Dialect = Dialect.Rfc4180) {
   import Framing._
+  private val delimiter = dialect.delimiter
+  private val quote = dialect.quote
 
   var start = 0
   var end = 0
@@ -60,14 +63,14 @@ final class Framing(buffer: Array[Byte], length: Int, atEof: Boolean, fieldCount
         return found(at, at, if (fieldCount == 0 || fields == fieldCount) null else "field-count")
       }
       var byte: Int = buffer(at)
-      if (byte == QUOTE) {
+      if (byte == quote) {
         if (!fieldStart) return firstLine("stray-quote")
         val close = closeOf(at)
         if (close == -1) return firstLine("unclosed-quote")
         at = close + 1
         if (at >= length && !atEof) return false
-        byte = if (at < length) buffer(at) else COMMA
-        if (byte != COMMA && byte != LF && byte != CR) return firstLine("stray-quote")
+        byte = if (at < length) buffer(at) else delimiter
+        if (byte != delimiter && byte != LF && byte != CR) return firstLine("stray-quote")
         fieldStart = false
       } else if (byte == LF || (byte == CR && at + 1 < length && buffer(at + 1) == LF)) {
         val following = if (byte == LF) at + 1 else at + 2
@@ -76,7 +79,7 @@ final class Framing(buffer: Array[Byte], length: Int, atEof: Boolean, fieldCount
         if (at + 1 == length && !atEof) return false
         return firstLine("bare-carriage-return")
       } else {
-        fieldStart = byte == COMMA
+        fieldStart = byte == delimiter
         if (fieldStart) fields += 1
         at += 1
       }
@@ -96,8 +99,8 @@ final class Framing(buffer: Array[Byte], length: Int, atEof: Boolean, fieldCount
     val limit = math.min(length.toLong, start.toLong + MaxRecordBytes).toInt
     var at = open + 1
     while (at < limit) {
-      if (buffer(at) == QUOTE) {
-        if (at + 1 >= length || buffer(at + 1) != QUOTE) return at
+      if (buffer(at) == quote) {
+        if (at + 1 >= length || buffer(at + 1) != quote) return at
         at += 2
       } else at += 1
     }
@@ -139,4 +142,11 @@ object Framing {
   val DOT: Byte = '.'
   /** As MAX_RECORD_BYTES in `src/contract/csv/bytes.ts`. */
   val MaxRecordBytes: Int = 1 << 20
+}
+
+/** What separates the fields of a record, and quotes them; one byte each. */
+final case class Dialect(delimiter: Byte, quote: Byte) extends Serializable
+
+object Dialect {
+  val Rfc4180: Dialect = Dialect(Framing.COMMA, Framing.QUOTE)
 }

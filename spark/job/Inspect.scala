@@ -24,7 +24,7 @@ final case class Inspection(file: SourceFile, sha256: Array[Byte], size: Long, h
  */
 object Inspect {
   /** @param from offset and physical lines that are done already; without, everything after the header */
-  def apply(file: SourceFile, conf: Configuration, pieceBytes: Int, from: Option[(Long, Long)]): Inspection =
+  def apply(file: SourceFile, conf: Configuration, pieceBytes: Int, from: Option[(Long, Long)], format: Format): Inspection =
     try {
       Sources.assertUnchanged(file, conf)
       // A compressed file is known by its own bytes and cut by its content: two passes.
@@ -32,7 +32,7 @@ object Inspect {
       val digest = MessageDigest.getInstance("SHA-256")
       val content = new DigestInputStream(Sources.openContent(file, conf, from.fold(0L)(_._1)), digest)
       try {
-        val inspection = cut(file, content, pieceBytes, from)
+        val inspection = cut(file, content, pieceBytes, from, format)
         Sources.assertUnchanged(file, conf)
         inspection.copy(sha256 = if (known.nonEmpty) known else digest.digest())
       } finally content.close()
@@ -68,21 +68,21 @@ object Inspect {
     } finally raw.close()
   }
 
-  private[ecompipe] def cut(file: SourceFile, content: InputStream, pieceBytes: Int, from: Option[(Long, Long)]): Inspection = {
+  private[ecompipe] def cut(file: SourceFile, content: InputStream, pieceBytes: Int, from: Option[(Long, Long)], format: Format = Format.Plain): Inspection = {
     var buffer = content.readNBytes(pieceBytes)
     var atEof = buffer.length < pieceBytes
     if (!atEof && from.isEmpty && pieceBytes < LongestHead) {
       buffer = concat(buffer, 0, content.readNBytes(LongestHead - pieceBytes))
       atEof = buffer.length < LongestHead
     }
-    val header = if (from.isDefined) 0 else headerEnd(buffer)
+    val (header, headerLines) = if (from.isDefined) (0, 0) else headerEnd(buffer, format.headerLines)
     val head = java.util.Arrays.copyOf(buffer, math.min(buffer.length, math.max(header, 64)))
     var offset = from.fold(header.toLong)(_._1)
-    var lines = from.fold(if (header > 0) 1L else 0L)(_._2)
+    var lines = from.fold(headerLines.toLong)(_._2)
     var rest = java.util.Arrays.copyOfRange(buffer, header, buffer.length)
     val pieces = Array.newBuilder[Piece]
     while (rest.nonEmpty || !atEof) {
-      val (piece, consumed) = measure(rest, atEof, offset, lines)
+      val (piece, consumed) = measure(rest, atEof, offset, lines, format.dialect)
       if (consumed > 0) {
         pieces += piece
         offset = piece.end
@@ -102,8 +102,8 @@ object Inspect {
     joined
   }
 
-  private def measure(bytes: Array[Byte], atEof: Boolean, offset: Long, lines: Long): (Piece, Int) = {
-    val framing = new Framing(bytes, bytes.length, atEof, 0)
+  private def measure(bytes: Array[Byte], atEof: Boolean, offset: Long, lines: Long, dialect: Dialect): (Piece, Int) = {
+    val framing = new Framing(bytes, bytes.length, atEof, 0, dialect)
     var rows = 0L
     var plain = true
     while (framing.next()) {
@@ -127,11 +127,22 @@ object Inspect {
     false
   }
 
-  /** End of the byte order mark and the first line; `parseHeader` of `src/contract/csv/header.ts` judges what is in it. */
-  private def headerEnd(bytes: Array[Byte]): Int = bytes.indexOf(Framing.LF) match {
-    case -1 => bytes.length
-    case at => at + 1
+  /**
+   * End of the byte order mark and of so many lines, and how many there are; `parseHeader` of `src/contract/csv/header.ts`
+   * or `parseFeedHeader` of `src/contract/feeds/feedHeader.ts` judges what is in them.
+   */
+  private def headerEnd(bytes: Array[Byte], wanted: Int): (Int, Int) = {
+    var end = if (bytes.startsWith(ByteOrderMark)) ByteOrderMark.length else 0
+    var lines = 0
+    while (lines < wanted && end < bytes.length) {
+      val lineFeed = bytes.indexOf(Framing.LF, end)
+      end = if (lineFeed == -1) bytes.length else lineFeed + 1
+      lines += 1
+    }
+    (end, lines)
   }
+
+  private val ByteOrderMark = Array(0xef, 0xbb, 0xbf).map(_.toByte)
 
   private val LongestHead = Framing.MaxRecordBytes + 4
 }

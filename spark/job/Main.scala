@@ -50,6 +50,7 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
     properties.forEach((name, value) => entries += name -> value)
     DatabaseOptions(settings.get("database").get("url").asText, entries.result().toMap, settings.get("database").get("session").asText)
   }
+  private val feeds = Feeds.parse(settings.get("feeds"))
   private val hadoop = new SerializableConfiguration(session.sparkContext.hadoopConfiguration)
 
   def start(): StreamingQuery = {
@@ -58,6 +59,7 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
       .format(classOf[FileSource].getName)
       .option("directory", settings.get("inputDir").asText)
       .option("maxFiles", settings.get("maxFiles").asInt)
+      .option("feeds", settings.get("feeds").toString)
       .load()
       .writeStream
       .queryName("ecompipe")
@@ -69,8 +71,8 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
 
   /** Inspects the files, and then does what it is told until the batch is done. Running it again is harmless. */
   private def loadBatch(files: DataFrame, batch: Long): Unit = {
-    val (pieceBytes, hadoop) = (this.pieceBytes, this.hadoop)
-    val inspections = files.rdd.map(row => Inspect(SourceFile(row.getString(0), row.getString(1), row.getLong(2)), hadoop.value, pieceBytes, None)).collect().map(Inspect.lookAgain(_, hadoop.value))
+    val (pieceBytes, hadoop, feeds) = (this.pieceBytes, this.hadoop, this.feeds)
+    val inspections = files.rdd.map(row => Inspect(SourceFile(row.getString(0), row.getString(1), row.getLong(2)), hadoop.value, pieceBytes, None, feeds.formatOf(row.getString(0)))).collect().map(Inspect.lookAgain(_, hadoop.value))
     sendInspections("batch", batch, inspections)
     Failpoint.pass("inspected")
     var done = false
@@ -103,7 +105,7 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
   private def stage(command: JsonNode): Unit = {
     val pieces = Json.list(command.get("pieces")).map { node =>
       StagePiece(node.get("index").asInt, Json.sourceFile(node.get("file")), node.get("start").asLong, node.get("end").asLong, node.get("firstLine").asLong,
-        node.get("firstOrdinal").asLong, Json.list(node.get("columns")).map(_.asText), node.get("crlf").asBoolean)
+        node.get("firstOrdinal").asLong, Json.list(node.get("columns")).map(_.asText), node.get("crlf").asBoolean, feeds.formatOf(node.get("file").get("path").asText))
     }
     val request = StageRequest(command.get("table").asText, command.get("asText").asBoolean, Seq.empty)
     val slices = Slices.bySize(pieces, session.sparkContext.defaultParallelism * TasksPerCore)(piece => piece.end - piece.start)
@@ -126,9 +128,9 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
 
   /** For a file that another engine has loaded a part of: pieces from there on. */
   private def cutAgain(command: JsonNode): Unit = {
-    val (pieceBytes, hadoop) = (this.pieceBytes, this.hadoop)
+    val (pieceBytes, hadoop, feeds) = (this.pieceBytes, this.hadoop, this.feeds)
     val from = Some((command.get("offset").asLong, command.get("lines").asLong))
-    val inspections = session.sparkContext.parallelize(Seq(Json.sourceFile(command.get("file"))), 1).map(Inspect(_, hadoop.value, pieceBytes, from)).collect().map(Inspect.lookAgain(_, hadoop.value))
+    val inspections = session.sparkContext.parallelize(Seq(Json.sourceFile(command.get("file"))), 1).map(file => Inspect(file, hadoop.value, pieceBytes, from, feeds.formatOf(file.path))).collect().map(Inspect.lookAgain(_, hadoop.value))
     sendInspections("cut", command.get("id").asLong, inspections)
   }
 

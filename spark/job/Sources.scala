@@ -29,18 +29,18 @@ object Sources {
   def isLoadable(name: String): Boolean = !name.startsWith(".") && name.toLowerCase.matches("(?s).+\\.csv(\\.gz)?")
 
   /** Regular files with a name for us, in the order of names. What leaves while it is looked at is taken by somebody else. */
-  def list(directory: String, conf: Configuration): Seq[SourceFile] = {
+  def list(directory: String, conf: Configuration, isWanted: String => Boolean = isLoadable): Seq[SourceFile] = {
     val found = Seq.newBuilder[SourceFile]
     if (isUri(directory)) {
       val path = new Path(directory)
       path.getFileSystem(conf).listStatus(path).foreach { status =>
-        if (status.isFile && isLoadable(status.getPath.getName)) found += SourceFile(status.getPath.toString, stampOf(status), status.getLen)
+        if (status.isFile && isWanted(status.getPath.getName)) found += SourceFile(status.getPath.toString, stampOf(status), status.getLen)
       }
     } else {
       val entries = Files.newDirectoryStream(Paths.get(directory))
       try {
         entries.forEach { entry =>
-          if (isLoadable(entry.getFileName.toString)) {
+          if (isWanted(entry.getFileName.toString)) {
             try {
               val attributes = attributesOf(entry)
               if (attributes.get("isRegularFile") == true) found += SourceFile(entry.toString, stampOf(attributes), attributes.get("size").asInstanceOf[Long])
@@ -137,7 +137,8 @@ object Sources {
     catch { case _: FileNotFoundException => false }
 
   private def freePlace(fileSystem: FileSystem, directory: Path, name: String): Path = {
-    val dot = name.toLowerCase.lastIndexOf(".csv")
+    val ending = math.max(name.toLowerCase.lastIndexOf(".csv"), if (isGzip(name)) -1 else name.lastIndexOf('.'))
+    val dot = if (ending > 0) ending else name.length
     val names = Iterator.single(name) ++ Iterator.from(1).map(number => s"${name.substring(0, dot)}-$number${name.substring(dot)}")
     names.map(new Path(directory, _)).find(!fileSystem.exists(_)).get
   }

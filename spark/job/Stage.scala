@@ -7,7 +7,7 @@ import java.sql.{Connection, SQLException}
 import org.apache.hadoop.conf.Configuration
 
 /** A piece of a file that is to be staged. `index` names it among those of one request. */
-final case class StagePiece(index: Int, file: SourceFile, start: Long, end: Long, firstLine: Long, firstOrdinal: Long, columns: Seq[String], crlf: Boolean) extends Serializable
+final case class StagePiece(index: Int, file: SourceFile, start: Long, end: Long, firstLine: Long, firstOrdinal: Long, columns: Seq[String], crlf: Boolean, format: Format = Format.Plain) extends Serializable
 
 /** @param asText false: the file's own bytes into typed columns; true: each record as text, with its place and its bytes */
 final case class StageRequest(table: String, asText: Boolean, pieces: Seq[StagePiece]) extends Serializable
@@ -124,7 +124,7 @@ object Stage {
  */
 final class TextRecords(piece: StagePiece, bytes: Array[Byte]) {
   private val length = Math.toIntExact(piece.end - piece.start)
-  private[ecompipe] val framing = new Framing(bytes, bytes.length, bytes.length < length + TextRecords.LookAhead, piece.columns.size)
+  private[ecompipe] val framing = new Framing(bytes, bytes.length, bytes.length < length + TextRecords.LookAhead, piece.columns.size, piece.format.dialect)
   private val isClean = isText(0, length)
   private val hasEndMarkers = new String(bytes, 0, length, StandardCharsets.ISO_8859_1).contains("\\.")
   private val line = new ByteArrayOutputStream(1024)
@@ -152,7 +152,8 @@ final class TextRecords(piece: StagePiece, bytes: Array[Byte]) {
         at += 1
       }
       ascii("\",")
-      line.write(bytes, framing.start, framing.end - framing.start)
+      if (piece.format == Format.Plain) line.write(bytes, framing.start, framing.end - framing.start)
+      else writeFields(fields(text))
     } else {
       ascii(defect)
       ascii(",\\x")
@@ -169,30 +170,39 @@ final class TextRecords(piece: StagePiece, bytes: Array[Byte]) {
   }
 
   /** The same as values of a prepared statement. */
-  def values: Seq[AnyRef] = {
-    val raw = new String(bytes, framing.start, framing.end - framing.start, StandardCharsets.UTF_8)
-    Seq(Int.box(piece.index), Long.box(ordinal), Long.box(piece.firstLine + framing.line), Long.box(piece.start + framing.start), null, null, raw) ++ fields(raw)
-  }
+  def values: Seq[AnyRef] =
+    Seq(Int.box(piece.index), Long.box(ordinal), Long.box(piece.firstLine + framing.line), Long.box(piece.start + framing.start), null, null, text) ++ fields(text)
 
-  /** The fields of a record without defects; empty without quotes is NULL, as in COPY. */
+  private def text: String = new String(bytes, framing.start, framing.end - framing.start, StandardCharsets.UTF_8)
+
+  /** Another dialect than COPY's, written anew: everything quoted but NULL. */
+  private def writeFields(fields: Seq[String]): Unit =
+    for ((field, index) <- fields.zipWithIndex) {
+      if (index > 0) line.write(',')
+      if (field != null) line.write(("\"" + field.replace("\"", "\"\"") + "\"").getBytes(StandardCharsets.UTF_8))
+    }
+
+  /** The fields of a record without defects; what means NULL does so without quotes only, as in COPY. */
   private def fields(record: String): Seq[String] = {
+    val (delimiter, quote) = (piece.format.dialect.delimiter.toChar, piece.format.dialect.quote.toChar)
     val found = Seq.newBuilder[String]
     var at = 0
     while (at <= record.length) {
-      if (at < record.length && record.charAt(at) == '"') {
+      if (at < record.length && record.charAt(at) == quote) {
         val field = new StringBuilder
         at += 1
-        while (record.charAt(at) != '"' || (at + 1 < record.length && record.charAt(at + 1) == '"')) {
-          if (record.charAt(at) == '"') at += 1
+        while (record.charAt(at) != quote || (at + 1 < record.length && record.charAt(at + 1) == quote)) {
+          if (record.charAt(at) == quote) at += 1
           field += record.charAt(at)
           at += 1
         }
         found += field.toString
         at += 2
       } else {
-        val comma = record.indexOf(',', at)
-        val end = if (comma == -1) record.length else comma
-        found += (if (end == at) null else record.substring(at, end))
+        val next = record.indexOf(delimiter, at)
+        val end = if (next == -1) record.length else next
+        val field = record.substring(at, end)
+        found += (if (piece.format.nulls.contains(field)) null else field)
         at = end + 1
       }
     }

@@ -27,12 +27,17 @@ export function matchesGlob(name: string, glob: string): boolean {
   return regExpOf(glob).test(subject);
 }
 
+/** A pattern as a regular expression, in what JavaScript and Java have in common; letters match in either case, and a dot all characters. */
+export function globPattern(glob: string): string {
+  return `^${translate(glob)}$`;
+}
+
 const compiled = new Map<string, RegExp>();
 
 function regExpOf(glob: string): RegExp {
   const known = compiled.get(glob);
   if (known !== undefined) return known;
-  const made = new RegExp(`^${translate(glob)}$`, 'isu');
+  const made = new RegExp(globPattern(glob), 'isu');
   compiled.set(glob, made);
   return made;
 }

@@ -35,7 +35,34 @@ export async function judgeFeed(
   const plan = await planFeed(connection, bound, target);
   await prepareStage(connection, target, plan.columns);
   await stageSource(connection, batch, bound, records);
-  const made = await expand(connection, plan, batch, records);
+  return await judgeSource(connection, plan, soundParts(batch, records), target, waitForTurn);
+}
+
+/** What is staged of each part, in order. */
+export interface StagedPart {
+  readonly firstOrdinal: number;
+  /** Records that are such by structure. */
+  readonly sound: number;
+}
+
+function soundParts(batch: Batch, records: Records): StagedPart[] {
+  const sound = batch.parts.map((_, index) => records.rowsOf(index));
+  for (const ordinal of records.malformed.keys()) {
+    const { partIndex } = records.at(ordinal);
+    sound[partIndex] = (sound[partIndex] ?? 0) - 1;
+  }
+  return sound.map((count, index) => ({ firstOrdinal: records.firstOrdinalOf(index), sound: count }));
+}
+
+/** Makes rows of the records in the session's stage, and has the database judge those. Part of the caller's transaction. */
+export async function judgeSource(
+  connection: Connection,
+  plan: FeedPlan,
+  parts: readonly StagedPart[],
+  target: TargetTable,
+  waitForTurn: () => Promise<void>,
+): Promise<FeedVerdicts> {
+  const made = await expand(connection, plan, parts);
   await connection.client.query('select ecompipe.transform_records($1, $2, $3, $4, $5, $6)', [
     plan.insert,
     plan.makesRows,
@@ -62,24 +89,18 @@ export async function judgeFeed(
 async function expand(
   { client, userPath }: Connection,
   plan: FeedPlan,
-  batch: Batch,
-  records: Records,
+  stagedParts: readonly StagedPart[],
 ): Promise<FeedVerdicts['made']> {
-  const sound = batch.parts.map((_, index) => records.rowsOf(index));
-  for (const ordinal of records.malformed.keys()) {
-    const { partIndex } = records.at(ordinal);
-    sound[partIndex] = (sound[partIndex] ?? 0) - 1;
-  }
-  const staged = sound.reduce((sum, count) => sum + count, 0);
+  const staged = stagedParts.reduce((sum, { sound }) => sum + sound, 0);
   const { rows: counted } = await client.query<{ count: number }>('select count(*) from pg_temp.ecompipe_source');
   assert.equal(counted[0]?.count, staged, 'the server staged as many records as were sent');
-  if (plan.expand === undefined) return sound.map((rows) => ({ rows, skipped: 0 }));
-  const thresholds = batch.parts.map((_, index) => records.firstOrdinalOf(index)).slice(1);
+  if (plan.expand === undefined) return stagedParts.map(({ sound }) => ({ rows: sound, skipped: 0 }));
+  const thresholds = stagedParts.map(({ firstOrdinal }) => firstOrdinal).slice(1);
   const { rows: parts } = await client.query<{ part: number; made: number; skipped: number }>(
     'select part, made, skipped from ecompipe.expand_records($1, $2, $3, $4)',
     [plan.expand, plan.hasItems, thresholds, userPath],
   );
-  return batch.parts.map((_, index) => {
+  return stagedParts.map((_, index) => {
     const found = parts.find(({ part }) => part === index);
     return { rows: found?.made ?? 0, skipped: found?.skipped ?? 0 };
   });

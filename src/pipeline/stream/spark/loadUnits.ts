@@ -52,7 +52,7 @@ interface Staging {
 /** Undefined where there are no rows to stage. */
 function startStaging({ driver, database, tables, loader }: UnitContext, unit: Unit | undefined): Staging | undefined {
   if (unit === undefined || unit.rows === 0) return undefined;
-  const asText = !unit.plain || loader.breaker.skipDirect();
+  const asText = !unit.plain || unit.shape?.feed !== undefined || loader.breaker.skipDirect();
   const done = stageUnit(driver, database, tables, unit, asText);
   // Who waits for it comes later.
   done.catch(() => undefined);

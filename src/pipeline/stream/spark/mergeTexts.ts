@@ -1,16 +1,15 @@
 import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
 import { quoteName } from '../../../platform/db/names.js';
-import { canonicalShape } from '../../../contract/csv/header.js';
 import type { Defect } from '../../../contract/csv/recordFrames.js';
-import { NO_ROWS, type RowCounts } from '../batch.js';
+import { NO_ROWS, type PartResult } from '../batch.js';
 import { convertTexts, insertRows, type Verdicts } from '../staged/judge.js';
 import { explainDefect } from '../staged/records.js';
 import { writeMalformed, type PlacedRow, type Reason } from '../staged/reject.js';
 import { prepareStage } from '../staged/stage.js';
 import type { TargetTable } from '../targetTable.js';
 import { StageLost, type Staged } from './stage.js';
-import type { Unit } from './units.js';
+import { columnsOf, type Unit } from './units.js';
 
 /** Broken rows that are in memory at once; each has up to a megabyte. */
 const PAGE_ROWS = 1000;
@@ -25,11 +24,12 @@ export async function mergeTexts(
   unit: Unit,
   staged: Staged,
   { target, batchId }: { readonly target: TargetTable; readonly batchId: number },
-): Promise<RowCounts[]> {
-  await prepareStage(connection, target, unit.columns);
+): Promise<PartResult[]> {
+  const columns = columnsOf(unit);
+  await prepareStage(connection, target, columns);
   await takeTexts(connection, unit, staged);
-  await convertTexts(connection, target, unit.columns);
-  const verdicts = await insertRows(connection, target, unit.columns);
+  await convertTexts(connection, target, columns);
+  const verdicts = await insertRows(connection, target, columns);
   const malformed = await writeBroken(connection, unit, staged, batchId);
   await writeJudged(connection, unit, staged, batchId, verdicts);
   const all = verdicts.inserted + verdicts.rejected.length + verdicts.duplicates.length + malformed.length;
@@ -38,10 +38,11 @@ export async function mergeTexts(
 }
 
 async function takeTexts({ client }: Connection, unit: Unit, { table, attempts }: Staged): Promise<void> {
-  const staged = unit.columns.map((_, index) => `c${index + 1}`).join(', ');
+  const columns = columnsOf(unit);
+  const staged = columns.map((_, index) => `c${index + 1}`).join(', ');
   await client.query(
     `insert into pg_temp.ecompipe_text (ordinal, ${staged})
-     select ordinal, ${unit.columns.map(quoteName).join(', ')} from ${table} where defect is null and attempt = any ($1)`,
+     select ordinal, ${columns.map(quoteName).join(', ')} from ${table} where defect is null and attempt = any ($1)`,
     [attempts],
   );
 }
@@ -53,8 +54,15 @@ function fileIdOf(unit: Unit, { partOfPiece }: Staged, piece: number): number {
 }
 
 /** Rows whose structure or encoding is broken, page by page. @returns their ordinals. */
-async function writeBroken(connection: Connection, unit: Unit, staged: Staged, batchId: number): Promise<number[]> {
+export async function writeBroken(
+  connection: Connection,
+  unit: Unit,
+  staged: Staged,
+  batchId: number,
+): Promise<number[]> {
   const ordinals: number[] = [];
+  const { shape } = unit;
+  assert(shape !== undefined, 'a file with rows has a header');
   for (;;) {
     const { rows } = await connection.client.query<
       Omit<PlacedRow, 'fileId'> & { readonly piece: number; readonly defect: string }
@@ -66,7 +74,7 @@ async function writeBroken(connection: Connection, unit: Unit, staged: Staged, b
     const reasons = new Map<number, Reason>();
     for (const { ordinal, raw, defect } of rows) {
       const frame = { start: 0, end: raw.length, defect: defect === 'encoding' ? undefined : (defect as Defect) };
-      const reason = explainDefect(raw, frame, canonicalShape(unit.columns), false);
+      const reason = explainDefect(raw, frame, shape, false);
       assert(reason !== undefined, `something is wrong with a row that is staged as ${defect}`);
       reasons.set(ordinal, reason);
       ordinals.push(ordinal);
@@ -78,33 +86,38 @@ async function writeBroken(connection: Connection, unit: Unit, staged: Staged, b
 }
 
 /** Rejects and duplicates, from table to table: their bytes need not come here. */
-async function writeJudged(
+export async function writeJudged(
   { client }: Connection,
   unit: Unit,
   staged: Staged,
   batchId: number,
-  { rejected, duplicates }: Verdicts,
+  { rejected, duplicates }: Pick<Verdicts, 'rejected' | 'duplicates'>,
+  hasItems = false,
 ): Promise<void> {
   const fileIds = staged.partOfPiece.map((_, piece) => fileIdOf(unit, staged, piece));
-  const source = `from ${staged.table} s join pg_temp.ecompipe_verdicts v using (ordinal) where s.attempt = any ($3) and s.defect is null and v.kind`;
+  const rows = hasItems
+    ? 'join pg_temp.ecompipe_made m on m.record = s.ordinal join pg_temp.ecompipe_verdicts v on v.ordinal = m.ordinal'
+    : 'join pg_temp.ecompipe_verdicts v on v.ordinal = s.ordinal';
+  const item = hasItems ? 'm.item_number' : '0';
+  const source = `from ${staged.table} s ${rows} where s.attempt = any ($3) and s.defect is null and v.kind`;
   if (rejected.length > 0)
     await client.query(
-      `insert into ecompipe.rejected_rows (batch_id, file_id, line, byte_offset, raw, kind, sql_state, column_name, constraint_name, message)
-       select $1, ($2::bigint[])[s.piece + 1], s.line, s.byte_offset, convert_to(s.raw, 'UTF8'), v.kind, v.sql_state, v.column_name, v.constraint_name, v.message
+      `insert into ecompipe.rejected_rows (batch_id, file_id, line, byte_offset, raw, item, kind, sql_state, column_name, constraint_name, message)
+       select $1, ($2::bigint[])[s.piece + 1], s.line, s.byte_offset, convert_to(s.raw, 'UTF8'), ${item}, v.kind, v.sql_state, v.column_name, v.constraint_name, v.message
        ${source} <> 'duplicate'
-       order by ordinal`,
+       order by v.ordinal`,
       [batchId, fileIds, staged.attempts],
     );
   if (duplicates.length > 0)
     await client.query(
-      `insert into ecompipe.duplicate_rows (batch_id, file_id, line, byte_offset, key)
-       select $1, ($2::bigint[])[s.piece + 1], s.line, s.byte_offset, v.key
+      `insert into ecompipe.duplicate_rows (batch_id, file_id, line, byte_offset, item, key)
+       select $1, ($2::bigint[])[s.piece + 1], s.line, s.byte_offset, ${item}, v.key
        ${source} = 'duplicate'`,
       [batchId, fileIds, staged.attempts],
     );
 }
 
-function countByPart(unit: Unit, { rejected, duplicates }: Pick<Verdicts, 'rejected' | 'duplicates'>): RowCounts[] {
+function countByPart(unit: Unit, { rejected, duplicates }: Pick<Verdicts, 'rejected' | 'duplicates'>): PartResult[] {
   const isRejected = new Set(rejected);
   const isDuplicate = new Set(duplicates);
   let ordinal = 0;
@@ -115,6 +128,6 @@ function countByPart(unit: Unit, { rejected, duplicates }: Pick<Verdicts, 'rejec
       else if (isDuplicate.has(ordinal)) counts.duplicate++;
       else counts.inserted++;
     }
-    return counts;
+    return { counts, skipped: 0 };
   });
 }

@@ -2,15 +2,17 @@ import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
 import { quoteName } from '../../../platform/db/names.js';
 import { isRefusal } from '../../../platform/db/sqlState.js';
-import { addCounts, NO_ROWS, type RowCounts } from '../batch.js';
+import { addCounts, NO_ROWS, type PartResult } from '../batch.js';
+import { targetFor } from '../feeds/loaderFeeds.js';
 import { CompareAndSetLost, findCommittedRange } from '../ledger.js';
 import { isContention } from '../loadBatch.js';
 import { runLoad, sumOfParts, type CommittedBatch } from '../loadTransaction.js';
 import { MAX_CONTENTIONS, pauseBeforeRepeat } from '../notAccepted.js';
 import type { LoaderContext } from '../runBatch.js';
+import { mergeFeed } from './mergeFeed.js';
 import { mergeTexts } from './mergeTexts.js';
 import { NotTyped, StageLost, type Staged } from './stage.js';
-import type { Unit } from './units.js';
+import { columnsOf, type Unit } from './units.js';
 
 /**
  * Brings a staged unit into the table, in the transaction of every load.
@@ -44,8 +46,10 @@ async function merge(
   attempted: Map<number, string>,
 ): Promise<CommittedBatch> {
   const isTyped = staged?.asText !== true;
-  if (!isTyped) await context.target.refresh(connection);
-  const target = context.target.table;
+  const feed = unit.shape?.feed;
+  const goal = targetFor(context, feed);
+  if (!isTyped) await goal.refresh(connection);
+  const target = goal.table;
   const committed = await runLoad(connection, {
     target,
     engine: 'spark',
@@ -54,20 +58,21 @@ async function merge(
     limits: context.limits,
     onAttempt: (batchId, token) => attempted.set(batchId, token),
     putRows: async (batchId) => {
-      const counts =
+      const results =
         staged === undefined
-          ? unit.parts.map(() => NO_ROWS)
+          ? unit.parts.map(() => ({ counts: NO_ROWS, skipped: 0 }))
           : isTyped
             ? await mergeTyped(connection, target.name, unit, staged)
-            : await mergeTexts(connection, unit, staged, { target, batchId });
+            : feed === undefined
+              ? await mergeTexts(connection, unit, staged, { target, batchId })
+              : await mergeFeed(connection, unit, feed, staged, { target, batchId });
       const parts = unit.parts.map(({ part }, index) => {
-        const count = counts[index];
-        assert(count !== undefined, 'each part has its counts');
-        return { part, fileId: part.fileId, counts: count, skipped: 0 };
+        const result = results[index];
+        assert(result !== undefined, 'each part has its result');
+        return { part, fileId: part.fileId, ...result };
       });
       const loadPath = isTyped ? 'direct' : 'staged';
-      const { columns } = unit;
-      return { loadPath, columns, feed: undefined, parts, enteredLoaded: new Set(), ...sumOfParts(parts) };
+      return { loadPath, columns: columnsOf(unit), feed, parts, enteredLoaded: new Set(), ...sumOfParts(parts) };
     },
   });
   assert(committed !== undefined, 'a unit has parts');
@@ -75,8 +80,8 @@ async function merge(
 }
 
 /** Rows that are of the right types and, so it is hoped, new: one statement, in which the table's own constraints judge. */
-async function mergeTyped({ client }: Connection, table: string, unit: Unit, staged: Staged): Promise<RowCounts[]> {
-  const columns = unit.columns.map(quoteName).join(', ');
+async function mergeTyped({ client }: Connection, table: string, unit: Unit, staged: Staged): Promise<PartResult[]> {
+  const columns = columnsOf(unit).map(quoteName).join(', ');
   const { rowCount } = await client
     .query(
       `insert into ${table} (${columns}) overriding system value select ${columns} from ${staged.table} where attempt = any ($1)`,
@@ -93,7 +98,10 @@ async function mergeTyped({ client }: Connection, table: string, unit: Unit, sta
     if (rows[0]?.staged === unit.rows) throw new NotTyped('a trigger of the table left rows out');
     throw new StageLost(`${rowCount ?? 'none'} of ${unit.rows} staged rows are left`, false);
   }
-  return unit.parts.map(({ part }) => ({ ...NO_ROWS, read: part.rows, inserted: part.rows }));
+  return unit.parts.map(({ part }) => ({
+    counts: { ...NO_ROWS, read: part.rows, inserted: part.rows },
+    skipped: 0,
+  }));
 }
 
 /** The ranges are taken: by an attempt of ours whose reply was lost, or by somebody else. */

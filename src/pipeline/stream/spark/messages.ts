@@ -76,6 +76,21 @@ export interface StageCommand {
   })[];
 }
 
+/** What the job has to know of a feed. */
+export interface FeedFormat {
+  /** Regular expressions of the names of its files. */
+  readonly match: readonly string[];
+  readonly format: {
+    /** One byte each. */
+    readonly delimiter: number;
+    readonly quote: number;
+    /** Physical lines before the first record. */
+    readonly headerLines: number;
+    /** Unquoted texts of fields that mean NULL. */
+    readonly nulls: readonly string[];
+  };
+}
+
 /** A file that stays where it is. */
 export interface LeftFile {
   readonly path: string;
@@ -93,6 +108,8 @@ export type ToJob =
       readonly maxFiles: number;
       readonly triggerMs: number;
       readonly pieceBytes: number;
+      /** The first one that is for a file counts; of files without one, the names of the header are columns. */
+      readonly feeds: readonly FeedFormat[];
       readonly database: {
         readonly url: string;
         readonly properties: Readonly<Record<string, string>>;

@@ -89,9 +89,11 @@ export class MicroBatch {
 
   /** As FileLoader: a column may have come since the table was looked at. */
   private async readHeader({ head, file }: Inspection): Promise<Header | undefined> {
-    const { pool, target } = this.context.loader;
+    const { pool, target, feeds } = this.context.loader;
     const start = Buffer.from(head, 'base64');
     const { table } = target;
+    const feed = feeds.find(nameOf(file));
+    if (feed !== undefined) return feeds.parseHeader(start, feed);
     try {
       return parseHeader(start, table.header);
     } catch (error) {

@@ -6,7 +6,6 @@ import type { StageContext } from '../../../platform/stage.js';
 import { ConnectionPool } from '../connectionPool.js';
 import { InputListing } from '../discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from '../streamEvents.js';
-import { NO_FEEDS } from '../feeds/loaderFeeds.js';
 import { FileDisposer } from '../fileDisposer.js';
 import { IdleRefresh } from '../idleRefresh.js';
 import { DirectPathBreaker } from '../directPathBreaker.js';
@@ -14,6 +13,7 @@ import { FilesNotLoadedError, ResultRecorder } from '../resultRecorder.js';
 import { rejectLimits } from '../rejectLimit.js';
 import { withOwnership } from '../runStream.js';
 import { DriverProcess } from './driverProcess.js';
+import { feedFormatsOf } from './feedFormats.js';
 import { findSpark } from './installation.js';
 import { findJdbcDriver, jdbcOptions } from './jdbc.js';
 import { jobJar } from './jobJar.js';
@@ -70,12 +70,11 @@ export async function runSparkStream(
     jar: await jobJar(spark, process.env, context.log),
   };
   assertOneFileSystem(settings);
-  if ((settings.feeds ?? []).length > 0)
-    throw new UsageError(['--engine spark does not know feeds yet: load their files with --engine native']);
+  const feedFormats = feedFormatsOf(settings.feeds ?? []);
   await reachMaster(masterOf(driverSettings, process.env), settings.retryForMs, context);
   const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings);
   await local?.prepare();
-  return await withOwnership(settings, database, context, async (checkpoint, target, _feeds, witness, stop) => {
+  return await withOwnership(settings, database, context, async (checkpoint, target, feeds, witness, stop) => {
     const pool = new ConnectionPool(database, 2, witness.assertKnown);
     const alive = await database.connect();
     const driver = new DriverProcess(driverSettings, process.env, context.log);
@@ -92,7 +91,7 @@ export async function runSparkStream(
         inputDir: undefined,
         pool,
         target,
-        feeds: NO_FEEDS,
+        feeds,
         breaker: new DirectPathBreaker(),
         limits: rejectLimits(settings),
       };
@@ -101,6 +100,7 @@ export async function runSparkStream(
         inputDir: isUri(settings.inputDir) ? settings.inputDir : path.resolve(settings.inputDir),
         // As a path it would be one of `fs.defaultFS`.
         checkpointDir: `file://${path.resolve(settings.checkpointDir, 'spark')}`,
+        feeds: feedFormats,
         database: jdbcOptions(database.settings, alive),
       };
       return await new SparkRun(settings, { driver, database, tables, loader, stop }, outcomes, {
@@ -120,8 +120,8 @@ export async function runSparkStream(
 
 /** Spark lists the files itself and says nothing of the others; what comes later is counted by `ecompipe status`. */
 async function reportLeftAlone(settings: StreamSettings, emit: (event: StreamEvent) => void): Promise<void> {
-  const { inputDir, archiveDir, quarantineDir, checkpointDir } = settings;
-  await new InputListing(inputDir, [], [archiveDir, quarantineDir, checkpointDir], emit).list();
+  const { inputDir, feeds = [], archiveDir, quarantineDir, checkpointDir } = settings;
+  await new InputListing(inputDir, feeds, [archiveDir, quarantineDir, checkpointDir], emit).list();
 }
 
 /** Files leave a URI for another one: neither side could move them from one file system to the other. */
@@ -149,7 +149,7 @@ class SparkRun {
   ) {}
 
   async run(
-    start: Pick<Extract<ToJob, { type: 'start' }>, 'inputDir' | 'checkpointDir' | 'database'>,
+    start: Pick<Extract<ToJob, { type: 'start' }>, 'inputDir' | 'checkpointDir' | 'feeds' | 'database'>,
   ): Promise<StreamResult> {
     const { driver } = this.engine;
     const { stop, drain, emit } = this.context;

@@ -5,7 +5,7 @@ import type { DriverProcess } from './driverProcess.js';
 import { SparkError } from './installation.js';
 import type { FromJob, Piece, StageCommand, StagedTask } from './messages.js';
 import type { StageTables } from './stageTables.js';
-import type { Unit } from './units.js';
+import { stagedColumns, type Unit } from './units.js';
 
 /** The rows of a unit, in a table of PostgreSQL but not yet in `events`. */
 export interface Staged {
@@ -53,7 +53,7 @@ export async function stageUnit(
   unit: Unit,
   asText: boolean,
 ): Promise<Staged> {
-  const table = await tables.create(asText);
+  const table = await tables.create(asText, unit);
   try {
     const { command, partOfPiece } = commandOf(unit, table, asText);
     const answer = await database.retry('the executors can not stage rows', async () =>
@@ -100,6 +100,7 @@ function assertStaged(answer: FromJob, asText: boolean): Extract<FromJob, { type
 function commandOf(unit: Unit, table: string, asText: boolean): { command: StageCommand; partOfPiece: number[] } {
   const partOfPiece: number[] = [];
   const pieces: StageCommand['pieces'][number][] = [];
+  const columns = stagedColumns(unit);
   let firstOrdinal = 0;
   for (const [partIndex, { file, pieces: ofPart }] of unit.parts.entries()) {
     for (const piece of ofPart) {
@@ -107,7 +108,7 @@ function commandOf(unit: Unit, table: string, asText: boolean): { command: Stage
         index: pieces.length,
         file: file.inspection.file,
         firstOrdinal,
-        columns: file.header?.columns ?? [],
+        columns,
         ...placeOf(piece),
       });
       partOfPiece.push(partIndex);

@@ -5,6 +5,7 @@ import type { Logger } from '../../../platform/log.js';
 import type { ConnectionPool } from '../connectionPool.js';
 import { quoteName } from '../../../platform/db/names.js';
 import type { Target } from '../targetTable.js';
+import { stagedColumns, type Unit } from './units.js';
 
 /** First half of the two-key advisory locks that say that a run's stage tables are in use ("spst" in ASCII). */
 const LOCK_SPACE = 0x73707374;
@@ -48,11 +49,14 @@ export class StageTables {
     await this.sweep();
   }
 
-  async create(asText: boolean): Promise<string> {
+  async create(asText: boolean, unit: Unit): Promise<string> {
     const table = `ecompipe.${PREFIX}${this.run}_${++this.created}`;
-    const names = this.target.table.columns.map(({ name }) => name);
     const columns = asText
-      ? `piece integer, ordinal integer, line bigint, byte_offset bigint, defect text, broken bytea, raw text, ${names.map((name) => `${quoteName(name)} text`).join(', ')}`
+      ? `piece integer, ordinal integer, line bigint, byte_offset bigint, defect text, broken bytea, raw text, ${stagedColumns(
+          unit,
+        )
+          .map((name) => `${quoteName(name)} text`)
+          .join(', ')}`
       : this.target.table.columns.map(({ name, type }) => `${quoteName(name)} ${type}`).join(', ');
     await this.pool.use('urgent', `cannot create ${table}`, (connection) =>
       withTransaction(connection, async () => {

@@ -1,4 +1,4 @@
-import type { Header } from '../../../contract/csv/header.js';
+import type { Header, RecordShape } from '../../../contract/csv/header.js';
 import type { BatchPart } from '../batch.js';
 import type { LedgerFile } from '../ledger.js';
 import type { ReadFile } from '../fileDisposer.js';
@@ -20,9 +20,10 @@ export interface UnitPart {
   readonly pieces: readonly Piece[];
 }
 
-/** What one transaction loads: parts with the same columns, of about so many bytes together. */
+/** What one transaction loads: parts whose records have the same shape, of about so many bytes together. */
 export interface Unit {
-  readonly columns: readonly string[];
+  /** Undefined where there are only empty files. */
+  readonly shape: RecordShape | undefined;
   readonly parts: readonly UnitPart[];
   readonly rows: number;
   readonly plain: boolean;
@@ -54,7 +55,7 @@ export function planUnits(
       if (
         bytes + size > limits.bytes ||
         parts.length >= limits.files ||
-        parts.some((other) => other.file === file || !haveSameColumns(other.file, file))
+        parts.some((other) => other.file === file || !haveSameShape(other.file, file))
       )
         close();
       parts.push(part);
@@ -67,15 +68,25 @@ export function planUnits(
 
 function unitOf(parts: readonly UnitPart[]): Unit {
   return {
-    columns: parts[0]?.file.header?.columns ?? [],
+    shape: parts[0]?.file.header,
     parts,
     rows: parts.reduce((sum, { part }) => sum + part.rows, 0),
     plain: parts.every(({ part }) => part.plain),
   };
 }
 
-function haveSameColumns({ header: one }: InspectedFile, { header: other }: InspectedFile): boolean {
-  return one?.columns.join() === other?.columns.join();
+function haveSameShape({ header: one }: InspectedFile, { header: other }: InspectedFile): boolean {
+  return one?.feed === other?.feed && one?.columns.join() === other?.columns.join();
+}
+
+/** Columns of the table that the rows of a unit fill. */
+export function columnsOf({ shape }: Unit): readonly string[] {
+  return shape?.columns ?? [];
+}
+
+/** Columns of the stage that executors fill: those of the table, or the fields that a feed makes them of. */
+export function stagedColumns({ shape }: Unit): readonly string[] {
+  return shape?.feed === undefined ? (shape?.columns ?? []) : shape.feed.fields.map((_, index) => `f${index + 1}`);
 }
 
 /** The rest of a file in parts of at most so many bytes; one without pieces when there are no rows left. */
