@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
+import { QUOTE } from '../../src/contract/csv/bytes.js';
+import { RFC_4180, type Dialect } from '../../src/contract/csv/dialect.js';
 import { frameRecords } from '../../src/contract/csv/frameRecords.js';
 import { randomBelow } from '../helpers/random.js';
 import { compileJobPrograms } from './job.js';
@@ -9,8 +11,13 @@ import { compileJobPrograms } from './job.js';
 const BUFFERS = 300_000;
 const FIELDS = 2;
 
-/** What decides where records end and what is wrong with them, often; and sometimes more than a few bytes of it. */
-const TOKENS = ['"', '"', '""', ',', ',', '\n', '\n', '\r\n', '\r', 'a', 'bc', '\\.', 'é', ' '];
+const DIALECTS = [
+  { ...RFC_4180, quote: QUOTE },
+  { kind: 'csv', delimiter: ';'.charCodeAt(0), quote: "'".charCodeAt(0) },
+] as const;
+
+/** What decides where records end and what is wrong with them. */
+const TOKENS = ['"', '"', '""', ',', ',', '\n', '\n', '\r\n', '\r', 'a', ';', "'", 'bc', '\\.', 'é', ' '];
 
 test('the two splitters find the same records and the same faults, wherever the executors cut', async (t) => {
   const programs = await compileJobPrograms(t);
@@ -18,15 +25,18 @@ test('the two splitters find the same records and the same faults, wherever the 
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   const random = randomBelow(7);
-  const expected: { readonly bytes: Buffer; readonly pieceBytes: number }[] = [];
+  const expected: { readonly bytes: Buffer; readonly pieceBytes: number; readonly dialect: Dialect }[] = [];
   const feed = async (): Promise<void> => {
     for (let n = 0; n < BUFFERS; n++) {
       const text = Array.from({ length: random(24) }, () => TOKENS[random(TOKENS.length)]).join('');
       const bytes = Buffer.from(text);
       const pieceBytes = 1 + random(16);
-      expected.push({ bytes, pieceBytes });
-      const head = Buffer.alloc(12);
-      [FIELDS, pieceBytes, bytes.length].forEach((value, index) => head.writeInt32BE(value, 4 * index));
+      const dialect = DIALECTS[n % 2]!;
+      expected.push({ bytes, pieceBytes, dialect });
+      const head = Buffer.alloc(20);
+      [FIELDS, pieceBytes, dialect.delimiter, dialect.quote, bytes.length].forEach((value, index) =>
+        head.writeInt32BE(value, 4 * index),
+      );
       if (!child.stdin.write(Buffer.concat([head, bytes]))) await once(child.stdin, 'drain');
     }
     child.stdin.end();
@@ -34,11 +44,15 @@ test('the two splitters find the same records and the same faults, wherever the 
   const fed = feed();
   let compared = 0;
   for await (const line of createInterface({ input: child.stdout })) {
-    const { bytes, pieceBytes } = expected[compared++]!;
-    const records = [...frameRecords(bytes, true, FIELDS).records].map(
+    const { bytes, pieceBytes, dialect } = expected[compared++]!;
+    const records = [...frameRecords(bytes, true, FIELDS, Infinity, dialect).records].map(
       (frame) => `${frame.start},${frame.end},${frame.line},${frame.defect ?? 'null'}`,
     );
-    assert.deepEqual(line.split(' ').filter(Boolean), records, JSON.stringify({ text: bytes.toString(), pieceBytes }));
+    assert.deepEqual(
+      line.split(' ').filter(Boolean),
+      records,
+      JSON.stringify({ text: bytes.toString(), pieceBytes, dialect }),
+    );
   }
   await fed;
   assert.equal(compared, BUFFERS, stderr);

@@ -207,12 +207,15 @@ export class MicroBatch {
   ): Promise<InspectedFile | undefined> {
     if (canResumeAt(file, committedOffset)) return file;
     const cut = await cutAgain(this.context, file.inspection.file, committedOffset, committedLines);
-    let isLeft = false;
-    await this.settle(file.inspection.file, () => {
-      isLeft = isReadable(cut);
-      return Promise.resolve();
-    });
-    return isLeft ? { ...file, inspection: { ...file.inspection, pieces: cut.pieces } } : undefined;
+    try {
+      if (!isReadable(cut)) return undefined;
+      return { ...file, inspection: { ...file.inspection, pieces: cut.pieces } };
+    } catch (error) {
+      await this.settle(file.inspection.file, () => {
+        throw error;
+      });
+      return undefined;
+    }
   }
 
   /** The end of one file: its failure is its own, and it is tried again later. */

@@ -24,7 +24,7 @@ import { isUri, RemoteFileDisposer } from './remoteFileDisposer.js';
 import { reachMaster } from './reachMaster.js';
 import { readSparkConf } from './sparkConf.js';
 import { StageTables } from './stageTables.js';
-import { assertClientMode, masterOf } from './submit.js';
+import { assertClientMode, masterOf, type DriverSettings } from './submit.js';
 
 /** What the Spark engine needs to know besides what both do. */
 export interface SparkSettings extends StreamSettings {
@@ -59,18 +59,9 @@ export async function runSparkStream(
   database: Database,
   context: StageContext<StreamEvent>,
 ): Promise<StreamResult> {
-  const spark = await findSpark(process.env);
-  const conf = readSparkConf(spark, settings.sparkFlags, process.env);
-  assertClientMode(conf, process.env);
-  const driverSettings = {
-    spark,
-    master: settings.master,
-    conf,
-    jdbcDriver: findJdbcDriver(settings.jdbcDriver, spark),
-    jar: await jobJar(spark, process.env, context.log),
-  };
   assertOneFileSystem(settings);
   const feedFormats = feedFormatsOf(settings.feeds ?? []);
+  const driverSettings = await prepareDriver(settings, context);
   await reachMaster(masterOf(driverSettings, process.env), settings.retryForMs, context);
   const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings);
   await local?.prepare();
@@ -116,6 +107,23 @@ export async function runSparkStream(
       await pool.close();
     }
   });
+}
+
+/** Finds what the driver consists of, and checks what it is told. */
+async function prepareDriver(
+  { master, sparkFlags, jdbcDriver }: SparkSettings,
+  { log }: Pick<StageContext<StreamEvent>, 'log'>,
+): Promise<DriverSettings> {
+  const spark = await findSpark(process.env);
+  const conf = readSparkConf(spark, sparkFlags, process.env);
+  assertClientMode(conf, process.env);
+  return {
+    spark,
+    master,
+    conf,
+    jdbcDriver: findJdbcDriver(jdbcDriver, spark),
+    jar: await jobJar(spark, process.env, log),
+  };
 }
 
 /** Spark lists the files itself and says nothing of the others; what comes later is counted by `ecompipe status`. */
