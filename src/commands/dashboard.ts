@@ -2,10 +2,13 @@ import * as parse from '../platform/parsers.js';
 import type { Setting, SettingsOf, SettingTable } from '../platform/settings.js';
 import { untilAborted } from '../platform/wait.js';
 import { defineCommand } from './command.js';
+import { feedSettings, loadFeeds, ownDirectories } from './feedSettings.js';
 import { metricsSettings, withMetrics } from './metrics.js';
 import { readSecret } from '../platform/secrets.js';
 import { databaseSettings } from './settings.js';
 import { incomingDir, processingDir } from '../contract/directorySettings.js';
+import { listOptions } from '../contract/listFiles.js';
+import { selectionSettings } from '../contract/selectionSettings.js';
 
 export const DEFAULT_PORT = 8787;
 
@@ -95,6 +98,9 @@ export const dashboard = defineCommand({
       placeholder: '<dir>',
       help: 'where files wait to be loaded',
     },
+    ...feedSettings,
+    ...selectionSettings,
+    ...ownDirectories,
     ...metricsSettings,
   },
   examples: [
@@ -109,14 +115,15 @@ export const dashboard = defineCommand({
       import('../pipeline/dashboard/runDashboard.js'),
     ]);
     const { incomingDir: incoming, processingDir: processing } = settings;
+    const listing = listOptions({ ...settings, feeds: await loadFeeds(settings) });
     return await withMetrics(
       settings,
       context,
-      { command: 'dashboard', stages: {}, directories: { incoming, processing } },
+      { command: 'dashboard', stages: {}, directories: { incoming, processing }, listing },
       () =>
         withDatabase(settings, context, (database) =>
           withDashboard(
-            { ...access, port: dashboardPort, incomingDir: incoming, processingDir: processing },
+            { ...access, port: dashboardPort, incomingDir: incoming, processingDir: processing, listing },
             database,
             context,
             async (server) => {

@@ -4,7 +4,8 @@ import { recordEvents } from '../platform/stageEvents.js';
 import type { MoveEvent } from '../pipeline/move/moveEvents.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
-import { feedSettings, loadFeeds } from './feedSettings.js';
+import { feedSettings, loadFeeds, ownDirectories } from './feedSettings.js';
+import { listOptions } from '../contract/listFiles.js';
 import { moveSettings } from '../pipeline/move/settingsTable.js';
 import { printableLine } from '../platform/printable.js';
 
@@ -18,14 +19,17 @@ export const move = defineCommand({
   name: 'move',
   summary: 'publish finished files from incoming/ to processing/',
   whenStopped: 'finishing the file that is being moved',
-  settings: { ...moveSettings, ...feedSettings, ...metricsSettings },
+  settings: { ...moveSettings, ...ownDirectories, ...feedSettings, ...metricsSettings },
   examples: [
     ['ecompipe move', 'move files from data/incoming to data/processing until stopped'],
     ['ecompipe move --once --from /srv/ftp/shop', 'move what is there and exit'],
+    ['ecompipe move --from /srv/ftp --recursive --exclude test', 'also from subdirectories, but not from test/'],
     ['ecompipe move --max-backlog 1000', 'wait while 1000 files are not loaded yet'],
   ],
   run: async ({ once, ...settings }, context) => {
     const feeds = await loadFeeds(settings);
+    const { from: incoming, to: processing } = settings;
+    const listing = listOptions({ ...settings, feeds, incomingDir: incoming, processingDir: processing });
     const [{ ensureDirectory }, { runMove }, { createMoveEvents }] = await Promise.all([
       import('../platform/files/ensureDirectory.js'),
       import('../pipeline/move/runMove.js'),
@@ -45,7 +49,7 @@ export const move = defineCommand({
     return await withMetrics(
       settings,
       context,
-      { command: 'move', stages: { move: stage }, directories: { incoming: settings.from, processing: settings.to } },
+      { command: 'move', stages: { move: stage }, directories: { incoming, processing }, listing },
       async (meter) => {
         const emit = (event: MoveEvent): void => {
           record(event);
@@ -53,7 +57,7 @@ export const move = defineCommand({
         };
         const startMs = performance.now();
         const result = await runMove(
-          { ...settings, feeds, pollIntervalMs: POLL_INTERVAL_MS },
+          { ...settings, ...listing, pollIntervalMs: POLL_INTERVAL_MS },
           { stop, drain, log, emit },
         );
         const left = result.filesStillWritten.length;

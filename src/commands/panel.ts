@@ -1,6 +1,7 @@
 import { Chalk, type ChalkInstance } from 'chalk';
 import ora from 'ora';
 import { readBacklog } from '../contract/backlog.js';
+import type { ListOptions } from '../contract/listFiles.js';
 import { countOf, formatCount, formatSpan } from '../platform/format.js';
 import { type Logger } from '../platform/log.js';
 import { printable } from '../platform/printable.js';
@@ -28,6 +29,7 @@ export interface DisplayOptions {
   readonly log: Logger;
   readonly incomingDir: string;
   readonly processingDir: string;
+  readonly listing: ListOptions;
 }
 
 /** Files that wait, as the directories say: whoever else brings or takes some counts too. */
@@ -69,7 +71,7 @@ function showPanel(state: PipelineState, options: DisplayOptions): ProgressDispl
 }
 
 /** Looks at the two directories every second, one look at a time. */
-function watchBacklog({ incomingDir, processingDir }: DisplayOptions): {
+function watchBacklog({ incomingDir, processingDir, listing }: DisplayOptions): {
   readonly waiting: () => Waiting;
   readonly close: () => void;
 } {
@@ -78,7 +80,10 @@ function watchBacklog({ incomingDir, processingDir }: DisplayOptions): {
   const look = async (): Promise<void> => {
     if (isLooking) return;
     isLooking = true;
-    const [incoming, processing] = await Promise.all([readBacklog(incomingDir), readBacklog(processingDir)]);
+    const [incoming, processing] = await Promise.all([
+      readBacklog(incomingDir, listing),
+      readBacklog(processingDir, listing),
+    ]);
     waiting = { incoming: incoming.files, processing: processing.files };
     isLooking = false;
   };

@@ -1,5 +1,7 @@
 import * as parse from '../platform/parsers.js';
 import type { Feed } from '../contract/feeds/feed.js';
+import type { FileSelection } from '../contract/leftAlone.js';
+import { listOptions, type ListOptions, type PipelineDirectories } from '../contract/listFiles.js';
 import type { Database } from '../platform/db/target.js';
 import { EXIT, UsageError, type ExitCode } from '../platform/errors.js';
 import type { SettingsOf } from '../platform/settings.js';
@@ -92,6 +94,7 @@ export const runAll = defineCommand({
       command: 'run-all',
       stages: state.stages,
       directories: { incoming: outputDir, processing: processingDir },
+      listing: listingOf({ ...values, feeds }),
       drainedDir: afterLoad === 'keep' ? undefined : processingDir,
     };
     return await withWatchers(values, context, watched, (meter) =>
@@ -111,13 +114,20 @@ async function runPipeline(
   meter: Meter,
 ): Promise<CommandResult> {
   const { untilDrained, processingDir, outputDir, ...rest } = values;
-  const [{ runAll: run }, { recordPipeline }, { showProgress }, { summarize, describeSummary }] = await Promise.all([
-    import('../pipeline/runAll.js'),
-    import('../pipeline/pipelineState.js'),
-    import('./panel.js'),
-    import('../pipeline/summary.js'),
-  ]);
-  const progress = showProgress(state, { ...context, incomingDir: outputDir, processingDir });
+  const [{ readBacklog }, { runAll: run }, { recordPipeline }, { showProgress }, { summarize, describeSummary }] =
+    await Promise.all([
+      import('../contract/backlog.js'),
+      import('../pipeline/runAll.js'),
+      import('../pipeline/pipelineState.js'),
+      import('./panel.js'),
+      import('../pipeline/summary.js'),
+    ]);
+  const progress = showProgress(state, {
+    ...context,
+    incomingDir: outputDir,
+    processingDir,
+    listing: listingOf(values),
+  });
   const log = quietUnderPanel(context);
   const record = recordPipeline(state, log);
   const emit = (event: PipelineEvent): void => {
@@ -145,15 +155,21 @@ async function runPipeline(
       },
       { log, stop: new AbortController().signal },
     );
+    const { leftAlone } = await readBacklog(processingDir, listingOf(values));
     return {
-      json: summary,
+      json: { ...summary, leftAlone: leftAlone.entries },
       text: describeSummary(summary),
       isReport: true,
-      exitCode: exitCodeOf(values, summary, context.stop.aborted),
+      exitCode: exitCodeOf(values, summary, leftAlone.entries, context.stop.aborted),
     };
   } finally {
     progress.stop();
   }
+}
+
+/** Which files of the directories are ours. */
+function listingOf({ outputDir, ...rest }: FileSelection & PipelineDirectories & { outputDir: string }): ListOptions {
+  return listOptions({ ...rest, incomingDir: outputDir });
 }
 
 /** The settings of each stage. */
@@ -165,10 +181,10 @@ function stagesOf({ durationMs, untilDrained, outputDir, processingDir, ...rest 
       to: processingDir,
       settleMs: rest.settleMs,
       maxBacklog: rest.maxBacklog,
-      feeds: rest.feeds,
+      ...listingOf({ ...rest, outputDir, processingDir }),
       pollIntervalMs: POLL_INTERVAL_MS,
     },
-    stream: { ...rest, inputDir: processingDir, pollIntervalMs: POLL_INTERVAL_MS },
+    stream: { ...rest, inputDir: processingDir, incomingDir: outputDir, pollIntervalMs: POLL_INTERVAL_MS },
     durationMs,
     untilDrained,
   };
@@ -177,12 +193,13 @@ function stagesOf({ durationMs, untilDrained, outputDir, processingDir, ...rest 
 function exitCodeOf(
   { strict, untilDrained, events, batches, durationMs }: SettingsOf<typeof settings>,
   { proof, loaded }: RunSummary,
+  leftAlone: number,
   wasStopped: boolean,
 ): ExitCode {
   if (proof?.ok === false) return EXIT.checkFailed;
   const hasEnd = untilDrained && [events, batches, durationMs].some((limit) => limit !== undefined);
   if (hasEnd && wasStopped) return EXIT.interrupted;
-  return strict && loaded.rejected + loaded.quarantinedFiles > 0 ? EXIT.rowsRejected : EXIT.done;
+  return strict && loaded.rejected + loaded.quarantinedFiles + leftAlone > 0 ? EXIT.rowsRejected : EXIT.done;
 }
 
 function countsOf({ stages: { generate, move } }: PipelineState): StageCounts {
@@ -195,12 +212,13 @@ function countsOf({ stages: { generate, move } }: PipelineState): StageCounts {
 
 /** Serves the dashboard meanwhile, if it is wanted. */
 async function withPage<T>(
-  { page, outputDir, processingDir }: Values,
+  values: Values,
   database: Database,
   context: Pick<CommandContext, 'log'>,
   state: PipelineState,
   action: () => Promise<T>,
 ): Promise<T> {
+  const { page, outputDir, processingDir } = values;
   if (page === undefined) return await action();
   const { dashboardUrl, withDashboard } = await import('../pipeline/dashboard/runDashboard.js');
   return await withDashboard(
@@ -208,6 +226,7 @@ async function withPage<T>(
       ...page,
       incomingDir: outputDir,
       processingDir,
+      listing: listingOf(values),
       stageCounts: () => countsOf(state),
     },
     database,

@@ -1,5 +1,5 @@
 import type { readBacklog as readBacklogOf } from '../contract/backlog.js';
-import { namesWithin } from '../contract/leftAlone.js';
+import { listOptions, type ListOptions } from '../contract/listFiles.js';
 import { incomingDir } from '../contract/directorySettings.js';
 import { EXIT, UsageError } from '../platform/errors.js';
 import * as parse from '../platform/parsers.js';
@@ -68,6 +68,7 @@ export const stream = defineCommand({
   ],
   run: async ({ once, strict, ...settings }, context) => {
     const feeds = await loadFeeds(settings);
+    const listing = listOptions({ ...settings, feeds });
     const { ensureDirectory, withDatabase, ensureSchema, assertUsable, isUri, runEngine, ...shown } = await loadParts(
       settings.engine,
     );
@@ -78,14 +79,15 @@ export const stream = defineCommand({
     const hasBar = once && context.interactive;
     const record = recordEvents(stage, hasBar ? demoteProgress(log) : log);
     const isRemote = settings.engine === 'spark' && isUri(settings.inputDir);
-    return await withWatchers(settings, context, watched(stage, settings, isRemote), async (meter) => {
+    return await withWatchers(settings, context, { ...watched(stage, settings, isRemote), listing }, async (meter) => {
       // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake,
       // and better told before a database is created for it.
       if (settings.inputDir === streamSettings.inputDir.default) await ensureDirectory(settings.inputDir);
       if (isRemote && settings.reloadFromArchive)
         throw new UsageError(['--reload-from-archive needs local directories: move the files back by hand']);
       if (!isRemote) await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
-      const bar = hasBar && !isRemote ? await showLoading(settings.inputDir, stage.figures, context) : undefined;
+      const bar =
+        hasBar && !isRemote ? await showLoading(settings.inputDir, listing, stage.figures, context) : undefined;
       const emit = (event: StreamEvent): void => {
         record(event);
         meter.observe({ stage: 'stream', event });
@@ -109,7 +111,7 @@ export const stream = defineCommand({
           }
         },
       ).finally(() => bar?.stop());
-      const left = isRemote ? undefined : await lookLeft({ ...settings, feeds }, readBacklog);
+      const left = isRemote ? undefined : await lookLeft(settings, listing, readBacklog);
       const leftAlone = left?.leftAlone.entries ?? 0;
       const hasRejects = result.rows.rejected + result.filesQuarantined + leftAlone > 0;
       const exitCode = once && stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done;
@@ -127,7 +129,7 @@ function watched(
   stream: StreamEvents,
   { inputDir, afterLoad }: Pick<StreamSettings, 'inputDir' | 'afterLoad'>,
   isRemote: boolean,
-): WatchOptions {
+): Omit<WatchOptions, 'listing'> {
   return {
     command: 'stream',
     stages: { stream },
@@ -137,23 +139,11 @@ function watched(
 }
 
 async function lookLeft(
-  {
-    inputDir,
-    incomingDir,
-    afterLoad,
-    feeds,
-    ...ownDirs
-  }: Pick<StreamSettings, 'inputDir' | 'afterLoad' | 'feeds' | 'archiveDir' | 'quarantineDir' | 'checkpointDir'> & {
-    readonly incomingDir: string;
-  },
+  { inputDir, incomingDir, afterLoad }: Pick<StreamSettings, 'inputDir' | 'afterLoad'> & { incomingDir: string },
+  listing: ListOptions,
   readBacklog: typeof readBacklogOf,
 ): Promise<LeftBehind> {
-  const { archiveDir, quarantineDir, checkpointDir } = ownDirs;
-  const ownNames = namesWithin(inputDir, [archiveDir, quarantineDir, checkpointDir]);
-  const [input, incoming] = await Promise.all([
-    readBacklog(inputDir, { feeds, ownNames }),
-    readBacklog(incomingDir, { feeds }),
-  ]);
+  const [input, incoming] = await Promise.all([readBacklog(inputDir, listing), readBacklog(incomingDir, listing)]);
   return {
     inputDir,
     inputFiles: afterLoad === 'keep' ? 0 : input.files,

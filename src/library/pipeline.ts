@@ -64,7 +64,13 @@ export async function runMove(
   { once = false, ...settings }: Once<MoveSettings> = {},
   options: RunOptions<MoveEvent> = {},
 ): Promise<MoveResult> {
-  const wanted = { pollIntervalMs: POLL_INTERVAL_MS, ...defaults(moveSettings), ...settings };
+  const { archiveDir, quarantineDir, checkpointDir } = defaults(loadSettings);
+  const wanted = {
+    pollIntervalMs: POLL_INTERVAL_MS,
+    ...defaults(moveSettings),
+    ownDirs: [archiveDir, quarantineDir, checkpointDir],
+    ...settings,
+  };
   if (wanted.from === moveSettings.from.default) await ensureDirectory(wanted.from);
   return await move(wanted, contextOf(options, once));
 }

@@ -1,5 +1,6 @@
 import type { QueryFn, ReadOnlyClient } from '../../platform/db/readOnlyClient.js';
 import { readBacklog, type Backlog } from '../../contract/backlog.js';
+import type { ListOptions } from '../../contract/listFiles.js';
 import { EcompipeError } from '../../platform/errors.js';
 import { pause } from '../../platform/wait.js';
 import {
@@ -53,6 +54,8 @@ export type BacklogFigures = Pick<Backlog, 'files' | 'bytes'> & {
 export interface FeedSettings {
   readonly incomingDir: string;
   readonly processingDir: string;
+  /** Which files wait there. Default: those that are loaded without feeds. */
+  readonly listing?: ListOptions | undefined;
   readonly label: string;
   /** Counts of the stages that run in this process; others' are not known. */
   readonly stageCounts?: (() => StageCounts) | undefined;
@@ -149,8 +152,11 @@ export class Feed implements RefreshNeeds {
   }
 
   private async lookOnce(): Promise<Snapshot> {
-    const { incomingDir, processingDir, label } = this.settings;
-    const [incoming, processing] = await Promise.all([readBacklog(incomingDir), readBacklog(processingDir)]);
+    const { incomingDir, processingDir, listing, label } = this.settings;
+    const [incoming, processing] = await Promise.all([
+      readBacklog(incomingDir, listing),
+      readBacklog(processingDir, listing),
+    ]);
     const atMs = Date.now();
     this.backlogHistory.add(atMs, { incoming: incoming.files, processing: processing.files });
     const backlog = {

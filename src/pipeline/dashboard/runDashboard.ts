@@ -7,7 +7,7 @@ import { RollupRefresher } from './refresh.js';
 import { serveDashboard, type DashboardServerSettings } from './server.js';
 
 export interface DashboardSettings
-  extends DashboardServerSettings, Pick<FeedSettings, 'incomingDir' | 'processingDir' | 'stageCounts'> {}
+  extends DashboardServerSettings, Pick<FeedSettings, 'incomingDir' | 'processingDir' | 'listing' | 'stageCounts'> {}
 
 /**
  * Serves the live page while `action` runs. Looks at the database only while somebody watches.

@@ -8,6 +8,7 @@ import { isCancelled } from '../../platform/db/sqlState.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { StageContext } from '../../platform/stage.js';
 import { WakeSignal } from '../../platform/wait.js';
+import { listOptions } from '../../contract/listFiles.js';
 import { canonicalShape, parseHeader, UnreadableFile, type Header } from '../../contract/csv/header.js';
 import { readStart } from './feeds/fields.js';
 import { hintOfShipped } from './feeds/shippedFeeds.js';
@@ -55,8 +56,7 @@ export class FileLoader {
     private readonly context: StageContext<StreamEvent>,
     private readonly onIdle: () => void,
   ) {
-    const { inputDir, feeds = [], archiveDir, quarantineDir, checkpointDir } = settings;
-    this.listing = new InputListing(inputDir, feeds, [archiveDir, quarantineDir, checkpointDir], context.emit);
+    this.listing = new InputListing(settings.inputDir, listOptions(settings), context.emit);
     // A limit of rejects rolls back the file that exceeds it, and not its neighbours.
     const isLimited = settings.maxRejected !== undefined && settings.maxRejected !== 'none';
     this.group = new SmallFileGroup(settings.batchBytes, isLimited ? 1 : undefined);
@@ -72,6 +72,7 @@ export class FileLoader {
         watch.renew();
         const isDraining = this.context.drain.aborted;
         const found = await this.takeListed(isDraining);
+        watch.watchSubdirectories(this.listing.subdirectories);
         if (found > 0) continue;
         if (isDraining && this.inFlight.size === 0) break;
         if (this.inFlight.size === 0) this.onIdle();

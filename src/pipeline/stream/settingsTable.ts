@@ -1,6 +1,7 @@
 import { InvalidValueError, setting, type SettingTable } from '../../platform/settings.js';
 import * as parse from '../../platform/parsers.js';
 import { processingDir } from '../../contract/directorySettings.js';
+import { selectionSettings } from '../../contract/selectionSettings.js';
 
 /** How many rows of a file may be rejected: so many, or so large a share of its rows. */
 export type RejectLimit = { readonly rows: number } | { readonly share: number } | 'none';
@@ -92,6 +93,7 @@ export const loadSettings = {
     parse: parse.boolean,
     help: 'exit 3 when any row was rejected, file quarantined, or entry of the input directory left alone',
   }),
+  ...selectionSettings,
 } satisfies SettingTable;
 
 /** What only the Spark engine listens to. */

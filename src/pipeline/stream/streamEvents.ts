@@ -1,12 +1,12 @@
 import type { EcompipeError } from '../../platform/errors.js';
-import type { LeftAloneReason } from '../../contract/leftAlone.js';
+import type { FileSelection, LeftAloneReason } from '../../contract/leftAlone.js';
 import type { Feed } from '../../contract/feeds/feed.js';
 import type { RejectLimit } from './settingsTable.js';
 import type { RowCounts } from './batch.js';
 import type { LoadPath } from './ledger.js';
 
 /** What the loader does, where, and how much at once. */
-export interface StreamSettings {
+export interface StreamSettings extends FileSelection {
   /** Directory with finished files. Must exist at the start; taken away and put back later is survived. */
   readonly inputDir: string;
   /** Connections that load at once. One more holds the ownership and reads the ledger. */
@@ -17,6 +17,8 @@ export interface StreamSettings {
   readonly archiveDir: string;
   readonly quarantineDir: string;
   readonly checkpointDir: string;
+  /** Where files wait for the mover: never looked into where it lies in `inputDir`. Default: it does not. */
+  readonly incomingDir?: string | undefined;
   /** Undefined: only a file that is mostly rejects is given up; see rejectLimits. */
   readonly maxRejected: RejectLimit | undefined;
   /** The table that the files are for, as `schema.table`. Default: that of events. */

@@ -30,14 +30,19 @@ export function temporaryPath(target: string): string {
 }
 
 /**
- * Removes the temporary files that killed processes left in `directory`. One that lives keeps its own; should it lose
+ * Removes the temporary files that killed processes left in `directory`, and in its subdirectories if so wished. One that lives keeps its own; should it lose
  * one all the same (another machine, stalled for a day), its publishing fails, its source stays, and it tries again.
  *
  * @returns the names that were removed.
  */
-export async function removeStaleTemporaries(directory: string): Promise<readonly string[]> {
+export async function removeStaleTemporaries(directory: string, recursive = false): Promise<readonly string[]> {
   const removed: string[] = [];
-  for (const name of await readdir(directory)) {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const { name } = entry;
+    if (recursive && entry.isDirectory() && !name.startsWith('.')) {
+      const below = await removeStaleTemporaries(path.join(directory, name), true).catch(ignoreForbidden);
+      removed.push(...below.map((each) => path.join(name, each)));
+    }
     const owner = name.startsWith('.') ? OWNER.exec(name) : null;
     if (owner === null) continue;
     try {
@@ -50,6 +55,12 @@ export async function removeStaleTemporaries(directory: string): Promise<readonl
     }
   }
   return removed;
+}
+
+/** A subdirectory that went away, or is not for us to read, has nothing for us to remove. */
+function ignoreForbidden(error: unknown): readonly string[] {
+  if (!['ENOENT', 'EACCES', 'EPERM'].includes(errnoOf(error) ?? '')) throw error;
+  return [];
 }
 
 async function isStale(file: string, owner: RegExpExecArray): Promise<boolean> {

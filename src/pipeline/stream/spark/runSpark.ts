@@ -6,6 +6,7 @@ import type { StageContext } from '../../../platform/stage.js';
 import { ConnectionPool } from '../connectionPool.js';
 import { InputListing } from '../discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from '../streamEvents.js';
+import { listOptions } from '../../../contract/listFiles.js';
 import { NO_FEEDS } from '../feeds/loaderFeeds.js';
 import { FileDisposer } from '../fileDisposer.js';
 import { IdleRefresh } from '../idleRefresh.js';
@@ -62,6 +63,8 @@ export async function runSparkStream(
   assertOneFileSystem(settings);
   if ((settings.feeds ?? []).length > 0)
     throw new UsageError(['--engine spark does not know feeds yet: load their files with --engine native']);
+  if (settings.recursive === true || [settings.include, settings.exclude].some((globs = []) => globs.length > 0))
+    throw new UsageError(['--engine spark loads all files of one directory: no --recursive, --include and --exclude']);
   const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings);
   await local?.prepare();
   return await withOwnership(settings, database, context, async (checkpoint, target, _feeds, witness, stop) => {
@@ -108,8 +111,7 @@ export async function runSparkStream(
 
 /** Spark lists the files itself and says nothing of the others; what comes later is counted by `ecompipe status`. */
 async function reportLeftAlone(settings: StreamSettings, emit: (event: StreamEvent) => void): Promise<void> {
-  const { inputDir, archiveDir, quarantineDir, checkpointDir } = settings;
-  await new InputListing(inputDir, [], [archiveDir, quarantineDir, checkpointDir], emit).list();
+  await new InputListing(settings.inputDir, listOptions(settings), emit).list();
 }
 
 /** Files leave a URI for another one: neither side could move them from one file system to the other. */
