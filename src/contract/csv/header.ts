@@ -14,7 +14,7 @@ export interface ExpectedColumns {
 export interface RecordShape {
   readonly columns: readonly string[];
   readonly dialect: Dialect;
-  /** Fields of a record. */
+  /** Fields of a record. Without a feed those beyond the columns have no name, and must be empty: see {@link unnamedFields}. */
   readonly fieldCount: number;
   /** By which its fields become the columns; undefined: they are the columns. */
   readonly feed: BoundFeed | undefined;
@@ -35,6 +35,16 @@ export function canonicalShape(columns: readonly string[]): RecordShape {
 /** What batches of a file keep of its header. */
 export function shapeOf({ columns, dialect, fieldCount, feed }: RecordShape): RecordShape {
   return { columns, dialect, fieldCount, feed };
+}
+
+/** How many fields at the end of each record have no name: of a file whose every line ends with a comma, mostly. */
+export function unnamedFields({ columns, fieldCount, feed }: RecordShape): number {
+  return feed === undefined ? fieldCount - columns.length : 0;
+}
+
+/** The columns of a file as the ledger has them: one for each field, `''` where it has no name. */
+export function fileColumns(shape: RecordShape): readonly string[] {
+  return [...shape.columns, ...Array<string>(unnamedFields(shape)).fill('')];
 }
 
 /** Why a file can't be read at all. */
@@ -61,24 +71,26 @@ export function parseHeader(start: Buffer, expected: ExpectedColumns | undefined
   const line = start.subarray(skipped, start[end - 1] === CR ? end - 1 : end);
   if (line.includes(CR)) throw new UnreadableFile('lines end in bare carriage returns; expected LF or CRLF');
   if (!isUtf8(line)) throw new UnreadableFile('the header is not UTF-8');
-  const columns = columnsOf(line, expected);
+  const { columns, fieldCount } = columnsOf(line, expected);
   const length = lineFeed === -1 ? start.length : lineFeed + 1;
-  return { ...canonicalShape(columns), length, lines: 1 };
+  return { ...canonicalShape(columns), fieldCount, length, lines: 1 };
 }
 
 /** The files of a feed begin alike, and parsing the header is half of what reading a small file costs. */
-let last:
-  | { readonly line: Buffer; readonly expected: ExpectedColumns | undefined; readonly columns: readonly string[] }
-  | undefined;
+let last: ({ readonly line: Buffer; readonly expected: ExpectedColumns | undefined } & NamedColumns) | undefined;
 
-function columnsOf(line: Buffer, expected: ExpectedColumns | undefined): readonly string[] {
+type NamedColumns = Pick<RecordShape, 'columns' | 'fieldCount'>;
+
+function columnsOf(line: Buffer, expected: ExpectedColumns | undefined): NamedColumns {
   if (last?.expected !== expected || !last?.line.equals(line))
-    last = { line: Buffer.from(line), expected, columns: namedColumns(line, expected) };
-  return last.columns;
+    last = { line: Buffer.from(line), expected, ...namedColumns(line, expected) };
+  return last;
 }
 
-function namedColumns(line: Buffer, expected: ExpectedColumns | undefined): string[] {
-  const names = splitHeader(line);
+/** By the table's own spelling: names match without regard to case and the blanks around them. */
+function namedColumns(line: Buffer, expected: ExpectedColumns | undefined): NamedColumns {
+  const fields = splitHeader(line).map((name) => knownName(name, expected?.known ?? []));
+  const names = fields.slice(0, fields.findLastIndex((name) => name !== '') + 1);
   const unknown = expected === undefined ? [] : names.filter((name) => !expected.known.includes(name));
   const repeated = names.filter((name, index) => names.indexOf(name) !== index);
   const missing = (expected?.required ?? []).filter((name) => !names.includes(name));
@@ -88,7 +100,15 @@ function namedColumns(line: Buffer, expected: ExpectedColumns | undefined): stri
     repeated.length > 0 ? `column named twice: ${[...new Set(repeated)].join(', ')}` : undefined,
   ].filter((problem) => problem !== undefined);
   if (problems.length > 0) throw new UnreadableFile(`${problems.join('; ')}${delimiterHint(line, names)}`);
-  return names;
+  return { columns: names, fieldCount: fields.length };
+}
+
+function knownName(name: string, known: readonly string[]): string {
+  if (known.includes(name)) return name;
+  const plain = name.trim().toLowerCase();
+  const alike = known.filter((column) => column.toLowerCase() === plain);
+  // A table may have columns that differ by case alone: then the file must say which.
+  return alike.length === 1 && alike[0] !== undefined ? alike[0] : known.length === 0 ? plain : name.trim();
 }
 
 function splitHeader(line: Buffer): string[] {

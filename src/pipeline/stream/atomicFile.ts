@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
-import { shapeOf, UnreadableFile } from '../../contract/csv/header.js';
+import { fileColumns, shapeOf, UnreadableFile } from '../../contract/csv/header.js';
 import { addCounts, NO_ROWS, type BatchPart, type PartResult, type RowCounts } from './batch.js';
 import type { LedgerFile } from './ledger.js';
 import { DirectPathFailed, loadDirect, mayGoDirect } from './loadBatch.js';
@@ -87,8 +87,15 @@ async function putRanges(
   }
   assert(whole !== undefined, `${source.name} has a range left`);
   const parts = [{ part: whole, fileId: source.fileId, counts, skipped }];
-  const { columns, feed } = source.header;
-  return { loadPath, columns, feed, parts, enteredLoaded: new Set(), ...sumOfParts(parts) };
+  const { header } = source;
+  return {
+    loadPath,
+    columns: fileColumns(header),
+    feed: header.feed,
+    parts,
+    enteredLoaded: new Set(),
+    ...sumOfParts(parts),
+  };
 }
 
 async function putRange(

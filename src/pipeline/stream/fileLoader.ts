@@ -9,7 +9,7 @@ import { failpoint } from '../../platform/failpoint.js';
 import type { StageContext } from '../../platform/stage.js';
 import { WakeSignal } from '../../platform/wait.js';
 import { listOptions } from '../../contract/listFiles.js';
-import { canonicalShape, parseHeader, UnreadableFile, type Header } from '../../contract/csv/header.js';
+import { canonicalShape, parseHeader, unnamedFields, UnreadableFile, type Header } from '../../contract/csv/header.js';
 import { readStart } from './feeds/fields.js';
 import { hintOfShipped } from './feeds/shippedFeeds.js';
 import { FileChanged, NotARegularFile, openLarge, readSmall, type Content } from './content.js';
@@ -285,7 +285,11 @@ export class FileLoader {
   /** What the first bytes of a file say about it: by its feed, or as columns of the table. */
   private parseStart(name: string, start: Buffer, { header }: TargetTable): Header | undefined {
     const feed = this.loader.feeds.find(name);
-    return feed === undefined ? parseHeader(start, header) : this.loader.feeds.parseHeader(start, feed);
+    if (feed !== undefined) return this.loader.feeds.parseHeader(start, feed);
+    const parsed = parseHeader(start, header);
+    const columns = parsed === undefined ? 0 : unnamedFields(parsed);
+    if (columns > 0) this.context.emit({ type: 'columnsIgnored', file: name, columns });
+    return parsed;
   }
 
   /** Says which shipped feed an unreadable file is for, where its header tells. */

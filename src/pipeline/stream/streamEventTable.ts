@@ -17,6 +17,8 @@ export interface StreamFigures {
   filesFailed: number;
   /** Entries of the directory that were left alone. */
   entriesSkipped: number;
+  /** Files whose last columns have no name. */
+  filesWithUnnamed: number;
   bytes: number;
   rows: RowCounts;
   lastBatch: { readonly id: number; readonly rows: number; readonly durationMs: number } | undefined;
@@ -85,6 +87,7 @@ export function createStreamEvents(): StreamEvents {
       filesQuarantined: 0,
       filesFailed: 0,
       entriesSkipped: 0,
+      filesWithUnnamed: 0,
       bytes: 0,
       rows: NO_ROWS,
       lastBatch: undefined,
@@ -118,7 +121,7 @@ const STARTS: Pick<StreamEvents['table'], 'streamStarted' | 'filesReturned' | 'd
 
 const FILES: Pick<
   StreamEvents['table'],
-  'fileSkipped' | 'fileLoaded' | 'fileRedelivered' | 'fileQuarantined' | 'fileFailed'
+  'fileSkipped' | 'columnsIgnored' | 'fileLoaded' | 'fileRedelivered' | 'fileQuarantined' | 'fileFailed'
 > = {
   fileSkipped: {
     count: (figures) => (figures.entriesSkipped += 1),
@@ -129,6 +132,15 @@ const FILES: Pick<
       );
       if (entriesSkipped === MAX_REPORTED_SKIPS)
         log.warn('files_skipped', 'whatever else is left alone is logged at debug level', {});
+    },
+  },
+  columnsIgnored: {
+    count: (figures) => (figures.filesWithUnnamed += 1),
+    log: (log, { file, columns }, { filesWithUnnamed }) => {
+      (filesWithUnnamed <= MAX_REPORTED_SKIPS ? log.warn : log.debug)(
+        'columns_ignored',
+        `${printableLine(file)}: the header ends with ${columns === 1 ? 'a column that has no name; it is' : `${columns} columns that have no name; they are`} ignored where empty`,
+      );
     },
   },
   fileLoaded: {

@@ -62,6 +62,8 @@ export type StreamEvent =
   | { readonly type: 'rowsRejected'; readonly file: string; readonly batchId: number; readonly rejected: number }
   /** `writtenAtMs`: its modification time, in milliseconds since 1970. */
   | { readonly type: 'fileLoaded'; readonly file: string; readonly bytes: number; readonly writtenAtMs: number }
+  /** The last columns of a file have no name, as where each line ends with a comma. */
+  | { readonly type: 'columnsIgnored'; readonly file: string; readonly columns: number }
   | { readonly type: 'fileRedelivered'; readonly file: string; readonly firstName: string }
   /** An entry of the input directory that is not loaded; reported once. */
   | { readonly type: 'fileSkipped'; readonly name: string; readonly reason: LeftAloneReason }

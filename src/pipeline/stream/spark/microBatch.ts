@@ -1,4 +1,10 @@
-import { parseHeader, UnreadableFile, type Header } from '../../../contract/csv/header.js';
+import {
+  parseHeader,
+  unnamedFields,
+  UnreadableFile,
+  type ExpectedColumns,
+  type Header,
+} from '../../../contract/csv/header.js';
 import { withTransaction } from '../../../platform/db/transaction.js';
 import type { Failures } from '../../../platform/files/failures.js';
 import { EcompipeError, FileError } from '../../../platform/errors.js';
@@ -98,13 +104,13 @@ export class MicroBatch {
     const start = Buffer.from(head, 'base64');
     const { table } = target;
     try {
-      return parseHeader(start, table.header);
+      return parseNamedHeader(start, table.header);
     } catch (error) {
       if (!(error instanceof UnreadableFile)) throw error;
       await pool.use('urgent', `cannot look at ${table.name} for ${nameOf(file)}`, (connection) =>
         target.refresh(connection),
       );
-      return parseHeader(start, target.table.header);
+      return parseNamedHeader(start, target.table.header);
     }
   }
 
@@ -236,4 +242,12 @@ export class MicroBatch {
 
 function nameOf({ path }: SparkFile): string {
   return path.slice(path.lastIndexOf('/') + 1);
+}
+
+/** The job stages as many fields as there are columns. @throws UnreadableFile */
+function parseNamedHeader(start: Buffer, expected: ExpectedColumns): Header | undefined {
+  const header = parseHeader(start, expected);
+  if (header !== undefined && unnamedFields(header) > 0)
+    throw new UnreadableFile('the last column has no name; --engine native ignores it');
+  return header;
 }
