@@ -22,6 +22,7 @@ import { traceEvent as trace } from '../pipeline/trace/runTrace.js';
 import type { PruneResult, PruneSettings } from '../pipeline/prune/types.js';
 import { runPrune as prune } from '../pipeline/prune/runPrune.js';
 import type { UndoResult, UndoSettings } from '../pipeline/undo/undoEvents.js';
+import { remakeRows } from '../pipeline/stream/feeds/remakeRows.js';
 import { runUndo as undo } from '../pipeline/undo/runUndo.js';
 import { contextOf, type RunOptions } from './options.js';
 
@@ -123,6 +124,7 @@ export async function runUndo(
       ...settings,
     },
     database,
+    remakeRows,
   );
 }
 

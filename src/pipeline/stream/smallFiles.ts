@@ -14,7 +14,7 @@ const MAX_FILES = 500;
  */
 export function wholeFilePart(
   { name, fileStamp }: ReadFile,
-  content: Content,
+  content: Pick<Content, 'sha256'>,
   bytes: Buffer,
   parse: (start: Buffer) => Header | undefined,
 ): { part: BatchPart; shape: RecordShape } | undefined {

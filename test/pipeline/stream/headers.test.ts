@@ -4,6 +4,7 @@ import { EVENT_COLUMNS } from '../../../src/contract/columns.js';
 import { parseHeader } from '../../../src/contract/csv/header.js';
 import type { StreamEvent } from '../../../src/pipeline/stream/streamEvents.js';
 import { runUndo } from '../../../src/pipeline/undo/runUndo.js';
+import { remakeRows } from '../../../src/pipeline/stream/feeds/remakeRows.js';
 import { eventFile, eventId, eventRow, HEADER } from '../../helpers/events.js';
 import { run } from '../../helpers/executable.js';
 import { migratedDatabase, onDatabase } from '../../helpers/migrated.js';
@@ -91,7 +92,7 @@ test('such a file is traced, taken out of a batch that it shares, and its reject
   assert.deepEqual(await eventIds(database), [...ids(0, 2), ...ids(10, 12)]);
   const places = { loadedDirs: [shop.settings.archiveDir], waitingDirs: [shop.settings.inputDir] };
   const undone = await onDatabase(database, {}, (target) =>
-    runUndo({ ...places, file: 'b.csv', batchId: undefined, dryRun: false }, target),
+    runUndo({ ...places, file: 'b.csv', batchId: undefined, dryRun: false }, target, remakeRows),
   );
   assert.deepEqual([undone.eventsRemoved, await eventIds(database)], [2, ids(0, 2)]);
 });

@@ -7,6 +7,7 @@ import { parseFeed } from '../../../src/contract/feeds/parseFeed.js';
 import { runPrune } from '../../../src/pipeline/prune/runPrune.js';
 import type { StreamEvent } from '../../../src/pipeline/stream/streamEvents.js';
 import { runUndo } from '../../../src/pipeline/undo/runUndo.js';
+import { remakeRows } from '../../../src/pipeline/stream/feeds/remakeRows.js';
 import { eventFile, eventId, HEADER } from '../../helpers/events.js';
 import { run, spawnEcompipe, start } from '../../helpers/executable.js';
 import { migratedDatabase, onDatabase } from '../../helpers/migrated.js';
@@ -144,6 +145,7 @@ test('trace, undo, prune and --reload-from-archive find a file of a subdirectory
     runUndo(
       { file: ODD, batchId: undefined, dryRun: false, loadedDirs: [archiveDir], waitingDirs: [inputDir] },
       target,
+      remakeRows,
     ),
   );
   assert.deepEqual([undone.eventsRemoved, undone.files[0]?.path], [3, path.join(archiveDir, dayOf(new Date()), ODD)]);

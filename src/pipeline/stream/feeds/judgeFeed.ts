@@ -32,18 +32,7 @@ export async function judgeFeed(
   target: TargetTable,
   waitForTurn: () => Promise<void>,
 ): Promise<FeedVerdicts> {
-  const plan = await planFeed(connection, bound, target);
-  await prepareStage(connection, target, plan.columns);
-  await stageSource(connection, batch, bound, records);
-  const made = await expand(connection, plan, batch, records);
-  await connection.client.query('select ecompipe.transform_records($1, $2, $3, $4, $5, $6)', [
-    plan.insert,
-    plan.makesRows,
-    plan.defects,
-    plan.probes.map(({ column }) => column),
-    plan.probes.map(({ query }) => query),
-    connection.userPath,
-  ]);
+  const { plan, made } = await makeRows(connection, batch, bound, records, target);
   await waitForTurn();
   const verdicts = await insertRows(connection, target, plan.columns);
   const { inserted, rejected, duplicates } = verdicts;
@@ -56,6 +45,29 @@ export async function judgeFeed(
     ? await readOrigins(connection, [...rejected, ...duplicates])
     : (ordinal: number): RowOrigin => ({ record: ordinal, item: 0 });
   return { ...verdicts, made, originOf };
+}
+
+/** Stages the records and makes rows of them, in the types of the table. */
+export async function makeRows(
+  connection: Connection,
+  batch: Batch,
+  bound: BoundFeed,
+  records: Records,
+  target: TargetTable,
+): Promise<{ readonly plan: FeedPlan; readonly made: FeedVerdicts['made'] }> {
+  const plan = await planFeed(connection, bound, target);
+  await prepareStage(connection, target, plan.columns);
+  await stageSource(connection, batch, bound, records);
+  const made = await expand(connection, plan, batch, records);
+  await connection.client.query('select ecompipe.transform_records($1, $2, $3, $4, $5, $6)', [
+    plan.insert,
+    plan.makesRows,
+    plan.defects,
+    plan.probes.map(({ column }) => column),
+    plan.probes.map(({ query }) => query),
+    connection.userPath,
+  ]);
+  return { plan, made };
 }
 
 /** Makes the rows; where each record is one, there is nothing to do but to count whether all of them arrived. */
