@@ -81,7 +81,7 @@ for (const [how, overrides] of [
 test('such a file is traced, taken out of a batch that it shares, and its rejects are replayed', async (t) => {
   const database = await migratedDatabase();
   const shop = openShop(t);
-  shop.put('a.csv', `${trailing(`${SPELLED}\n${eventRow(0)}\n${eventRow(1, { quantity: '0' })}\n`)}`);
+  shop.put('a.csv', trailing(`${SPELLED}\n${eventRow(0)}\n${eventRow(1, { quantity: '0' })}\n`));
   shop.put('b.csv', trailing(eventFile(10, 12)));
   await load(shop, database);
   const env = { ...database.env, ARCHIVE_PATH: shop.settings.archiveDir, PROCESSING_PATH: shop.settings.inputDir };
