@@ -23,8 +23,10 @@ export async function pruneArchive(
       const file = path.join(folder, name);
       const stats = await lstat(file);
       if (recursive && stats.isDirectory()) {
+        const before = totals.files;
         await clear(file, isOld, recursive);
-        if (!dryRun) await removeIfEmpty(file);
+        // One that was empty before is somebody else's.
+        if (!dryRun && totals.files > before) await removeIfEmpty(file);
       }
       if (!stats.isFile() || !isOld(stats.ctime)) continue;
       if (!dryRun) await unlink(file);
