@@ -17,6 +17,8 @@ export interface StreamSettings {
   readonly archiveDir: string;
   readonly quarantineDir: string;
   readonly checkpointDir: string;
+  /** Bytes of (decompressed) content of the longest file that is loaded. Default: any. Only of the native engine. */
+  readonly maxFileBytes?: number;
   /** Undefined: only a file that is mostly rejects is given up; see rejectLimits. */
   readonly maxRejected: RejectLimit | undefined;
   /** The table that the files are for, as `schema.table`. Default: that of events. */
