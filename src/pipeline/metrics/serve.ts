@@ -77,8 +77,9 @@ export async function assertTextfile(file: string): Promise<void> {
 /** Writes all metrics to a file for the node exporter's textfile collector, which reads `*.prom`; it sees the old or the new one, whole. */
 export async function writeTextfile({ registry }: PipelineMetrics, file: string): Promise<void> {
   const temporary = temporaryPath(file);
+  // For everybody: the exporter is another user's, and there are only numbers in it.
   await withFileErrors('write', file, async () => {
-    await writeFile(temporary, await registry.metrics(), { mode: 0o644 });
+    await writeFile(temporary, await registry.metrics(), { flag: 'wx', mode: 0o644 });
     await rename(temporary, file);
   });
 }

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
-import { access, mkdir, readdir, stat } from 'node:fs/promises';
+import { access, readdir, stat } from 'node:fs/promises';
+import { makeDirectory } from '../../platform/files/ensureDirectory.js';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
 import { isCandidate } from '../../contract/leftAlone.js';
 import { assertDistinctDirectories } from '../../platform/files/distinctDirectories.js';
@@ -25,7 +26,7 @@ export async function prepareDirectories({ from, to }: MoveSettings): Promise<re
     await access(from, R_OK | W_OK | X_OK);
   });
   return await withFileErrors('put files into', to, async () => {
-    await mkdir(to, { recursive: true });
+    await makeDirectory(to);
     await access(to, R_OK | W_OK | X_OK);
     await assertDistinctDirectories({ '--from': from, '--to': to });
     return await removeStaleTemporaries(to);

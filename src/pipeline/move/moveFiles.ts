@@ -1,6 +1,6 @@
 import { lstatSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { makeDirectory } from '../../platform/files/ensureDirectory.js';
 import { moveIntoDirectory } from '../../platform/files/publish.js';
 import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
 import { asFileError, EcompipeError, errnoOf, FileError } from '../../platform/errors.js';
@@ -88,7 +88,7 @@ async function moveFile(
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT' || isRepeated) throw error;
       // ENOENT speaks of the source (then the next round says so) or of a target directory that was removed.
-      await mkdir(settings.to, { recursive: true });
+      await makeDirectory(settings.to);
     }
   }
 }

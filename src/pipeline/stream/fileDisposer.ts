@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, unlinkSync, type BigIntStats } from 'node:fs';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { assertDistinctDirectories } from '../../platform/files/distinctDirectories.js';
 import { dayFolders, dayOf } from '../../platform/files/dayFolders.js';
+import { ensureDirectory, FILE_MODE, makeDirectory } from '../../platform/files/ensureDirectory.js';
 import { moveIntoDirectory, syncDirectory, temporaryPath } from '../../platform/files/publish.js';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
-import { errnoOf, withFileErrors } from '../../platform/errors.js';
+import { errnoOf, FileError, withFileErrors } from '../../platform/errors.js';
 import { fileStampOf } from './content.js';
 import type { StreamSettings } from './streamEvents.js';
 
@@ -35,7 +36,7 @@ export class FileDisposer {
     const { inputDir, afterLoad, archiveDir, quarantineDir } = this.settings;
     const directories = afterLoad === 'archive' ? [archiveDir, quarantineDir] : [quarantineDir];
     for (const directory of directories) {
-      await withFileErrors('create the directory', directory, () => mkdir(directory, { recursive: true }));
+      await ensureDirectory(directory);
     }
     await assertDistinctDirectories({
       '--input-dir': inputDir,
@@ -83,7 +84,7 @@ export class FileDisposer {
         temporary,
         `${JSON.stringify({ file: name, deliveredAs: file.name, reason, quarantinedAt: new Date().toISOString() }, null, 2)}\n`,
         // Never through a link that somebody has put there.
-        { flag: 'wx' },
+        { flag: 'wx', mode: FILE_MODE },
       );
       await rename(temporary, target);
     });
@@ -105,10 +106,11 @@ export class FileDisposer {
   private async folderOfToday(directory: string): Promise<string> {
     const folder = path.join(directory, dayOf(new Date()));
     if (this.made.get(directory) !== folder) {
-      await mkdir(folder, { recursive: true });
+      await makeDirectory(folder);
       await syncDirectory(directory);
       this.made.set(directory, folder);
     }
+    assertPlain(folder);
     return folder;
   }
 
@@ -134,6 +136,16 @@ export class FileDisposer {
       }
     });
   }
+}
+
+/** Where others may write, a link in the place of the day's folder would have us put files where they can't. */
+function assertPlain(folder: string): void {
+  if (lstatSync(folder).isDirectory()) return;
+  throw new FileError(folder, 'EPERM', {
+    what: `cannot put files into ${folder}`,
+    why: 'it is a symbolic link',
+    hint: 'look who put it there, and take it away; only users whom you trust should write to this directory',
+  });
 }
 
 const REASON_ENDING = '.reason.json';
