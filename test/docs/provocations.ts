@@ -108,6 +108,13 @@ export const PROVOCATIONS: Readonly<Record<string, Provocation>> = {
     chmodSync(path.join(cwd, 'data'), 0o755);
     return said;
   },
+  'foreign-embedded': async (t) => {
+    if (!asRoot) return undefined;
+    const cwd = project(t);
+    mkdirSync(path.join(cwd, '.ecompipe'));
+    chownSync(path.join(cwd, '.ecompipe'), NOBODY, NOBODY);
+    return await say(t, ['migrate'], { cwd });
+  },
   'disk-full': async (t) => {
     const cwd = project(t);
     if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'ecompipe-test', cwd]).status !== 0) return undefined;

@@ -44,7 +44,9 @@ async function quarantineReason(
 }
 
 async function ledgerReasons(database: TestDatabase): Promise<unknown[]> {
-  const rows = await database.query("select reason from ecompipe.files where state = 'quarantined'");
+  const rows = await database.query<{ reason: string }>(
+    "select reason from ecompipe.files where state = 'quarantined'",
+  );
   return rows.map(({ reason }) => reason);
 }
 
@@ -90,7 +92,10 @@ test('reading hears that it shall stop', async (t) => {
   writeFileSync(file, `${HEADER}\n`);
   truncateSync(file, 200 * 2 ** 30);
   const stop = new AbortController();
-  const judgeStart = (): Promise<void> => Promise.resolve(stop.abort(new Error('asked to stop')));
+  const judgeStart = (): Promise<void> => {
+    stop.abort(new Error('asked to stop'));
+    return Promise.resolve();
+  };
   await assert.rejects(openLarge(file, { stop: stop.signal, judgeStart }), /asked to stop/);
 });
 

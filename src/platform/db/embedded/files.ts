@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
-import { FileError } from '../../errors.js';
+import { errnoOf, FileError } from '../../errors.js';
 import { temporaryPath } from '../../files/temporary.js';
 import { printableLine } from '../../printable.js';
 import type { ServerAccount } from './account.js';
@@ -85,8 +85,8 @@ async function giveTo(handle: FileHandle, account: ServerAccount | undefined): P
 }
 
 async function openRegular(file: string, flags: number): Promise<FileHandle> {
-  const handle = await open(file, flags | CAREFULLY, 0o600).catch((error: NodeJS.ErrnoException) => {
-    throw error.code === 'ELOOP' ? notPlain(file, 'it is a symbolic link') : error;
+  const handle = await open(file, flags | CAREFULLY, 0o600).catch((error: unknown) => {
+    throw errnoOf(error) === 'ELOOP' ? notPlain(file, 'it is a symbolic link') : error;
   });
   if ((await handle.stat()).isFile()) return handle;
   await handle.close();
