@@ -2,7 +2,7 @@ import * as parse from '../platform/parsers.js';
 import type { Setting, SettingTable } from '../platform/settings.js';
 import { untilAborted } from '../platform/wait.js';
 import { defineCommand } from './command.js';
-import { databaseSettings } from './settings.js';
+import { connectionSettings, databaseSettings } from './settings.js';
 import { incomingDir, processingDir } from '../contract/directorySettings.js';
 
 export const DEFAULT_PORT = 8787;
@@ -34,7 +34,14 @@ export const dashboard = defineCommand({
   name: 'dashboard',
   summary: 'a live page of shop and pipeline on 127.0.0.1',
   settings: {
-    ...databaseSettings,
+    ...connectionSettings,
+    retryForMs: {
+      ...databaseSettings.retryForMs,
+      default: undefined,
+      defaultText: 'never',
+      parse: parse.optional(parse.duration),
+      help: 'give up (exit 69) when the database has been away so long, such as 90s or 1h; the page waits for it until then',
+    } as Setting<number | undefined>,
     dashboardPort: {
       flag: '--port',
       placeholder: '<port>',
@@ -57,28 +64,31 @@ export const dashboard = defineCommand({
     ['ecompipe dashboard --port 0 --json', 'on a free port, told as JSON at the end'],
     ['ecompipe run-all --dashboard', 'the pipeline and its page in one'],
   ],
-  run: async ({ dashboardHost, dashboardPort, ...settings }, context) => {
-    const [{ withDatabase }, { dashboardUrl, withDashboard }] = await Promise.all([
+  run: async ({ dashboardHost, dashboardPort, retryForMs, ...settings }, context) => {
+    const [{ withDatabase }, { dashboardUrl, withDashboard }, { ensureSchema }] = await Promise.all([
       import('../platform/db/target.js'),
       import('../pipeline/dashboard/runDashboard.js'),
+      import('../pipeline/migrate/schema.js'),
     ]);
-    return await withDatabase(settings, context, (database) =>
-      withDashboard(
-        {
-          host: dashboardHost,
-          port: dashboardPort,
-          incomingDir: settings.incomingDir,
-          processingDir: settings.processingDir,
-        },
-        database,
-        context,
-        async (server) => {
-          const url = dashboardUrl(server);
-          context.log.info('dashboard_served', `the dashboard is on ${url} until Ctrl-C`, { url });
-          await untilAborted(context.stop);
-          return { json: { url } };
-        },
-      ),
-    );
+    const page = {
+      host: dashboardHost,
+      port: dashboardPort,
+      portFlag: '--port',
+      incomingDir: settings.incomingDir,
+      processingDir: settings.processingDir,
+      retryForMs,
+    };
+    const target = { ...settings, retryForMs: retryForMs ?? databaseSettings.retryForMs.default };
+    return await withDatabase(target, context, async (database) => {
+      // Somebody else's database is not touched: the page says what it lacks, and goes on when it is there.
+      if (database.embedded) await ensureSchema(database, context);
+      return await withDashboard(page, database, context, async (server, failed) => {
+        const url = dashboardUrl(server);
+        context.log.info('dashboard_served', `the dashboard is on ${url} until Ctrl-C`, { url });
+        await untilAborted(context.stop, failed);
+        failed.throwIfAborted();
+        return { json: { url } };
+      });
+    });
   },
 });

@@ -197,6 +197,7 @@ async function withPage<T>(
     {
       host: dashboardHost,
       port: dashboardPort,
+      portFlag: '--dashboard',
       incomingDir: outputDir,
       processingDir,
       stageCounts: () => countsOf(state),

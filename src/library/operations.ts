@@ -160,9 +160,10 @@ export async function runDashboard(
     processingDir: processingDir.default,
     ...settings,
   };
-  await withDashboard(wanted, database, context, async (server) => {
+  await withDashboard(wanted, database, context, async (server, failed) => {
     onServed(dashboardUrl(server));
-    await untilAborted(context.stop);
+    await untilAborted(context.stop, failed);
+    failed.throwIfAborted();
   });
 }
 

@@ -6,30 +6,36 @@ import { Feed, type FeedSettings } from './feed.js';
 import { RollupRefresher } from './refresh.js';
 import { serveDashboard } from './server.js';
 
-export interface DashboardSettings extends Pick<FeedSettings, 'incomingDir' | 'processingDir' | 'stageCounts'> {
+export interface DashboardSettings extends Pick<
+  FeedSettings,
+  'incomingDir' | 'processingDir' | 'stageCounts' | 'retryForMs'
+> {
   /** Address to listen on; anything but loopback shows the figures to other machines. */
   readonly host: string;
   /** 0: a free one. */
   readonly port: number;
+  /** Where the port comes from, for the error when it can't be had. Default: `port`. */
+  readonly portFlag?: string;
 }
 
 /**
- * Serves the live page while `action` runs. Looks at the database only while somebody watches.
+ * Serves the live page while `action` runs. Looks at the database only while somebody watches, or when it is to give up.
+ * `action` learns by `failed` that looking on makes no sense; the error is its reason, and the page has it already.
  * @throws EcompipeError when the port can't be had; what `action` throws.
  */
 export async function withDashboard<T>(
   settings: DashboardSettings,
   database: Database,
   { log }: { readonly log: Logger },
-  action: (server: Listening) => Promise<T>,
+  action: (server: Listening, failed: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const ended = new AbortController();
   const observer = new ReadOnlyClient(database);
   const feed = new Feed(observer, { ...settings, label: database.label });
-  const server = await serveDashboard(feed, settings.host, settings.port);
+  const server = await serveDashboard(feed, { portFlag: 'port', ...settings });
   const work = [feed.run(ended.signal), new RollupRefresher(database, log).run(ended.signal, feed)];
   try {
-    return await action(server);
+    return await action(server, feed.failed);
   } finally {
     ended.abort();
     await server.close();

@@ -3,7 +3,9 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { listen, type Listening } from '../../platform/httpServer.js';
 import { loadAssets, type Asset } from './assets.js';
-import type { Feed, Snapshot } from './feed.js';
+import type { Feed } from './feed.js';
+import { DEFAULT_RANGE, parseRange, RANGES, type Range } from './ranges.js';
+import type { Snapshot } from './snapshot.js';
 
 /** More than that many pages at once is no audience but a mistake. */
 const MAX_WATCHERS = 50;
@@ -21,13 +23,18 @@ const SECURITY: Readonly<Record<string, string>> = {
 };
 
 /**
- * Serves the page, `/api/snapshot` (JSON) and `/api/events` (the same as server-sent events, one a second). Read-only.
+ * Serves the page, `/api/snapshot` (JSON) and `/api/events` (the same as server-sent events, one a second), both with
+ * `?range=` of those in `RANGES`. Read-only.
+ * @param portFlag names the setting of `port` in the error when it can't be had.
  * @throws EcompipeError when the port can't be had.
  */
-export async function serveDashboard(feed: Feed, host: string, port: number): Promise<Listening> {
+export async function serveDashboard(
+  feed: Feed,
+  { host, port, portFlag }: { readonly host: string; readonly port: number; readonly portFlag: string },
+): Promise<Listening> {
   const assets = await loadAssets();
   let watchers = 0;
-  const server = await listen(host, port, 'the dashboard', (request, response) => {
+  const server = await listen(host, port, { name: 'the dashboard', portFlag }, (request, response) => {
     for (const [name, value] of Object.entries(SECURITY)) response.setHeader(name, value);
     if (!isOurName(request.headers.host, host))
       fail(response, 421, `this is the dashboard of ecompipe, not ${JSON.stringify(request.headers.host ?? '')}`);
@@ -36,16 +43,22 @@ export async function serveDashboard(feed: Feed, host: string, port: number): Pr
     else route(request, response);
   });
   const route = (request: IncomingMessage, response: ServerResponse): void => {
-    const place = request.url?.split('?')[0] ?? '/';
+    const [place = '/', query] = (request.url ?? '/').split('?');
+    const range = parseRange(new URLSearchParams(query).get('range'));
+    if (place.startsWith('/api/') && range === undefined)
+      fail(response, 400, `there is no such range; there are ${Object.keys(RANGES).join(', ')}`);
+    else answer(place, range ?? DEFAULT_RANGE, request, response);
+  };
+  const answer = (place: string, range: Range, request: IncomingMessage, response: ServerResponse): void => {
     if (place === '/api/events' && request.method === 'GET') {
       if (watchers >= MAX_WATCHERS) {
         fail(response, 503, 'too many pages are open');
         return;
       }
       watchers += 1;
-      sendEvents(feed, response, () => (watchers -= 1));
+      sendEvents(feed, range, response, () => (watchers -= 1));
     } else if (place === '/api/snapshot') {
-      feed.snapshot().then(
+      feed.snapshot(range).then(
         (snapshot) => send(response, { type: 'application/json', body: Buffer.from(JSON.stringify(snapshot)) }),
         (error: unknown) => fail(response, 500, String(error)),
       );
@@ -81,13 +94,13 @@ function fail(response: ServerResponse, status: number, message: string): void {
 }
 
 /** A page that can't keep up gets the newest snapshot when it can, not all that it missed. */
-function sendEvents(feed: Feed, response: ServerResponse, onEnd: () => void): void {
+function sendEvents(feed: Feed, range: Range, response: ServerResponse, onEnd: () => void): void {
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   response.write('retry: 1000\n\n');
   const tell = (snapshot: Snapshot): void => {
     if (!response.writableNeedDrain) response.write(`data: ${JSON.stringify(snapshot)}\n\n`);
   };
-  const unwatch = feed.watch(tell);
+  const unwatch = feed.watch(range, tell);
   const heartbeat = setInterval(() => {
     if (!response.writableNeedDrain) response.write(': still here\n\n');
   }, HEARTBEAT_MS);

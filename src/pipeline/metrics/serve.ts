@@ -12,7 +12,7 @@ import type { PipelineMetrics } from './metrics.js';
  * @throws EcompipeError when the port can't be had.
  */
 export async function serveMetrics(metrics: PipelineMetrics, host: string, port: number): Promise<Listening> {
-  return await listen(host, port, 'metrics', (request, response) => {
+  return await listen(host, port, { name: 'metrics', portFlag: '--metrics-port' }, (request, response) => {
     const answer = (status: number, body: string, type = 'text/plain; charset=utf-8'): void => {
       response
         .writeHead(status, { 'content-type': type, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
