@@ -2,7 +2,7 @@ import { timeOfDay } from '/format.js';
 import { showPipeline } from '/pipeline.js';
 import { currentRange, onRangeChange } from '/range.js';
 import { showShop } from '/shop.js';
-import { byId, say, sayIfAny } from '/tables.js';
+import { byId, say, sayIfAny, sayWithCode } from '/tables.js';
 
 /** A snapshot that changes nothing on the page but its age need not be looked at twice. @param {any} snapshot */
 function show(snapshot) {
@@ -10,7 +10,7 @@ function show(snapshot) {
   const isEmpty = database.problem === null && batches.length === 0;
   showState(database.problem, isEmpty);
   byId('first').hidden = !isEmpty;
-  if (isEmpty) say('first-text', describeEmpty(backlog));
+  if (isEmpty) sayWithCode('first-text', describeEmpty(backlog));
   const hasFigures = batches.length > 0;
   byId('pipeline').hidden = !hasFigures;
   byId('shop').hidden = !hasFigures || (shop === null && database.problem !== null);
@@ -22,10 +22,10 @@ function show(snapshot) {
 
 /** @param {any} backlog */
 function describeEmpty({ incoming, processing }) {
-  if (processing.files > 0)
-    return `${processing.files} of them in the processing directory: \`ecompipe stream\` loads what is there.`;
+  const files = (/** @type {number} */ number) => (number === 1 ? '1 file waits' : `${number} files wait`);
+  if (processing.files > 0) return `${files(processing.files)} to be loaded: \`ecompipe stream\` does that.`;
   if (incoming.files > 0)
-    return `${incoming.files} in the incoming directory: \`ecompipe move\` and \`ecompipe stream\` load what is there.`;
+    return `${files(incoming.files)} to be moved and loaded: \`ecompipe move\` and \`ecompipe stream\` do that.`;
   return 'Nothing has been loaded yet. `ecompipe run-all` makes events and loads them; `ecompipe stream` loads your own files.';
 }
 

@@ -131,11 +131,17 @@ export class Chart {
     tip.hidden = plot === undefined || index === null || at == null || this.isEmpty || (plot.cursor.left ?? -1) < 0;
     if (tip.hidden || plot === undefined || index === null || at == null) return;
     tip.replaceChildren(
-      element('b', {}, this.options.time(at)),
+      element('strong', {}, this.options.time(at)),
       ...this.options.series.map(({ name, isOnlyTold }, column) => {
         const key = element('span', { className: 'key' });
         if (isOnlyTold !== true) key.dataset.series = String(column);
-        return element('span', {}, key, `${name} `, element('strong', {}, this.textOf(column, index)));
+        return element(
+          'span',
+          {},
+          key,
+          `${name} `,
+          element('span', { className: 'value' }, this.textOf(column, index)),
+        );
       }),
     );
     // On the side that has room; the plot is never so narrow that neither has.

@@ -96,7 +96,7 @@ export function showPipeline(snapshot) {
     rows: isKnown ? stages : [],
   });
   if (rejects !== null) showRejects(rejects);
-  showBatches(batches);
+  showBatches(batches, isBad(snapshot.recent));
 }
 
 /** @param {any} snapshot */
@@ -130,7 +130,7 @@ function showTiles({ throughput, freshnessMs, latestLatency, backlog, events, be
   if (rejects === null || recent === null) return;
   const share = recent.read === 0 ? 0 : recent.rejected / recent.read;
   say('tile-rejects', rejects.total === null ? `${short(rejects.looked)} or more` : short(rejects.total));
-  byId('tile-rejects').dataset.level = share > BAD_REJECT_SHARE ? 'bad' : '';
+  byId('tile-rejects').dataset.level = isBad(recent) ? 'bad' : '';
   say(
     'tile-rejects-note',
     recent.read === 0
@@ -167,8 +167,13 @@ function showRejects({ reasons, examples, looked, total }) {
   });
 }
 
-/** @param {readonly any[]} batches */
-function showBatches(batches) {
+/** By what was read lately, not by all time: what was corrected long ago alarms nobody. @param {any} recent */
+function isBad(recent) {
+  return recent !== null && recent.rejected > recent.read * BAD_REJECT_SHARE;
+}
+
+/** @param {readonly any[]} batches @param {boolean} isAlarming */
+function showBatches(batches, isAlarming) {
   showCard('batches', {
     caption: 'The latest batches, newest first',
     columns: [
@@ -186,7 +191,7 @@ function showBatches(batches) {
         title: 'Rejected',
         kind: 'number',
         text: ({ rejected }) => count(rejected),
-        level: ({ read, rejected }) => (rejected > read * BAD_REJECT_SHARE ? 'bad' : ''),
+        level: ({ rejected }) => (isAlarming && rejected > 0 ? 'bad' : ''),
       },
       { title: 'Size', kind: 'number', text: ({ bytes }) => size(bytes) },
       { title: 'Took', kind: 'number', text: ({ durationMs }) => span(durationMs) },

@@ -4,6 +4,9 @@ import { countryName, plainWord, stepName, typeName } from '/names.js';
 import { PERIODS } from '/range.js';
 import { byId, makeScrollable, say, sayIfAny, showCard } from '/tables.js';
 
+/** The rollups are refreshed every two seconds; what is a moment old is as good as now. */
+const BEHIND_MS = 10_000;
+
 /** @type {Chart | undefined} */
 let chart;
 let chartKind = '';
@@ -16,7 +19,7 @@ export function showShop({ shop, behind, latestEvents, range }) {
   say('shop-period', describeWindow(window, range));
   sayIfAny(
     'shop-age',
-    behind === null || behind.batches === 0
+    behind === null || behind.ms < BEHIND_MS
       ? ''
       : `${count(behind.rows)} rows of the last ${span(behind.ms)} are not in all figures yet`,
   );
@@ -72,15 +75,16 @@ function showTiles({ sales, visits, sessionIdleSeconds }, range) {
   const seenBefore = visits?.before ?? null;
   const orders = ordersOf(now, seenNow);
   const ordersBefore = before === null ? null : ordersOf(before, seenBefore);
+  const period = { range, isCovered: before !== null };
   const inMoney = (/** @type {number} */ value) => money(value, currency);
-  tile('revenue', now.revenue, before?.revenue ?? null, inMoney, range);
+  tile('revenue', now.revenue, before?.revenue ?? null, inMoney, period);
   say('tile-revenue-note', now.refunds === 0 ? 'no refunds' : `${money(now.refunds, currency)} refunded`);
-  tile('orders', orders, ordersBefore, count, range);
+  tile('orders', orders, ordersBefore, count, period);
   say('tile-orders-note', now.orders === null ? 'sessions that bought: too many events to count orders' : '');
-  tile('conversion', conversionOf(seenNow), conversionOf(seenBefore), finePercent, range);
+  tile('conversion', conversionOf(seenNow), conversionOf(seenBefore), finePercent, period);
   say('tile-conversion-note', seenNow === null ? '' : `of ${count(seenNow.ended)} ended visits`);
-  tile('average', averageOf(now, orders), averageOf(before, ordersBefore), inMoney, range);
-  tile('visitors', seenNow?.visitors ?? null, seenBefore?.visitors ?? null, count, range);
+  tile('average', averageOf(now, orders), averageOf(before, ordersBefore), inMoney, period);
+  tile('visitors', seenNow?.visitors ?? null, seenBefore?.visitors ?? null, count, period);
   say(
     'tile-visitors-note',
     visits === null ? '' : `${count(visits.activeNow)} in the last ${sessionIdleSeconds / 60} min`,
@@ -89,23 +93,22 @@ function showTiles({ sales, visits, sessionIdleSeconds }, range) {
 
 /**
  * A figure, and how it changed.
- * @param {string} name @param {number | null} now @param {number | null} before @param {(value: number) => string} text @param {string} range
+ * @param {string} name @param {number | null} now @param {number | null} before @param {(value: number) => string} text
+ * @param {{ range: string, isCovered: boolean }} period whether there are events of all of the period before
  */
-function tile(name, now, before, text, range) {
+function tile(name, now, before, text, { range, isCovered }) {
   say(`tile-${name}`, now === null ? '–' : text(now));
   const place = byId(`tile-${name}-change`);
   const change = now === null || before === null || before === 0 ? null : now / before - 1;
   const isSame = change !== null && Math.abs(change) < 0.0005;
   place.dataset.change = change === null || isSame ? '' : change > 0 ? 'up' : 'down';
   const period = PERIODS[range];
+  place.title = period === undefined || before === null ? '' : `${text(before)} in the ${period} before`;
   if (period === undefined) say(place.id, '');
-  else if (before === null) say(place.id, `no ${period} before to compare`);
-  else if (change === null) say(place.id, `${text(before)} in the ${period} before`);
-  else {
-    const arrow = isSame ? '' : change > 0 ? '▲ ' : '▼ ';
-    say(place.id, `${arrow}${percent(Math.abs(change))} from ${text(before)}`);
-    place.title = `${text(before)} in the ${period} before`;
-  }
+  else if (!isCovered) say(place.id, `no data of the ${period} before`);
+  else if (change === null || before === null)
+    say(place.id, `${before === null ? 'none' : text(before)} in the ${period} before`);
+  else say(place.id, `${isSame ? '' : change > 0 ? '▲ ' : '▼ '}${percent(Math.abs(change))} from ${text(before)}`);
 }
 
 /** @param {any} window @param {any} sales */
@@ -126,11 +129,12 @@ function showRevenue({ bucketSeconds }, { series, currency }) {
       ],
       axis: (value) => shortMoney(value, currency),
       time,
-      empty: 'Nothing was sold in this time',
+      empty: '',
     });
   }
   say('revenue-title', `Revenue by ${BUCKETS[bucketSeconds] ?? span(bucketSeconds * 1000)}`);
   chart.show(series.times, series.revenue, series.refunds, series.orders);
+  byId('revenue-chart').closest('.card')?.toggleAttribute('hidden', chart.isEmpty);
 }
 
 /** @type {Readonly<Record<number, string>>} */
@@ -198,7 +202,7 @@ function showParts({ parts, currency }) {
     showCard(id, {
       caption: `Sales by ${title.toLowerCase()}`,
       columns: [
-        { title, kind: 'name', text: ({ name }) => nameOf(name) },
+        { title, kind: 'name', text: ({ name, isRest }) => (isRest ? 'Others' : nameOf(name)) },
         { title: '', kind: 'bar', text: () => '', share: ({ revenue }) => revenue / most },
         { title: 'Revenue', kind: 'number', text: ({ revenue }) => money(revenue, currency) },
         { title: 'Orders', kind: 'number', text: ({ orders }) => count(orders) },
@@ -237,9 +241,10 @@ function showEvents(events) {
       },
       {
         title: 'What',
-        kind: 'name',
+        kind: 'line',
         text: ({ about, amount, currency }) =>
           `${about ?? ''}${amount === null ? '' : ` · ${money(amount, currency)}`}`,
+        hint: ({ about }) => about ?? '',
       },
       {
         title: 'Where',

@@ -1,7 +1,7 @@
 // Tables are built from text nodes alone: nothing that came from a file is ever taken for markup.
 
 /**
- * @typedef {{ title: string, kind?: 'number' | 'name' | 'fixed' | 'bar' | 'raw' | 'file', text: (row: any) => string, hint?: (row: any) => string | undefined, share?: (row: any) => number, level?: (row: any) => string, minor?: boolean }} Column
+ * @typedef {{ title: string, kind?: 'number' | 'name' | 'fixed' | 'bar' | 'raw' | 'file' | 'line', text: (row: any) => string, hint?: (row: any) => string | undefined, share?: (row: any) => number, level?: (row: any) => string, minor?: boolean }} Column
  * `hint`: what the pointer tells; `level`: a class; `minor`: left out where there is little room.
  */
 
@@ -14,10 +14,18 @@ export function say(id, text) {
   if (place.textContent !== text) place.textContent = text;
 }
 
+/** The same; what stands between backticks is code. @param {string} id @param {string} text */
+export function sayWithCode(id, text) {
+  const place = byId(id);
+  const plain = text.replaceAll('`', '');
+  if (place.textContent === plain) return;
+  place.replaceChildren(...text.split('`').map((part, index) => (index % 2 === 0 ? part : element('code', {}, part))));
+}
+
 /** The same, and the place goes away without a text. @param {string} id @param {string} text */
 export function sayIfAny(id, text) {
   byId(id).hidden = text === '';
-  say(id, text);
+  sayWithCode(id, text);
 }
 
 /**
@@ -77,7 +85,7 @@ function bodyCell({ kind, text, hint, share, level, minor }, row, index) {
   const className = [kind ?? '', level?.(row) ?? '', minor === true ? 'minor' : ''].join(' ').trim();
   const title = hint?.(row) ?? '';
   if (kind === 'bar') {
-    const bar = element('span', {});
+    const bar = element('span', { hidden: (share?.(row) ?? 0) === 0 });
     bar.style.setProperty('--share', `${((share?.(row) ?? 0) * 100).toFixed(2)}%`);
     // The figure stands in another column.
     const cell = element('td', { className, title }, bar);

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { readBacklog, type Backlog } from '../../contract/backlog.js';
 import type { ReadOnlyClient } from '../../platform/db/readOnlyClient.js';
 import { DatabaseError } from '../../platform/db/errors.js';
@@ -108,6 +109,8 @@ export class Feed implements RefreshNeeds {
       const startMs = performance.now();
       if (this.isWatched || retryForMs !== undefined) await this.look();
       for (const [tell, range] of this.watchers) tell(this.snapshotOf(range));
+      // What the pages were told leaves this process only with the next turn of the event loop, and may be the last word.
+      await nextTurn();
       this.failIfHopeless();
       const isAway = this.seen !== undefined && this.seen.problem !== null;
       const isIdle = !this.isWatched && !(isAway && retryForMs !== undefined);

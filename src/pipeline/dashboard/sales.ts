@@ -36,6 +36,8 @@ export type Dimension = 'device' | 'country' | 'source';
 
 export interface SalesPart {
   readonly name: string | null;
+  /** All that are not listed, together. */
+  readonly isRest: boolean;
   readonly revenue: number;
   readonly orders: number;
   readonly visits: number;
@@ -49,7 +51,7 @@ export interface ProductSales {
 }
 
 const TOP = 10;
-const TOP_PARTS = 6;
+const TOP_PARTS = 5;
 /** Some ten million events on an idle machine. */
 export const SCAN_TIMEOUT_MS = 6000;
 
@@ -107,6 +109,10 @@ with picked as materialized (
   group by 1, 2
 ), ranked as (
   select *, row_number() over (partition by dimension order by revenue desc, visits desc, name) as place from parts
+), listed as (
+  select dimension, least(place, ${TOP_PARTS + 1}) as place, place > ${TOP_PARTS} as "isRest", case when place <= ${TOP_PARTS} then name end as name,
+         sum(revenue) as revenue, sum(orders) as orders, sum(visits) as visits
+  from ranked group by 1, 2, 3, 4
 ), products as (
   select product_id as id, (array_agg(product_name order by event_time desc) filter (where product_name is not null))[1] as name, coalesce(sum(units), 0) as units, sum(amount) as revenue
   from lines where current and is_sale and product_id is not null group by 1 order by revenue desc, 1 limit ${TOP}
@@ -115,7 +121,7 @@ with picked as materialized (
   where current and event_type = 'search' and search_term is not null group by 1 order by searches desc, 1 limit ${TOP}
 )
 select (select currency from main) as currency, (select coalesce(json_agg(t), '[]') from totals t) as totals, (select coalesce(json_agg(t), '[]') from points t) as points,
-       (select coalesce(json_agg(t order by place), '[]') from ranked t where place <= ${TOP_PARTS}) as parts,
+       (select coalesce(json_agg(t order by place), '[]') from listed t) as parts,
        (select coalesce(json_agg(t), '[]') from products t) as products, (select coalesce(json_agg(t), '[]') from searches t) as searches`;
 
 /** Sales by the events themselves. */
@@ -129,7 +135,7 @@ export async function scanSales(ask: QueryFn, window: Window, bounds: EventBound
   const partsOf = (wanted: Dimension): SalesPart[] =>
     scan.parts
       .filter(({ dimension }) => dimension === wanted)
-      .map(({ name, revenue, orders, visits }) => ({ name, revenue, orders, visits }));
+      .map(({ name, isRest, revenue, orders, visits }) => ({ name, isRest, revenue, orders, visits }));
   return {
     currency: scan.currency,
     now: totalsOf(true),
