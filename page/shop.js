@@ -108,7 +108,11 @@ function tile(name, now, before, text, { range, isCovered }) {
   else if (!isCovered) say(place.id, `no data of the ${period} before`);
   else if (change === null || before === null)
     say(place.id, `${before === null ? 'none' : text(before)} in the ${period} before`);
-  else say(place.id, `${isSame ? '' : change > 0 ? '▲ ' : '▼ '}${percent(Math.abs(change))} from ${text(before)}`);
+  else
+    say(
+      place.id,
+      `${isSame ? '' : change > 0 ? '▲ ' : '▼ '}${change < 10 ? percent(Math.abs(change)) : `${count(change + 1)} times`} from ${text(before)}`,
+    );
 }
 
 /** @param {any} window @param {any} sales */
@@ -133,7 +137,11 @@ function showRevenue({ bucketSeconds }, { series, currency }) {
     });
   }
   say('revenue-title', `Revenue by ${BUCKETS[bucketSeconds] ?? span(bucketSeconds * 1000)}`);
-  chart.show(series.times, series.revenue, series.refunds, series.orders);
+  // A line of nothing would only underline the bars.
+  const refunds = series.refunds.some((/** @type {number} */ value) => value > 0)
+    ? series.refunds
+    : series.times.map(() => null);
+  chart.show(series.times, series.revenue, refunds, series.orders);
   byId('revenue-chart').closest('.card')?.toggleAttribute('hidden', chart.isEmpty);
 }
 
@@ -232,6 +240,7 @@ function showEvents(events) {
         kind: 'fixed',
         text: ({ atMs }) => timeOfDay(atMs / 1000),
         hint: ({ atMs }) => timeAndDay(atMs / 1000),
+        minor: true,
       },
       {
         title: 'Event',

@@ -75,7 +75,7 @@ function headCell({ title, kind, minor }) {
   const minorClass = minor === true ? ' minor' : '';
   if (kind !== 'bar')
     return element('th', { scope: 'col', className: `${kind === 'number' ? 'number' : ''}${minorClass}` }, title);
-  const cell = element('td', { className: minorClass });
+  const cell = element('td', { className: `bar${minorClass}` });
   cell.setAttribute('aria-hidden', 'true');
   return cell;
 }

@@ -30,18 +30,21 @@ export const dashboardSettings = {
   dashboardHost: host,
 } satisfies SettingTable;
 
+/** A page that says what is wrong, and goes on by itself, is more use than none: it waits unless it is told not to. */
+const retryForMs: Setting<number | undefined> = {
+  ...databaseSettings.retryForMs,
+  default: undefined,
+  defaultText: 'never',
+  parse: parse.optional(parse.duration),
+  help: 'give up (exit 69) when the database has been away so long, such as 90s or 1h',
+};
+
 export const dashboard = defineCommand({
   name: 'dashboard',
   summary: 'a live page of shop and pipeline on 127.0.0.1',
   settings: {
     ...connectionSettings,
-    retryForMs: {
-      ...databaseSettings.retryForMs,
-      default: undefined,
-      defaultText: 'never',
-      parse: parse.optional(parse.duration),
-      help: 'give up (exit 69) when the database has been away so long, such as 90s or 1h; the page waits for it until then',
-    } as Setting<number | undefined>,
+    retryForMs,
     dashboardPort: {
       flag: '--port',
       placeholder: '<port>',

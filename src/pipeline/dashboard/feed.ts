@@ -55,7 +55,7 @@ export class Feed implements RefreshNeeds {
   private readonly ended = new AbortController();
   private looking: Promise<void> | undefined;
   private lastError: EcompipeError | undefined;
-  private asked = { range: DEFAULT_RANGE as Range, atMs: 0 };
+  private asked: { readonly range: Range; readonly atMs: number } = { range: DEFAULT_RANGE, atMs: 0 };
   private seen: Seen | undefined;
 
   constructor(

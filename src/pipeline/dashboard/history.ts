@@ -6,6 +6,8 @@ const FINE_MS = 900_000;
 const KEPT_MS = RANGES['28d'] * 1000;
 const COARSE_MS = 60_000;
 const MAX_POINTS = 300;
+/** Nobody looked for so long: what was between is not known. Longer than the distance of coarse points. */
+const GAP_MS = 90_000;
 
 interface Point<Key extends string> {
   readonly atMs: number;
@@ -38,8 +40,22 @@ export class History<Key extends string> {
         shown[shown.length - 1] = this.most(last, point);
       else shown.push(point);
     }
-    const values = Object.fromEntries(this.keys.map((key) => [key, shown.map((point) => point.values[key])]));
-    return { times: shown.map(({ atMs }) => Math.round(atMs / 1000)), values: values as Record<Key, number[]> };
+    const times: number[] = [];
+    const values = Object.fromEntries(this.keys.map((key) => [key, [] as (number | null)[]])) as Record<
+      Key,
+      (number | null)[]
+    >;
+    const push = (atMs: number, valueOf: (key: Key) => number | null): void => {
+      times.push(Math.round(atMs / 1000));
+      for (const key of this.keys) values[key].push(valueOf(key));
+    };
+    shown.forEach((point, index) => {
+      const last = shown[index - 1];
+      if (last !== undefined && point.atMs - last.atMs > Math.max(GAP_MS, 3 * widthMs))
+        push(last.atMs + widthMs, () => null);
+      push(point.atMs, (key) => point.values[key]);
+    });
+    return { times, values };
   }
 
   private age(point: Point<Key> | undefined): void {
