@@ -4,7 +4,7 @@ import { currentRange, onRangeChange } from '/range.js';
 import { showShop } from '/shop.js';
 import { byId, say, sayIfAny, sayWithCode } from '/tables.js';
 
-/** A snapshot that changes nothing on the page but its age need not be looked at twice. @param {any} snapshot */
+/** @param {any} snapshot */
 function show(snapshot) {
   const { database, batches, backlog, shop } = snapshot;
   const isEmpty = database.problem === null && batches.length === 0;
@@ -50,7 +50,7 @@ function showState(problem, isEmpty) {
     setConnection('away', 'Database away');
     say(
       'problem-what',
-      `The database can not be asked since ${since}. What is dimmed is from before; trying again every second.`,
+      `The database has not answered since ${since}. What is dimmed is from before; trying again every second.`,
     );
   }
   sayIfAny('problem-why', kind === 'schema' ? what : `${what}${why === null ? '' : `: ${why}`}`);

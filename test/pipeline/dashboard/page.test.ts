@@ -93,7 +93,7 @@ test('the page says that the database is away, and goes on by itself when it is 
   isAway = true;
   proxy.cutAll();
   await page.locator('#connection[data-state=away]').waitFor();
-  assert.match(await text(page, '#problem'), /The database can not be asked since .*What is dimmed is from before/);
+  assert.match(await text(page, '#problem'), /The database has not answered since .*What is dimmed is from before/);
   assert.equal(await text(page, '#connection'), 'Database away');
   // What is from before is dimmed; what waits in the directories is known.
   assert.notEqual(await styleOf(page, '#tile-rate', 'color'), await styleOf(page, '#tile-backlog', 'color'));
