@@ -1,7 +1,7 @@
 import { Chart } from '/charts.js';
 import { count, finePercent, middle, rate, short, size, span, timeAndDay, timeOfBucket, timeOfDay } from '/format.js';
 import { stageName, typeName } from '/names.js';
-import { byId, say, sayIfAny, showCard } from '/tables.js';
+import { byId, say, sayIfAny, showCard, showIf } from '/tables.js';
 
 /** More than this share of the rows of the last minutes asks for somebody to look: a producer has changed something. */
 const BAD_REJECT_SHARE = 0.01;
@@ -58,11 +58,9 @@ export function showPipeline(snapshot) {
   if (rates !== null)
     showSeries(charts.rate, rates.times, rates.values.inserted, rates.values.duplicate, rates.values.rejected);
   if (latency !== null) showSeries(charts.latency, latency.times, latency.values.p50, latency.values.p99);
-  byId('latency-chart')
-    .closest('.card')
-    ?.toggleAttribute('hidden', latency === null || charts.latency.isEmpty);
+  showIf(charts.latency.place, latency !== null && !charts.latency.isEmpty);
   showSeries(charts.backlog, backlog.series.times, backlog.series.values.incoming, backlog.series.values.processing);
-  byId('backlog-chart').closest('.card')?.toggleAttribute('hidden', charts.backlog.isEmpty);
+  showIf(charts.backlog.place, !charts.backlog.isEmpty);
   const types = shop?.types ?? [];
   const most = Math.max(1, ...types.map((/** @type {any} */ row) => row.events));
   showCard('types', {
@@ -95,7 +93,7 @@ export function showPipeline(snapshot) {
     ],
     rows: isKnown ? stages : [],
   });
-  if (rejects !== null) showRejects(rejects);
+  showRejects(rejects ?? NO_REJECTS);
   showBatches(batches, isBad(snapshot.recent));
 }
 
@@ -138,6 +136,8 @@ function showTiles({ throughput, freshnessMs, latestLatency, backlog, events, be
       : `${finePercent(share)} of rows in the last ${span(recent.seconds * 1000)}`,
   );
 }
+
+const NO_REJECTS = { reasons: [], examples: [], looked: 0, total: 0 };
 
 /** @param {any} rejects */
 function showRejects({ reasons, examples, looked, total }) {

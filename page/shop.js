@@ -2,7 +2,7 @@ import { Chart } from '/charts.js';
 import { count, finePercent, money, percent, shortMoney, span, timeAndDay, timeOfBucket, timeOfDay } from '/format.js';
 import { countryName, plainWord, stepName, typeName } from '/names.js';
 import { PERIODS } from '/range.js';
-import { byId, makeScrollable, say, sayIfAny, showCard } from '/tables.js';
+import { byId, makeScrollable, say, sayIfAny, showCard, showIf } from '/tables.js';
 
 /** The rollups are refreshed every two seconds; what is a moment old is as good as now. */
 const BEHIND_MS = 10_000;
@@ -142,7 +142,7 @@ function showRevenue({ bucketSeconds }, { series, currency }) {
     ? series.refunds
     : series.times.map(() => null);
   chart.show(series.times, series.revenue, refunds, series.orders);
-  byId('revenue-chart').closest('.card')?.toggleAttribute('hidden', chart.isEmpty);
+  showIf(chart.place, !chart.isEmpty);
 }
 
 /** @type {Readonly<Record<number, string>>} */
@@ -169,7 +169,6 @@ function showFunnel({ visits, sessionIdleSeconds }) {
       ? 'Too many visits to count them in time'
       : `Visits that have ended, ${minutes} min after their last event; ${count(visits.open)} are open`,
   );
-  byId('funnel').hidden = !hasEnded;
   showCard('funnel', {
     caption: 'Visits by how far they came',
     columns: [
@@ -185,8 +184,11 @@ function showFunnel({ visits, sessionIdleSeconds }) {
       { title: 'Kept', kind: 'number', text: ({ stepConversion }) => percent(stepConversion), minor: true },
       { title: 'Of all', kind: 'number', text: ({ totalConversion }) => percent(totalConversion) },
     ],
-    rows: funnel,
+    rows: hasEnded ? funnel : [],
   });
+  // Without one that has ended the card says when there will be.
+  showIf(byId('funnel'), visits === null || hasEnded || visits.open > 0);
+  byId('funnel').hidden = !hasEnded;
 }
 
 /** @param {any} sales */

@@ -35,9 +35,13 @@ export function sayIfAny(id, text) {
  */
 export function showCard(id, table) {
   const place = byId(id);
-  const card = /** @type {HTMLElement} */ (place.closest('.card'));
-  card.hidden = table.rows.length === 0;
-  if (!card.hidden) showTable(place, table);
+  showIf(place, table.rows.length > 0);
+  if (table.rows.length > 0) showTable(place, table);
+}
+
+/** The card of a place, which goes away when it has nothing to show. @param {HTMLElement} place @param {boolean} hasContent */
+export function showIf(place, hasContent) {
+  /** @type {HTMLElement} */ (place.closest('.card')).hidden = !hasContent;
 }
 
 /**

@@ -152,7 +152,7 @@ test('the pointer over a chart is told the figures of that time', options, async
   await page.locator('#revenue-chart .u-over').hover();
   const tip = page.locator('#revenue-chart .tip');
   await tip.waitFor({ state: 'visible' });
-  assert.match(await tip.innerText(), /Revenue [€0][^]*Refunds [€0][^]*Orders \d/);
+  assert.match(await tip.innerText(), /Revenue [€0–][^]*Refunds [€0–][^]*Orders \d/);
 });
 
 test(

@@ -26,7 +26,7 @@ test('there is a period before only when the events cover all of it, and none be
 test('bars are as narrow as the data allows: a young shop has minutes over any range', () => {
   const widthOf = (firstMs: number): number => windowOf('28d', { firstMs, newestMs: NOW }, NOW).bucketSeconds;
   assert.deepEqual([NOW - 5 * MINUTE, NOW - 24 * HOUR, NOW - 90 * 24 * HOUR].map(widthOf), [60, 1800, 86_400]);
-  assert.equal(bucketSeconds(10 * 365 * 86_400, 60, 60), 61 * 604_800);
+  assert.equal(bucketSeconds(10 * 365 * 86_400, 60, 60), 9 * 604_800);
   assert.deepEqual(bucketStarts(61, 200, 60), [60, 120, 180]);
 });
 
