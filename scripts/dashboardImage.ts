@@ -11,6 +11,7 @@ try {
   await page.goto(url);
   await page.locator('#connection[data-state=live]').waitFor();
   await page.locator('#funnel table').waitFor();
+  await page.locator('#events table').waitFor();
   // The rollups hold all that is loaded.
   await page.locator('#shop-age').waitFor({ state: 'hidden' });
   await page.screenshot({ path: fileURLToPath(new URL('../docs/images/dashboard.png', import.meta.url)) });

@@ -72,27 +72,41 @@ test('a port that means nothing, and one that is taken, are told before anything
   assert.match(third.stderr, /choose another port with --port, or 0/);
 });
 
-test('a wrong password ends it with 77, at once or when it becomes wrong, and the page has the reason', async (t) => {
-  const database = await migratedDatabase(t);
-  const cwd = project(t);
-  const wrong = await run(t, { cwd, env: { ...database.env, POSTGRES_PASSWORD: 'wrong' } }, 'dashboard', '--port', '0');
-  assert.equal(wrong.exitCode, 77, wrong.stderr);
-  assert.match(wrong.stderr, /password authentication failed/);
+test(
+  'a wrong password ends it with 77, at once or when it becomes wrong, and the page has the reason',
+  { timeout: 60_000 },
+  async (t) => {
+    const database = await migratedDatabase(t);
+    const cwd = project(t);
+    const wrong = await run(
+      t,
+      { cwd, env: { ...database.env, POSTGRES_PASSWORD: 'wrong' } },
+      'dashboard',
+      '--port',
+      '0',
+    );
+    assert.equal(wrong.exitCode, 77, wrong.stderr);
+    assert.match(wrong.stderr, /password authentication failed/);
 
-  const role = `guest_${database.database}`;
-  await database.query(`create role ${role} login password 'right'`);
-  await database.query(`grant usage on schema ecompipe, analytics to ${role}`);
-  await database.query(`grant select on all tables in schema ecompipe, analytics, public to ${role}`);
-  const env = { ...database.env, POSTGRES_USER: role, POSTGRES_PASSWORD: 'right' };
-  const running = start(t, { cwd, env }, 'dashboard', '--port', '0', '--log-format', 'json');
-  await running.said('dashboard_served');
-  const page = await fetch(`${urlOf(running)}api/events`);
-  const received = readAll(page);
-  await database.query(`alter role ${role} password 'changed'`);
-  await database.query(`select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`);
-  assert.equal((await running.end).exitCode, 77);
-  assert.match(await received, /"kind":"final"[^\n]*password authentication failed/);
-});
+    const role = `guest_${database.database}`;
+    await database.query(`create role ${role} login password 'right'`);
+    await database.query(`grant usage on schema ecompipe, analytics to ${role}`);
+    await database.query(`grant select on all tables in schema ecompipe, analytics, public to ${role}`);
+    const env = { ...database.env, POSTGRES_USER: role, POSTGRES_PASSWORD: 'right' };
+    const running = start(t, { cwd, env }, 'dashboard', '--port', '0', '--log-format', 'json');
+    await running.said('dashboard_served');
+    const page = await fetch(`${urlOf(running)}api/events`);
+    let received = '';
+    const receiving = readAll(page, (text) => (received += text));
+    // It has a connection, and was told so.
+    await until('the first snapshot is there', () => Promise.resolve(received.includes('"problem":null')));
+    await database.query(`alter role ${role} password 'changed'`);
+    await database.query(`select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`);
+    assert.equal((await running.end).exitCode, 77);
+    await receiving;
+    assert.match(received, /"kind":"final"[^\n]*password authentication failed/);
+  },
+);
 
 test(
   '--retry-for ends it when the database is away so long; without it the page waits',
@@ -134,12 +148,10 @@ test(
 );
 
 /** Until the server ends it, however. */
-async function readAll(response: Response): Promise<string> {
-  let text = '';
+async function readAll(response: Response, onText: (text: string) => void): Promise<void> {
   try {
-    for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) text += chunk;
+    for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) onText(chunk);
   } catch {
     // The server is gone.
   }
-  return text;
 }

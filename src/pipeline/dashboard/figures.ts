@@ -11,7 +11,7 @@ import { NO_COMMON_FIGURES, NO_RANGE_FIGURES, type CommonFigures, type RangeFigu
 const BATCHES_SHOWN = 10;
 /** Two files of the generator's default interval. */
 const SPEED_WINDOW_SECONDS = 10;
-const LATEST_TIMEOUT_MS = 500;
+const LATEST_TIMEOUT_MS = 1500;
 const SERIES_TIMEOUT_MS = 2000;
 
 /** A question that took long, because the tables are huge or the server is busy, comes more seldom: it takes a twentieth of the time at most. */
