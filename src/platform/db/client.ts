@@ -77,6 +77,7 @@ async function open(settings: ConnectionSettings, tls: boolean): Promise<Connect
   const state = { broken: false };
   const client = createClient(settings, tls, socket);
   client.isLost = () => state.broken || socket.destroyed;
+  client.hintWhenLost = settings.hintWhenLost;
   const handshake = watchHandshake(client, socket);
   // Without a listener a connection that breaks while idle would end the process; the next query reports it.
   client.on('error', () => {
@@ -115,7 +116,7 @@ async function open(settings: ConnectionSettings, tls: boolean): Promise<Connect
       isCertificateError(error) ||
       isProgrammingError(error)
       ? error
-      : new ConnectionLostError(error);
+      : new ConnectionLostError(error, settings.hintWhenLost);
   }
 }
 
@@ -141,6 +142,7 @@ function isProgrammingError(error: unknown): boolean {
  */
 class LossReportingClient extends pg.Client {
   isLost: () => boolean = () => false;
+  hintWhenLost: string | undefined;
   private sentAtMs = 0;
 
   get statementSinceMs(): number | undefined {
@@ -149,7 +151,7 @@ class LossReportingClient extends pg.Client {
 
   readonly explain = (error: unknown): unknown =>
     this.isLost() && sqlStateOf(error) === undefined && !isProgrammingError(error) && !(error instanceof EcompipeError)
-      ? new ConnectionLostError(error)
+      ? new ConnectionLostError(error, this.hintWhenLost)
       : error;
 
   override query = ((...args: [unknown, ...unknown[]]): unknown => {
@@ -159,7 +161,9 @@ class LossReportingClient extends pg.Client {
     const [config] = args;
     const hasTimeout = typeof config === 'object' && config !== null && 'query_timeout' in config;
     return result.catch((error: unknown) => {
-      throw hasTimeout && sqlStateOf(error) === undefined ? new ConnectionLostError(error) : this.explain(error);
+      throw hasTimeout && sqlStateOf(error) === undefined
+        ? new ConnectionLostError(error, this.hintWhenLost)
+        : this.explain(error);
     });
   }) as pg.Client['query'];
 }

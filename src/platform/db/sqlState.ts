@@ -33,7 +33,11 @@ const SQLSTATE_CLASSES: readonly (readonly [prefix: string, ErrorClass])[] = [
 export class ConnectionLostError extends Error {
   override readonly name = 'ConnectionLostError';
 
-  constructor(cause: unknown) {
+  /** @param hint what a person can do about it. Default: check where the database is. */
+  constructor(
+    cause: unknown,
+    readonly hint = 'check POSTGRES_HOST and POSTGRES_PORT (or DATABASE_URL), and that the server is running',
+  ) {
     super(serverMessage(cause), { cause });
   }
 }
@@ -110,9 +114,7 @@ export function hintFor(error: unknown): string | undefined {
   if (sqlState !== undefined) return HINTS.find(([prefix]) => sqlState.startsWith(prefix))?.[1];
   if (isCertificateError(error))
     return 'name the authority that signed it in POSTGRES_SSLROOTCERT, and the host as its certificate does';
-  return error instanceof ConnectionLostError
-    ? 'check POSTGRES_HOST and POSTGRES_PORT (or DATABASE_URL), and that the server is running'
-    : undefined;
+  return error instanceof ConnectionLostError ? error.hint : undefined;
 }
 
 /** Somebody cancelled the statement: a person, or we ourselves when we were asked to stop. */
