@@ -21,7 +21,7 @@ async function main(): Promise<void> {
     .version;
   for (const stream of [process.stdout, process.stderr]) if (stream.isTTY) keepTerminalSize(stream);
   const stopping = stopOnSignals();
-  let exitCode: ExitCode = EXIT.done;
+  let exitCode: number = EXIT.done;
   const program = createProgram(version, commands, async (invocation) => {
     exitCode = await invoke(invocation, stopping);
   });
@@ -35,7 +35,7 @@ async function main(): Promise<void> {
 }
 
 /** Runs one command under its parsed settings and prints its result. */
-async function invoke({ command, args, flags }: Invocation, stopping: Stopping): Promise<ExitCode> {
+async function invoke({ command, args, flags }: Invocation, stopping: Stopping): Promise<number> {
   const { stop } = stopping;
   const asked = flags['envFile'];
   const envFile = await readEnvFile(typeof asked === 'string' ? asked : undefined, stop);
@@ -77,6 +77,7 @@ async function invoke({ command, args, flags }: Invocation, stopping: Stopping):
       quiet: settings.quiet,
       json: settings.json,
       args,
+      yieldInterrupts: () => (stopping.ignoresInterrupts = true),
       onProgress: (share) => (stopping.share = share),
     });
     print(result, settings);
@@ -151,11 +152,18 @@ interface Stopping {
   onFirst: (() => void) | undefined;
   /** Of the work that is done, from 0 to 1. */
   share: number | undefined;
+  /** Ctrl-C is another program's, which has the terminal. */
+  ignoresInterrupts: boolean;
 }
 
 function stopOnSignals(): Stopping {
   const controller = new AbortController();
-  const stopping: Stopping = { stop: controller.signal, onFirst: undefined, share: undefined };
+  const stopping: Stopping = {
+    stop: controller.signal,
+    onFirst: undefined,
+    share: undefined,
+    ignoresInterrupts: false,
+  };
   const onSignal = (): void => {
     // Safe at any moment: being killed loses nothing, by design.
     if (controller.signal.aborted) {
@@ -166,7 +174,9 @@ function stopOnSignals(): Stopping {
     stopping.onFirst?.();
     controller.abort();
   };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  process.on('SIGTERM', onSignal).on('SIGINT', () => {
+    if (!stopping.ignoresInterrupts) onSignal();
+  });
   // A terminal that is closed asks to stop; `nohup` asks to stay, by starting us with the signal ignored.
   process.on('SIGHUP', hangupIsIgnored() ? () => undefined : onSignal);
   for (const stream of [process.stdout, process.stderr]) {

@@ -101,7 +101,7 @@ export async function summarize(
 /** A command line for a shell on the database; it never holds a password. */
 function connectCommand({ embedded, settings: { host, port, user, database } }: Database): string {
   return embedded
-    ? 'psql "$(npx ecompipe db url)"'
+    ? 'npx ecompipe db psql'
     : `psql -h ${shellQuote(host)} -p ${port} -U ${shellQuote(user)} -d ${shellQuote(database)}`;
 }
 

@@ -24,10 +24,15 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
   }
 }
 
-/** The server's address for psql and other clients; starts and keeps it, as `startEmbedded` does. Contains the password. */
-export async function embeddedUrl(options: EmbeddedOptions = {}): Promise<string> {
+/**
+ * The server's address for psql and other clients; starts and keeps it, as `startEmbedded` does.
+ * @param options.withPassword whether the URL contains the password. Default true.
+ */
+export async function embeddedUrl(
+  options: EmbeddedOptions & { readonly withPassword?: boolean } = {},
+): Promise<string> {
   const { host, port, database, user, password } = await startEmbedded(options);
-  return `postgresql://${user}:${password}@${host}:${port}/${database}`;
+  return `postgresql://${user}${options.withPassword === false ? '' : `:${password}`}@${host}:${port}/${database}`;
 }
 
 /**
