@@ -18,7 +18,7 @@ const table = {
     env: 'ECOMPIPE_FORCE',
     default: false,
     parse: parse.boolean,
-    help: 'with stop: also while other commands use it',
+    help: 'with stop: also while other commands use it; with dump: leave out what it does not carry',
   },
 } as const;
 
@@ -27,16 +27,18 @@ type Action = (settings: Settings, context: CommandContext, args: readonly strin
 
 const KEPT_RUNNING = 'the embedded PostgreSQL keeps running until `ecompipe db stop`';
 
-const ACTIONS: Readonly<Record<string, Action>> = { psql, url, status, start, stop };
+const ACTIONS: Readonly<Record<string, Action>> = { psql, dump, restore, url, status, start, stop };
 
 export const db = defineCommand({
   name: 'db',
   args: '<action> [args...]',
-  summary: 'the database: a psql on it; the embedded one: url, status, start or stop',
+  summary: 'the database: psql, dump, restore; the embedded one: url, status, start, stop',
   settings: table,
   examples: [
     ['ecompipe db psql', 'a shell on the database'],
     ["ecompipe db psql -- -c 'select count(*) from events'", 'what follows -- is for psql'],
+    ['ecompipe db dump shop.dump.gz', 'all tables, in one file; nothing but Node is needed'],
+    ['ecompipe db restore shop.dump.gz', 'into an empty database'],
     ['ecompipe db status', 'whether the embedded server runs, and its versions'],
     ['ecompipe db start', 'keep it running until db stop'],
     ['ecompipe db stop', 'stop it'],
@@ -66,6 +68,35 @@ async function psql(settings: Settings, context: CommandContext, args: readonly 
     return await runPsql(connection, { args, fallback: await embeddedProgram('psql'), signal });
   });
   return { json: undefined, exitCode };
+}
+
+async function dump(settings: Settings, context: CommandContext, args: readonly string[]): Promise<CommandResult> {
+  const [file = defaultDumpName(new Date()), ...more] = args;
+  assertNoMore('dump', more);
+  const [{ withDatabase }, { writeDump, describeDump }] = await Promise.all([
+    import('../platform/db/target.js'),
+    import('../pipeline/migrate/dump/writeDump.js'),
+  ]);
+  const options = { force: settings.force, log: context.log, stop: context.stop };
+  const result = await withDatabase(settings, context, (database) => writeDump(database, file, options));
+  return { text: describeDump(result), json: result, isReport: true };
+}
+
+/** `ecompipe-20261129-070924Z.dump.gz`. */
+function defaultDumpName(now: Date): string {
+  return `ecompipe-${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}Z.dump.gz`;
+}
+
+async function restore(settings: Settings, context: CommandContext, args: readonly string[]): Promise<CommandResult> {
+  const [file, ...more] = args;
+  assertNoMore('restore', more);
+  if (file === undefined) throw new UsageError(['db restore: expected a file that db dump has written']);
+  const [{ withDatabase }, { restoreDump, describeRestore }] = await Promise.all([
+    import('../platform/db/target.js'),
+    import('../pipeline/migrate/dump/restoreDump.js'),
+  ]);
+  const result = await withDatabase(settings, context, (database) => restoreDump(database, file, context));
+  return { text: describeRestore(result), json: result, isReport: true };
 }
 
 async function url(settings: Settings, context: CommandContext, args: readonly string[]): Promise<CommandResult> {
