@@ -34,6 +34,7 @@ test('events become counters, gauges and histograms', async () => {
       type: 'filePublished',
       file: 'a',
       path: 'a',
+      isHistory: false,
       rows: 10,
       bytes: 100,
       firstEventTime: null,
