@@ -36,9 +36,12 @@ export const completion = defineCommand({
 });
 
 function flagsOf(table: SettingTable): Flag[] {
-  return Object.values(table).flatMap(({ flag, help, placeholder }) =>
-    flag === undefined ? [] : [{ name: flag, help, takesValue: placeholder?.startsWith('<') === true }],
-  );
+  return Object.values(table).flatMap(({ flag, help, placeholder, negatable }) => {
+    if (flag === undefined) return [];
+    const own = { name: flag, help, takesValue: placeholder?.startsWith('<') === true };
+    const negated = { name: flag.replace('--', '--no-'), help: `not: ${help}`, takesValue: false };
+    return negatable === true ? [own, negated] : [own];
+  });
 }
 
 const globalFlags = (): Flag[] => [...flagsOf(globalSettings), ...BUILT_IN];

@@ -16,17 +16,27 @@ const host: Setting<string> = {
   help: 'address of the dashboard; 0.0.0.0 shows it to other machines',
 };
 
+/** Which port somebody asked for; `on`: whichever is free; `auto`: the same on a terminal, none elsewhere. */
+export type DashboardWish = 'auto' | 'on' | 'off' | number;
+
+const wish: Setting<DashboardWish> = {
+  flag: '--dashboard',
+  placeholder: '[port]',
+  negatable: true,
+  env: 'ECOMPIPE_DASHBOARD',
+  default: 'auto',
+  defaultText: `on a terminal, port ${DEFAULT_PORT}, or another one when that is taken`,
+  parse: (raw) => {
+    if (raw === 'auto' || raw === 'on' || raw === 'off') return raw;
+    if (raw === 'true' || raw === 'false') return raw === 'true' ? 'on' : 'off';
+    return parse.integer(0, 65_535)(raw);
+  },
+  help: 'serve the live page; 0: a free port',
+};
+
 /** For run-all. */
 export const dashboardSettings = {
-  dashboardPort: {
-    flag: '--dashboard',
-    placeholder: '[port]',
-    env: 'ECOMPIPE_DASHBOARD',
-    default: undefined,
-    defaultText: `off; port ${DEFAULT_PORT}`,
-    parse: parse.optional((raw) => (raw === 'true' ? DEFAULT_PORT : parse.integer(0, 65_535)(raw))),
-    help: 'serve the live page; 0: a free port',
-  } as Setting<number | undefined>,
+  dashboardWish: wish,
   dashboardHost: host,
 } satisfies SettingTable;
 
@@ -55,7 +65,7 @@ export const dashboard = defineCommand({
   examples: [
     ['ecompipe dashboard', `on http://127.0.0.1:${DEFAULT_PORT}/ until Ctrl-C`],
     ['ecompipe dashboard --port 0 --json', 'on a free port, told as JSON at the end'],
-    ['ecompipe run-all --dashboard', 'the pipeline and its page in one'],
+    ['ecompipe run-all', 'the pipeline and its page in one'],
   ],
   run: async ({ dashboardHost, dashboardPort, ...settings }, context) => {
     const [{ withDatabase }, { dashboardUrl, withDashboard }] = await Promise.all([

@@ -1,5 +1,6 @@
 import { EXIT } from '../platform/errors.js';
 import { countOf, formatBytes, formatSpan } from '../platform/format.js';
+import { demoteProgress } from '../platform/log.js';
 import { recordEvents } from '../platform/stageEvents.js';
 import type { MoveEvent } from '../pipeline/move/moveEvents.js';
 import { defineCommand } from './command.js';
@@ -23,17 +24,18 @@ export const move = defineCommand({
   ],
   run: async ({ once, ...settings }, context) => {
     const feeds = await loadFeeds(settings);
-    const [{ ensureDirectory }, { runMove }, { createMoveEvents }] = await Promise.all([
+    const [{ ensureDirectory }, { runMove }, { createMoveEvents }, { showLiveLine }] = await Promise.all([
       import('../platform/files/ensureDirectory.js'),
       import('../pipeline/move/runMove.js'),
       import('../pipeline/move/moveEventTable.js'),
+      import('./progress.js'),
     ]);
     const { log, stop } = context;
     // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake.
     if (settings.from === moveSettings.from.default) await ensureDirectory(settings.from);
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
     const stage = createMoveEvents();
-    const record = recordEvents(stage, log);
+    const record = recordEvents(stage, context.interactive ? demoteProgress(log) : log);
     return await withMetrics(
       settings,
       context,
@@ -44,10 +46,20 @@ export const move = defineCommand({
           meter.observe({ stage: 'move', event });
         };
         const startMs = performance.now();
+        const { figures } = stage;
+        const line = showLiveLine(
+          'moving',
+          () => ({
+            count: figures.files,
+            unit: 'files',
+            parts: [countOf(figures.files, 'file'), formatBytes(figures.bytes)],
+          }),
+          context,
+        );
         const result = await runMove(
           { ...settings, feeds, pollIntervalMs: POLL_INTERVAL_MS },
           { stop, drain, log, emit },
-        );
+        ).finally(() => line.stop());
         const left = result.filesStillWritten.length;
         return {
           json: result,

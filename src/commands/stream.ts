@@ -11,6 +11,7 @@ import type { Logger } from '../platform/log.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
 import { feedSettings, loadFeeds } from './feedSettings.js';
+import { demoteRejects } from './rejectReport.js';
 import { databaseSettings } from './settings.js';
 import { sparkSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
 
@@ -66,12 +67,11 @@ export const stream = defineCommand({
     const { ensureDirectory, withDatabase, ensureSchema, assertUsable, isUri, runEngine, ...shown } = await loadParts(
       settings.engine,
     );
-    const { createStreamEvents, describeStream, readBacklog, showLoading } = shown;
+    const { createStreamEvents, describeStream, readBacklog, showStream } = shown;
     const stage = createStreamEvents();
     const { log, stop } = context;
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
-    const hasBar = once && context.interactive;
-    const record = recordEvents(stage, hasBar ? demoteProgress(log) : log);
+    const record = recordEvents(stage, context.interactive ? demoteProgress(demoteRejects(log)) : log);
     return await withMetrics(
       settings,
       context,
@@ -84,7 +84,7 @@ export const stream = defineCommand({
         if (isRemote && settings.reloadFromArchive)
           throw new UsageError(['--reload-from-archive needs local directories: move the files back by hand']);
         if (!isRemote) await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
-        const bar = hasBar && !isRemote ? await showLoading(settings.inputDir, stage.figures, context) : undefined;
+        const display = await showStream(once && !isRemote ? settings.inputDir : undefined, stage.figures, context);
         const emit = (event: StreamEvent): void => {
           record(event);
           meter.observe({ stage: 'stream', event });
@@ -107,7 +107,7 @@ export const stream = defineCommand({
               await kept?.close();
             }
           },
-        ).finally(() => bar?.stop());
+        ).finally(() => display.stop());
         const left = isRemote || (!once && !stop.aborted) ? undefined : await lookLeft(settings, readBacklog);
         const hasRejects = result.rows.rejected + result.filesQuarantined > 0;
         const exitCode = once && stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done;
