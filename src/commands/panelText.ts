@@ -106,7 +106,7 @@ function shopLines(shop: Snapshot['shop'] | undefined, width: number): string[] 
   return [fit('revenue', revenueParts(shop.revenue), width), funnelLine(shop.funnel, width)];
 }
 
-const REVENUE_WINDOW = { minute: 'the last hour', hour: 'the last 2 days', day: 'the last 30 days' } as const;
+const REVENUE_WINDOW = { minute: 'an hour', hour: '2 days', day: '30 days' } as const;
 
 function revenueParts({ currency, revenue, orders, bucket }: RevenueFigures): string[] {
   if (orders === 0) return ['no purchase yet'];

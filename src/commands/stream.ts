@@ -4,6 +4,8 @@ import * as parse from '../platform/parsers.js';
 import { setting } from '../platform/settings.js';
 import { demoteProgress } from '../platform/log.js';
 import { recordEvents } from '../platform/stageEvents.js';
+import type { Backlog } from '../contract/backlog.js';
+import type { StreamFigures } from '../pipeline/stream/streamEventTable.js';
 import type { LeftBehind } from '../pipeline/stream/describeStream.js';
 import type { StreamEvent } from '../pipeline/stream/streamEvents.js';
 import type { Database } from '../platform/db/target.js';
@@ -108,7 +110,8 @@ export const stream = defineCommand({
             }
           },
         ).finally(() => display.stop());
-        const left = isRemote || (!once && !stop.aborted) ? undefined : await lookLeft(settings, readBacklog);
+        const left =
+          isRemote || (!once && !stop.aborted) ? undefined : await lookLeft(settings, stage.figures, readBacklog);
         const hasRejects = result.rows.rejected + result.filesQuarantined > 0;
         const exitCode = once && stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done;
         return {
@@ -124,10 +127,19 @@ export const stream = defineCommand({
 
 async function lookLeft(
   { inputDir, incomingDir, afterLoad }: { inputDir: string; incomingDir: string; afterLoad: string },
-  readBacklog: (directory: string) => Promise<{ readonly files: number }>,
+  { bytes, finishedBytes, rows }: Readonly<StreamFigures>,
+  readBacklog: (directory: string) => Promise<Pick<Backlog, 'files' | 'bytes' | 'compressed'>>,
 ): Promise<LeftBehind> {
   const [input, incoming] = await Promise.all([readBacklog(inputDir), readBacklog(incomingDir)]);
-  return { inputDir, inputFiles: afterLoad === 'keep' ? 0 : input.files, incomingDir, incomingFiles: incoming.files };
+  return {
+    inputDir,
+    inputFiles: afterLoad === 'keep' ? 0 : input.files,
+    // A file that is loaded in part still has all its bytes.
+    inputBytes: input.compressed > 0 ? undefined : Math.max(0, input.bytes - (bytes - finishedBytes)),
+    bytesPerRow: rows.read === 0 ? undefined : bytes / rows.read,
+    incomingDir,
+    incomingFiles: incoming.files,
+  };
 }
 
 async function startRetention(

@@ -146,10 +146,10 @@ class Supervisor {
     const why = backlogs.some(({ files }) => files > 0)
       ? 'files of an earlier run wait'
       : (await holdsEvents(this.database))
-        ? `${EVENTS_TABLE} holds events already`
+        ? 'the table holds events already'
         : undefined;
     if (why === undefined) return generate;
-    this.context.log.info('history_left_out', `no history is generated, as ${why}: going on live`, { historyMs });
+    this.context.log.info('history_left_out', `no history: ${why}`, { historyMs });
     return live;
   }
 

@@ -14,6 +14,8 @@ export interface StreamFigures {
   /** Attempts on files. */
   filesFailed: number;
   bytes: number;
+  /** Of files that are loaded to their end. */
+  finishedBytes: number;
   rows: RowCounts;
   lastBatch: { readonly id: number; readonly rows: number; readonly durationMs: number } | undefined;
 }
@@ -75,6 +77,7 @@ export function createStreamEvents(): StreamEvents {
       filesQuarantined: 0,
       filesFailed: 0,
       bytes: 0,
+      finishedBytes: 0,
       rows: NO_ROWS,
       lastBatch: undefined,
     },
@@ -102,7 +105,10 @@ const STARTS: Pick<StreamEvents['table'], 'streamStarted' | 'filesReturned' | 'd
 
 const FILES: Pick<StreamEvents['table'], 'fileLoaded' | 'fileRedelivered' | 'fileQuarantined' | 'fileFailed'> = {
   fileLoaded: {
-    count: (figures) => (figures.filesLoaded += 1),
+    count: (figures, { bytes }) => {
+      figures.filesLoaded += 1;
+      figures.finishedBytes += bytes;
+    },
     log: (log, { file }) => log.debug('file_loaded', `loaded ${printableLine(file)}`),
     measure: (meters, { writtenAtMs }) => {
       meters.files(1, 'loaded');
@@ -149,10 +155,11 @@ function batchCommitted(): StreamEvents['table']['batchCommitted'] {
       figures.bytes += bytes;
       figures.lastBatch = { id: batchId, rows: rows.read, durationMs };
     },
-    log: (log, { batchId, rows, durationMs, loadPath }, figures) => {
+    log: (log, { batchId, files, bytes, rows, durationMs, loadPath }, figures) => {
       log.debug(
         'batch_committed',
         `batch ${batchId}: ${countOf(rows.inserted, 'row')} in ${formatSpan(durationMs)} (${loadPath} path)`,
+        { batchId, loadPath, files, bytes, rows, durationMs },
       );
       if (progress.isDue()) logProgress(log, figures);
     },

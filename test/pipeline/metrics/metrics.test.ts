@@ -23,6 +23,7 @@ const batch = {
   files: 1,
   bytes: 100,
   rows,
+  rowsByFile: [{ file: 'a', rows }],
   durationMs: 40,
 } as const;
 
