@@ -69,11 +69,11 @@ function titleLine(state: PipelineState, nowMs: number, width: number): string {
   const { seed } = state.stages.generate.figures;
   const phase = {
     running: 'Ctrl-C drains and ends',
-    draining: 'draining; Ctrl-C again stops at once',
+    draining: 'draining; Ctrl-C stops at once',
     proving: 'drained; proving it',
   }[state.phase];
-  const parts = ['run-all', formatSpan(Math.floor((nowMs - state.startedAtMs) / 1000) * 1000), phase];
-  return fit('ecompipe', [...parts, ...(seed === undefined ? [] : [`seed ${seed}`])], width);
+  const parts = [formatSpan(Math.floor((nowMs - state.startedAtMs) / 1000) * 1000), phase];
+  return fit('run-all', [...parts, ...(seed === undefined ? [] : [`seed ${seed}`])], width);
 }
 
 function historyLines(state: PipelineState, { rate }: PanelFigures, width: number): string[] {

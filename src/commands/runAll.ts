@@ -109,7 +109,7 @@ async function runPipeline(
     progress.stop();
     return {
       json: summary,
-      text: describeSummary(summary),
+      text: describeSummary(summary, terminalSize(process.stdout)?.columns),
       isReport: true,
       exitCode: exitCodeOf(values, summary, context.stop.aborted),
     };

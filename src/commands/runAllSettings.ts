@@ -18,9 +18,9 @@ const HISTORY = '28d';
 export const runAllSettings = {
   ...databaseSettings,
   ...generateSettings,
-  intervalSeconds: { ...generateSettings.intervalSeconds, defaultText: '1; with another pace flag 5' },
-  batchSize: { ...generateSettings.batchSize, defaultText: '25; with another pace flag 10' },
-  rate: { ...generateSettings.rate, defaultText: `${LIVE_RATE}, without the two other pace flags` },
+  intervalSeconds: { ...generateSettings.intervalSeconds, defaultText: '1; with --batch-size alone 5' },
+  batchSize: { ...generateSettings.batchSize, defaultText: 'by the rate; with --interval alone 10' },
+  rate: { ...generateSettings.rate, defaultText: `${LIVE_RATE}; with --interval or --batch-size by these` },
   history: setting<number | 'none' | undefined>({
     flag: '--history',
     placeholder: '<age>',
@@ -60,12 +60,15 @@ export type RunAllValues = SettingsOf<typeof runAllSettings>;
 /** What the generator does where nobody said otherwise: a history, then live events faster than `generate` alone. */
 export function generatorSettings(values: RunAllValues): GenerateSettings {
   const { history, rate, intervalSeconds, batchSize, events, batches, untilDrained } = values;
-  const isPaceAsked = [rate, intervalSeconds, batchSize].some((value) => value !== undefined);
+  const pace =
+    intervalSeconds === undefined && batchSize === undefined
+      ? { rate: rate ?? LIVE_RATE, intervalSeconds: LIVE_INTERVAL_SECONDS }
+      : {};
   const isShort = events !== undefined || batches !== undefined || untilDrained || intervalSeconds === 0;
   const age = history ?? (isShort ? 'none' : parse.age(HISTORY));
   return {
     ...values,
-    ...(isPaceAsked ? {} : { rate: LIVE_RATE, intervalSeconds: LIVE_INTERVAL_SECONDS }),
+    ...pace,
     historyMs: age === 'none' ? undefined : age,
   };
 }

@@ -10,6 +10,7 @@ import {
   type VerifyResult,
   type VerifySettings,
 } from './verify/index.js';
+import { wrapWords } from '../platform/terminal.js';
 import { shellQuote } from '../platform/printable.js';
 
 /** What a run of the whole pipeline came to. */
@@ -126,12 +127,12 @@ function connectCommand({ embedded, settings: { host, port, user, database } }: 
     : `psql -h ${shellQuote(host)} -p ${port} -U ${shellQuote(user)} -d ${shellQuote(database)}`;
 }
 
-/** The summary for people. */
-export function describeSummary(summary: RunSummary): string {
+/** The summary for people. @param columns where lines are broken; the command to connect stays one line, to be copied. */
+export function describeSummary(summary: RunSummary, columns = Infinity): string {
   const { generated, loaded, eventsByType } = summary;
   const width = Math.max(10, ...eventsByType.map(({ event_type }) => event_type.length));
   const countWidth = Math.max(9, ...eventsByType.map(({ count }) => formatCount(count).length));
-  return [
+  const account = [
     `generated ${countOf(generated.rows, 'row')} in ${countOf(generated.files, 'file')} (seed ${summary.seed})`,
     withPace(
       `loaded ${countOf(loaded.rows, 'row')} from ${countOf(loaded.files, 'file')}`,
@@ -140,7 +141,10 @@ export function describeSummary(summary: RunSummary): string {
     ),
     ...describeRest(summary),
     ...describeOutcome(summary),
-    ...(summary.proof === undefined ? [] : [describeVerify(summary.proof)]),
+    ...(summary.proof === undefined ? [] : describeVerify(summary.proof).split('\n')),
+  ];
+  return [
+    ...account.map((line) => wrapWords(line, columns, '    ')),
     '',
     'select event_type, count(*) from events group by 1 order by 2 desc',
     `  ${'event_type'.padEnd(width)} | ${'count'.padStart(countWidth)}`,
@@ -162,7 +166,7 @@ function describeRest({ loaded, redelivered, quarantined, waiting, foreignFiles 
     loaded.rejected > 0 ? `  ${countOf(loaded.rejected, 'row')} rejected: \`ecompipe rejects list\` says why` : '',
     inFiles(redelivered, 'whose content was loaded before: not loaded again'),
     inFiles(quarantined, 'that went to quarantine'),
-    inFiles(waiting, waiting.files === 1 ? 'that still waits' : 'that still wait'),
+    inFiles(waiting, waiting.files === 1 ? 'that waits: the next run loads it' : 'that wait: the next run loads them'),
     foreignFiles > 0
       ? `  among the loaded files ${foreignFiles === 1 ? 'is 1' : `are ${formatCount(foreignFiles)}`} that this run did not generate`
       : '',
