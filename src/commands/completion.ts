@@ -36,11 +36,11 @@ export const completion = defineCommand({
 });
 
 function flagsOf(table: SettingTable): Flag[] {
-  return Object.values(table).flatMap(({ flag, help, placeholder, negatable }) => {
+  return Object.values(table).flatMap(({ flag, help, placeholder, negatedHelp }) => {
     if (flag === undefined) return [];
     const own = { name: flag, help, takesValue: placeholder?.startsWith('<') === true };
-    const negated = { name: flag.replace('--', '--no-'), help: `not: ${help}`, takesValue: false };
-    return negatable === true ? [own, negated] : [own];
+    if (negatedHelp === undefined) return [own];
+    return [own, { name: flag.replace('--', '--no-'), help: negatedHelp, takesValue: false }];
   });
 }
 

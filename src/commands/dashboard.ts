@@ -22,10 +22,10 @@ export type DashboardWish = 'auto' | 'on' | 'off' | number;
 const wish: Setting<DashboardWish> = {
   flag: '--dashboard',
   placeholder: '[port]',
-  negatable: true,
+  negatedHelp: 'no live page',
   env: 'ECOMPIPE_DASHBOARD',
   default: 'auto',
-  defaultText: `on a terminal, port ${DEFAULT_PORT}, or another one when that is taken`,
+  defaultText: `on a terminal, on port ${DEFAULT_PORT} or a free one`,
   parse: (raw) => {
     if (raw === 'auto' || raw === 'on' || raw === 'off') return raw;
     if (raw === 'true' || raw === 'false') return raw === 'true' ? 'on' : 'off';

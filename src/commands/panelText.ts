@@ -72,7 +72,7 @@ function titleLine(state: PipelineState, nowMs: number, width: number): string {
     draining: 'draining; Ctrl-C stops at once',
     proving: 'drained; proving it',
   }[state.phase];
-  const parts = [formatSpan(Math.floor((nowMs - state.startedAtMs) / 1000) * 1000), phase];
+  const parts = [formatSpan(Math.max(1, Math.floor((nowMs - state.startedAtMs) / 1000)) * 1000), phase];
   return fit('run-all', [...parts, ...(seed === undefined ? [] : [`seed ${seed}`])], width);
 }
 
@@ -101,8 +101,8 @@ export function sparkline(values: readonly number[]): string {
 function shopLines(shop: Snapshot['shop'] | undefined, width: number): string[] {
   if (shop === undefined || shop === null) return [];
   // Right after the history its rows are there and the rollups are not.
-  if (shop.events === 0 && shop.behind.rows > 0)
-    return [fit('revenue', [`summing up ${countOf(shop.behind.rows, 'row')}`], width)];
+  const { rows } = shop.behind;
+  if (shop.events === 0) return [fit('revenue', [rows > 0 ? `summing up ${countOf(rows, 'row')}` : 'none yet'], width)];
   return [fit('revenue', revenueParts(shop.revenue), width), funnelLine(shop.funnel, width)];
 }
 

@@ -69,7 +69,8 @@ function addOptions(target: Commander, table: SettingTable): void {
     if (setting.repeatable === true) option.argParser(all);
     else if (setting.placeholder?.startsWith('<') === true) option.argParser(once(setting.flag));
     target.addOption(option);
-    if (setting.negatable === true) target.addOption(new Option(setting.flag.replace('--', '--no-'), 'without it'));
+    if (setting.negatedHelp !== undefined)
+      target.addOption(new Option(setting.flag.replace('--', '--no-'), setting.negatedHelp));
   }
 }
 

@@ -28,7 +28,7 @@ export const runAllSettings = {
     default: undefined,
     defaultText: `${HISTORY}; with --events, --batches, --interval 0 or --until-drained none`,
     parse: (raw) => (raw === 'none' ? raw : parse.age(raw)),
-    help: 'load events of so long before now first, such as 7d, or none; left out when there are events already',
+    help: 'load events of the past first: of so many days, or none; left out when there are events already',
   }),
   processingDir: streamSettings.inputDir,
   settleMs: moveSettings.settleMs,

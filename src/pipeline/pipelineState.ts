@@ -63,11 +63,8 @@ function reportHistory(state: PipelineState, log: Logger): () => void {
     const { loadedRows, isLoaded } = progress;
     if (!isLoaded || loadedRows === 0) return;
     isReported = true;
-    log.info(
-      'history_loaded',
-      withPace(`loaded a history of ${countOf(loadedRows, 'row')}`, loadedRows, performance.now() - startMs),
-      { rows: loadedRows },
-    );
+    const pace = withPace(countOf(loadedRows, 'row'), loadedRows, performance.now() - startMs);
+    log.info('history_loaded', `loaded a history of ${pace}`, { rows: loadedRows });
   };
 }
 

@@ -137,7 +137,7 @@ test(
       'run-all',
       ...flags,
     );
-    await until('revenue is shown', () => /revenue {4}(?!summing)/.test(session.text()), 30_000);
+    await until('the funnel is shown', () => /funnel {5}[1-9]/.test(session.text()), 30_000);
     const url = /dashboard {2}(http:\/\/127\.0\.0\.1:(\d+)\/)/.exec(session.text());
     assert.ok(url !== null && url[2] !== '8787', session.text().slice(-500));
     assert.match(await (await fetch(url[1]!)).text(), /<title>ecompipe<\/title>/);
@@ -148,7 +148,7 @@ test(
     assert.match(text, /loaded a history of/);
     assert.match(
       text,
-      /\ngenerated [\d,]+ rows in [^]*\n {2}[\d,]+ generated = [\d,]+ loaded \+ [^]*\nlost 0 · duplicated 0 · corrupted 0\n/,
+      /generated [\d,]+ rows in [^]*\n {2}[\d,]+ generated = [\d,]+ loaded \+ [^]*\nlost 0 · duplicated 0 · corrupted 0\n/,
     );
     assert.doesNotMatch(text, /rows? rejected, kept in ecompipe/, 'rejects are counted, not listed');
     assert.doesNotMatch(session.output(), /\u001b\[[\d;]*m/, 'NO_COLOR holds for the spinner too');
