@@ -9,7 +9,7 @@ import { EcompipeError, errnoOf, EXIT, UsageError, type ExitCode } from './platf
 import { readEnvFile, type EnvFile } from './platform/envFile.js';
 import { createLogger, type Logger } from './platform/log.js';
 import { printable } from './platform/printable.js';
-import { keepTerminalSize, terminalSize, wrapWords } from './platform/terminal.js';
+import { keepTerminalSize, terminalSize, wrapFor } from './platform/terminal.js';
 import { parseSettings, unknownVariables, type RawSettings, type SettingsOf } from './platform/settings.js';
 
 /** The program: declares the commands, turns signals into an AbortSignal and errors into exit codes. The only exit. */
@@ -58,7 +58,9 @@ async function invoke({ command, args, flags }: Invocation, stopping: Stopping):
   const color = flags['color'] !== false && !process.env['NO_COLOR'] && terminalSize(process.stderr) !== undefined;
   const log = createLogger(
     { level: settings.quiet ? 'warn' : settings.logLevel, format: settings.logFormat, color },
-    settings.logFormat === 'json' ? (line) => process.stderr.write(line) : writeToReader,
+    settings.logFormat === 'json'
+      ? (line) => process.stderr.write(line)
+      : (text) => process.stderr.write(wrapFor(process.stderr, text)),
   );
   const interactive =
     terminalSize(process.stderr) !== undefined &&
@@ -84,13 +86,6 @@ async function invoke({ command, args, flags }: Invocation, stopping: Stopping):
   } catch (error) {
     return report(error, command, log);
   }
-}
-
-/** A terminal would cut lines of the log in the middle of a word. */
-function writeToReader(text: string): void {
-  const size = terminalSize(process.stderr);
-  const lines = text.split('\n');
-  process.stderr.write(size === undefined ? text : lines.map((line) => wrapWords(line, size.columns)).join('\n'));
 }
 
 /** libpq's variables work from the env file too: here, because pg and its password file read them for themselves. */

@@ -3,6 +3,7 @@ import type { GenerateFigures } from '../pipeline/generate/generateEventTable.js
 import type { GenerateEvent } from '../pipeline/generate/generateEvents.js';
 import { countOf, withPace } from '../platform/format.js';
 import { demoteProgress } from '../platform/log.js';
+import { wrapFor } from '../platform/terminal.js';
 import { recordEvents } from '../platform/stageEvents.js';
 import { defineCommand, type CommandContext } from './command.js';
 import type { ProgressBar } from './progress.js';
@@ -47,7 +48,7 @@ export const generate = defineCommand({
         const text = `${withPace(amount, rows, durationMs)}\n  seed ${seed}; manifest ${manifest}`;
         return {
           json: result,
-          text,
+          text: wrapFor(process.stdout, text),
           isReport: true,
           exitCode: isOneShot && stop.aborted ? EXIT.interrupted : EXIT.done,
         };

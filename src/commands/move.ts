@@ -1,8 +1,9 @@
 import { EXIT } from '../platform/errors.js';
 import { countOf, formatBytes, formatSpan } from '../platform/format.js';
 import { demoteProgress } from '../platform/log.js';
+import { wrapFor } from '../platform/terminal.js';
 import { recordEvents } from '../platform/stageEvents.js';
-import type { MoveEvent } from '../pipeline/move/moveEvents.js';
+import type { MoveEvent, MoveResult } from '../pipeline/move/moveEvents.js';
 import { defineCommand } from './command.js';
 import { metricsSettings, withMetrics } from './metrics.js';
 import { feedSettings, loadFeeds } from './feedSettings.js';
@@ -60,14 +61,21 @@ export const move = defineCommand({
           { ...settings, feeds, pollIntervalMs: POLL_INTERVAL_MS },
           { stop, drain, log, emit },
         ).finally(() => line.stop());
-        const left = result.filesStillWritten.length;
         return {
           json: result,
           exitCode: once && stop.aborted ? EXIT.interrupted : EXIT.done,
           isReport: true,
-          text: `moved ${countOf(result.filesMoved, 'file')} (${formatBytes(result.bytesMoved)}) in ${formatSpan(performance.now() - startMs)}${left === 0 ? '' : `; left ${countOf(left, 'file that is', 'files that are')} still being written: ${result.filesStillWritten.map(printableLine).join(', ')}`}`,
+          text: wrapFor(process.stdout, describeMove(result, performance.now() - startMs)),
         };
       },
     );
   },
 });
+
+function describeMove({ filesMoved, bytesMoved, filesStillWritten }: MoveResult, durationMs: number): string {
+  const moved = `moved ${countOf(filesMoved, 'file')} (${formatBytes(bytesMoved)}) in ${formatSpan(durationMs)}`;
+  const left = filesStillWritten.length;
+  if (left === 0) return moved;
+  const names = filesStillWritten.map(printableLine).join(', ');
+  return `${moved}; left ${countOf(left, 'file that is', 'files that are')} still being written: ${names}`;
+}

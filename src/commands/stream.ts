@@ -3,6 +3,7 @@ import { EXIT, UsageError } from '../platform/errors.js';
 import * as parse from '../platform/parsers.js';
 import { setting } from '../platform/settings.js';
 import { demoteProgress } from '../platform/log.js';
+import { wrapFor } from '../platform/terminal.js';
 import { recordEvents } from '../platform/stageEvents.js';
 import type { Backlog } from '../contract/backlog.js';
 import type { StreamFigures } from '../pipeline/stream/streamEventTable.js';
@@ -116,7 +117,7 @@ export const stream = defineCommand({
         const exitCode = once && stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done;
         return {
           json: result,
-          text: describeStream(result, performance.now() - startMs, left),
+          text: wrapFor(process.stdout, describeStream(result, performance.now() - startMs, left)),
           isReport: true,
           exitCode,
         };

@@ -32,7 +32,17 @@ export function keepTerminalSize(stream: WriteStream): void {
   });
 }
 
-/** Breaks a line that is too long for a terminal between words; a word that is longer stays whole. */
+/** The text for a stream: on a terminal, lines that are too long for it are broken between words. */
+export function wrapFor(stream: Partial<WriteStream>, text: string): string {
+  const size = terminalSize(stream);
+  if (size === undefined) return text;
+  return text
+    .split('\n')
+    .map((line) => wrapWords(line, size.columns))
+    .join('\n');
+}
+
+/** Breaks a line that is too long between words; a word that is longer stays whole. */
 export function wrapWords(text: string, columns: number, indent = '  '): string {
   if (visibleLength(text) <= columns) return text;
   const lines: string[] = [];
