@@ -31,6 +31,8 @@ export interface DisplayOptions {
   readonly color: boolean;
   readonly quiet: boolean;
   readonly log: Logger;
+  /** Hears how much is drained, from 0 to 1: what a second Ctrl-C reports. */
+  readonly onProgress: (share: number) => void;
   readonly incomingDir: string;
   readonly processingDir: string;
 }
@@ -80,6 +82,8 @@ class Panel implements ProgressDisplay {
   private update(): void {
     const { generate, stream } = this.state.stages;
     const nowMs = performance.now();
+    if (this.state.phase !== 'running')
+      this.options.onProgress(1 - this.state.files.waiting.rows / Math.max(1, generate.figures.rows));
     this.speed.add(nowMs, { generated: generate.figures.rows, loaded: stream.figures.rows.inserted });
     const figures = {
       nowMs,
