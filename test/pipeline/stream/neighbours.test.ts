@@ -1,14 +1,25 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
-import type pg from 'pg';
+import pg from 'pg';
+import { asAccount } from '../../../src/platform/db/embedded/account.js';
 import { csv, project, run, start } from '../../cli/executable.js';
 import { eventFile } from '../../helpers/events.js';
 import { migratedDatabase } from '../../helpers/migrated.js';
-import { startTestServer, type TestDatabase } from '../../helpers/postgres.js';
-import { startRestartableServer } from '../../helpers/restartableServer.js';
+import {
+  freePort,
+  PASSWORD,
+  startTestServer,
+  temporaryDirectory,
+  USER,
+  type TestDatabase,
+} from '../../helpers/postgres.js';
+import { startProxy } from '../../helpers/proxy.js';
+import { startRestartableServer, type RestartableServer } from '../../helpers/restartableServer.js';
 import { until } from '../../helpers/until.js';
 
 const TIMEOUT = { timeout: 120_000 };
@@ -27,6 +38,18 @@ function drop(t: TestContext): { readonly cwd: string; readonly put: (name: stri
       return file;
     },
   };
+}
+
+/** The client programs work with servers of their own version and older ones. */
+async function startOn15(): Promise<RestartableServer> {
+  const before = process.env['ECOMPIPE_TEST_PG'];
+  process.env['ECOMPIPE_TEST_PG'] = '15';
+  try {
+    return await startRestartableServer();
+  } finally {
+    if (before === undefined) delete process.env['ECOMPIPE_TEST_PG'];
+    else process.env['ECOMPIPE_TEST_PG'] = before;
+  }
 }
 
 async function countOf(database: TestDatabase): Promise<unknown> {
@@ -85,12 +108,7 @@ test(
       t.skip('needs the client programs of PostgreSQL 15');
       return;
     }
-    // pg_dump dumps servers of its own version and older ones.
-    const before = process.env['ECOMPIPE_TEST_PG'];
-    process.env['ECOMPIPE_TEST_PG'] = '15';
-    const server = await startRestartableServer();
-    if (before === undefined) delete process.env['ECOMPIPE_TEST_PG'];
-    else process.env['ECOMPIPE_TEST_PG'] = before;
+    const server = await startOn15();
     t.after(() => server.remove());
     const database = await migratedDatabase(server);
     const { cwd, put } = drop(t);
@@ -121,6 +139,109 @@ test(
     assert.deepEqual(await countOf(restored), { n: 700, ids: 700 });
     const proved = await run(t, { cwd, env: restored.env }, 'verify', '--ledger');
     assert.equal(proved.exitCode, 0, proved.stderr + proved.stdout);
+  },
+);
+
+/** A hot standby of a server, made by pg_basebackup; asynchronous, as most are. */
+async function createStandby(t: TestContext, primary: RestartableServer) {
+  const { account } = primary;
+  const home = await temporaryDirectory('ecompipe-test-standby-', account);
+  t.after(() => rm(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
+  const data = path.join(home, 'data');
+  const env = { PATH: process.env['PATH'], PGPASSWORD: PASSWORD };
+  const from = ['--host', '127.0.0.1', '--port', String(primary.port), '--username', USER];
+  const options = ['--pgdata', data, '--write-recovery-conf', '--wal-method', 'stream', '--checkpoint', 'fast'];
+  execFileSync(path.join(PG_BIN, 'pg_basebackup'), [...from, ...options], { env, ...asAccount(account) });
+  const port = await freePort();
+  const settings = [
+    '-D',
+    data,
+    '-p',
+    String(port),
+    '-c',
+    'listen_addresses=127.0.0.1',
+    '-c',
+    'unix_socket_directories=',
+  ];
+  let server: ChildProcess | undefined;
+  const query = async (sql: string, database = 'postgres'): Promise<Record<string, unknown>[]> => {
+    const client = new pg.Client({ host: '127.0.0.1', port, user: USER, password: PASSWORD, database });
+    client.on('error', () => undefined);
+    await client.connect();
+    try {
+      return (await client.query<Record<string, unknown>>(sql)).rows;
+    } finally {
+      await client.end();
+    }
+  };
+  const start = async (): Promise<void> => {
+    server = spawn(path.join(PG_BIN, 'postgres'), settings, { stdio: 'ignore', cwd: home, env, ...asAccount(account) });
+    t.after(() => server?.kill('SIGQUIT'));
+    await until(
+      'the standby answers',
+      () =>
+        query('select 1').then(
+          () => true,
+          () => false,
+        ),
+      30_000,
+    );
+  };
+  const stop = async (): Promise<void> => {
+    const ended = once(server!, 'exit');
+    server!.kill('SIGINT');
+    await ended;
+  };
+  return { port, query, start, stop };
+}
+
+test(
+  'a standby that lagged is promoted while a stream runs: what it lacks is told, and comes back exactly once',
+  TIMEOUT,
+  async (t) => {
+    if (!existsSync(PG_BIN)) {
+      t.skip('needs PostgreSQL 15 of Debian');
+      return;
+    }
+    const primary = await startOn15();
+    t.after(() => primary.remove());
+    const database = await migratedDatabase(primary);
+    const standby = await createStandby(t, primary);
+    await standby.start();
+    let current = primary.port;
+    const proxy = await startProxy(
+      () => current,
+      () => 'pass',
+    );
+    t.after(() => proxy.close());
+    const { cwd, put } = drop(t);
+    const env = { ...database.env, POSTGRES_PORT: String(proxy.port) };
+    const stream = start(t, { cwd, env }, 'stream', '--retry-for', '60');
+    const loaded = (file: string): Promise<void> => until(`${file} is loaded`, () => !existsSync(file), 30_000);
+    await loaded(put('a.csv', eventFile(0, 500)));
+    const events = async (): Promise<unknown> =>
+      (
+        await standby.query(
+          'select count(*)::int as n, count(distinct event_id)::int as ids from public.events',
+          database.database,
+        )
+      )[0];
+    await until('the standby has it', async () => ((await events()) as { n: number }).n === 500, 30_000);
+    await standby.stop();
+    await loaded(put('b.csv', eventFile(1000, 1200)));
+    await primary.stop('immediate');
+    current = standby.port;
+    await standby.start();
+    proxy.cutAll();
+    put('c.csv', eventFile(2000, 2100));
+    await stream.said('a standby that has not received everything yet');
+    await standby.query('select pg_promote()');
+    const ended = await stream.end;
+    assert.equal(ended.exitCode, 6, ended.stderr);
+    assert.match(ended.stderr, /--reload-from-archive[^]*b\.csv/);
+    const reloaded = await run(t, { cwd, env }, 'stream', '--once', '--reload-from-archive');
+    assert.equal(reloaded.exitCode, 0, reloaded.stderr);
+    assert.deepEqual(await events(), { n: 800, ids: 800 });
   },
 );
 
