@@ -13,6 +13,9 @@ import { printableLine } from '../platform/printable.js';
 /** Only matters where the system doesn't tell about new files (network file systems). */
 const POLL_INTERVAL_MS = 1000;
 
+/** Below this, somebody has most likely meant seconds. */
+const MIN_SENSIBLE_SETTLE_MS = 100;
+
 export const move = defineCommand({
   name: 'move',
   summary: 'publish finished files from incoming/ to processing/',
@@ -34,6 +37,11 @@ export const move = defineCommand({
     const { log, stop } = context;
     // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake.
     if (settings.from === moveSettings.from.default) await ensureDirectory(settings.from);
+    if (settings.settleMs > 0 && settings.settleMs < MIN_SENSIBLE_SETTLE_MS)
+      log.warn(
+        'settle_short',
+        `--settle is ${settings.settleMs} ms: a producer that pauses for longer has its file moved unfinished (write ${settings.settleMs}s if seconds are meant)`,
+      );
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
     const stage = createMoveEvents();
     const record = recordEvents(stage, context.interactive ? demoteProgress(log) : log);

@@ -7,11 +7,13 @@ import type { PipelineState } from '../pipeline/pipelineState.js';
 import type { PipelineEvent } from '../pipeline/pipelineEvents.js';
 import type { RunAllSettings } from '../pipeline/runAll.js';
 import type { Feed } from '../pipeline/dashboard/feed.js';
+import type { DashboardServerSettings } from '../pipeline/dashboard/server.js';
 import type { StageCounts } from '../pipeline/dashboard/stageRates.js';
 import type { RunSummary } from '../pipeline/summary.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
-import { DEFAULT_PORT } from './dashboard.js';
-import { withMetrics, type Meter } from './metrics.js';
+import { DEFAULT_PORT, dashboardAccess } from './dashboard.js';
+import type { Meter } from './metrics.js';
+import { withWatchers } from './notify.js';
 import { loadFeeds } from './feedSettings.js';
 import type { ProgressDisplay } from './panel.js';
 import { demoteRejects } from './rejectReport.js';
@@ -20,7 +22,11 @@ import { assertPossible, generatorSettings, runAllSettings, type RunAllValues } 
 /** Only matters where the system doesn't tell about new files (network file systems). */
 const POLL_INTERVAL_MS = 1000;
 
-type Values = RunAllValues & { readonly feeds: readonly FileFeed[] };
+type Values = RunAllValues & {
+  readonly feeds: readonly FileFeed[];
+  /** Undefined: no dashboard is served. */
+  readonly page: (DashboardServerSettings & { readonly orFreePort: boolean }) | undefined;
+};
 
 export const runAll = defineCommand({
   name: 'run-all',
@@ -38,7 +44,7 @@ export const runAll = defineCommand({
   ],
   run: async (values, context): Promise<CommandResult> => {
     assertPossible(values);
-    const { outputDir, processingDir } = values;
+    const { outputDir, processingDir, afterLoad } = values;
     const [{ planRun }, { withDatabase }] = await Promise.all([
       import('../pipeline/generate/settings.js'),
       import('../platform/db/target.js'),
@@ -46,16 +52,18 @@ export const runAll = defineCommand({
     const feeds = await loadFeeds(values);
     // What can't be generated is told before a database is created for it.
     planRun(generatorSettings(values), Date.now());
+    const page = await readPage(values, context);
     const { createPipelineState } = await import('../pipeline/pipelineState.js');
     const state = createPipelineState(performance.now());
-    const metered = {
+    const watching = {
       command: 'run-all',
       stages: state.stages,
       directories: { incoming: outputDir, processing: processingDir },
+      drainedDir: afterLoad === 'keep' ? undefined : processingDir,
     };
-    return await withMetrics(values, context, metered, (meter) =>
+    return await withWatchers(values, context, watching, (meter) =>
       withDatabase(values, { ...context, onDatabaseEvent: meter.observeDatabase }, (database) =>
-        runPipeline({ ...values, feeds }, state, database, context, meter),
+        runPipeline({ ...values, feeds, page }, state, database, context, meter),
       ),
     );
   },
@@ -157,26 +165,32 @@ function countsOf({ stages: { generate, move } }: PipelineState): StageCounts {
   };
 }
 
+/** How the dashboard is to be served, if it is. @throws UsageError when other machines would reach it without a password. */
+async function readPage(values: RunAllValues, { quiet }: CommandContext): Promise<Values['page']> {
+  const { dashboardWish: wish } = values;
+  const isServed = wish === 'auto' ? terminalSize(process.stdout) !== undefined && !quiet : wish !== 'off';
+  if (!isServed) return undefined;
+  const port = typeof wish === 'number' ? wish : DEFAULT_PORT;
+  return { ...(await dashboardAccess(values)), port, orFreePort: typeof wish !== 'number' };
+}
+
 /** Runs `action` with the dashboard, if it is wanted, and with a panel that shows the same figures. */
 async function watched<T>(
-  { dashboardWish: wish, dashboardHost: host, outputDir, processingDir }: RunAllValues,
+  { page, outputDir, processingDir }: Values,
   database: Database,
-  { log, interactive, quiet }: CommandContext,
+  { log, interactive }: CommandContext,
   { state, progress }: { readonly state: PipelineState; readonly progress: ProgressDisplay },
   action: () => Promise<T>,
 ): Promise<T> {
-  const isServed = wish === 'auto' ? terminalSize(process.stdout) !== undefined && !quiet : wish !== 'off';
-  if (!isServed && !interactive) return await action();
+  if (page === undefined && !interactive) return await action();
   const { dashboardUrl, withDashboard, withFeed } = await import('../pipeline/dashboard/runDashboard.js');
   const watch = { incomingDir: outputDir, processingDir, stageCounts: () => countsOf(state) };
   const followed = async (feed: Feed): Promise<T> => {
     progress.follow(feed);
     return await action();
   };
-  if (!isServed) return await withFeed(watch, database, { log }, followed);
-  const port = typeof wish === 'number' ? wish : DEFAULT_PORT;
-  const served = { ...watch, host, port, orFreePort: typeof wish !== 'number' };
-  return await withDashboard(served, database, { log }, async (server, feed) => {
+  if (page === undefined) return await withFeed(watch, database, { log }, followed);
+  return await withDashboard({ ...watch, ...page }, database, { log }, async (server, feed) => {
     const url = dashboardUrl(server);
     log.info('dashboard_served', `the dashboard is on ${url}`, { url });
     state.dashboardUrl = url;

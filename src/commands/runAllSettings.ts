@@ -8,6 +8,7 @@ import { loadSettings, streamSettings } from '../pipeline/stream/settingsTable.j
 import { dashboardSettings } from './dashboard.js';
 import { feedSettings } from './feedSettings.js';
 import { metricsSettings } from './metrics.js';
+import { notifySettings } from './notify.js';
 import { databaseSettings } from './settings.js';
 
 /** Fast enough to watch, and slow enough to be left running: two million events a day. */
@@ -36,6 +37,7 @@ export const runAllSettings = {
   ...loadSettings,
   ...feedSettings,
   ...metricsSettings,
+  ...notifySettings,
   ...dashboardSettings,
   durationMs: setting<number | undefined>({
     flag: '--duration',

@@ -13,6 +13,8 @@ export interface Setting<T> {
   readonly negatedHelp?: string;
   /** The flag may be given again; the values come as one text, with commas. Default false. */
   readonly repeatable?: boolean;
+  /** No message repeats its value. Default false. */
+  readonly isSecret?: boolean;
   /** Name in the environment and in `.env`. */
   readonly env: string;
   readonly help: string;
@@ -61,7 +63,8 @@ export function parseSettings<Table extends SettingTable>(
       values[key] = setting.parse(found.text);
     } catch (error) {
       if (!(error instanceof InvalidValueError)) throw error;
-      problems.push(`${found.name} ${JSON.stringify(found.text)}: ${error.message}`);
+      const shown = setting.isSecret === true ? '' : ` ${JSON.stringify(found.text)}`;
+      problems.push(`${found.name}${shown}: ${error.message}`);
     }
   }
   if (problems.length > 0) throw new UsageError(problems);

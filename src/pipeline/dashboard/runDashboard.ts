@@ -5,13 +5,10 @@ import type { Listening } from '../../platform/httpServer.js';
 import type { Logger } from '../../platform/log.js';
 import { Feed, type FeedSettings } from './feed.js';
 import { RollupRefresher } from './refresh.js';
-import { serveDashboard } from './server.js';
+import { serveDashboard, type DashboardServerSettings } from './server.js';
 
-export interface DashboardSettings extends Pick<FeedSettings, 'incomingDir' | 'processingDir' | 'stageCounts'> {
-  /** Address to listen on; anything but loopback shows the figures to other machines. */
-  readonly host: string;
-  /** 0: a free one. */
-  readonly port: number;
+export interface DashboardSettings
+  extends DashboardServerSettings, Pick<FeedSettings, 'incomingDir' | 'processingDir' | 'stageCounts'> {
   /** Take a free port when that one is taken. Default: false. */
   readonly orFreePort?: boolean;
 }
@@ -56,13 +53,13 @@ export async function withDashboard<T>(
   });
 }
 
-async function serve(feed: Feed, { host, port, orFreePort = false }: DashboardSettings): Promise<Listening> {
+async function serve(feed: Feed, { orFreePort = false, ...settings }: DashboardSettings): Promise<Listening> {
   try {
-    return await serveDashboard(feed, host, port);
+    return await serveDashboard(feed, settings);
   } catch (error) {
     const isTaken = error instanceof EcompipeError && errnoOf(error.facts.cause) === 'EADDRINUSE';
     if (!isTaken || !orFreePort) throw error;
-    return await serveDashboard(feed, host, 0);
+    return await serveDashboard(feed, { ...settings, port: 0 });
   }
 }
 

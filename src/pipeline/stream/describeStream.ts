@@ -1,3 +1,4 @@
+import { describeLeftAlone, type LeftAloneSummary } from '../../contract/leftAlone.js';
 import { countOf, formatBytes, withPace } from '../../platform/format.js';
 import type { StreamResult } from './streamEvents.js';
 
@@ -13,6 +14,8 @@ export interface LeftBehind {
   /** Files that wait to be moved there. */
   readonly incomingFiles: number;
   readonly incomingDir: string;
+  /** What lies in the input directory and is not loaded. */
+  readonly leftAlone: LeftAloneSummary;
 }
 
 /** The result for people: how much, how long, how fast, and what was not loaded. */
@@ -31,8 +34,9 @@ export function describeStream(result: StreamResult, durationMs: number, left: L
 }
 
 function describeLeft(left: LeftBehind, loaded: number): string[] {
-  const { inputFiles, inputDir, incomingFiles, incomingDir } = left;
+  const { inputFiles, inputDir, incomingFiles, incomingDir, leftAlone } = left;
   const lines = [];
+  if (leftAlone.entries > 0) lines.push(`  left alone in ${inputDir}: ${describeLeftAlone(leftAlone)}`);
   if (inputFiles > 0)
     lines.push(`  ${waiting(inputFiles)} in ${inputDir}${amountLeft(left)}: the next run loads what is left`);
   if (loaded === 0 && inputFiles === 0 && incomingFiles > 0)

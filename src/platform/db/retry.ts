@@ -10,7 +10,10 @@ import { classifyError, hintFor, isCancelled, serverMessage, sqlStateOf } from '
 export type DatabaseEvent =
   /** A failure that is tried again; without a SQLSTATE it is the network's. */
   | { readonly type: 'databaseRetry'; readonly sqlState: string | undefined; readonly delayMs: number }
-  | { readonly type: 'databaseBack'; readonly awayMs: number };
+  | { readonly type: 'databaseBack'; readonly awayMs: number }
+  /** It has not answered for so long on a connection that is open; see Heartbeat. */
+  | { readonly type: 'databaseSilent'; readonly silentMs: number }
+  | { readonly type: 'databaseHeard'; readonly silentMs: number };
 
 export interface RetrySettings {
   /** How long failures in a row are borne, in milliseconds, before the error goes up (exit 69). */

@@ -1,3 +1,4 @@
+import { EcompipeError, EXIT } from '../errors.js';
 import type { Logger } from '../log.js';
 import { openConnection, type Connection } from './client.js';
 import {
@@ -22,6 +23,8 @@ export interface Database {
   connect(): Promise<Connection>;
   /** Runs an action, retrying it while it fails for a passing reason. Only for what may be done twice. */
   retry<T>(what: string, attempt: () => Promise<T>): Promise<T>;
+  /** Tells those who watch over the process what a connection has shown. */
+  readonly report: (event: DatabaseEvent) => void;
 }
 
 export interface TargetSettings extends RawDatabaseSettings {
@@ -32,7 +35,7 @@ export interface TargetSettings extends RawDatabaseSettings {
 export interface TargetContext {
   readonly log: Logger;
   readonly stop: AbortSignal;
-  /** Hears of failures that are tried again, and of their end. */
+  /** Hears of failures that are tried again, of a server that is silent, and of the end of either. */
   readonly onDatabaseEvent?: ((event: DatabaseEvent) => void) | undefined;
 }
 
@@ -59,6 +62,29 @@ export async function withDatabase<T>(
   );
 }
 
+/**
+ * The same for commands that only work on what was loaded before: they create nothing. An embedded database that is there
+ * and stopped is started for them, and stopped again by the last one.
+ * @throws EcompipeError (69) when none is configured and there is no embedded one yet.
+ */
+export async function withExistingDatabase<T>(
+  settings: TargetSettings,
+  context: TargetContext,
+  action: (database: Database) => Promise<T>,
+): Promise<T> {
+  const { embeddedDir } = settings;
+  if (resolveConnection(settings, process.env) === undefined) {
+    const { openCluster } = await import('./embedded/cluster.js');
+    if ((await openCluster(embeddedDir)) === undefined)
+      throw new EcompipeError(EXIT.unavailable, {
+        what: 'there is no database yet',
+        why: `none is configured, and ${embeddedDir} has no embedded one`,
+        hint: '`ecompipe run-all`, `ecompipe stream` or `ecompipe migrate` makes one; DATABASE_URL or POSTGRES_* name your own',
+      });
+  }
+  return await withDatabase(settings, context, action);
+}
+
 function createDatabase(
   connection: ConnectionSettings,
   embedded: boolean,
@@ -80,6 +106,7 @@ function createDatabase(
     label,
     open,
     retry,
+    report: (event) => onDatabaseEvent?.(event),
     connect: () => retry(`cannot connect to PostgreSQL at ${label}`, open),
   };
 }

@@ -16,6 +16,7 @@ const LEFT: LeftBehind = {
   inputDir: 'in',
   incomingFiles: 0,
   incomingDir: 'new',
+  leftAlone: { entries: 0, first: [] },
 };
 
 const said = (left: Partial<LeftBehind>): string =>
