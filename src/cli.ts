@@ -9,7 +9,7 @@ import { EcompipeError, errnoOf, EXIT, UsageError, type ExitCode } from './platf
 import { readEnvFile, type EnvFile } from './platform/envFile.js';
 import { createLogger, type Logger } from './platform/log.js';
 import { printable } from './platform/printable.js';
-import { keepTerminalSize, terminalSize } from './platform/terminal.js';
+import { keepTerminalSize, terminalSize, wrapFor } from './platform/terminal.js';
 import { parseSettings, unknownVariables, type RawSettings, type SettingsOf } from './platform/settings.js';
 
 /** The program: declares the commands, turns signals into an AbortSignal and errors into exit codes. The only exit. */
@@ -58,7 +58,9 @@ async function invoke({ command, args, flags }: Invocation, stopping: Stopping):
   const color = flags['color'] !== false && !process.env['NO_COLOR'] && terminalSize(process.stderr) !== undefined;
   const log = createLogger(
     { level: settings.quiet ? 'warn' : settings.logLevel, format: settings.logFormat, color },
-    (line) => process.stderr.write(line),
+    settings.logFormat === 'json'
+      ? (line) => process.stderr.write(line)
+      : (text) => process.stderr.write(wrapFor(process.stderr, text)),
   );
   const interactive =
     terminalSize(process.stderr) !== undefined &&

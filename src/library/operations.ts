@@ -52,6 +52,7 @@ export function checkStatus(status: Status, limits: Partial<Limits>): readonly V
     maxPending: undefined,
     maxPendingMs: undefined,
     maxFreshnessMs: undefined,
+    maxIdleMs: undefined,
     maxRejectShare: undefined,
     maxQuarantined: undefined,
     ...limits,
@@ -62,7 +63,7 @@ export function checkStatus(status: Status, limits: Partial<Limits>): readonly V
 export async function listRejects(
   filter: Partial<RejectFilter>,
   database: Database,
-  limit = rejectsSettings.limit.default,
+  limit: number = rejectsSettings.limit.default,
   options: RunOptions = {},
 ): Promise<RejectList> {
   return await onConnection(database, options, 'cannot read the rejects', (connection) =>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile, type ExecFileException } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -36,7 +36,16 @@ async function ecompipe(directory: string, ...args: string[]): Promise<Ended> {
 test('db url prints one URL, with the password only when that is asked for, and on stderr how to stop the server', async (t) => {
   const directory = await embeddedProject(t);
   const bare = await ecompipe(directory, 'db', 'url');
-  assert.match(bare.stdout, /^postgresql:\/\/ecompipe@127\.0\.0\.1:\d+\/ecompipe\n$/);
+  const passfile = /^postgresql:\/\/ecompipe@127\.0\.0\.1:\d+\/ecompipe\?passfile=(\S+)\n$/.exec(bare.stdout)?.[1];
+  assert.ok(passfile !== undefined, bare.stdout);
+  assert.equal((await stat(decodeURIComponent(passfile))).mode & 0o777, 0o600);
+  const byUrl = await run(
+    t,
+    { cwd: path.dirname(directory), env: { DATABASE_URL: bare.stdout.trim() } },
+    'migrate',
+    '--status',
+  );
+  assert.match(byUrl.stdout, /pending/, 'a command that is given the URL finds the password');
   const url = await ecompipe(directory, 'db', 'url', '--with-password');
   const password = /^postgresql:\/\/ecompipe:([\w-]+)@127\.0\.0\.1:\d+\/ecompipe\n$/.exec(url.stdout)?.[1];
   assert.ok(password !== undefined, url.stdout);

@@ -6,14 +6,13 @@ import { noPasswordError, noTlsError } from './errors.js';
 import { watchLiveness } from './liveness.js';
 import { guardPassword } from './passwordGuard.js';
 import { assertOwnSession } from './pooler.js';
-import { pinSessionSettings } from './sessionSettings.js';
+import { pinSessionSettings, type SessionOrigin } from './sessionSettings.js';
 import { ConnectionLostError, isCertificateError, sqlStateOf } from './sqlState.js';
 import { EcompipeError } from '../errors.js';
 
 /** A connection with our session settings. `broken` is set once it can't be used any more. */
-export interface Connection {
+export interface Connection extends SessionOrigin {
   readonly client: pg.Client;
-  readonly serverVersion: number;
   readonly broken: boolean;
   /** When the statement under way was sent, on the clock of performance.now(); undefined while there is none. */
   readonly statementSinceMs: number | undefined;
@@ -92,10 +91,10 @@ async function open(settings: ConnectionSettings, tls: boolean): Promise<Connect
       await second.connect();
       return second;
     });
-    const serverVersion = await pinSessionSettings(client);
+    const origin = await pinSessionSettings(client);
     return {
       client,
-      serverVersion,
+      ...origin,
       get broken() {
         return state.broken;
       },

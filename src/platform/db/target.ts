@@ -1,3 +1,4 @@
+import { EcompipeError, EXIT } from '../errors.js';
 import type { Logger } from '../log.js';
 import type { EmbeddedConnection } from './embedded/index.js';
 import { openConnection, type Connection } from './client.js';
@@ -25,6 +26,8 @@ export interface Database {
   connect(): Promise<Connection>;
   /** Runs an action, retrying it while it fails for a passing reason. Only for what may be done twice. */
   retry<T>(what: string, attempt: () => Promise<T>): Promise<T>;
+  /** Tells those who watch over the process what a connection has shown. */
+  readonly report: (event: DatabaseEvent) => void;
 }
 
 export interface TargetSettings extends RawDatabaseSettings {
@@ -35,7 +38,7 @@ export interface TargetSettings extends RawDatabaseSettings {
 export interface TargetContext {
   readonly log: Logger;
   readonly stop: AbortSignal;
-  /** Hears of failures that are tried again, and of their end. */
+  /** Hears of failures that are tried again, of a server that is silent, and of the end of either. */
   readonly onDatabaseEvent?: ((event: DatabaseEvent) => void) | undefined;
 }
 
@@ -76,6 +79,29 @@ function embeddedSettings(connection: EmbeddedConnection): ConnectionSettings {
   };
 }
 
+/**
+ * The same for commands that only work on what was loaded before: they create nothing. An embedded database that is there
+ * and stopped is started for them, and stopped again by the last one.
+ * @throws EcompipeError (69) when none is configured and there is no embedded one yet.
+ */
+export async function withExistingDatabase<T>(
+  settings: TargetSettings,
+  context: TargetContext,
+  action: (database: Database) => Promise<T>,
+): Promise<T> {
+  const { embeddedDir } = settings;
+  if (resolveConnection(settings, process.env) === undefined) {
+    const { openCluster } = await import('./embedded/cluster.js');
+    if ((await openCluster(embeddedDir)) === undefined)
+      throw new EcompipeError(EXIT.unavailable, {
+        what: 'there is no database yet',
+        why: `none is configured, and ${embeddedDir} has no embedded one`,
+        hint: '`ecompipe run-all`, `ecompipe stream` or `ecompipe migrate` makes one; DATABASE_URL or POSTGRES_* name your own',
+      });
+  }
+  return await withDatabase(settings, context, action);
+}
+
 function createDatabase(
   connection: ConnectionSettings,
   /** Where it is now: asked before each connection. */
@@ -101,6 +127,7 @@ function createDatabase(
     open,
     openUnwatched,
     retry,
+    report: (event) => onDatabaseEvent?.(event),
     connect: () => retry(`cannot connect to PostgreSQL at ${label}`, open),
   };
 }
