@@ -1,7 +1,9 @@
 # syntax=docker/dockerfile:1
 # ecompipe with a database of your own: the embedded server is left out, so it must be told where PostgreSQL is.
 
-FROM node:22-alpine AS build
+# The digests are those of all platforms, as docker-library/repo-info has them. They hold back corrections of the base as
+# well: `docker buildx imagetools inspect node:22-alpine` shows the newest.
+FROM node:22-alpine@sha256:0a7108bf6c7bf5de370ffb1a3ed6be93d405b43ff159f681a8d18c0e2bc2e402 AS build
 WORKDIR /build
 COPY package.json package-lock.json ./
 # No install scripts: none is needed, and none is then trusted.
@@ -17,7 +19,7 @@ RUN npm run build
 RUN npm prune --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 
 # For `stream --engine spark`, and for the master and the workers of a cluster: docker build --target spark
-FROM node:22-bookworm-slim AS spark
+FROM node:22-bookworm-slim@sha256:48e4b67d85f87bd551df43704e24d252f56cc5f8e9718841aace50f19948f0f9 AS spark
 ENV NODE_ENV=production \
     SPARK_HOME=/opt/spark \
     PROCESSING_PATH=/data/processing \
@@ -31,7 +33,8 @@ RUN apt-get update \
 RUN python3 -m venv /opt/pyspark \
     && /opt/pyspark/bin/pip install --no-cache-dir --no-deps "pyspark==4.1.4" \
     && ln -s /opt/pyspark/lib/python3*/site-packages/pyspark /opt/spark
-RUN mkdir -p /data/incoming /data/processing /data/archive /data/quarantine /data/checkpoints && chown -R node:node /data
+RUN mkdir -p /data/incoming /data/processing /data/archive /data/quarantine /data/checkpoints /checkpoints \
+    && chown -R node:node /data /checkpoints
 WORKDIR /app
 COPY --from=build /build/package.json ./
 COPY --from=build /build/node_modules node_modules
@@ -48,7 +51,7 @@ STOPSIGNAL SIGTERM
 ENTRYPOINT ["node", "/app/bin/ecompipe.js"]
 CMD ["--help"]
 
-FROM node:22-alpine
+FROM node:22-alpine@sha256:0a7108bf6c7bf5de370ffb1a3ed6be93d405b43ff159f681a8d18c0e2bc2e402
 LABEL org.opencontainers.image.title="ecompipe" \
       org.opencontainers.image.licenses="MIT"
 ENV NODE_ENV=production \
@@ -57,8 +60,9 @@ ENV NODE_ENV=production \
     ARCHIVE_PATH=/data/archive \
     QUARANTINE_PATH=/data/quarantine \
     CHECKPOINT_PATH=/data/checkpoints
-# A new volume takes over the owner of the directory that it is mounted on.
-RUN mkdir -p /data/incoming /data/processing /data/archive /data/quarantine /data/checkpoints && chown -R node:node /data
+# A new volume takes over the owner of the directory that it is mounted on; /checkpoints is for an old .env (docs/migrating.md).
+RUN mkdir -p /data/incoming /data/processing /data/archive /data/quarantine /data/checkpoints /checkpoints \
+    && chown -R node:node /data /checkpoints
 WORKDIR /app
 COPY --from=build /build/package.json ./
 COPY --from=build /build/node_modules node_modules

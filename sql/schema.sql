@@ -11,8 +11,27 @@ SET client_min_messages = warning;
 SET row_security = off;
 CREATE SCHEMA analytics;
 CREATE SCHEMA ecompipe;
+CREATE FUNCTION analytics.events_of(batch_ids bigint[]) RETURNS TABLE(event_type text, event_time timestamp with time zone, user_id text, session_id text, device text, country text, product_id text, product_name text, price numeric, quantity bigint, currency text, search_term text)
+    LANGUAGE sql STABLE
+    AS $$
+  select event_type::pg_catalog.text, event_time::pg_catalog.timestamptz, user_id::pg_catalog.text, session_id::pg_catalog.text,
+         device::pg_catalog.text, country::pg_catalog.text, product_id::pg_catalog.text, product_name::pg_catalog.text,
+         price::pg_catalog.numeric, quantity::pg_catalog.int8, currency::pg_catalog.text, search_term::pg_catalog.text
+  from public.events
+  where batch_id operator(pg_catalog.>=) (select pg_catalog.min(id) from pg_catalog.unnest(batch_ids) as id)
+    and batch_id operator(pg_catalog.<=) (select pg_catalog.max(id) from pg_catalog.unnest(batch_ids) as id)
+    and (batch_id operator(pg_catalog.=) any (select pg_catalog.unnest(batch_ids))) is true
+$$;
 SET default_tablespace = '';
 SET default_table_access_method = heap;
+CREATE TABLE analytics.pending_batches (
+    batch_id bigint NOT NULL,
+    rows bigint NOT NULL
+);
+COMMENT ON TABLE analytics.pending_batches IS 'Committed batches that are not in the rollups yet.';
+CREATE FUNCTION analytics.pending_batch_ids() RETURNS bigint[]
+    LANGUAGE sql STABLE
+    RETURN (SELECT COALESCE(array_agg(pending_batches.batch_id), '{}'::bigint[]) AS "coalesce" FROM analytics.pending_batches);
 CREATE TABLE analytics.session_rollup (
     session_id text NOT NULL,
     user_id text,
@@ -30,22 +49,47 @@ CREATE TABLE analytics.session_rollup (
     purchase_lines bigint NOT NULL
 )
 WITH (fillfactor='80');
+CREATE FUNCTION analytics.session_figures(batch_ids bigint[]) RETURNS SETOF analytics.session_rollup
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT "left"(events_of.session_id, 500) AS "left",
+     min(events_of.user_id) AS min,
+     min(events_of.device) AS min,
+     min(events_of.country) AS min,
+     min(events_of.event_time) AS min,
+     max(events_of.event_time) AS max,
+     count(*) AS count,
+     count(*) FILTER (WHERE (events_of.event_type = 'page_view'::text)) AS count,
+     count(*) FILTER (WHERE (events_of.event_type = 'view_item'::text)) AS count,
+     count(*) FILTER (WHERE (events_of.event_type = 'add_to_cart'::text)) AS count,
+     count(*) FILTER (WHERE (events_of.event_type = 'begin_checkout'::text)) AS count,
+     count(*) FILTER (WHERE (events_of.event_type = 'add_shipping_info'::text)) AS count,
+     count(*) FILTER (WHERE (events_of.event_type = 'add_payment_info'::text)) AS count,
+     count(*) FILTER (WHERE (events_of.event_type = 'purchase'::text)) AS count
+    FROM analytics.events_of(session_figures.batch_ids) events_of(event_type, event_time, user_id, session_id, device, country, product_id, product_name, price, quantity, currency, search_term)
+   WHERE ((events_of.session_id IS NOT NULL) AND (events_of.event_time IS NOT NULL))
+   GROUP BY ("left"(events_of.session_id, 500));
+END;
 CREATE FUNCTION analytics.continued_sessions() RETURNS SETOF analytics.session_rollup
     LANGUAGE sql STABLE
-    AS $$
-  select s.*
-  from analytics.session_figures((select analytics.pending_batch_ids())) as f
-  join analytics.session_rollup s using (session_id)
-$$;
-CREATE FUNCTION analytics.events_of(batch_ids bigint[]) RETURNS TABLE(event_type text, event_time timestamp with time zone, user_id text, session_id text, device text, country text, product_id text, product_name text, price numeric, quantity bigint, currency text, search_term text)
-    LANGUAGE sql STABLE
-    AS $$
-  select event_type::text, event_time::timestamptz, user_id::text, session_id::text, device::text, country::text, product_id::text,
-         product_name::text, price::numeric, quantity::bigint, currency::text, search_term::text
-  from public.events
-  where batch_id between (select min(id) from unnest(batch_ids) as id) and (select max(id) from unnest(batch_ids) as id)
-    and (batch_id in (select unnest(batch_ids))) is true
-$$;
+    BEGIN ATOMIC
+ SELECT s.session_id,
+     s.user_id,
+     s.device,
+     s.country,
+     s.started_at,
+     s.ended_at,
+     s.events,
+     s.page_views,
+     s.item_views,
+     s.cart_additions,
+     s.checkouts,
+     s.shipping_infos,
+     s.payment_infos,
+     s.purchase_lines
+    FROM (analytics.session_figures(( SELECT analytics.pending_batch_ids() AS pending_batch_ids)) f(session_id, user_id, device, country, started_at, ended_at, events, page_views, item_views, cart_additions, checkouts, shipping_infos, payment_infos, purchase_lines)
+      JOIN analytics.session_rollup s USING (session_id));
+END;
 CREATE FUNCTION analytics.funnel_step(item_views bigint, cart_additions bigint, checkouts bigint, shipping_infos bigint, payment_infos bigint, purchase_lines bigint) RETURNS integer
     LANGUAGE sql IMMUTABLE
     RETURN CASE WHEN (item_views = 0) THEN 0 WHEN (cart_additions = 0) THEN 1 WHEN (checkouts = 0) THEN 2 WHEN (shipping_infos = 0) THEN 3 WHEN (payment_infos = 0) THEN 4 WHEN (purchase_lines = 0) THEN 5 ELSE 6 END;
@@ -58,25 +102,26 @@ begin
   return null;
 end
 $$;
-CREATE TABLE analytics.pending_batches (
-    batch_id bigint NOT NULL,
-    rows bigint NOT NULL
-);
-COMMENT ON TABLE analytics.pending_batches IS 'Committed batches that are not in the rollups yet.';
-CREATE FUNCTION analytics.pending_batch_ids() RETURNS bigint[]
-    LANGUAGE sql STABLE
-    RETURN (SELECT COALESCE(array_agg(pending_batches.batch_id), '{}'::bigint[]) AS "coalesce" FROM analytics.pending_batches);
 CREATE FUNCTION analytics.pending_sessions() RETURNS SETOF analytics.session_rollup
     LANGUAGE sql STABLE
-    AS $$
-  select f.session_id, least(s.user_id, f.user_id), least(s.device, f.device), least(s.country, f.country),
-         least(s.started_at, f.started_at), greatest(s.ended_at, f.ended_at),
-         coalesce(s.events, 0) + f.events, coalesce(s.page_views, 0) + f.page_views, coalesce(s.item_views, 0) + f.item_views,
-         coalesce(s.cart_additions, 0) + f.cart_additions, coalesce(s.checkouts, 0) + f.checkouts, coalesce(s.shipping_infos, 0) + f.shipping_infos,
-         coalesce(s.payment_infos, 0) + f.payment_infos, coalesce(s.purchase_lines, 0) + f.purchase_lines
-  from analytics.session_figures((select analytics.pending_batch_ids())) as f
-  left join analytics.session_rollup s using (session_id)
-$$;
+    BEGIN ATOMIC
+ SELECT f.session_id,
+     LEAST(s.user_id, f.user_id) AS "least",
+     LEAST(s.device, f.device) AS "least",
+     LEAST(s.country, f.country) AS "least",
+     LEAST(s.started_at, f.started_at) AS "least",
+     GREATEST(s.ended_at, f.ended_at) AS "greatest",
+     (COALESCE(s.events, (0)::bigint) + f.events),
+     (COALESCE(s.page_views, (0)::bigint) + f.page_views),
+     (COALESCE(s.item_views, (0)::bigint) + f.item_views),
+     (COALESCE(s.cart_additions, (0)::bigint) + f.cart_additions),
+     (COALESCE(s.checkouts, (0)::bigint) + f.checkouts),
+     (COALESCE(s.shipping_infos, (0)::bigint) + f.shipping_infos),
+     (COALESCE(s.payment_infos, (0)::bigint) + f.payment_infos),
+     (COALESCE(s.purchase_lines, (0)::bigint) + f.purchase_lines)
+    FROM (analytics.session_figures(( SELECT analytics.pending_batch_ids() AS pending_batch_ids)) f(session_id, user_id, device, country, started_at, ended_at, events, page_views, item_views, cart_additions, checkouts, shipping_infos, payment_infos, purchase_lines)
+      LEFT JOIN analytics.session_rollup s USING (session_id));
+END;
 CREATE TABLE analytics.product_rollup (
     product_id text NOT NULL,
     currency text NOT NULL,
@@ -89,18 +134,19 @@ CREATE TABLE analytics.product_rollup (
 );
 CREATE FUNCTION analytics.product_figures(batch_ids bigint[]) RETURNS SETOF analytics.product_rollup
     LANGUAGE sql STABLE
-    AS $$
-  select left(product_id, 500), coalesce(currency, ''),
-         (array_agg(product_name order by event_time desc, product_name desc) filter (where product_name is not null))[1],
-         max(event_time) filter (where product_name is not null),
-         count(*) filter (where event_type = 'view_item'),
-         count(*) filter (where event_type = 'add_to_cart'),
-         coalesce(sum(quantity) filter (where event_type = 'purchase'), 0)::bigint,
-         coalesce(sum(price * quantity) filter (where event_type = 'purchase'), 0)
-  from analytics.events_of(batch_ids)
-  where event_type in ('view_item', 'add_to_cart', 'purchase') and product_id is not null
-  group by 1, 2
-$$;
+    BEGIN ATOMIC
+ SELECT "left"(events_of.product_id, 500) AS "left",
+     COALESCE(events_of.currency, ''::text) AS "coalesce",
+     (array_agg(events_of.product_name ORDER BY events_of.event_time DESC, events_of.product_name DESC) FILTER (WHERE (events_of.product_name IS NOT NULL)))[1] AS array_agg,
+     max(events_of.event_time) FILTER (WHERE (events_of.product_name IS NOT NULL)) AS max,
+     count(*) FILTER (WHERE (events_of.event_type = 'view_item'::text)) AS count,
+     count(*) FILTER (WHERE (events_of.event_type = 'add_to_cart'::text)) AS count,
+     (COALESCE(sum(events_of.quantity) FILTER (WHERE (events_of.event_type = 'purchase'::text)), (0)::numeric))::bigint AS "coalesce",
+     COALESCE(sum((events_of.price * (events_of.quantity)::numeric)) FILTER (WHERE (events_of.event_type = 'purchase'::text)), (0)::numeric) AS "coalesce"
+    FROM analytics.events_of(product_figures.batch_ids) events_of(event_type, event_time, user_id, session_id, device, country, product_id, product_name, price, quantity, currency, search_term)
+   WHERE ((events_of.event_type = ANY (ARRAY['view_item'::text, 'add_to_cart'::text, 'purchase'::text])) AND (events_of.product_id IS NOT NULL))
+   GROUP BY ("left"(events_of.product_id, 500)), COALESCE(events_of.currency, ''::text);
+END;
 CREATE FUNCTION analytics.rebuild() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -201,43 +247,30 @@ CREATE TABLE analytics.revenue_rollup (
 );
 CREATE FUNCTION analytics.revenue_figures(batch_ids bigint[]) RETURNS SETOF analytics.revenue_rollup
     LANGUAGE sql STABLE
-    AS $$
-  select date_trunc('minute', event_time, 'UTC'), coalesce(currency, ''),
-         count(*) filter (where event_type = 'purchase'),
-         coalesce(sum(quantity) filter (where event_type = 'purchase'), 0)::bigint,
-         coalesce(sum(price * quantity) filter (where event_type = 'purchase'), 0),
-         coalesce(sum(price * quantity) filter (where event_type = 'refund'), 0)
-  from analytics.events_of(batch_ids)
-  where event_type in ('purchase', 'refund') and event_time is not null
-  group by 1, 2
-$$;
+    BEGIN ATOMIC
+ SELECT date_trunc('minute'::text, events_of.event_time, 'UTC'::text) AS date_trunc,
+     COALESCE(events_of.currency, ''::text) AS "coalesce",
+     count(*) FILTER (WHERE (events_of.event_type = 'purchase'::text)) AS count,
+     (COALESCE(sum(events_of.quantity) FILTER (WHERE (events_of.event_type = 'purchase'::text)), (0)::numeric))::bigint AS "coalesce",
+     COALESCE(sum((events_of.price * (events_of.quantity)::numeric)) FILTER (WHERE (events_of.event_type = 'purchase'::text)), (0)::numeric) AS "coalesce",
+     COALESCE(sum((events_of.price * (events_of.quantity)::numeric)) FILTER (WHERE (events_of.event_type = 'refund'::text)), (0)::numeric) AS "coalesce"
+    FROM analytics.events_of(revenue_figures.batch_ids) events_of(event_type, event_time, user_id, session_id, device, country, product_id, product_name, price, quantity, currency, search_term)
+   WHERE ((events_of.event_type = ANY (ARRAY['purchase'::text, 'refund'::text])) AND (events_of.event_time IS NOT NULL))
+   GROUP BY (date_trunc('minute'::text, events_of.event_time, 'UTC'::text)), COALESCE(events_of.currency, ''::text);
+END;
 CREATE TABLE analytics.search_rollup (
     term text NOT NULL,
     searches bigint NOT NULL
 );
 CREATE FUNCTION analytics.search_figures(batch_ids bigint[]) RETURNS SETOF analytics.search_rollup
     LANGUAGE sql STABLE
-    AS $$
-  select left(lower(btrim(search_term)), 500), count(*)
-  from analytics.events_of(batch_ids)
-  where event_type = 'search' and search_term is not null
-  group by 1
-$$;
-CREATE FUNCTION analytics.session_figures(batch_ids bigint[]) RETURNS SETOF analytics.session_rollup
-    LANGUAGE sql STABLE
-    AS $$
-  select left(session_id, 500), min(user_id), min(device), min(country), min(event_time), max(event_time), count(*),
-         count(*) filter (where event_type = 'page_view'),
-         count(*) filter (where event_type = 'view_item'),
-         count(*) filter (where event_type = 'add_to_cart'),
-         count(*) filter (where event_type = 'begin_checkout'),
-         count(*) filter (where event_type = 'add_shipping_info'),
-         count(*) filter (where event_type = 'add_payment_info'),
-         count(*) filter (where event_type = 'purchase')
-  from analytics.events_of(batch_ids)
-  where session_id is not null and event_time is not null
-  group by 1
-$$;
+    BEGIN ATOMIC
+ SELECT "left"(lower(btrim(events_of.search_term)), 500) AS "left",
+     count(*) AS count
+    FROM analytics.events_of(search_figures.batch_ids) events_of(event_type, event_time, user_id, session_id, device, country, product_id, product_name, price, quantity, currency, search_term)
+   WHERE ((events_of.event_type = 'search'::text) AND (events_of.search_term IS NOT NULL))
+   GROUP BY ("left"(lower(btrim(events_of.search_term)), 500));
+END;
 CREATE FUNCTION analytics.summarize_new_blocks() RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -254,12 +287,14 @@ CREATE TABLE analytics.type_rollup (
 );
 CREATE FUNCTION analytics.type_figures(batch_ids bigint[]) RETURNS SETOF analytics.type_rollup
     LANGUAGE sql STABLE
-    AS $$
-  select (event_time at time zone 'UTC')::date, event_type, count(*)
-  from analytics.events_of(batch_ids)
-  where event_time is not null and event_type is not null
-  group by 1, 2
-$$;
+    BEGIN ATOMIC
+ SELECT ((events_of.event_time AT TIME ZONE 'UTC'::text))::date AS timezone,
+     events_of.event_type,
+     count(*) AS count
+    FROM analytics.events_of(type_figures.batch_ids) events_of(event_type, event_time, user_id, session_id, device, country, product_id, product_name, price, quantity, currency, search_term)
+   WHERE ((events_of.event_time IS NOT NULL) AND (events_of.event_type IS NOT NULL))
+   GROUP BY (((events_of.event_time AT TIME ZONE 'UTC'::text))::date), events_of.event_type;
+END;
 CREATE FUNCTION ecompipe.after_triggers(target regclass, columns text[], ordinal integer, caller_path text, OUT kind text, OUT sql_state text, OUT column_name text, OUT constraint_name text, OUT message text, OUT key text) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -285,7 +320,7 @@ begin
       execute in_place.definition;
     end loop;
     perform set_config('search_path', caller_path, true);
-    execute format('insert into pg_temp.%I (%s) overriding system value select %s from pg_temp.ecompipe_typed t where t.ordinal operator(pg_catalog.=) $1',
+    execute pg_catalog.format('insert into pg_temp.%I (%s) overriding system value select %s from pg_temp.ecompipe_typed t where t.ordinal operator(pg_catalog.=) $1',
       mirror, plan.table_columns, plan.stage_columns) using ordinal;
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     execute format('select %s, %s from (select %s from pg_temp.%I m) as t join %s e on %s',
@@ -432,7 +467,7 @@ begin
        select d.ordinal, ''invalid'', ''22007'', ($1)[d.position], case d.position %s end
        from (select s.*, %s as position from pg_temp.ecompipe_text s) as d
        where d.position is not null',
-      (select string_agg(format('when %s then %s', position, replace(defect, '(s.', '(d.')), ' ')
+      (select pg_catalog.string_agg(pg_catalog.format('when %s then %s', position, replace(defect, '(s.', '(d.')), ' ')
        from unnest(plan.date_defects) with ordinality as x (defect, position) where defect is not null),
       plan.date_defect) using columns;
   end if;
@@ -440,16 +475,16 @@ begin
   if current_setting('server_version_num')::integer >= 160000 then
     begin
       perform set_config('search_path', caller_path, true);
-      execute (select format(
+      execute (select pg_catalog.format(
         'insert into pg_temp.ecompipe_verdicts (ordinal, kind, sql_state, column_name, message)
          select b.ordinal, ''invalid'', i.sql_error_code, ($1)[b.position], pg_catalog.left(pg_catalog.concat_ws(''; '', i.message, i.detail), 1000)
          from (select s.*, case %1$s end as position from pg_temp.ecompipe_text s
                where not exists (select from pg_temp.ecompipe_verdicts v where v.ordinal operator(pg_catalog.=) s.ordinal)) as b
          cross join lateral pg_catalog.pg_input_error_info(case b.position %2$s end, case b.position %3$s end) as i
          where b.position is not null',
-        string_agg(format('when not pg_catalog.pg_input_is_valid(s.c%s, %L) then %s', position, name, position), ' ' order by position),
-        string_agg(format('when %s then b.c%s', position, position), ' '), string_agg(format('when %s then %L', position, name), ' '))
-        from unnest(plan.type_names) with ordinality as x (name, position)) using columns;
+        pg_catalog.string_agg(pg_catalog.format('when not pg_catalog.pg_input_is_valid(s.c%s, %L) then %s', position, name, position), ' ' order by position),
+        pg_catalog.string_agg(pg_catalog.format('when %s then b.c%s', position, position), ' '), pg_catalog.string_agg(pg_catalog.format('when %s then %L', position, name), ' '))
+        from pg_catalog.unnest(plan.type_names) with ordinality as x (name, position)) using columns;
       perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     exception when others then
       perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -650,7 +685,7 @@ begin
   if expected > 0 then
     begin
       perform set_config('search_path', caller_path, true);
-      execute statement || 't.ordinal operator(pg_catalog.<>) all ($1)' using suspects || known || later;
+      execute statement || 't.ordinal operator(pg_catalog.<>) all ($1)' using suspects operator(pg_catalog.||) known operator(pg_catalog.||) later;
       get diagnostics inserted = row_count;
       perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
       if inserted <> expected then
@@ -898,6 +933,29 @@ CREATE FUNCTION ecompipe.relations_of(target regclass) RETURNS SETOF oid
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$ select target::oid union select relid::oid from pg_partition_tree(target) $$;
+CREATE FUNCTION ecompipe.runs_user_code(target regclass) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  with relations as (
+    select r as oid from ecompipe.relations_of(target) r
+  ), parts (classid, objid) as (
+    select 'pg_constraint'::regclass, oid from pg_constraint where conrelid in (select oid from relations)
+    union all
+    select 'pg_attrdef'::regclass, oid from pg_attrdef where adrelid in (select oid from relations)
+    union all
+    select 'pg_class'::regclass, indexrelid from pg_index where indrelid in (select oid from relations)
+  )
+  select exists (select from pg_trigger where tgrelid in (select oid from relations) and not tgisinternal and tgenabled <> 'D')
+    or exists (
+      select from pg_attribute a join pg_type t on t.oid = a.atttypid
+      where a.attrelid = target and a.attnum > 0 and not a.attisdropped and t.typnamespace <> 'pg_catalog'::regnamespace)
+    or exists (
+      select from parts p
+      join pg_depend d on d.classid = p.classid and d.objid = p.objid and d.refclassid = 'pg_proc'::regclass
+      join pg_proc f on f.oid = d.refobjid
+      where f.pronamespace not in ('pg_catalog'::regnamespace, 'ecompipe'::regnamespace))
+$$;
 CREATE FUNCTION ecompipe.staged_keys(target regclass, columns text[], OUT ordinal integer, OUT key text) RETURNS SETOF record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'

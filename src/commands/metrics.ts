@@ -3,6 +3,7 @@ import * as parse from '../platform/parsers.js';
 import type { Setting, SettingsOf, SettingTable } from '../platform/settings.js';
 import type { MetricsOptions, PipelineMetrics } from '../pipeline/metrics/metrics.js';
 import type { CommandContext, CommandResult } from './command.js';
+import { readSecret } from '../platform/secrets.js';
 
 const port: Setting<number | undefined> = {
   flag: '--metrics-port',
@@ -21,6 +22,20 @@ const textfile: Setting<string | undefined> = {
   parse: parse.optional(parse.directory),
   help: "write the metrics there at the end, for the node exporter's textfile collector (NAME.prom)",
 };
+const token: Setting<string | undefined> = {
+  env: 'ECOMPIPE_METRICS_TOKEN',
+  default: undefined,
+  parse: parse.optional(parse.text),
+  help: 'bearer token that /metrics asks for; needed with --metrics-host',
+};
+const tokenFile: Setting<string | undefined> = {
+  flag: '--metrics-token-file',
+  placeholder: '<file>',
+  env: 'ECOMPIPE_METRICS_TOKEN_FILE',
+  default: undefined,
+  parse: parse.optional(parse.directory),
+  help: 'file with the token that /metrics asks for (or ECOMPIPE_METRICS_TOKEN)',
+};
 
 export const metricsSettings = {
   metricsPort: port,
@@ -30,8 +45,10 @@ export const metricsSettings = {
     env: 'ECOMPIPE_METRICS_HOST',
     default: '127.0.0.1',
     parse: parse.text,
-    help: 'address of --metrics-port; 0.0.0.0: reachable from other machines',
+    help: 'address of --metrics-port; 0.0.0.0: reachable from other machines, with a token',
   },
+  metricsToken: token,
+  metricsTokenFile: tokenFile,
   metricsTextfile: textfile,
 } satisfies SettingTable;
 
@@ -55,7 +72,14 @@ export async function withMetrics(
   ]);
   if (metricsTextfile !== undefined) await assertTextfile(metricsTextfile);
   const metrics = createMetrics({ ...options, ofProcess: metricsTextfile === undefined });
-  const server = metricsPort === undefined ? undefined : await serveMetrics(metrics, metricsHost, metricsPort);
+  const server =
+    metricsPort === undefined
+      ? undefined
+      : await serveMetrics(metrics, {
+          host: metricsHost,
+          port: metricsPort,
+          token: await readSecret([settings.metricsToken, token], [settings.metricsTokenFile, tokenFile]),
+        });
   if (server !== undefined)
     log.info('metrics_served', `metrics on http://${server.host}:${server.port}/metrics`, {
       host: server.host,

@@ -1,5 +1,6 @@
 import { Command as Commander, InvalidArgumentError, Option } from 'commander';
 import { databaseSettings, globalSettings } from './settings.js';
+import { UsageError } from '../platform/errors.js';
 import { printable } from '../platform/printable.js';
 import type { AnyCommand } from './command.js';
 import type { Setting, SettingTable } from '../platform/settings.js';
@@ -67,14 +68,18 @@ function addOptions(target: Commander, table: SettingTable): void {
     const flags = [`${short}${setting.flag}`, setting.placeholder].filter(Boolean).join(' ');
     const option = new Option(flags, setting.help + defaultNote(setting));
     if (setting.repeatable === true) option.argParser(all);
-    else if (setting.placeholder?.startsWith('<') === true) option.argParser(once(setting.flag));
+    else if (setting.placeholder?.startsWith('<') === true) option.argParser(once(setting.flag, setting.isSecret));
     target.addOption(option);
+    if (setting.negatedHelp !== undefined)
+      target.addOption(new Option(setting.flag.replace('--', '--no-'), setting.negatedHelp));
   }
 }
 
 /** A flag given twice is a mistake more often than a wish; say so instead of taking the last one silently. */
-function once(flag: string): (value: string, previous: string | undefined) => string {
+function once(flag: string, isSecret = false): (value: string, previous: string | undefined) => string {
   return (value, previous) => {
+    // Commander would repeat the value.
+    if (previous !== undefined && isSecret) throw new UsageError([`${flag} was given twice`]);
     if (previous !== undefined) throw new InvalidArgumentError(`${flag} was given twice`);
     return value;
   };

@@ -3,6 +3,7 @@ import * as parse from '../platform/parsers.js';
 import { EXIT, type ExitCode } from '../platform/errors.js';
 import type { Setting } from '../platform/settings.js';
 import { defineCommand, type CommandResult } from './command.js';
+import { feedSettings, loadFeeds } from './feedSettings.js';
 import { connectionSettings } from './settings.js';
 import { incomingDir, processingDir } from '../contract/directorySettings.js';
 import { loadSettings } from '../pipeline/stream/settingsTable.js';
@@ -36,6 +37,15 @@ const maxFreshnessMs: Maybe<number> = {
   parse: parse.optional(parse.duration),
   help: 'with --check: so old may the last commit be',
 };
+const maxIdleMs: Maybe<number> = {
+  flag: '--max-idle',
+  placeholder: '<time>',
+  env: 'ECOMPIPE_MAX_IDLE',
+  default: undefined,
+  defaultText: 'no limit',
+  parse: parse.optional(parse.duration),
+  help: 'with --check: so long ago may a loader have committed or looked for files last',
+};
 const maxRejectShare: Maybe<number> = {
   flag: '--max-reject-rate',
   placeholder: '<p%>',
@@ -68,6 +78,7 @@ export const status = defineCommand({
       help: 'where files wait to be loaded',
     },
     checkpointDir: { ...loadSettings.checkpointDir, help: 'directory of the checkpoint whose owner is looked for' },
+    ...feedSettings,
     watch: {
       flag: '--watch',
       env: 'ECOMPIPE_WATCH',
@@ -94,6 +105,7 @@ export const status = defineCommand({
     maxPending,
     maxPendingMs,
     maxFreshnessMs,
+    maxIdleMs,
     maxRejectShare,
     maxQuarantined,
   },
@@ -113,8 +125,9 @@ export const status = defineCommand({
         import('../pipeline/status/json.js'),
         import('./screen.js'),
       ]);
+    const feeds = await loadFeeds(settings);
     const look = async ({ label, observer }: Parameters<Parameters<typeof withObserver>[2]>[0]) => {
-      const found = await readStatus(settings, label, observer);
+      const found = await readStatus({ ...settings, feeds }, label, observer);
       const violations = check ? findViolations(found, settings) : undefined;
       const exitCode: ExitCode =
         found.unavailable?.exitCode ??
@@ -127,7 +140,8 @@ export const status = defineCommand({
     };
     if (!watch) {
       const { text, ...result } = await withObserver(settings, context, look);
-      return { ...result, text: text(terminalSize(process.stdout)?.columns ?? 120) };
+      // A check of cron or of a container that finds all well is no news; what it finds is.
+      return { ...result, isReport: check, text: text(terminalSize(process.stdout)?.columns ?? Infinity) };
     }
     let exitCode: ExitCode = EXIT.done;
     await withScreen(context.stop, async (screen) => {

@@ -1,16 +1,23 @@
+import type { readBacklog as readBacklogOf } from '../contract/backlog.js';
+import { namesWithin } from '../contract/leftAlone.js';
 import { incomingDir } from '../contract/directorySettings.js';
 import { EXIT, UsageError } from '../platform/errors.js';
 import * as parse from '../platform/parsers.js';
 import { setting } from '../platform/settings.js';
 import { demoteProgress } from '../platform/log.js';
+import { wrapFor } from '../platform/terminal.js';
 import { recordEvents } from '../platform/stageEvents.js';
+import type { StreamFigures } from '../pipeline/stream/streamEventTable.js';
 import type { LeftBehind } from '../pipeline/stream/describeStream.js';
-import type { StreamEvent } from '../pipeline/stream/streamEvents.js';
+import type { StreamEvents } from '../pipeline/stream/streamEventTable.js';
+import type { StreamEvent, StreamSettings } from '../pipeline/stream/streamEvents.js';
 import type { Database } from '../platform/db/target.js';
 import type { Logger } from '../platform/log.js';
 import { defineCommand } from './command.js';
-import { metricsSettings, withMetrics } from './metrics.js';
+import { metricsSettings } from './metrics.js';
+import { notifySettings, withWatchers, type WatchOptions } from './notify.js';
 import { feedSettings, loadFeeds } from './feedSettings.js';
+import { demoteRejects } from './rejectReport.js';
 import { databaseSettings } from './settings.js';
 import { sparkSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
 
@@ -52,6 +59,7 @@ export const stream = defineCommand({
     ...feedSettings,
     ...sparkSettings,
     ...metricsSettings,
+    ...notifySettings,
   },
   examples: [
     ['ecompipe stream', 'load files as they come until stopped'],
@@ -66,68 +74,99 @@ export const stream = defineCommand({
     const { ensureDirectory, withDatabase, ensureSchema, assertUsable, isUri, runEngine, ...shown } = await loadParts(
       settings.engine,
     );
-    const { createStreamEvents, describeStream, readBacklog, showLoading } = shown;
+    const { createStreamEvents, describeStream, readBacklog, showStream } = shown;
     const stage = createStreamEvents();
     const { log, stop } = context;
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
-    const hasBar = once && context.interactive;
-    const record = recordEvents(stage, hasBar ? demoteProgress(log) : log);
-    return await withMetrics(
-      settings,
-      context,
-      { command: 'stream', stages: { stream: stage }, directories: { processing: settings.inputDir } },
-      async (meter) => {
-        // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake,
-        // and better told before a database is created for it.
-        if (settings.inputDir === streamSettings.inputDir.default) await ensureDirectory(settings.inputDir);
-        const isRemote = settings.engine === 'spark' && isUri(settings.inputDir);
-        if (isRemote && settings.reloadFromArchive)
-          throw new UsageError(['--reload-from-archive needs local directories: move the files back by hand']);
-        if (!isRemote) await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
-        const bar = hasBar && !isRemote ? await showLoading(settings.inputDir, stage.figures, context) : undefined;
-        const emit = (event: StreamEvent): void => {
-          record(event);
-          meter.observe({ stage: 'stream', event });
-        };
-        const startMs = performance.now();
-        const result = await withDatabase(
-          settings,
-          { ...context, onDatabaseEvent: meter.observeDatabase },
-          async (database) => {
-            await ensureSchema(database, context);
-            const kept = once ? undefined : await startRetention(settings, database, log);
-            try {
-              return await runEngine({ ...settings, feeds, pollIntervalMs: POLL_INTERVAL_MS }, database, {
-                stop,
-                drain,
-                log,
-                emit,
-              });
-            } finally {
-              await kept?.close();
-            }
-          },
-        ).finally(() => bar?.stop());
-        const left = isRemote || (!once && !stop.aborted) ? undefined : await lookLeft(settings, readBacklog);
-        const hasRejects = result.rows.rejected + result.filesQuarantined > 0;
-        const exitCode = once && stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done;
-        return {
-          json: result,
-          text: describeStream(result, performance.now() - startMs, left),
-          isReport: true,
-          exitCode,
-        };
-      },
-    );
+    const record = recordEvents(stage, context.interactive ? demoteProgress(demoteRejects(log)) : log);
+    const isRemote = settings.engine === 'spark' && isUri(settings.inputDir);
+    return await withWatchers(settings, context, watched(stage, settings, isRemote), async (meter) => {
+      // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake,
+      // and better told before a database is created for it.
+      if (settings.inputDir === streamSettings.inputDir.default) await ensureDirectory(settings.inputDir);
+      if (isRemote && settings.reloadFromArchive)
+        throw new UsageError(['--reload-from-archive needs local directories: move the files back by hand']);
+      if (!isRemote) await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
+      const display = await showStream(once && !isRemote ? settings.inputDir : undefined, stage.figures, context);
+      const emit = (event: StreamEvent): void => {
+        record(event);
+        meter.observe({ stage: 'stream', event });
+      };
+      const startMs = performance.now();
+      const result = await withDatabase(
+        settings,
+        { ...context, onDatabaseEvent: meter.observeDatabase },
+        async (database) => {
+          await ensureSchema(database, context);
+          const kept = once ? undefined : await startRetention(settings, database, log);
+          try {
+            return await runEngine({ ...settings, feeds, pollIntervalMs: POLL_INTERVAL_MS }, database, {
+              stop,
+              drain,
+              log,
+              emit,
+            });
+          } finally {
+            await kept?.close();
+          }
+        },
+      ).finally(() => display.stop());
+      const left = isRemote ? undefined : await lookLeft({ ...settings, feeds }, stage.figures, readBacklog);
+      const leftAlone = left?.leftAlone.entries ?? 0;
+      const hasRejects = result.rows.rejected + result.filesQuarantined + leftAlone > 0;
+      const exitCode = once && stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done;
+      return {
+        json: { ...result, leftAlone },
+        text: wrapFor(process.stdout, describeStream(result, performance.now() - startMs, left)),
+        isReport: true,
+        exitCode,
+      };
+    });
   },
 });
 
+function watched(
+  stream: StreamEvents,
+  { inputDir, afterLoad }: Pick<StreamSettings, 'inputDir' | 'afterLoad'>,
+  isRemote: boolean,
+): WatchOptions {
+  return {
+    command: 'stream',
+    stages: { stream },
+    directories: { processing: inputDir },
+    drainedDir: isRemote || afterLoad === 'keep' ? undefined : inputDir,
+  };
+}
+
 async function lookLeft(
-  { inputDir, incomingDir, afterLoad }: { inputDir: string; incomingDir: string; afterLoad: string },
-  readBacklog: (directory: string) => Promise<{ readonly files: number }>,
+  {
+    inputDir,
+    incomingDir,
+    afterLoad,
+    feeds,
+    ...ownDirs
+  }: Pick<StreamSettings, 'inputDir' | 'afterLoad' | 'feeds' | 'archiveDir' | 'quarantineDir' | 'checkpointDir'> & {
+    readonly incomingDir: string;
+  },
+  { bytes, finishedBytes, rows }: Readonly<StreamFigures>,
+  readBacklog: typeof readBacklogOf,
 ): Promise<LeftBehind> {
-  const [input, incoming] = await Promise.all([readBacklog(inputDir), readBacklog(incomingDir)]);
-  return { inputDir, inputFiles: afterLoad === 'keep' ? 0 : input.files, incomingDir, incomingFiles: incoming.files };
+  const { archiveDir, quarantineDir, checkpointDir } = ownDirs;
+  const ownNames = namesWithin(inputDir, [archiveDir, quarantineDir, checkpointDir]);
+  const [input, incoming] = await Promise.all([
+    readBacklog(inputDir, { feeds, ownNames }),
+    readBacklog(incomingDir, { feeds }),
+  ]);
+  return {
+    inputDir,
+    inputFiles: afterLoad === 'keep' ? 0 : input.files,
+    // A file that is loaded in part still has all its bytes.
+    inputBytes: input.compressed > 0 ? undefined : Math.max(0, input.bytes - (bytes - finishedBytes)),
+    bytesPerRow: rows.read === 0 ? undefined : bytes / rows.read,
+    leftAlone: input.leftAlone,
+    incomingDir,
+    incomingFiles: incoming.files,
+  };
 }
 
 async function startRetention(

@@ -63,12 +63,15 @@ export const undo = defineCommand({
       import('../pipeline/undo/describeUndo.js'),
       import('./confirm.js'),
     ]);
-    if (!dryRun && !yes && !canAsk())
-      throw new UsageError(['undo: nobody can be asked here whether to go on'], 'look with --dry-run, then say --yes');
     const target = { file, batchId, loadedDirs: [archiveDir], waitingDirs: [processingDir] };
     return await onDatabase(settings, context, async (database) => {
       if (!dryRun && !yes) {
         const plan = await runUndo({ ...target, dryRun: true }, database);
+        if (plan.outcome !== 'already-undone' && !canAsk())
+          throw new UsageError(
+            ['undo: nobody can be asked here whether to go on'],
+            'look with --dry-run, then say --yes',
+          );
         if (plan.outcome !== 'already-undone' && !(await confirm(`${describeUndo(plan)}\nTake it out?`, context.stop)))
           return { json: { ...plan, outcome: 'declined' }, text: 'nothing was changed', exitCode: EXIT.interrupted };
       }

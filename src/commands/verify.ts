@@ -49,7 +49,7 @@ export const verify = defineCommand({
     ['ecompipe verify --ledger', 'finds deleted rows, TRUNCATE and restored backups, for any files'],
   ],
   run: async ({ incomingDir, processingDir, archiveDir, quarantineDir, manifestDir, ...settings }, context) => {
-    const [{ withDatabase }, { ensureSchema }, stage] = await Promise.all([
+    const [{ withExistingDatabase }, { ensureSchema }, stage] = await Promise.all([
       import('../platform/db/target.js'),
       import('../pipeline/migrate/schema.js'),
       import('../pipeline/verify/index.js'),
@@ -57,13 +57,13 @@ export const verify = defineCommand({
     const { log, stop } = context;
     const { describeLedgerProof, describeVerify, proveLedger, runVerify } = stage;
     if (settings.ledger) {
-      const proof = await withDatabase(settings, context, async (database) => {
+      const proof = await withExistingDatabase(settings, context, async (database) => {
         await ensureSchema(database, context);
         return await proveLedger(database);
       });
       return { json: proof, text: describeLedgerProof(proof), exitCode: proof.ok ? EXIT.done : EXIT.checkFailed };
     }
-    const result = await withDatabase(settings, context, async (database) => {
+    const result = await withExistingDatabase(settings, context, async (database) => {
       await ensureSchema(database, context);
       const { connections, allowPending } = settings;
       const places = {

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { access, link, open, rm, writeFile } from 'node:fs/promises';
+import { access, link, open, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Connection } from '../platform/db/client.js';
 import { AlreadyRunningError, errnoOf, withFileErrors } from '../platform/errors.js';
@@ -30,6 +30,21 @@ export async function ownershipKey(checkpointDir: string): Promise<number> {
   } finally {
     await file.close();
   }
+}
+
+/**
+ * Notes by the time of the id's file that a loader with this checkpoint directory is there: when it begins, while it looks
+ * for files and hears from the database, and when it ends. Only a sign for `status --check --max-idle`: no failure matters.
+ */
+export async function notePolled(checkpointDir: string): Promise<void> {
+  const now = new Date();
+  await utimes(path.join(checkpointDir, OWNER_ID_NAME), now, now).catch(() => undefined);
+}
+
+/** @returns how long ago that was noted last, in milliseconds; null when no loader has used the directory yet. */
+export async function readPolledAge(checkpointDir: string, nowMs: number): Promise<number | null> {
+  const stats = await stat(path.join(checkpointDir, OWNER_ID_NAME)).catch(() => undefined);
+  return stats === undefined ? null : Math.max(0, nowMs - stats.mtimeMs);
 }
 
 /** Gives the checkpoint directory its id, once: link(2) lets only the first of several streams succeed, with a whole file. */

@@ -43,6 +43,18 @@ export class EcompipeError extends Error {
   }
 }
 
+/** The facts that reach the outside in machine-readable form, beside the message. */
+export function reportedFacts({ exitCode, facts }: EcompipeError): {
+  readonly exitCode: ExitCode;
+  readonly what: string;
+  readonly why: string | undefined;
+  readonly outcome: string | undefined;
+  readonly hint: string | undefined;
+} {
+  const { what, why, outcome, hint } = facts;
+  return { exitCode, what, why, outcome, hint };
+}
+
 /** A wrong flag, variable or combination of them. Carries every problem found, not the first. */
 export class UsageError extends EcompipeError {
   override readonly name = 'UsageError';

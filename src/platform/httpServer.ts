@@ -1,5 +1,6 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { ConnectionBudget } from './connectionBudget.js';
 import { EcompipeError, errnoOf, EXIT } from './errors.js';
 
 /** Where an HTTP server of ours listens. */
@@ -11,25 +12,48 @@ export interface Listening {
   readonly close: () => Promise<void>;
 }
 
-/** What is served, for the error when its address can't be had. */
-export interface Served {
-  readonly name: string;
-  /** The setting that chooses another port. */
+export interface ServerSettings {
+  readonly host: string;
+  /** 0: a free one. */
+  readonly port: number;
+  /** What is served, for messages. */
+  readonly what: string;
+  /** The setting that chooses another port, for the error when this one can't be had. */
   readonly portFlag: string;
+  /** A connection serves further requests. For those who ask once a minute it only holds a descriptor. */
+  readonly keepAlive: boolean;
 }
 
+/** As many as one server has open at once; a process may open 1024 files where nobody has raised the limit. */
+export const MAX_CONNECTIONS = 64;
+const HEADERS_WITHIN_MS = 5000;
+const REQUEST_WITHIN_MS = 10_000;
+/** Node looks at these times only so often: by default every 30 s. */
+const CHECK_INTERVAL_MS = 1000;
+/** Who takes nothing for so long is gone; a stream that is read has a heartbeat more often. */
+const IDLE_TIMEOUT_MS = 60_000;
+
 /** Listens on an address. @throws EcompipeError (74, or 77 without the right) when that can't be had. */
-export async function listen(
-  host: string,
-  port: number,
-  served: Served,
-  onRequest: RequestListener,
-): Promise<Listening> {
-  const server = createServer({ requestTimeout: 10_000, headersTimeout: 10_000, maxHeaderSize: 8192 }, onRequest);
+export async function listen(settings: ServerSettings, onRequest: RequestListener): Promise<Listening> {
+  const { host, port, keepAlive } = settings;
+  const budget = new ConnectionBudget(MAX_CONNECTIONS);
+  const server = createServer({
+    headersTimeout: HEADERS_WITHIN_MS,
+    requestTimeout: REQUEST_WITHIN_MS,
+    connectionsCheckingInterval: CHECK_INTERVAL_MS,
+    maxHeaderSize: 8192,
+  });
+  server.timeout = IDLE_TIMEOUT_MS;
+  server.on('connection', (socket) => budget.admit(socket));
+  server.on('request', (request, response) => {
+    budget.observe(request, response);
+    if (!keepAlive) response.setHeader('connection', 'close');
+    onRequest(request, response);
+  });
   try {
     await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, host, resolve));
   } catch (error) {
-    throw cannotListen(error, served, host, port);
+    throw cannotListen(error, settings);
   }
   // What a client breaks is the client's loss.
   server.on('error', () => undefined);
@@ -42,7 +66,7 @@ async function close(server: Server): Promise<void> {
   await closed;
 }
 
-function cannotListen(error: unknown, { name, portFlag }: Served, host: string, port: number): EcompipeError {
+function cannotListen(error: unknown, { what, portFlag, host, port }: ServerSettings): EcompipeError {
   const errno = errnoOf(error);
   const hints: Record<string, string> = {
     EADDRINUSE: `another program listens there: choose another port with ${portFlag}, or 0 for a free one`,
@@ -52,7 +76,7 @@ function cannotListen(error: unknown, { name, portFlag }: Served, host: string, 
   };
   const hint = hints[errno ?? ''];
   return new EcompipeError(errno === 'EACCES' ? EXIT.permission : EXIT.io, {
-    what: `cannot serve ${name} on ${host}:${port}`,
+    what: `cannot serve ${what} on ${host}:${port}`,
     why: error instanceof Error ? error.message : String(error),
     ...(hint === undefined ? {} : { hint }),
     cause: error,

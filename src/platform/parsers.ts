@@ -57,6 +57,11 @@ export function duration(raw: string): number {
   return Number(match[1]) * unit;
 }
 
+/** As {@link duration}; a bare number is milliseconds, for settings that were given in these before there were units. */
+export function milliseconds(raw: string): number {
+  return duration(/^\d+$/.test(raw) ? `${raw}ms` : raw);
+}
+
 /** An age such as `90d`, `12w` or `36h` into milliseconds. */
 export function age(raw: string): number {
   const match = /^(\d+(?:\.\d+)?)(h|d|w)$/.exec(raw);

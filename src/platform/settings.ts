@@ -9,8 +9,12 @@ export interface Setting<T> {
   readonly flag?: string;
   /** Placeholder of the flag's value in `--help`; without one the flag is a switch. */
   readonly placeholder?: string;
+  /** There is a flag `--no-…` too, with this help; it comes as the text `false`. */
+  readonly negatedHelp?: string;
   /** The flag may be given again; the values come as one text, with commas. Default false. */
   readonly repeatable?: boolean;
+  /** No message repeats its value. Default false. */
+  readonly isSecret?: boolean;
   /** Name in the environment and in `.env`. */
   readonly env: string;
   readonly help: string;
@@ -59,7 +63,8 @@ export function parseSettings<Table extends SettingTable>(
       values[key] = setting.parse(found.text);
     } catch (error) {
       if (!(error instanceof InvalidValueError)) throw error;
-      problems.push(`${found.name} ${JSON.stringify(found.text)}: ${error.message}`);
+      const shown = setting.isSecret === true ? '' : ` ${JSON.stringify(found.text)}`;
+      problems.push(`${found.name}${shown}: ${error.message}`);
     }
   }
   if (problems.length > 0) throw new UsageError(problems);

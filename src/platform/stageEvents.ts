@@ -1,4 +1,5 @@
 import type { LogFields, Logger } from './log.js';
+import type { Notice } from './notify/notifier.js';
 
 /** A metric that a stage feeds. Whoever serves metrics registers it; the stage itself knows no metrics library. */
 export type MetricSpec =
@@ -32,6 +33,8 @@ export interface EventEntry<Event, Figures, Specs> {
   readonly measure?: (meters: Meters<Specs>, event: Event) => void;
   /** What a person should look at, in a sentence. */
   readonly attention?: (event: Event) => string;
+  /** What is posted to those who are not looking (`--notify-url`); undefined: nothing this time. */
+  readonly notify?: (event: Event) => Notice | undefined;
 }
 
 /** The one place that says what the events of a stage mean. An event that is added to the stage must get its entry here. */
@@ -64,6 +67,17 @@ export function measureEvents<Event extends { readonly type: string }, Figures, 
   meters: Meters<Specs>,
 ): (event: Event) => void {
   return (event) => entryOf(stage, event).measure?.(meters, event);
+}
+
+/** A listener that passes on what those should hear who are not looking. */
+export function notifyEvents<Event extends { readonly type: string }, Figures, Specs extends MetricSpecs>(
+  stage: StageEvents<Event, Figures, Specs>,
+  notify: (notice: Notice) => void,
+): (event: Event) => void {
+  return (event) => {
+    const notice = entryOf(stage, event).notify?.(event);
+    if (notice !== undefined) notify(notice);
+  };
 }
 
 /** The one cast: the table has under each type an entry for exactly the events of that type. */

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
 import { embeddedProject } from '../helpers/embeddedProject.js';
 import { until } from '../helpers/until.js';
@@ -18,6 +20,55 @@ test('dashboard serves the page on loopback until it is told to stop', async (t)
   running.child.kill('SIGINT');
   const { exitCode, stdout } = await running.end;
   assert.deepEqual([exitCode, JSON.parse(stdout)], [0, { url }]);
+});
+
+test('dashboard serves metrics and its health beside the page, for Prometheus and for containers', async (t) => {
+  const { env } = await migratedDatabase(t);
+  const running = start(
+    t,
+    { cwd: project(t), env },
+    ...['dashboard', '--port', '0', '--metrics-port', '0', '--log-format', 'json'],
+  );
+  await running.said('dashboard_served');
+  const port = /"event":"metrics_served".*"port":(\d+)/.exec(running.output())?.[1] ?? '';
+  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  assert.match(metrics, /^ecompipe_backlog_files\{.*directory="processing".*\} 0$/m);
+  assert.match(metrics, /command="dashboard"/);
+  assert.equal((await fetch(`http://127.0.0.1:${port}/healthz`)).status, 200);
+  running.child.kill('SIGTERM');
+  assert.equal((await running.end).exitCode, 0);
+});
+
+test('on an address that other machines reach it wants a password, before a database is begun', async (t) => {
+  const cwd = project(t);
+  for (const args of [
+    ['dashboard', '--port', '0', '--host', '0.0.0.0'],
+    ['run-all', '--dashboard', '0', '--dashboard-host', '0.0.0.0'],
+  ]) {
+    const { exitCode, stderr } = await run(t, { cwd }, ...args);
+    assert.equal(exitCode, 2, stderr);
+    assert.match(stderr, /other machines could read[^]*hint: set ECOMPIPE_DASHBOARD_PASSWORD/);
+  }
+  assert.deepEqual(readdirSync(cwd), []);
+  const { env } = await migratedDatabase(t);
+  writeFileSync(path.join(cwd, 'password'), 'open sesame\n');
+  const running = start(
+    t,
+    { cwd, env },
+    'dashboard',
+    '--port',
+    '0',
+    '--host',
+    '0.0.0.0',
+    '--password-file',
+    'password',
+    '--log-format',
+    'json',
+  );
+  await running.said('dashboard_served');
+  const authorization = `Basic ${Buffer.from(':open sesame').toString('base64')}`;
+  assert.equal((await fetch(urlOf(running))).status, 401);
+  assert.equal((await fetch(urlOf(running), { headers: { authorization } })).status, 200);
 });
 
 test('run-all --dashboard shows its own pipeline, with the speed of each stage', { timeout: 60_000 }, async (t) => {

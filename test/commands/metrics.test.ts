@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
+import { startProxy } from '../helpers/proxy.js';
 import { until } from '../helpers/until.js';
-import { csv, migratedDatabase, project, run, start, type Running } from '../cli/executable.js';
+import { csv, EXECUTABLE, migratedDatabase, project, run, start, type Running } from '../cli/executable.js';
 
 /** The value of a series in the exposition format. */
 function valueOf(text: string, series: string): number | undefined {
@@ -123,3 +126,94 @@ test('a port that is taken is told before anything is loaded', async (t) => {
   assert.equal(second.exitCode, 74);
   assert.match(second.stderr, /EADDRINUSE[^]*hint: another program listens there/);
 });
+
+test('hundreds of clients take no descriptors that the loader needs', async (t) => {
+  const { env, query } = await migratedDatabase(t);
+  const cwd = project(t);
+  mkdirSync(path.join(cwd, 'data/processing'), { recursive: true });
+  const shell = path.join(cwd, 'limited.js');
+  // Node raises the soft limit of open files to the hard one: both are low here.
+  writeFileSync(
+    shell,
+    `const { spawn } = require('node:child_process');
+     const child = spawn('sh', ['-c', 'ulimit -n 200; exec "$0" "$@"', process.execPath, ${JSON.stringify(EXECUTABLE)}, ...process.argv.slice(2)], { stdio: 'inherit' });
+     process.on('SIGTERM', () => child.kill('SIGTERM'));
+     child.on('exit', (code) => process.exit(code));`,
+  );
+  const running = start(t, { cwd, env, executable: shell }, 'stream', '--metrics-port', '0', '--log-format', 'json');
+  await running.said('stream_started');
+  const port = portOf(running);
+  // They hold their connections for as long as they may: none of them says what it wants to the end.
+  const clients = Array.from({ length: 400 }, async () => {
+    const socket = connect(port, '127.0.0.1');
+    t.after(() => socket.destroy());
+    socket.write('GET /healthz HTTP/1.1\r\nHost: local');
+    await once(socket, 'connect');
+    socket.on('error', () => undefined);
+  });
+  await Promise.all(clients);
+  writeFileSync(path.join(cwd, 'data/processing/a.csv'), csv(3));
+  await until(
+    'the file is loaded',
+    async () => (await query<{ count: number }>('select count(*)::int as count from events'))[0]!.count === 3,
+  );
+  running.child.kill('SIGTERM');
+  assert.equal((await running.end).exitCode, 0);
+});
+
+test('the token for other machines comes from the environment or a file, and without one nothing is begun', async (t) => {
+  const { env } = await migratedDatabase(t);
+  const cwd = project(t);
+  writeFileSync(path.join(cwd, 'token'), 'from a file\n');
+  const args = ['move', '--metrics-port', '0', '--metrics-host', '0.0.0.0', '--log-format', 'json'];
+  const open = await run(t, { cwd, env }, ...args);
+  assert.equal(open.exitCode, 2);
+  assert.match(open.stderr, /--metrics-host 0\.0\.0\.0: other machines[^]*ECOMPIPE_METRICS_TOKEN/);
+  const both = { ...env, ECOMPIPE_METRICS_TOKEN: 'x', ECOMPIPE_METRICS_TOKEN_FILE: 'token' };
+  assert.equal((await run(t, { cwd, env: both }, ...args)).exitCode, 2);
+  for (const [extra, token] of [
+    [{ ECOMPIPE_METRICS_TOKEN: 'from the environment' }, 'from the environment'],
+    [{ ECOMPIPE_METRICS_TOKEN_FILE: 'token' }, 'from a file'],
+  ] as const) {
+    const running = start(t, { cwd, env: { ...env, ...extra } }, ...args);
+    await running.said('metrics_served');
+    const url = `http://127.0.0.1:${portOf(running)}/metrics`;
+    assert.equal((await fetch(url)).status, 401);
+    assert.equal((await fetch(url, { headers: { authorization: `Bearer ${token}` } })).status, 200);
+    running.child.kill('SIGTERM');
+    const { stderr } = await running.end;
+    assert.ok(!stderr.includes(token), 'it is not logged');
+  }
+});
+
+test(
+  'an idle stream is not ready while its database is silent, and ready again afterwards',
+  { timeout: 120_000 },
+  async (t) => {
+    const { env, port } = await migratedDatabase(t);
+    const cwd = project(t);
+    let isSilent = false;
+    const proxy = await startProxy(port, () => (isSilent ? 'drop' : 'pass'));
+    t.after(() => proxy.close());
+    const running = start(
+      t,
+      { cwd, env: { ...env, POSTGRES_PORT: String(proxy.port) } },
+      'stream',
+      '--metrics-port',
+      '0',
+      '--log-format',
+      'json',
+    );
+    await running.said('stream_started');
+    const url = `http://127.0.0.1:${portOf(running)}`;
+    const readiness = async (): Promise<number> => (await fetch(`${url}/readyz`)).status;
+    assert.equal(await readiness(), 200);
+    isSilent = true;
+    await until('it is not ready', async () => (await readiness()) === 503, 30_000);
+    assert.equal(valueOf(await (await fetch(`${url}/metrics`)).text(), 'ecompipe_database_up{command="stream"}'), 0);
+    isSilent = false;
+    await until('it is ready again', async () => (await readiness()) === 200, 60_000);
+    running.child.kill('SIGTERM');
+    assert.equal((await running.end).exitCode, 0);
+  },
+);

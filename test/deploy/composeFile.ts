@@ -3,22 +3,42 @@ import path from 'node:path';
 import { parse } from 'yaml';
 import { ROOT } from '../docs/guide.js';
 
-/** A service of docker-compose.yml, as far as running it on the host goes. */
+/** A service of docker-compose.yml, as far as the tests go. */
 export interface Service {
-  readonly entrypoint?: readonly string[];
+  readonly build?: unknown;
+  readonly cap_add?: readonly string[];
+  readonly cap_drop?: readonly string[];
   readonly command: readonly string[];
-  readonly environment: Readonly<Record<string, string>>;
-  readonly image: string;
+  readonly container_name?: string;
+  readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
+  readonly entrypoint?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
   readonly healthcheck?: { readonly test: readonly string[] };
+  readonly image: string;
+  readonly ports?: readonly string[];
+  readonly privileged?: boolean;
+  readonly profiles?: readonly string[];
+  readonly pull_policy?: string;
+  readonly read_only?: boolean;
+  readonly security_opt?: readonly string[];
   readonly volumes?: readonly string[];
 }
 
-/** The services with their variables at the defaults: `${NAME:-default}`, and `$$` for a dollar sign. */
-export function composeServices(): Readonly<Record<string, Service>> {
-  const text = readFileSync(path.join(ROOT, 'docker-compose.yml'), 'utf8')
-    .replace(/\$\{\w+:-([^}]*)\}/g, '$1')
-    .replaceAll('$$', '$');
-  return (parse(text, { merge: true }) as { services: Record<string, Service> }).services;
+/**
+ * The services as Compose reads them: `${NAME:-default}` is what `env` (the environment, or .env) has, else the default;
+ * `$$` is a dollar sign.
+ */
+export function composeServices(env: Readonly<Record<string, string>> = {}): Readonly<Record<string, Service>> {
+  const resolve = (text: string): string =>
+    text
+      .replace(/\$\{(\w+):-([^}]*)\}/g, (_, name: string, fallback: string) => env[name] || fallback)
+      .replaceAll('$$', '$');
+  const file = parse(
+    readFileSync(path.join(ROOT, 'docker-compose.yml'), 'utf8'),
+    (_key, value: unknown) => (typeof value === 'string' ? resolve(value) : value),
+    { merge: true },
+  ) as { services: Record<string, Service> };
+  return file.services;
 }
 
 /** One instruction of the Dockerfile, its continuation lines joined. */

@@ -1,12 +1,22 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { parseEnv } from 'node:util';
-import { ROOT } from '../docs/guide.js';
+import { documentBlocks, ROOT } from '../docs/markdown.js';
 import { EXECUTABLE } from '../helpers/executable.js';
 import { migratedDatabase } from '../helpers/migrated.js';
 import type { TestDatabase } from '../helpers/postgres.js';
@@ -14,6 +24,10 @@ import { namesIn } from '../helpers/dayFolders.js';
 
 const DIRECTORY = path.join(ROOT, 'deploy/systemd');
 const units = readdirSync(DIRECTORY).filter((name) => /\.(service|timer)$/.test(name));
+const isRoot = process.getuid?.() === 0;
+/** Stands for the user `ecompipe`, and its group: nobody. */
+const USER = 65_534;
+const AS_USER = isRoot ? { uid: USER, gid: USER } : {};
 const hasSystemd = spawnSync('systemd-analyze', ['--version']).status === 0;
 
 for (const unit of units) {
@@ -38,28 +52,58 @@ test("the command of the timer's unit loads what is there, and leaves metrics be
   const machine = await hostFor(t);
   const [, command = ''] =
     /^ExecStart=(.*)$/m.exec(readFileSync(path.join(DIRECTORY, 'ecompipe-once.service'), 'utf8')) ?? [];
-  const { exitCode, stderr } = await machine.shell(command);
-  assert.equal(exitCode, 0, stderr);
+  const { exitCode, output } = await machine.cron(`set -a; . /etc/ecompipe/ecompipe.env; ${command}`);
+  assert.equal(exitCode, 0, output);
   await machine.assertLoaded();
 });
 
-test('the line of the crontab does the same, and a second one that starts meanwhile stays away', async (t) => {
+for (const unit of units.filter((name) => name.endsWith('.service'))) {
+  test(
+    `${unit} is exposed to little, by the rating of systemd-analyze`,
+    { skip: !hasSystemd && 'systemd-analyze is not installed' },
+    () => {
+      const { status, stdout } = spawnSync(
+        'systemd-analyze',
+        // In tenths.
+        ['security', '--offline=true', '--no-pager', '--threshold=20', path.join(DIRECTORY, unit)],
+        { encoding: 'utf8' },
+      );
+      assert.equal(status, 0, stdout);
+    },
+  );
+}
+
+test('the settings that cron needs are for root and the user of the job, whose state directory the recipe makes', async (t) => {
+  if (!isRoot) {
+    t.skip('only root can follow the recipe');
+    return;
+  }
+  const machine = await hostFor(t);
+  const { mode, uid, gid } = statSync(machine.path('/etc/ecompipe/ecompipe.env'));
+  assert.deepEqual([(mode & 0o777).toString(8), uid, gid], ['640', 0, USER]);
+  const readBy = (id: number): number | null =>
+    spawnSync('cat', [machine.path('/etc/ecompipe/ecompipe.env')], { uid: id, gid: id }).status;
+  assert.deepEqual([readBy(USER), readBy(1)], [0, 1]);
+  assert.equal(statSync(machine.path('/var/lib/ecompipe')).uid, USER);
+});
+
+test('the lines of the crontab work as their user, say nothing, and stay away while another run goes on', async (t) => {
   const machine = await hostFor(t);
   const [load = '', check = ''] = cronCommands();
   const [, lock = ''] = /flock -n (\S+)/.exec(load) ?? [];
   const holder = spawn('flock', [machine.path(lock), 'sh', '-c', 'echo locked; read line'], {
     stdio: ['pipe', 'pipe', 'inherit'],
+    ...AS_USER,
   });
   t.after(() => holder.kill('SIGKILL'));
   await once(holder.stdout, 'data');
-  assert.deepEqual(await machine.shell(load).then(({ exitCode, stderr }) => [exitCode, stderr]), [1, '']);
+  assert.deepEqual(await machine.cron(load), { exitCode: 1, output: '' });
   holder.stdin.end('\n');
   await once(holder, 'close');
 
-  assert.deepEqual(await machine.shell(load).then(({ exitCode, stderr }) => [exitCode, stderr]), [0, '']);
+  assert.deepEqual(await machine.cron(load), { exitCode: 0, output: '' });
   await machine.assertLoaded();
-  const checked = await machine.shell(check);
-  assert.equal(checked.exitCode, 0, checked.stderr);
+  assert.deepEqual(await machine.cron(check), { exitCode: 0, output: '' });
 });
 
 function environmentFile(): Record<string, string> {
@@ -83,27 +127,24 @@ function cronCommands(): string[] {
 interface Host {
   /** A path of the units on this host. */
   readonly path: (text: string) => string;
-  readonly shell: (command: string) => Promise<{ exitCode: number | null; stderr: string }>;
+  /** Runs a line as the user of the jobs, with cron's environment and in the user's home. */
+  readonly cron: (line: string) => Promise<{ exitCode: number | null; output: string }>;
   readonly assertLoaded: () => Promise<void>;
 }
 
-/** A directory that stands for /, with `ecompipe` on the PATH, the settings in /etc/ecompipe and one file to load. */
+/**
+ * A directory that stands for /, set up by the recipe for cron, with `ecompipe` on the PATH and one file to load. Who is not
+ * root can be nobody else: then all belongs to the one who runs the test.
+ */
 async function hostFor(t: TestContext): Promise<Host> {
   const root = mkdtempSync(path.join(tmpdir(), 'ecompipe-host-'));
   t.after(() => rmSync(root, { recursive: true, force: true }));
+  chmodSync(root, 0o755);
   const database = await migratedDatabase();
   const there = (text: string): string => text.replaceAll(/(?<![\w.])\/(etc|srv|var\/lib)\//g, `${root}/$1/`);
+  followRecipe(root, there);
   const settings = { ...environmentFile(), ...database.env, POSTGRES_SSLMODE: 'disable' };
-  for (const directory of [
-    'etc/ecompipe',
-    'usr/local/bin',
-    'var/lib/ecompipe',
-    'srv/shop/incoming',
-    'srv/shop/processing',
-    'srv/shop/archive',
-    'srv/shop/quarantine',
-  ])
-    mkdirSync(path.join(root, directory), { recursive: true });
+  // As an editor does: the owner and the mode stay.
   writeFileSync(
     path.join(root, 'etc/ecompipe/ecompipe.env'),
     Object.entries(settings)
@@ -112,27 +153,50 @@ async function hostFor(t: TestContext): Promise<Host> {
   );
   // Where npm puts it under its usual prefix.
   const executable = path.join(root, 'usr/local/bin/ecompipe');
+  mkdirSync(path.dirname(executable), { recursive: true });
   writeFileSync(executable, `#!/bin/sh\nexec "${process.execPath}" "${EXECUTABLE}" "$@"\n`);
   chmodSync(executable, 0o755);
   writeFileSync(path.join(root, 'srv/shop/processing/orders.csv'), FILE);
-  const shell: Host['shell'] = async (command) => {
-    const withSettings = `set -a; . ${root}/etc/ecompipe/ecompipe.env; ${there(command)}`;
-    const child = spawn('sh', ['-c', withSettings], {
-      cwd: root,
+  if (isRoot) chownSync(path.join(root, 'srv/shop/processing/orders.csv'), USER, USER);
+  const cron: Host['cron'] = async (line) => {
+    const home = path.join(root, 'var/lib/ecompipe');
+    const child = spawn('/bin/sh', ['-c', there(line)], {
+      cwd: home,
       env: {
         PATH: cronPath().replaceAll('/usr/local/bin', `${root}/usr/local/bin`),
         SHELL: '/bin/sh',
-        HOME: root,
+        HOME: home,
         LOGNAME: 'ecompipe',
       },
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...AS_USER,
     });
-    let stderr = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    let output = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => (output += text));
     await once(child, 'close');
-    return { exitCode: child.exitCode, stderr };
+    return { exitCode: child.exitCode, output };
   };
-  return { path: there, shell, assertLoaded: () => assertLoaded(database, root) };
+  return { path: there, cron, assertLoaded: () => assertLoaded(database, root) };
+}
+
+/** What the recipe for cron in docs/deployment.md installs; npm and useradd have been, as the user is one that is there. */
+function followRecipe(root: string, there: (text: string) => string): void {
+  const block = documentBlocks('docs/deployment.md').find(({ text }) => text.includes('/etc/cron.d/'));
+  assert.ok(block);
+  const steps = block.text
+    .split('\n')
+    .filter((line) => line.startsWith('install '))
+    .map((line) =>
+      there(line).replaceAll(/ -([og]) (\w+)/g, (_, flag: string, name: string) =>
+        isRoot ? ` -${flag} ${name === 'ecompipe' ? USER : name}` : '',
+      ),
+    );
+  mkdirSync(path.join(root, 'etc/cron.d'), { recursive: true });
+  for (const step of steps) {
+    const { status, stderr } = spawnSync('sh', ['-c', step], { cwd: ROOT, encoding: 'utf8' });
+    assert.equal(status, 0, `${step}: ${stderr}`);
+  }
 }
 
 const FILE =

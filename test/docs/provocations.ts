@@ -75,8 +75,14 @@ export const PROVOCATIONS: Readonly<Record<string, Provocation>> = {
     }
   },
   redelivered: (t) => loadTwice(t, (cwd) => writeFileSync(path.join(cwd, 'data/processing/orders-2.csv'), csv(2))),
+  'left-alone': (t) =>
+    loadTwice(t, (cwd) => {
+      mkdirSync(path.join(cwd, 'data/processing/old'));
+      writeFileSync(path.join(cwd, 'data/processing/orders.jsonl'), '{}');
+    }),
   'no-directory': (t) => say(t, ['stream', '--once', '--input-dir', 'nope'], { env: AWAY }),
   refused: (t) => say(t, ['migrate', '--retry-for', '0.2'], { env: AWAY }),
+  'service-name': (t) => say(t, ['migrate', '--retry-for', '0.2'], { files: { '.env': 'POSTGRES_HOST=postgres\n' } }),
   'wrong-password': async (t) =>
     say(t, ['migrate'], { env: { ...(await emptyDatabase(t)).env, POSTGRES_PASSWORD: 'wrong' } }),
   'no-password': async (t) => say(t, ['migrate'], { env: { ...(await emptyDatabase(t)).env, POSTGRES_PASSWORD: '' } }),
@@ -108,6 +114,11 @@ export const PROVOCATIONS: Readonly<Record<string, Provocation>> = {
     return await say(t, ['generate', '--interval', '0', '--batch-size', '500'], { cwd }).finally(() =>
       spawnSync('umount', ['-l', cwd]),
     );
+  },
+  'events-there': async (t) => {
+    const database = await emptyDatabase(t);
+    await database.query('create table events (event_id text)');
+    return await say(t, ['migrate'], { env: database.env });
   },
   'schema-newer': (t) =>
     migrationsChanged(
@@ -146,8 +157,21 @@ export const PROVOCATIONS: Readonly<Record<string, Provocation>> = {
     t.after(() => taken.close());
     return await say(t, ['generate', '--metrics-port', String((taken.address() as AddressInfo).port)]);
   },
+  'no-token': (t) => say(t, ['generate', '--metrics-port', '0', '--metrics-host', '0.0.0.0']),
   'no-database-yet': (t) => say(t, ['status']),
   'db-with-a-configured-database': (t) => say(t, ['db', 'url'], { env: AWAY }),
+  'no-psql': (t) => say(t, ['db', 'psql'], { env: { ...AWAY, PATH: '/nonexistent' } }),
+  'dump-incomplete': async (t) => {
+    const database = await migratedDatabase(t);
+    await database.query('create view public.best_sellers as select 1 as rank');
+    return await say(t, ['db', 'dump', 'shop.dump'], { env: database.env });
+  },
+  'restore-not-empty': async (t) => {
+    const { env } = await migratedDatabase(t);
+    const cwd = project(t);
+    await say(t, ['db', 'dump', 'shop.dump'], { cwd, env });
+    return await say(t, ['db', 'restore', 'shop.dump'], { cwd, env });
+  },
   'other-major': (t) =>
     say(t, ['migrate'], {
       files: { '.ecompipe/postgres/data/PG_VERSION': '17\n', '.ecompipe/postgres/password': 'x\n' },

@@ -39,8 +39,10 @@ test("the compose file's Spark services load what is there, each with its own co
 
   await pipeline.generate({ events: 2000, batchSize: 500, seed: 7, start: '2026-05-01T00:00:00Z', dirt: 'dirty' });
   await pipeline.move();
-  const [command, engine, name, flag, url = '', ...rest] = onHost('spark-streamer');
-  assert.deepEqual([command, engine, name, flag], ['stream', '--engine', 'spark', '--master']);
+  // docker-compose.yml has it as ECOMPIPE_SPARK_MASTER=spark://spark-master:7077.
+  const url = onHost('spark-worker').at(-1)!;
+  const [command, engine, name, ...rest] = onHost('spark-streaming');
+  assert.deepEqual([command, engine, name], ['stream', '--engine', 'spark']);
   const spark = startSpark(t, pipeline, { master: url, conf: { 'spark.executor.memory': '512m' }, args: rest });
   const ended = spark.end.then(({ stderr }) => Promise.reject(new Error(`the stream ended:\n${stderr.slice(-3000)}`)));
   ended.catch(() => undefined);

@@ -64,7 +64,7 @@ test('an events table that was partitioned by the recipe is loaded, proved, summ
   const settings = { before, events: true, archive: false, ledger: false, archiveDir: '', dryRun: false };
   const { events } = await pipeline.target((to) => runPrune(settings, to, never));
   assert.ok(
-    events?.partitions.some((name) => name.startsWith('events_2026_')),
+    events?.partitions.some((name) => name.startsWith('public.events_2026_')),
     JSON.stringify(events),
   );
   assert.deepEqual(await rowsByPartition(pipeline), []);

@@ -41,6 +41,7 @@ const NO_BACKLOG: Backlog = {
   bytes: 0,
   compressed: 0,
   oldestSinceMs: undefined,
+  leftAlone: { entries: 0, first: [] },
   errno: undefined,
 };
 const NOTHING_SEEN: Seen = { atMs: 0, incoming: NO_BACKLOG, processing: NO_BACKLOG, problem: null };

@@ -1,21 +1,36 @@
+import { EcompipeError, errnoOf } from '../../platform/errors.js';
 import { ReadOnlyClient } from '../../platform/db/readOnlyClient.js';
 import type { Database } from '../../platform/db/target.js';
 import type { Listening } from '../../platform/httpServer.js';
 import type { Logger } from '../../platform/log.js';
 import { Feed, type FeedSettings } from './feed.js';
 import { RollupRefresher } from './refresh.js';
-import { serveDashboard } from './server.js';
+import { serveDashboard, type DashboardServerSettings } from './server.js';
 
-export interface DashboardSettings extends Pick<
-  FeedSettings,
-  'incomingDir' | 'processingDir' | 'stageCounts' | 'retryForMs'
-> {
-  /** Address to listen on; anything but loopback shows the figures to other machines. */
-  readonly host: string;
-  /** 0: a free one. */
-  readonly port: number;
-  /** Where the port comes from, for the error when it can't be had. Default: `port`. */
-  readonly portFlag?: string;
+export interface DashboardSettings
+  extends DashboardServerSettings, Pick<FeedSettings, 'incomingDir' | 'processingDir' | 'stageCounts' | 'retryForMs'> {
+  /** Take a free port when that one is taken. Default: false. */
+  readonly orFreePort?: boolean;
+}
+
+/** Looks at directories and database for those who watch, while `action` runs. */
+export async function withFeed<T>(
+  settings: Omit<FeedSettings, 'label'>,
+  database: Database,
+  { log }: { readonly log: Logger },
+  action: (feed: Feed) => Promise<T>,
+): Promise<T> {
+  const ended = new AbortController();
+  const observer = new ReadOnlyClient(database);
+  const feed = new Feed(observer, { ...settings, label: database.label });
+  const work = [feed.run(ended.signal), new RollupRefresher(database, log).run(ended.signal, feed)];
+  try {
+    return await action(feed);
+  } finally {
+    ended.abort();
+    await Promise.all(work);
+    await observer.close();
+  }
 }
 
 /**
@@ -26,21 +41,26 @@ export interface DashboardSettings extends Pick<
 export async function withDashboard<T>(
   settings: DashboardSettings,
   database: Database,
-  { log }: { readonly log: Logger },
-  action: (server: Listening, failed: AbortSignal) => Promise<T>,
+  context: { readonly log: Logger },
+  action: (server: Listening, feed: Feed) => Promise<T>,
 ): Promise<T> {
-  const ended = new AbortController();
-  const observer = new ReadOnlyClient(database);
-  const feed = new Feed(observer, { ...settings, label: database.label });
-  const server = await serveDashboard(feed, { portFlag: 'port', ...settings });
-  const work = [feed.run(ended.signal), new RollupRefresher(database, log).run(ended.signal, feed)];
+  return await withFeed(settings, database, context, async (feed) => {
+    const server = await serve(feed, settings);
+    try {
+      return await action(server, feed);
+    } finally {
+      await server.close();
+    }
+  });
+}
+
+async function serve(feed: Feed, { orFreePort = false, ...settings }: DashboardSettings): Promise<Listening> {
   try {
-    return await action(server, feed.failed);
-  } finally {
-    ended.abort();
-    await server.close();
-    await Promise.all(work);
-    await observer.close();
+    return await serveDashboard(feed, settings);
+  } catch (error) {
+    const isTaken = error instanceof EcompipeError && errnoOf(error.facts.cause) === 'EADDRINUSE';
+    if (!isTaken || !orFreePort) throw error;
+    return await serveDashboard(feed, { ...settings, port: 0 });
   }
 }
 

@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { DatabaseAvailability } from '../../platform/db/availability.js';
 import type { DatabaseEvent } from '../../platform/db/retry.js';
 import { readBacklog, type Backlog } from '../../contract/backlog.js';
 import { version } from '../../platform/version.js';
@@ -42,7 +43,8 @@ export function createMetrics({ command, stages, directories, ofProcess }: Metri
   if (ofProcess) processMetrics(registry);
   const startedAtMs = Date.now();
   // Without a stream there is no database to wait for.
-  const state = { hasStarted: stages.stream === undefined, isDatabaseAway: false };
+  const state = { hasStarted: stages.stream === undefined };
+  const availability = new DatabaseAvailability();
   return {
     registry,
     observe: (staged) => {
@@ -50,10 +52,10 @@ export function createMetrics({ command, stages, directories, ofProcess }: Metri
       measure(staged);
     },
     observeDatabase: (event) => {
-      state.isDatabaseAway = event.type === 'databaseRetry';
-      observeDatabase?.(event);
+      availability.observe(event);
+      observeDatabase?.(event, availability);
     },
-    isReady: () => state.hasStarted && !state.isDatabaseAway,
+    isReady: () => state.hasStarted && availability.awaySinceMs === undefined,
     ended: (exitCode) => {
       const gauge = (name: string, help: string, value: number): void =>
         new Gauge({ name, help, registers: [registry] }).set(value);

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { DatabaseAvailability } from '../../platform/db/availability.js';
 import type { DatabaseEvent } from '../../platform/db/retry.js';
 import { measureEvents, type Meters, type MetricSpec, type MetricSpecs } from '../../platform/stageEvents.js';
 import type { PipelineEvent, PipelineStages } from '../pipelineEvents.js';
@@ -69,19 +70,17 @@ const databaseMetricSpecs = {
   up: {
     kind: 'gauge',
     name: 'ecompipe_database_up',
-    help: 'Whether the database answered at the last attempt: 1, or 0 while it is being retried.',
+    help: 'Whether the database answers: 1, or 0 while it is being retried or has been silent for some seconds.',
   },
 } as const;
 
-export function databaseMetrics(registry: Registry): (event: DatabaseEvent) => void {
+export function databaseMetrics(
+  registry: Registry,
+): (event: DatabaseEvent, availability: DatabaseAvailability) => void {
   const meters = registerMetrics(registry, databaseMetricSpecs);
   meters.up(1);
-  return (event) => {
-    if (event.type === 'databaseBack') {
-      meters.up(1);
-      return;
-    }
-    meters.up(0);
-    meters.retries(1, event.sqlState?.slice(0, 2) ?? 'network');
+  return (event, { awaySinceMs }) => {
+    meters.up(awaySinceMs === undefined ? 1 : 0);
+    if (event.type === 'databaseRetry') meters.retries(1, event.sqlState?.slice(0, 2) ?? 'network');
   };
 }

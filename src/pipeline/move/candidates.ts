@@ -2,7 +2,7 @@ import { lstatSync, type Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { isGeneratedName, isUnfinishedName } from '../../contract/fileNames.js';
-import { isWantedName } from '../../contract/feeds/findFeed.js';
+import { isCandidate, whyLeftAlone } from '../../contract/leftAlone.js';
 import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
 import type { MoveEvent, MoveSettings, SkipReason } from './moveEvents.js';
 import type { Failures } from '../../platform/files/failures.js';
@@ -69,13 +69,10 @@ export class Candidates {
 
   /** By the listing alone: what isn't a regular file is never opened or even looked at. */
   private isCandidate(entry: Dirent): boolean {
-    if (isUnfinishedName(entry.name)) return false;
-    if (!isWantedName(entry.name, this.settings.feeds ?? [])) {
-      if (entry.isFile()) this.skip(entry.name, 'otherEnding');
-      return false;
-    }
-    if (!entry.isFile()) this.skip(entry.name, 'notRegular');
-    return entry.isFile();
+    const { feeds = [] } = this.settings;
+    const reason = whyLeftAlone(entry, feeds);
+    if (reason !== undefined) this.skip(entry.name, reason);
+    return isCandidate(entry, feeds) && !isUnfinishedName(entry.name);
   }
 
   private lookAt(name: string): 'ready' | 'settling' | 'skipped' {

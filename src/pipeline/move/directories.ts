@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, mkdir, readdir, stat } from 'node:fs/promises';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
-import { isWantedName } from '../../contract/feeds/findFeed.js';
+import { isCandidate } from '../../contract/leftAlone.js';
 import { assertDistinctDirectories } from '../../platform/files/distinctDirectories.js';
 import { errnoOf, FileError, withFileErrors } from '../../platform/errors.js';
 import type { MoveSettings } from './moveEvents.js';
@@ -36,7 +36,7 @@ export async function prepareDirectories({ from, to }: MoveSettings): Promise<re
 export async function countBacklog({ to, feeds = [] }: Pick<MoveSettings, 'to' | 'feeds'>): Promise<number> {
   try {
     const entries = await readdir(to, { withFileTypes: true });
-    return entries.filter((entry) => entry.isFile() && isWantedName(entry.name, feeds)).length;
+    return entries.filter((entry) => isCandidate(entry, feeds)).length;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return 0;
     throw error;

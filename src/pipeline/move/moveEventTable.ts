@@ -1,3 +1,4 @@
+import { LEFT_ALONE_REASONS } from '../../contract/leftAlone.js';
 import { countOf, formatSpan } from '../../platform/format.js';
 import { ProgressInterval, type StageEvents } from '../../platform/stageEvents.js';
 import type { MoveEvent, SkipReason } from './moveEvents.js';
@@ -7,8 +8,7 @@ import { printableLine } from '../../platform/printable.js';
 const MAX_REPORTED_FAILURES = 5;
 
 const SKIP_REASONS: Readonly<Record<SkipReason, string>> = {
-  otherEnding: 'its name does not end in .csv or .csv.gz',
-  notRegular: 'it is not a regular file',
+  ...LEFT_ALONE_REASONS,
   empty: 'it is empty; it will be moved once it has content',
 };
 

@@ -1,4 +1,5 @@
 import type { Feed } from '../../contract/feeds/feed.js';
+import type { LeftAloneReason } from '../../contract/leftAlone.js';
 import type { EcompipeError } from '../../platform/errors.js';
 
 /** What the mover does and where. */
@@ -34,11 +35,8 @@ export interface MoveResult {
   readonly filesStillWritten: readonly string[];
 }
 
-/**
- * Why a file in `from` is not moved for now: its name doesn't end in .csv or .csv.gz; it is a symlink, FIFO, socket or
- * directory; it has no bytes yet (its producer has opened it, and moving it would cut it off).
- */
-export type SkipReason = 'otherEnding' | 'notRegular' | 'empty';
+/** Why an entry of `from` is not moved for now; empty: its producer has opened it, and moving it would cut it off. */
+export type SkipReason = LeftAloneReason | 'empty';
 
 /** Everything the mover tells the outside. Names are relative to `from`, targets to `to`. */
 export type MoveEvent =

@@ -15,11 +15,12 @@ export const moveSettings = {
   }),
   settleMs: setting({
     flag: '--settle',
-    placeholder: '<ms>',
+    placeholder: '<time>',
     env: 'ECOMPIPE_SETTLE',
     default: 1000,
-    parse: parse.integer(0),
-    help: 'how long a file must be unchanged before it is taken for finished',
+    defaultText: '1s',
+    parse: parse.milliseconds,
+    help: 'how long a file must be unchanged before it is taken for finished, such as 5s; a bare number is milliseconds',
   }),
   maxBacklog: setting<number | undefined>({
     flag: '--max-backlog',

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import type { QueryResult } from 'pg';
 import type { Connection } from '../../platform/db/client.js';
+import { withUserPath } from '../../platform/db/sessionSettings.js';
 import { withTransaction } from '../../platform/db/transaction.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { PrunedEvents } from './types.js';
@@ -104,16 +106,19 @@ async function removeSpan(
   end: number,
 ): Promise<number> {
   return await withTransaction(connection, async () => {
-    const { rows } = await connection.client.query<{ rows: number }>(
-      `with gone as (
+    const remove = (): Promise<QueryResult<{ rows: number }>> =>
+      connection.client.query(
+        `with gone as (
          delete from only ${name} where ctid >= '(${start},0)'::tid and ctid < '(${end},0)'::tid and event_time < $1
          returning batch_id
        ), counted as (
          ${noteRows('gone')}
        )
        select count(*) as rows from gone`,
-      [before],
-    );
+        [before],
+      );
+    // Triggers of the table's owner may fire.
+    const { rows } = await withUserPath(connection, remove);
     failpoint('ledger-written');
     return rows[0]?.rows ?? 0;
   });

@@ -1,4 +1,5 @@
 import type { Backlog } from '../../contract/backlog.js';
+import { describeLeftAlone } from '../../contract/leftAlone.js';
 import { countOf, formatBytes, formatCount, formatSpan, shortName } from '../../platform/format.js';
 import type { ErrorFacts } from '../../platform/errors.js';
 import { printableLine } from '../../platform/printable.js';
@@ -8,7 +9,7 @@ import type { LedgerStatus, Status } from './runStatus.js';
 
 const NAME_WIDTH = 11;
 
-/** The status on one screen, no line longer than `columns`. */
+/** The status on one screen, no line longer than `columns`; Infinity: nothing is cut. */
 export function describeStatus(status: Status, violations: readonly Violation[] | undefined, columns: number): string {
   const { ledger, unavailable } = status;
   const nowMs = Date.parse(status.at);
@@ -90,11 +91,12 @@ function unavailableLines({ what, why, hint }: ErrorFacts): string[] {
   ];
 }
 
-function describeBacklog({ files, bytes, oldestSinceMs, directory, errno }: Backlog, nowMs: number): string {
+function describeBacklog({ files, bytes, oldestSinceMs, leftAlone, directory, errno }: Backlog, nowMs: number): string {
   if (errno === 'ENOENT') return `${directory} does not exist`;
   if (errno !== undefined) return `${directory} cannot be read: ${errno}`;
-  if (oldestSinceMs === undefined) return `nothing waits in ${directory}`;
-  return `${countOf(files, 'file')}, ${formatBytes(bytes)}, waiting for up to ${formatSpan(Math.max(0, nowMs - oldestSinceMs))}`;
+  const others = leftAlone.entries === 0 ? '' : `; left alone: ${describeLeftAlone(leftAlone)}`;
+  if (oldestSinceMs === undefined) return `nothing waits in ${directory}${others}`;
+  return `${countOf(files, 'file')}, ${formatBytes(bytes)}, waiting for up to ${formatSpan(Math.max(0, nowMs - oldestSinceMs))}${others}`;
 }
 
 function batchTable(batches: readonly BatchStatus[]): string[] {

@@ -38,7 +38,7 @@ export function statusJson(
 }
 
 function backlogJson(
-  { directory, files, bytes, oldestSinceMs, errno }: Backlog,
+  { directory, files, bytes, oldestSinceMs, leftAlone, errno }: Backlog,
   nowMs: number,
 ): Record<string, unknown> {
   return {
@@ -46,6 +46,7 @@ function backlogJson(
     files,
     bytes,
     oldestMs: oldestSinceMs === undefined ? null : Math.max(0, nowMs - oldestSinceMs),
+    leftAlone,
     errno: errno ?? null,
   };
 }

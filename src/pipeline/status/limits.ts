@@ -9,6 +9,8 @@ export interface Limits {
   readonly maxPendingMs: number | undefined;
   /** Age of the last commit. */
   readonly maxFreshnessMs: number | undefined;
+  /** How long ago any loader may have committed or looked for files last. */
+  readonly maxIdleMs: number | undefined;
   /** Of the rows that the last hour's batches read, from 0 to 1. */
   readonly maxRejectShare: number | undefined;
   /** Files that went to quarantine within the last hour. */
@@ -22,7 +24,7 @@ export interface Violation {
 
 /** Which limits do not hold. Those on the ledger are left out while the database is away, which is worse. */
 export function findViolations(
-  { incoming, processing, ledger }: Status,
+  { incoming, processing, polledMs, ledger }: Status,
   limits: Limits,
   nowMs = Date.now(),
 ): Violation[] {
@@ -37,9 +39,11 @@ export function findViolations(
       found.push({ limit, message: message(value, allowed) });
   };
   for (const { directory, errno } of [incoming, processing]) {
-    // Whoever never used the default directories has none.
-    if (errno !== undefined && errno !== 'ENOENT')
-      found.push({ limit: 'directory', message: `${directory} cannot be read (${errno})` });
+    if (errno !== undefined)
+      found.push({
+        limit: 'directory',
+        message: errno === 'ENOENT' ? `${directory} does not exist` : `${directory} cannot be read (${errno})`,
+      });
   }
   const oldestSinceMs = Math.min(incoming.oldestSinceMs ?? Infinity, processing.oldestSinceMs ?? Infinity);
   check(
@@ -51,6 +55,12 @@ export function findViolations(
     'maxPendingMs',
     oldestSinceMs === Infinity ? undefined : nowMs - oldestSinceMs,
     (value, allowed) => `a file has waited for ${formatSpan(value)} (limit ${formatSpan(allowed)})`,
+  );
+  check(
+    'maxIdleMs',
+    Math.min(polledMs ?? Infinity, ledger?.freshnessMs ?? Infinity),
+    (value, allowed) =>
+      `${value === Infinity ? 'no loader has ever run here' : `no loader has committed or looked for files for ${formatSpan(value)}`} (limit ${formatSpan(allowed)})`,
   );
   if (ledger === undefined) return found;
   const { recentRead, recentRejected, recentQuarantined } = ledger.problems;

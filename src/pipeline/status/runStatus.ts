@@ -1,7 +1,8 @@
 import type { QueryFn, ReadOnlyClient } from '../../platform/db/readOnlyClient.js';
 import { readBacklog, type Backlog } from '../../contract/backlog.js';
+import type { Feed } from '../../contract/feeds/feed.js';
 import { EcompipeError } from '../../platform/errors.js';
-import { LOCK_SPACE, ownershipKey } from '../../contract/streamOwner.js';
+import { LOCK_SPACE, ownershipKey, readPolledAge } from '../../contract/streamOwner.js';
 import {
   readLatency,
   readLatestBatches,
@@ -20,6 +21,8 @@ export interface StatusPlaces {
   readonly incomingDir: string;
   readonly processingDir: string;
   readonly checkpointDir: string;
+  /** Feeds whose files wait, too. Default: none. */
+  readonly feeds?: readonly Feed[];
 }
 
 export interface LedgerStatus {
@@ -39,6 +42,8 @@ export interface Status {
   readonly at: string;
   readonly incoming: Backlog;
   readonly processing: Backlog;
+  /** How long ago a loader with this checkpoint directory last looked for files or ended; null when none ever did. */
+  readonly polledMs: number | null;
   /** Where the database is, for people. */
   readonly database: string;
   /** Undefined when it could not be asked; then `unavailable` says why. */
@@ -59,10 +64,12 @@ export async function readStatus(
   database: ReadOnlyClient | EcompipeError,
 ): Promise<Status> {
   const [incoming, processing] = await Promise.all([
-    readBacklog(places.incomingDir),
-    readBacklog(places.processingDir),
+    readBacklog(places.incomingDir, places),
+    readBacklog(places.processingDir, places),
   ]);
-  const directories = { at: new Date().toISOString(), incoming, processing, database: label };
+  const at = new Date();
+  const polledMs = await readPolledAge(places.checkpointDir, at.getTime());
+  const directories = { at: at.toISOString(), incoming, processing, polledMs, database: label };
   if (database instanceof EcompipeError) return { ...directories, ledger: undefined, unavailable: database };
   try {
     const key = await ownershipKey(places.checkpointDir).catch(() => undefined);

@@ -103,7 +103,7 @@ async function putRange(
   if (mayGoDirect(batch, context)) {
     await connection.client.query('savepoint ecompipe_range');
     try {
-      const [result] = await loadDirect(connection, batch, table.name);
+      const [result] = await loadDirect(connection, batch, table);
       assert(result !== undefined, 'one part has one result');
       await connection.client.query('release savepoint ecompipe_range');
       context.breaker.directSucceeded();

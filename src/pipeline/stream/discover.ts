@@ -2,22 +2,45 @@ import { constants, readdirSync } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Feed } from '../../contract/feeds/feed.js';
-import { isWantedName } from '../../contract/feeds/findFeed.js';
+import { isCandidate, namesWithin, whyLeftAlone, type LeftAloneReason } from '../../contract/leftAlone.js';
 import { FileError, withFileErrors } from '../../platform/errors.js';
 import { printableLine } from '../../platform/printable.js';
+import type { StreamEvent } from './streamEvents.js';
 
-/** Whether a file of this name is loaded. */
-export function isLoadable(name: string, feeds: readonly Feed[] = []): boolean {
-  return isWantedName(name, feeds);
-}
+/** Lists the files of a directory that can be loaded, and reports once what else is there. */
+export class InputListing {
+  private reported = new Map<string, LeftAloneReason>();
+  private readonly ownNames: ReadonlySet<string>;
 
-/** The files in a directory that can be loaded, by name. Links, FIFOs, directories and hidden names are none. */
-export async function listLoadable(directory: string, feeds: readonly Feed[] = []): Promise<string[]> {
-  const entries = await withFileErrors('list', directory, () => readdir(directory, { withFileTypes: true }));
-  return entries
-    .filter((entry) => entry.isFile() && isLoadable(entry.name, feeds))
-    .map((entry) => entry.name)
-    .sort();
+  /** @param ownDirectories may lie in `directory`, and are then not reported: those that files are put away to. */
+  constructor(
+    private readonly directory: string,
+    private readonly feeds: readonly Feed[],
+    ownDirectories: readonly string[],
+    private readonly emit: (event: StreamEvent) => void,
+  ) {
+    this.ownNames = new Set(namesWithin(directory, ownDirectories));
+  }
+
+  /** @returns names, sorted. Links, FIFOs, directories and hidden names are none. @throws FileError. */
+  async list(): Promise<string[]> {
+    const { directory } = this;
+    const entries = await withFileErrors('list', directory, () => readdir(directory, { withFileTypes: true }));
+    const names: string[] = [];
+    const leftAlone = new Map<string, LeftAloneReason>();
+    for (const entry of entries) {
+      if (isCandidate(entry, this.feeds)) names.push(entry.name);
+      else {
+        const reason = whyLeftAlone(entry, this.feeds);
+        if (reason !== undefined && !this.ownNames.has(entry.name)) leftAlone.set(entry.name, reason);
+      }
+    }
+    for (const [name, reason] of leftAlone)
+      if (this.reported.get(name) !== reason) this.emit({ type: 'fileSkipped', name, reason });
+    // What is gone is forgotten: it is reported again when it comes back.
+    this.reported = leftAlone;
+    return names.sort();
+  }
 }
 
 /**

@@ -12,7 +12,7 @@ import { canonicalShape, parseHeader, UnreadableFile, type Header } from '../../
 import { readStart } from './feeds/fields.js';
 import { hintOfShipped } from './feeds/shippedFeeds.js';
 import { FileChanged, NotARegularFile, openLarge, readSmall, type Content } from './content.js';
-import { listLoadable, nameError } from './discover.js';
+import { InputListing, nameError } from './discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from './streamEvents.js';
 import type { ReadFile } from './fileDisposer.js';
 import { loadLargeFile } from './largeFile.js';
@@ -41,6 +41,7 @@ export class FileLoader {
   /** Small files that go the way of large ones, one by one: the ledger has a part of them, or one of a group was not accepted. */
   private readonly unfinished = new Set<string>();
   private readonly group: SmallFileGroup<ReadFile>;
+  private readonly listing: InputListing;
   /** Files that were seen to their end and are listed all the same, once more in a row. */
   private readonly returned = new Set<string>();
   private largeFiles: Promise<void> = Promise.resolve();
@@ -54,6 +55,8 @@ export class FileLoader {
     private readonly context: StageContext<StreamEvent>,
     private readonly onIdle: () => void,
   ) {
+    const { inputDir, feeds = [], archiveDir, quarantineDir, checkpointDir } = settings;
+    this.listing = new InputListing(inputDir, feeds, [archiveDir, quarantineDir, checkpointDir], context.emit);
     // A limit of rejects rolls back the file that exceeds it, and not its neighbours.
     const isLimited = settings.maxRejected !== undefined && settings.maxRejected !== 'none';
     this.group = new SmallFileGroup(settings.batchBytes, isLimited ? 1 : undefined);
@@ -121,7 +124,7 @@ export class FileLoader {
 
   private async list(): Promise<string[]> {
     try {
-      const names = await listLoadable(this.settings.inputDir, this.settings.feeds);
+      const names = await this.listing.list();
       if (this.isMissing) this.context.emit({ type: 'directoryBack', directory: this.settings.inputDir });
       this.isMissing = false;
       const present = new Set(names);
@@ -345,11 +348,12 @@ export class FileLoader {
       this.halt.abort();
       return;
     }
-    const { retryInMs } = this.failures.record(name, error, performance.now());
+    const { attempt, retryInMs } = this.failures.record(name, error, performance.now());
     this.context.emit({
       type: 'fileFailed',
       file: name,
       error,
+      attempt,
       retryInMs: this.context.drain.aborted ? undefined : retryInMs,
     });
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
+import { withUserPath } from '../../platform/db/sessionSettings.js';
 import { isRefusal, sqlStateOf } from '../../platform/db/sqlState.js';
 import { NO_ROWS, type Batch, type BatchPart, type PartResult } from './batch.js';
 import { copyDirect } from './copyDirect.js';
@@ -8,7 +9,7 @@ import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile, type Loa
 import { runLoad, sumOfParts, type CommittedBatch, type Load } from './loadTransaction.js';
 import { loadStaged } from './staged/loadStaged.js';
 import { haveOnlyIsoDates, temporalFields } from './isoDates.js';
-import type { Target } from './targetTable.js';
+import type { Target, TargetTable } from './targetTable.js';
 import { printableLine } from '../../platform/printable.js';
 
 export interface LoadContext extends Pick<Load, 'lockTimeoutMs' | 'limits' | 'onAttempt'> {
@@ -79,7 +80,7 @@ async function loadBy(
       const { table } = context.target;
       const results =
         loadPath === 'direct'
-          ? await loadDirect(connection, remaining, table.name)
+          ? await loadDirect(connection, remaining, table)
           : await loadStaged(connection, remaining, { ...context, target: table, fileIds: resolved.fileIds, batchId });
       const parts = resolved.parts.map((part, index) => ({
         part,
@@ -148,10 +149,15 @@ async function resolveFiles(connection: Connection, batch: Batch, loadPath: Load
 }
 
 /** @throws DirectPathFailed when the server refused the rows, for whatever reason that is not its own. */
-export async function loadDirect(connection: Connection, batch: Batch, table: string): Promise<PartResult[]> {
+export async function loadDirect(
+  connection: Connection,
+  batch: Batch,
+  { name, runsUserCode }: TargetTable,
+): Promise<PartResult[]> {
   try {
     const hasRows = batch.parts.some((part) => part.body.length > 0);
-    const copied = hasRows ? await copyDirect(connection, batch, table) : 0;
+    const copy = (): Promise<number> => copyDirect(connection, batch, name);
+    const copied = !hasRows ? 0 : await (runsUserCode ? withUserPath(connection, copy) : copy());
     const counted = batch.parts.reduce((sum, part) => sum + part.rows, 0);
     if (copied !== counted) throw new DirectPathFailed(`COPY saw ${copied} rows, we counted ${counted}`);
     return batch.parts.map((part) => ({

@@ -1,25 +1,25 @@
 import type { Connection } from '../../platform/db/client.js';
 import type { Database } from '../../platform/db/target.js';
+import { Heartbeat } from '../../platform/db/heartbeat.js';
 import { serverMessage } from '../../platform/db/sqlState.js';
 import { AlreadyRunningError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
 import { pause } from '../../platform/wait.js';
-import { takeOwnership } from '../../contract/streamOwner.js';
+import { notePolled, takeOwnership } from '../../contract/streamOwner.js';
 
-/** A connection that nobody uses is asked so often whether it is still there: a NAT forgets it without a word. */
-const HEARTBEAT_MS = 30_000;
 const FIRST_RETRY_MS = 250;
 const MAX_RETRY_MS = 5000;
 
 /**
  * Keeps the lock that makes this process the only stream with its checkpoint directory. The lock goes with its connection:
  * lost, it is opened again and the lock taken anew, or `taken` says that somebody else was faster. Loading goes on
- * meanwhile, as the ledger is what makes it safe.
+ * meanwhile, as the ledger is what makes it safe. As it is there all the time and otherwise idle, the connection is also
+ * the one that is asked whether the database still answers.
  */
 export class Ownership {
   private readonly lost = new AbortController();
   private readonly closed = new AbortController();
-  private readonly heartbeat: NodeJS.Timeout;
+  private readonly heartbeat: Heartbeat;
   private reopening: Promise<void> | undefined;
 
   constructor(
@@ -29,10 +29,8 @@ export class Ownership {
     private readonly log: Logger,
   ) {
     this.watch(connection);
-    this.heartbeat = setInterval(() => {
-      if (this.reopening === undefined && this.connection.statementSinceMs === undefined)
-        this.connection.client.query('select').catch(() => undefined);
-    }, HEARTBEAT_MS).unref();
+    void notePolled(checkpointDir);
+    this.heartbeat = new Heartbeat(() => this.ask(), database.report);
   }
 
   /** Aborts with an AlreadyRunningError when another stream has taken the lock: this one is to end. */
@@ -46,10 +44,18 @@ export class Ownership {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.heartbeat);
+    this.heartbeat.close();
     this.closed.abort();
     await this.reopening;
+    await notePolled(this.checkpointDir);
     await this.connection.close();
+  }
+
+  /** Nobody else uses the connection: a statement that is under way is the last heartbeat. */
+  private ask(): Promise<unknown> | undefined {
+    const { client, statementSinceMs } = this.connection;
+    if (this.reopening !== undefined || statementSinceMs !== undefined) return undefined;
+    return client.query('select').then(() => notePolled(this.checkpointDir));
   }
 
   private isClosed(): boolean {
@@ -70,6 +76,7 @@ export class Ownership {
         await takeOwnership(connection, this.checkpointDir, this.closed.signal);
         this.connection = connection;
         this.reopening = undefined;
+        this.heartbeat.heard();
         this.log.info(
           'ownership_taken_again',
           `the connection that holds the lock of ${this.checkpointDir} was lost, and is there again`,

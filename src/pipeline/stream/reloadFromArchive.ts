@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { isLoadable } from './discover.js';
+import { isWantedName } from '../../contract/feeds/findFeed.js';
 import type { Connection } from '../../platform/db/client.js';
 import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
 import { errnoOf, InterruptedError, withFileErrors } from '../../platform/errors.js';
@@ -72,7 +72,7 @@ export async function reloadFromArchive(
   stop: AbortSignal,
 ): Promise<number> {
   // All of them: somebody else may have loaded into the restored database for days, so its newest batch says nothing.
-  const candidates = (await findArchivedSince(archiveDir, null)).filter(({ name }) => isLoadable(name, feeds));
+  const candidates = (await findArchivedSince(archiveDir, null)).filter(({ name }) => isWantedName(name, feeds ?? []));
   let returned = 0;
   for (let start = 0; start < candidates.length; start += FILES_AT_ONCE) {
     const files: ArchivedFileHash[] = [];

@@ -90,7 +90,7 @@ export const loadSettings = {
     env: 'ECOMPIPE_STRICT',
     default: false,
     parse: parse.boolean,
-    help: 'exit 3 when any row was rejected or file quarantined',
+    help: 'exit 3 when any row was rejected, file quarantined, or entry of the input directory left alone',
   }),
 } satisfies SettingTable;
 

@@ -1,5 +1,7 @@
+import { LEFT_ALONE_REASONS } from '../../contract/leftAlone.js';
 import { countOf, formatCount, formatSpan } from '../../platform/format.js';
 import type { Logger } from '../../platform/log.js';
+import { reportedFacts } from '../../platform/errors.js';
 import { ProgressInterval, type StageEvents } from '../../platform/stageEvents.js';
 import { addCounts, NO_ROWS, type RowCounts } from './batch.js';
 import { RejectReportLimiter } from './rejectReportLimiter.js';
@@ -13,10 +15,20 @@ export interface StreamFigures {
   filesQuarantined: number;
   /** Attempts on files. */
   filesFailed: number;
+  /** Entries of the directory that were left alone. */
+  entriesSkipped: number;
   bytes: number;
+  /** Of files that are loaded to their end. */
+  finishedBytes: number;
   rows: RowCounts;
   lastBatch: { readonly id: number; readonly rows: number; readonly durationMs: number } | undefined;
 }
+
+/** In a directory full of other files only so many are reported one by one; `ecompipe status` counts them all. */
+const MAX_REPORTED_SKIPS = 10;
+
+/** A file that has failed so often has done so for a minute, and is not one that somebody was still writing to. */
+const NOTIFIED_ATTEMPT = 7;
 
 /** From a single small file to a bulk load of a minute. */
 const DURATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -74,7 +86,9 @@ export function createStreamEvents(): StreamEvents {
       filesRedelivered: 0,
       filesQuarantined: 0,
       filesFailed: 0,
+      entriesSkipped: 0,
       bytes: 0,
+      finishedBytes: 0,
       rows: NO_ROWS,
       lastBatch: undefined,
     },
@@ -96,13 +110,35 @@ const STARTS: Pick<StreamEvents['table'], 'streamStarted' | 'filesReturned' | 'd
   },
   directoryMissing: {
     log: (log, { error }) => log.warn('directory_missing', `${error.message}\n  waiting for it to come back`),
+    notify: ({ directory, error }) => ({
+      event: 'directory_missing',
+      text: error.message,
+      facts: { directory, ...reportedFacts(error) },
+    }),
   },
   directoryBack: { log: (log, { directory }) => log.info('directory_back', `${directory} is back`) },
 };
 
-const FILES: Pick<StreamEvents['table'], 'fileLoaded' | 'fileRedelivered' | 'fileQuarantined' | 'fileFailed'> = {
+const FILES: Pick<
+  StreamEvents['table'],
+  'fileSkipped' | 'fileLoaded' | 'fileRedelivered' | 'fileQuarantined' | 'fileFailed'
+> = {
+  fileSkipped: {
+    count: (figures) => (figures.entriesSkipped += 1),
+    log: (log, { name, reason }, { entriesSkipped }) => {
+      (entriesSkipped <= MAX_REPORTED_SKIPS ? log.warn : log.debug)(
+        'file_skipped',
+        `left ${printableLine(name)} alone: ${LEFT_ALONE_REASONS[reason]}`,
+      );
+      if (entriesSkipped === MAX_REPORTED_SKIPS)
+        log.warn('files_skipped', 'whatever else is left alone is logged at debug level', {});
+    },
+  },
   fileLoaded: {
-    count: (figures) => (figures.filesLoaded += 1),
+    count: (figures, { bytes }) => {
+      figures.filesLoaded += 1;
+      figures.finishedBytes += bytes;
+    },
     log: (log, { file }) => log.debug('file_loaded', `loaded ${printableLine(file)}`),
     measure: (meters, { writtenAtMs }) => {
       meters.files(1, 'loaded');
@@ -128,6 +164,11 @@ const FILES: Pick<StreamEvents['table'], 'fileLoaded' | 'fileRedelivered' | 'fil
       ),
     measure: (meters) => meters.files(1, 'quarantined'),
     attention: ({ file, reason }) => `${file} went to quarantine: ${reason}`,
+    notify: ({ file, reason }) => ({
+      event: 'file_quarantined',
+      text: `${printableLine(file)} can't be read and went to quarantine: ${printableLine(reason)}`,
+      facts: { file, reason },
+    }),
   },
   fileFailed: {
     count: (figures) => (figures.filesFailed += 1),
@@ -138,6 +179,10 @@ const FILES: Pick<StreamEvents['table'], 'fileLoaded' | 'fileRedelivered' | 'fil
       ),
     measure: (meters) => meters.files(1, 'failed'),
     attention: ({ error }) => `stream: ${error.facts.what}`,
+    notify: ({ file, error, attempt, retryInMs }) =>
+      retryInMs === undefined || attempt === NOTIFIED_ATTEMPT
+        ? { event: 'file_failed', text: error.message, facts: { file, ...reportedFacts(error) } }
+        : undefined,
   },
 };
 
@@ -149,10 +194,11 @@ function batchCommitted(): StreamEvents['table']['batchCommitted'] {
       figures.bytes += bytes;
       figures.lastBatch = { id: batchId, rows: rows.read, durationMs };
     },
-    log: (log, { batchId, rows, durationMs, loadPath }, figures) => {
+    log: (log, { batchId, files, bytes, rows, durationMs, loadPath }, figures) => {
       log.debug(
         'batch_committed',
         `batch ${batchId}: ${countOf(rows.inserted, 'row')} in ${formatSpan(durationMs)} (${loadPath} path)`,
+        { batchId, loadPath, files, bytes, rows, durationMs },
       );
       if (progress.isDue()) logProgress(log, figures);
     },

@@ -1,4 +1,5 @@
 import type { EcompipeError } from '../../platform/errors.js';
+import type { LeftAloneReason } from '../../contract/leftAlone.js';
 import type { Feed } from '../../contract/feeds/feed.js';
 import type { RejectLimit } from './settingsTable.js';
 import type { RowCounts } from './batch.js';
@@ -52,6 +53,8 @@ export type StreamEvent =
       readonly files: number;
       readonly bytes: number;
       readonly rows: RowCounts;
+      /** The same by file, as far as each is in this batch. */
+      readonly rowsByFile: readonly { readonly file: string; readonly rows: RowCounts }[];
       readonly durationMs: number;
     }
   /** Archived files that the ledger does not have were put back into the input directory. */
@@ -60,12 +63,16 @@ export type StreamEvent =
   /** `writtenAtMs`: its modification time, in milliseconds since 1970. */
   | { readonly type: 'fileLoaded'; readonly file: string; readonly bytes: number; readonly writtenAtMs: number }
   | { readonly type: 'fileRedelivered'; readonly file: string; readonly firstName: string }
+  /** An entry of the input directory that is not loaded; reported once. */
+  | { readonly type: 'fileSkipped'; readonly name: string; readonly reason: LeftAloneReason }
   | { readonly type: 'fileQuarantined'; readonly file: string; readonly reason: string }
   /** The file is where it was and nothing of it was loaded that isn't in the ledger. Tried again after `retryInMs`, or not at all when draining. */
   | {
       readonly type: 'fileFailed';
       readonly file: string;
       readonly error: EcompipeError;
+      /** How many of its attempts have failed. */
+      readonly attempt: number;
       readonly retryInMs: number | undefined;
     }
   | { readonly type: 'directoryMissing'; readonly directory: string; readonly error: EcompipeError }

@@ -29,6 +29,8 @@ export interface TargetTable {
   readonly deferrable: readonly string[];
   /** COPY does to it what INSERT does: it has no rules, and no row security for us. */
   readonly takesCopy: boolean;
+  /** Loading a row runs functions that are not PostgreSQL's or ours: those of triggers, constraints, defaults and types. */
+  readonly runsUserCode: boolean;
 }
 
 /** Where events go. */
@@ -36,7 +38,8 @@ export const EVENTS_TABLE = 'public.events';
 
 /** What is asked about `{name}`; one query, cheap enough for every staged batch. */
 const DESCRIBE = `
-  select fingerprint, columns, key_columns as "keyColumns", deferred as "deferrable", takes_copy as "takesCopy"
+  select fingerprint, columns, key_columns as "keyColumns", deferred as "deferrable", takes_copy as "takesCopy",
+         ecompipe.runs_user_code($1::regclass) as "runsUserCode"
   from ecompipe.describe_table($1::regclass)`;
 
 /** Reads what the catalogue says of a table now. @throws EcompipeError (2) where it can't be a target. */
@@ -75,7 +78,8 @@ export class Target {
   /** Reads it again. What did not change stays the same value. */
   async refresh(connection: Connection): Promise<void> {
     const table = await readTargetTable(connection, this.current.name);
-    if (table.fingerprint !== this.current.fingerprint || table.takesCopy !== this.current.takesCopy)
+    const { fingerprint, takesCopy, runsUserCode } = this.current;
+    if (table.fingerprint !== fingerprint || table.takesCopy !== takesCopy || table.runsUserCode !== runsUserCode)
       this.current = table;
   }
 }

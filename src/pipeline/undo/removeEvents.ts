@@ -1,4 +1,5 @@
 import type { Connection } from '../../platform/db/client.js';
+import { withUserPath } from '../../platform/db/sessionSettings.js';
 import { eventIdsOf } from '../../contract/csv/eventIds.js';
 import { readContentRange } from '../../platform/files/contentRange.js';
 import { EcompipeError, EXIT } from '../../platform/errors.js';
@@ -41,9 +42,8 @@ export async function removeEventsOf(
   files: readonly TargetFile[],
   paths: ReadonlyMap<number, string>,
 ): Promise<void> {
-  const { client } = connection;
   const fileIds = files.map(({ fileId }) => fileId);
-  const { rows: ranges } = await client.query<RemovedRange>(
+  const { rows: ranges } = await connection.client.query<RemovedRange>(
     `select r.batch_id as "batchId", r.file_id as "fileId", r.start_offset as "startOffset", r.end_offset as "endOffset", r.first_line as "firstLine", b.columns,
             (select f.name from ecompipe.feeds f where f.feed_id = b.feed_id) as feed,
             (select count(*) from ecompipe.batch_ranges o where o.batch_id = r.batch_id and o.file_id <> all ($1)) as others
@@ -82,17 +82,22 @@ function sharedByFeed(name: string, { batchId, others, feed }: RemovedRange): Ec
 }
 
 export async function removeBatches(connection: Connection, batchIds: readonly number[]): Promise<void> {
-  const { client } = connection;
   await removeFromOtherTables(connection, batchIds);
-  await client.query(
+  await removeRows(
+    connection,
     `with gone as (delete from public.events where batch_id = any ($1) returning event_id) insert into ${REMOVED} select event_id from gone`,
     [batchIds],
   );
 }
 
 /** Rows that feeds brought into tables of the user's own: they can be found where the table has a column for their batch. */
-async function removeFromOtherTables({ client }: Connection, batchIds: readonly number[]): Promise<void> {
-  const { rows } = await client.query<{ target: string; hasBatch: boolean }>(
+/** Triggers of the table's owner may fire. */
+async function removeRows(connection: Connection, statement: string, values: readonly unknown[]): Promise<void> {
+  await withUserPath(connection, () => connection.client.query(statement, [...values]));
+}
+
+async function removeFromOtherTables(connection: Connection, batchIds: readonly number[]): Promise<void> {
+  const { rows } = await connection.client.query<{ target: string; hasBatch: boolean }>(
     `select distinct b.target,
             exists (select from pg_attribute a where a.attrelid = to_regclass(b.target) and a.attname = 'batch_id' and a.attnum > 0 and not a.attisdropped) as "hasBatch"
      from ecompipe.batches b where b.batch_id = any ($1) and b.target is not null`,
@@ -107,19 +112,20 @@ async function removeFromOtherTables({ client }: Connection, batchIds: readonly 
       hint: `before the next load: alter table ${without.target} add column batch_id bigint default nullif(current_setting('ecompipe.batch_id', true), '')::bigint`,
     });
   for (const { target } of rows)
-    await client.query(
+    await removeRows(
+      connection,
       `with gone as (delete from ${target} where batch_id = any ($1) returning 1)
-      insert into ${REMOVED} select gen_random_uuid() from gone`,
+      insert into ${REMOVED} select pg_catalog.gen_random_uuid() from gone`,
       [batchIds],
     );
 }
 
 async function removeRange(
-  { client }: Connection,
+  connection: Connection,
   { batchId, fileId, startOffset, endOffset, firstLine, columns }: RemovedRange,
   path: string,
 ): Promise<void> {
-  const { rows } = await client.query<{ byteOffset: number }>(
+  const { rows } = await connection.client.query<{ byteOffset: number }>(
     'select byte_offset as "byteOffset" from ecompipe.rejected_rows where file_id = $1 union all select byte_offset from ecompipe.duplicate_rows where file_id = $1',
     [fileId],
   );
@@ -128,15 +134,17 @@ async function removeRange(
   const eventIds = [...eventIdsOf({ bytes, startOffset, firstLine }, columns ?? undefined)]
     .filter(({ byteOffset }) => !elsewhere.has(byteOffset))
     .map(({ eventId }) => eventId);
-  await client.query(
+  await removeRows(
+    connection,
     `with gone as (delete from public.events where event_id = any ($1::text[]::uuid[]) and batch_id = $2 returning event_id) insert into ${REMOVED} select event_id from gone`,
     [eventIds, batchId],
   );
 }
 
 /** What came into the table by replays of the files' rejects came from these files too. */
-async function removeReplayed({ client }: Connection, fileIds: readonly number[]): Promise<void> {
-  await client.query(
+async function removeReplayed(connection: Connection, fileIds: readonly number[]): Promise<void> {
+  await removeRows(
+    connection,
     `with gone as (
        delete from public.events e
        using ecompipe.rejected_rows r

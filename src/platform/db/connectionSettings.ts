@@ -6,6 +6,7 @@ import type { ClientConfig } from 'pg';
 import { asFileError, UsageError } from '../errors.js';
 import { parseConnectionUrl, readService, severalHosts } from './connectionUrl.js';
 import { LIBPQ_KEYWORDS, refusalOf } from './libpqKeywords.js';
+import { readPassfile } from './passfile.js';
 
 /** libpq's `sslmode` (PostgreSQL manual, 32.19.3). */
 export type SslMode = 'disable' | 'allow' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
@@ -26,7 +27,7 @@ export interface RawDatabaseSettings {
 /** How a password is proved, by the names of libpq's `require_auth`. */
 export type AuthMethod = 'none' | 'password' | 'md5' | 'scram-sha-256';
 
-/** A database to connect to. `password` is absent where pg finds it itself (PGPASSWORD, ~/.pgpass). */
+/** A database to connect to. `password` is absent where pg finds it itself (~/.pgpass). */
 export interface ConnectionSettings {
   readonly host: string;
   readonly port: number;
@@ -52,6 +53,8 @@ export interface ConnectionSettings {
   readonly applicationName?: string;
   /** 0: without limit. */
   readonly connectTimeoutMs?: number;
+  /** What a person can do when the connection is lost, where that is not to check the settings. */
+  readonly hintWhenLost?: string;
 }
 
 /** libpq's own variables count as configuration too (PostgreSQL manual, 34.15). */
@@ -72,11 +75,16 @@ export function resolveConnection(
   const parameters = collect(raw, environment);
   const user = parameters.get('user') ?? environment['USER'] ?? 'postgres';
   const host = parameters.get('host') ?? parameters.get('hostaddr') ?? 'localhost';
-  const password = parameters.get('password');
+  const port = Number(parameters.get('port') ?? '5432');
+  const database = parameters.get('dbname') ?? user;
+  const passfile = parameters.get('passfile');
+  const password =
+    parameters.get('password') ??
+    (passfile === undefined ? undefined : readPassfile(passfile, { host, port, database, user }));
   return {
     host,
-    port: Number(parameters.get('port') ?? '5432'),
-    database: parameters.get('dbname') ?? user,
+    port,
+    database,
     user,
     ...(password === undefined ? {} : { password }),
     ...(raw.allowCleartextPassword === true ? { allowCleartextPassword: true } : {}),

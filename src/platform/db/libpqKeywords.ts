@@ -22,7 +22,7 @@ export const LIBPQ_KEYWORDS: Readonly<Record<string, LibpqKeyword>> = {
   dbname: { variable: 'PGDATABASE' },
   user: { variable: 'PGUSER' },
   password: { variable: 'PGPASSWORD' },
-  passfile: refuse('the password file is named by PGPASSFILE, else it is ~/.pgpass'),
+  passfile: { variable: 'PGPASSFILE' },
   service: { variable: 'PGSERVICE' },
   servicefile: { variable: 'PGSERVICEFILE' },
   options: { variable: 'PGOPTIONS' },

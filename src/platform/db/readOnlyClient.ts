@@ -1,10 +1,10 @@
 import type pg from 'pg';
 import { EcompipeError, EXIT } from '../errors.js';
-import { openConnection, type Connection } from './client.js';
-import { resolveConnection, type RawDatabaseSettings } from './connectionSettings.js';
+import type { Connection } from './client.js';
+import type { RawDatabaseSettings } from './connectionSettings.js';
 import { explainIfFinal, unavailableError } from './errors.js';
 import { classifyError, isCancelled } from './sqlState.js';
-import { withDatabase, type Database, type TargetContext } from './target.js';
+import { withExistingDatabase, type Database, type TargetContext } from './target.js';
 
 /**
  * A server that is stopped or out of reach must not stop those who only look. The server gives a statement up a little
@@ -43,7 +43,7 @@ export class ReadOnlyClient {
   }
 
   private async open(): Promise<Connection> {
-    const connection = await openConnection(this.database.settings);
+    const connection = await this.database.openUnwatched();
     await connection.client.query({
       text: `select pg_catalog.set_config('statement_timeout', '${STATEMENT_TIMEOUT_MS}', false)`,
       query_timeout: QUERY_TIMEOUT_MS,
@@ -82,9 +82,7 @@ export async function withObserver<T>(
   const label = `the embedded PostgreSQL in ${settings.embeddedDir}`;
   const state = { entered: false };
   try {
-    if (resolveConnection(settings, process.env) === undefined && !(await hasEmbeddedDatabase(settings.embeddedDir)))
-      return await action({ label, observer: noDatabaseYet(settings.embeddedDir) });
-    return await withDatabase({ ...settings, retryForMs: 0 }, context, async (database) => {
+    return await withExistingDatabase({ ...settings, retryForMs: 0 }, context, async (database) => {
       state.entered = true;
       const observer = new ReadOnlyClient(database);
       try {
@@ -97,17 +95,4 @@ export async function withObserver<T>(
     if (state.entered || !(error instanceof EcompipeError) || error.exitCode === EXIT.usage) throw error;
     return await action({ label, observer: error });
   }
-}
-
-async function hasEmbeddedDatabase(directory: string): Promise<boolean> {
-  const { openCluster } = await import('./embedded/cluster.js');
-  return (await openCluster(directory)) !== undefined;
-}
-
-function noDatabaseYet(directory: string): EcompipeError {
-  return new EcompipeError(EXIT.unavailable, {
-    what: 'there is no database yet',
-    why: `none is configured, and ${directory} has no embedded one`,
-    hint: '`ecompipe run-all`, `ecompipe stream` or `ecompipe migrate` makes one; DATABASE_URL or POSTGRES_* name your own',
-  });
 }

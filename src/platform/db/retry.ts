@@ -1,3 +1,4 @@
+import { formatSpan } from '../format.js';
 import type { Logger } from '../log.js';
 import { InterruptedError } from '../errors.js';
 import { pause } from '../wait.js';
@@ -9,7 +10,10 @@ import { classifyError, hintFor, isCancelled, serverMessage, sqlStateOf } from '
 export type DatabaseEvent =
   /** A failure that is tried again; without a SQLSTATE it is the network's. */
   | { readonly type: 'databaseRetry'; readonly sqlState: string | undefined; readonly delayMs: number }
-  | { readonly type: 'databaseBack'; readonly awayMs: number };
+  | { readonly type: 'databaseBack'; readonly awayMs: number }
+  /** It has not answered for so long on a connection that is open; see Heartbeat. */
+  | { readonly type: 'databaseSilent'; readonly silentMs: number }
+  | { readonly type: 'databaseHeard'; readonly silentMs: number };
 
 export interface RetrySettings {
   /** How long failures in a row are borne, in milliseconds, before the error goes up (exit 69). */
@@ -38,7 +42,7 @@ export async function withRetry<T>(what: string, settings: RetrySettings, attemp
         const awayMs = performance.now() - failingSince;
         settings.log.info(
           'database_back',
-          `the database is back after ${(awayMs / 1000).toFixed(1)} s: ${what.replace(/^cannot /, 'can ')} again`,
+          `the database is back after ${formatSpan(awayMs)}: ${what.replace(/^cannot /, 'can ')} again`,
         );
         settings.onEvent?.({ type: 'databaseBack', awayMs });
       }

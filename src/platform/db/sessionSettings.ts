@@ -16,8 +16,8 @@ interface SessionSetting {
 export const SESSION_SETTINGS: readonly SessionSetting[] = [
   {
     name: 'search_path',
-    value: 'pg_catalog, public, pg_temp',
-    because: 'nobody may shadow a built-in function, type or operator',
+    value: 'pg_catalog, pg_temp',
+    because: 'nobody may shadow a function, type or operator that we use (PostgreSQL manual, 5.10.6)',
   },
   { name: 'client_encoding', value: 'UTF8', because: 'files are UTF-8' },
   { name: 'timezone', value: 'UTC', because: 'times without a zone are UTC' },
@@ -62,14 +62,36 @@ const PIN_SETTINGS = `
   where pg_catalog.current_setting('client_connection_check_interval', true) is not null
     and pg_catalog.version() operator(pg_catalog.~) 'linux'`;
 
-/** Pins the settings of a new session. @returns the server's version as a number, such as 180004. */
-export async function pinSessionSettings(client: pg.Client): Promise<number> {
-  const results = (await client.query(`${PIN_SETTINGS};
-    select pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as version`)) as unknown as [
-    pg.QueryResult,
-    pg.QueryResult<{ version: number }>,
-  ];
-  const [row] = results[1].rows;
+/** What a session was before it was pinned. */
+export interface SessionOrigin {
+  /** As a number, such as 180004. */
+  readonly serverVersion: number;
+  /** The `search_path` that the role, the database or the server gave it. */
+  readonly userPath: string;
+}
+
+/** Pins the settings of a new session. */
+export async function pinSessionSettings(client: pg.Client): Promise<SessionOrigin> {
+  const results = (await client.query(`
+    select pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as "serverVersion",
+           pg_catalog.current_setting('search_path') as "userPath";
+    ${PIN_SETTINGS}`)) as unknown as [pg.QueryResult<SessionOrigin>, pg.QueryResult];
+  const [row] = results[0].rows;
   assert(row !== undefined, 'the server says its version');
-  return row.version;
+  return row;
+}
+
+/**
+ * Runs a statement that fires code of other people (triggers, functions in constraints and defaults) under the
+ * `search_path` that any session of the role has: that code may count on it. Part of the caller's transaction; where the
+ * action fails, rolling back takes the path back, too. The statement itself must be qualified to its last name.
+ */
+export async function withUserPath<T>(
+  { client, userPath }: { readonly client: pg.Client; readonly userPath: string },
+  action: () => Promise<T>,
+): Promise<T> {
+  await client.query(`select pg_catalog.set_config('search_path', $1, true)`, [userPath]);
+  const result = await action();
+  await client.query(`set local search_path = pg_catalog, pg_temp`);
+  return result;
 }

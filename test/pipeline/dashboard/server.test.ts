@@ -89,6 +89,40 @@ test('a name that is not ours gets nothing: another site can not read the figure
     assert.equal((await get(`${url}api/snapshot`, { host })).status, 200, host);
 });
 
+test('with a password nothing is served without it, under whatever name it is asked for', async (t) => {
+  const url = await serve(t, await createPipeline(t), { settings: { host: '0.0.0.0', password: 'open sesame' } });
+  const { port } = new URL(url);
+  const authorization = `Basic ${Buffer.from('me:open sesame').toString('base64')}`;
+  for (const place of ['', 'app.js', 'api/snapshot', 'api/events', 'nothing']) {
+    const { status, headers } = await get(`${url}${place}`);
+    assert.deepEqual(
+      [status, headers['www-authenticate']],
+      [401, 'Basic realm="dashboard of ecompipe", charset="UTF-8"'],
+      place,
+    );
+  }
+  for (const host of [`127.0.0.1:${port}`, 'shop.example'])
+    assert.equal((await get(`${url}api/snapshot`, { host, authorization })).status, 200, host);
+});
+
+test('so many pages can be open that one more can always be opened', async (t) => {
+  const url = await serve(t, await createPipeline(t));
+  const watch = (): { readonly received: () => number } => {
+    let received = 0;
+    const watching = request(`${url}api/events`, (response) =>
+      response.on('data', (chunk: Buffer) => (received += chunk.length)).on('error', () => undefined),
+    ).on('error', () => undefined);
+    watching.end();
+    t.after(() => watching.destroy());
+    return { received: () => received };
+  };
+  for (let count = 0; count < 80; count++) {
+    const { received } = watch();
+    await until(`page ${count} is served`, () => received() > 0);
+  }
+  assert.equal((await get(url)).status, 200);
+});
+
 test('the snapshot has the figures of the tables, and once refreshed those of the views', async (t) => {
   const pipeline = await createPipeline(t);
   await pipeline.run({ events: 4000, dirt: 'wrong-type=2%,redelivery=2%', start: '2026-03-01T00:00:00Z' });

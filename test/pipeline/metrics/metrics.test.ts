@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import path from 'node:path';
 import test from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
 import { createGenerateEvents } from '../../../src/pipeline/generate/generateEventTable.js';
 import { createMoveEvents } from '../../../src/pipeline/move/moveEventTable.js';
 import { createStreamEvents } from '../../../src/pipeline/stream/streamEventTable.js';
@@ -15,6 +19,15 @@ const ALL: MetricsOptions = {
   directories: {},
   ofProcess: true,
 };
+const ALERTS = fileURLToPath(new URL('../../../docs/prometheus-alerts.yml', import.meta.url));
+
+interface Alert {
+  readonly alert: string;
+  readonly expr: string;
+  readonly labels: { readonly severity: string };
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
 const rows = { read: 10, inserted: 7, duplicate: 2, rejected: 1 };
 const batch = {
   type: 'batchCommitted',
@@ -23,6 +36,7 @@ const batch = {
   files: 1,
   bytes: 100,
   rows,
+  rowsByFile: [{ file: 'a', rows }],
   durationMs: 40,
 } as const;
 
@@ -34,6 +48,7 @@ test('events become counters, gauges and histograms', async () => {
       type: 'filePublished',
       file: 'a',
       path: 'a',
+      isHistory: false,
       rows: 10,
       bytes: 100,
       firstEventTime: null,
@@ -93,6 +108,38 @@ test('names and labels follow the conventions of Prometheus', async () => {
   }
 });
 
+test('the alerts ask only for metrics and labels that exist, and each says what it means', async () => {
+  const metrics = createMetrics({ ...ALL, directories: { incoming: '/nonexistent', processing: '/nonexistent' } });
+  metrics.ended(0);
+  const known = new Set((await metrics.registry.getMetricsAsJSON()).map(({ name }) => name));
+  const exposed = await metrics.registry.metrics();
+  const { groups } = parse(readFileSync(ALERTS, 'utf8')) as { groups: { name: string; rules: Alert[] }[] };
+  const rules = groups.flatMap((group) => group.rules);
+  assert.equal(new Set(rules.map(({ alert }) => alert)).size, rules.length);
+  for (const { alert, expr, labels, annotations, ...rest } of rules) {
+    assert.match(alert, /^Ecompipe[A-Z]\w+$/);
+    assert.match(labels.severity, /^(critical|warning)$/, alert);
+    assert.deepEqual(Object.keys(annotations), ['summary', 'description'], alert);
+    assert.ok(
+      Object.keys(rest).every((key) => key === 'for'),
+      alert,
+    );
+    for (const name of expr.match(/\becompipe_\w+/g) ?? [])
+      assert.ok(known.has(name) || known.has(name.replace(/_bucket$/, '')), `${alert}: ${name}`);
+    for (const [, label, value] of expr.matchAll(/(outcome|directory)!?="(\w+)"/g))
+      assert.ok(exposed.includes(`${label!}="${value!}"`), `${alert}: ${label!}="${value!}"`);
+  }
+});
+
+test(
+  'promtool accepts the alerts',
+  { skip: spawnSync('promtool', ['--version']).status !== 0 && 'promtool is not installed' },
+  () => {
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'rules', ALERTS], { encoding: 'utf8' });
+    assert.equal(status, 0, stdout + stderr);
+  },
+);
+
 test('the Grafana dashboard asks only for metrics and labels that exist', async () => {
   const metrics = createMetrics({ ...ALL, directories: { incoming: '/nonexistent' } });
   metrics.ended(0);
@@ -118,7 +165,7 @@ test('the Grafana dashboard asks only for metrics and labels that exist', async 
 
 test('healthz is about the process, readyz about its work: not before the start, not while the database is away', async (t) => {
   const metrics = createMetrics(ALL);
-  const server = await serveMetrics(metrics, '127.0.0.1', 0);
+  const server = await serveMetrics(metrics, { host: '127.0.0.1', port: 0 });
   t.after(() => server.close());
   const status = async (place: string, method = 'GET'): Promise<number> =>
     (await fetch(`http://127.0.0.1:${server.port}${place}`, { method })).status;
@@ -128,13 +175,56 @@ test('healthz is about the process, readyz about its work: not before the start,
   metrics.observeDatabase({ type: 'databaseRetry', sqlState: undefined, delayMs: 1 });
   assert.deepEqual([await status('/healthz'), await status('/readyz')], [200, 503]);
   metrics.observeDatabase({ type: 'databaseBack', awayMs: 1 });
+  assert.equal(await status('/readyz'), 200);
+  metrics.observeDatabase({ type: 'databaseSilent', silentMs: 12_000 });
+  metrics.observeDatabase({ type: 'databaseRetry', sqlState: undefined, delayMs: 1 });
+  metrics.observeDatabase({ type: 'databaseBack', awayMs: 1 });
+  assert.equal(await status('/readyz'), 503, 'one connection may work while another is silent');
+  metrics.observeDatabase({ type: 'databaseHeard', silentMs: 20_000 });
   assert.deepEqual(
     [await status('/readyz'), await status('/metrics'), await status('/'), await status('/metrics', 'POST')],
     [200, 200, 404, 405],
   );
   await assert.rejects(
-    serveMetrics(metrics, '127.0.0.1', server.port),
+    serveMetrics(metrics, { host: '127.0.0.1', port: server.port }),
     /cannot serve metrics on 127\.0\.0\.1:\d+: .*EADDRINUSE[^]*hint: /,
+  );
+});
+
+test('with a token only /metrics asks for it: probes have none', async (t) => {
+  const server = await serveMetrics(createMetrics(ALL), { host: '0.0.0.0', port: 0, token: 'let-me-in' });
+  t.after(() => server.close());
+  const ask = async (place: string, token?: string): Promise<Response> =>
+    await fetch(`http://127.0.0.1:${server.port}${place}`, {
+      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+    });
+  const refused = await ask('/metrics');
+  assert.deepEqual(
+    [refused.status, refused.headers.get('www-authenticate'), await refused.text()],
+    [401, 'Bearer realm="metrics of ecompipe"', 'this needs the token\n'],
+  );
+  assert.equal((await ask('/metrics', 'let-me-out')).status, 401);
+  assert.equal((await ask('/nothing')).status, 401);
+  assert.match(await (await ask('/metrics', 'let-me-in')).text(), /^ecompipe_build_info/m);
+  assert.deepEqual([(await ask('/healthz')).status, (await ask('/readyz')).status], [200, 503]);
+});
+
+test('without a token other names than ours get nothing, and other machines are not served at all', async (t) => {
+  const metrics = createMetrics(ALL);
+  const server = await serveMetrics(metrics, { host: '127.0.0.1', port: 0 });
+  t.after(() => server.close());
+  const status = await new Promise<number | undefined>((resolve, reject) =>
+    request(`http://127.0.0.1:${server.port}/metrics`, { headers: { host: 'evil.example' } }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    })
+      .on('error', reject)
+      .end(),
+  );
+  assert.equal(status, 421);
+  await assert.rejects(
+    serveMetrics(metrics, { host: '0.0.0.0', port: 0 }),
+    /--metrics-host 0\.0\.0\.0: other machines could read[^]*hint: set ECOMPIPE_METRICS_TOKEN or --metrics-token-file/,
   );
 });
 

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import test from 'node:test';
 import { createRunId, generatedFileName } from '../../../src/contract/fileNames.js';
+import { start } from '../../cli/executable.js';
 import { spawnMove } from './executable.js';
 import { moveSettings, put } from './harness.js';
 
@@ -13,6 +14,24 @@ test('move --once moves what is there, prints the result and exits 0', async (t)
   const { exitCode, stdout } = await spawnMove(t, '--once', '--settle', '10', '--from', from, '--to', to, '--json').end;
   assert.deepEqual([exitCode, JSON.parse(stdout)], [0, { filesMoved: 1, bytesMoved: 3, filesStillWritten: [] }]);
   assert.deepEqual(readdirSync(to), ['a.csv']);
+});
+
+test('--settle takes units; a bare number is milliseconds, and one that must be meant as seconds is warned about', async (t) => {
+  const { from, to } = moveSettings(t);
+  const said = async (settle: string): Promise<string> => {
+    put(from, { 'a.csv': 'abc' });
+    const args = ['--settle', settle, '--from', from, '--to', to, '--log-level', 'debug'];
+    const { child, end, said: saying } = start(t, { cwd: from }, 'move', ...args);
+    await saying('must stay unchanged');
+    child.kill('SIGTERM');
+    return (await end).stderr;
+  };
+  const short = await said('5');
+  assert.match(short, /warn +--settle is 5 ms:.*write 5s if seconds are meant/);
+  const long = await said('5s');
+  assert.match(long, /must stay unchanged for 5 s first/);
+  assert.doesNotMatch(long, /warn/);
+  assert.match(await said('2000'), /must stay unchanged for 2 s first/);
 });
 
 test('move without its source directory exits 74 with a hint', async (t) => {

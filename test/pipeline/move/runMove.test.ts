@@ -119,7 +119,7 @@ test('hidden, unfinished, other, and irregular names are left alone and the unex
     .filter((event) => event.type === 'fileSkipped')
     .map(({ name, reason }) => `${name} ${reason}`);
   assert.deepEqual(skipped.sort(), [
-    'directory.csv notRegular',
+    'directory.csv directory',
     'fifo.csv notRegular',
     'readme.txt otherEnding',
     'symlink.csv notRegular',

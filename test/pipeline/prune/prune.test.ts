@@ -193,7 +193,7 @@ test('a partition that is over is dropped, one that goes on is emptied', async (
   );
   await load(shop, database);
   const { events } = await prune({ archive: false });
-  assert.deepEqual(events, { rows: 3, partitions: ['january'] });
+  assert.deepEqual(events, { rows: 3, partitions: ['public.january'] });
   assert.equal((await eventIds(database)).length, 1);
   await assertProof(database);
 });

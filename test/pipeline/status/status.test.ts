@@ -16,6 +16,7 @@ const NO_LIMITS: Limits = {
   maxPending: undefined,
   maxPendingMs: undefined,
   maxFreshnessMs: undefined,
+  maxIdleMs: undefined,
   maxRejectShare: undefined,
   maxQuarantined: undefined,
 };

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { chmodSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -69,6 +69,31 @@ for (const [url, expected] of [
     assert.deepEqual({ ...settings, ...expected }, settings);
   });
 }
+
+test('a password file is looked up as libpq does', (t) => {
+  const file = path.join(temporaryDirectory(t), 'pass');
+  const lines = [
+    '# ours',
+    'h:5432:db:other:no',
+    String.raw`a\:b:*:*:u:colon`,
+    'h:1:db:u:no',
+    String.raw`h:*:db:u:s\:e\\c`,
+    '*:*:*:*:last',
+  ];
+  writeFileSync(file, `${lines.join('\n')}\n`, { mode: 0o600 });
+  const passwordOf = (url: string): string | undefined =>
+    resolve(`${url}${url.includes('?') ? '&' : '?'}passfile=${file}`)?.password;
+  assert.deepEqual(
+    ['postgresql://u@h/db', 'postgresql://u@/db?host=a:b', 'postgresql://u@h/x', 'postgresql://u:own@h/db'].map(
+      passwordOf,
+    ),
+    [String.raw`s:e\c`, 'colon', 'last', 'own'],
+  );
+  assert.equal(resolve('postgresql://u@h/db', { PGPASSFILE: file })?.password, String.raw`s:e\c`);
+  assert.throws(() => resolve(`postgresql://u@h/db?passfile=${file}.gone`), /cannot read the password file/);
+  chmodSync(file, 0o640);
+  assert.throws(() => resolve(`postgresql://u@h/db?passfile=${file}`), UsageError);
+});
 
 test('several hosts are refused for what they are', () => {
   for (const url of ['postgresql://u:p@a:1,b:2/db', 'postgresql:///db?host=a,b', 'postgresql://h/db?hostaddr=::1,::2'])

@@ -5,6 +5,7 @@ import { withRetry } from '../../../src/platform/db/retry.js';
 import {
   classifyError,
   ConnectionLostError,
+  hintFor,
   TransientError,
   type ErrorClass,
 } from '../../../src/platform/db/sqlState.js';
@@ -122,4 +123,13 @@ test('a stop ends the waiting', async () => {
     return Promise.reject(new ConnectionLostError(withCode('ECONNREFUSED')));
   });
   await assert.rejects(failing, { exitCode: 130 });
+});
+
+test('a host name without dots that nobody knows may be a service of Docker Compose: the hint says so, and what to set', () => {
+  const unknown = (hostname: string, code = 'ENOTFOUND'): string | undefined =>
+    hintFor(new ConnectionLostError(Object.assign(withCode(code), { hostname })));
+  for (const hint of [unknown('postgres'), unknown('postgres', 'EAI_AGAIN')])
+    assert.match(hint ?? '', /"postgres" is a service of Docker Compose.*PROCESSING_PATH.*POSTGRES_HOST=localhost/);
+  assert.doesNotMatch(unknown('db.example.com') ?? '', /Compose/);
+  assert.doesNotMatch(hintFor(new ConnectionLostError(withCode('ECONNREFUSED'))) ?? '', /Compose/);
 });

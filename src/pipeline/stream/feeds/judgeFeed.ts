@@ -36,12 +36,13 @@ export async function judgeFeed(
   await prepareStage(connection, target, plan.columns);
   await stageSource(connection, batch, bound, records);
   const made = await expand(connection, plan, batch, records);
-  await connection.client.query('select ecompipe.transform_records($1, $2, $3, $4, $5)', [
+  await connection.client.query('select ecompipe.transform_records($1, $2, $3, $4, $5, $6)', [
     plan.insert,
     plan.makesRows,
     plan.defects,
     plan.probes.map(({ column }) => column),
     plan.probes.map(({ query }) => query),
+    connection.userPath,
   ]);
   await waitForTurn();
   const verdicts = await insertRows(connection, target, plan.columns);
@@ -59,7 +60,7 @@ export async function judgeFeed(
 
 /** Makes the rows; where each record is one, there is nothing to do but to count whether all of them arrived. */
 async function expand(
-  { client }: Connection,
+  { client, userPath }: Connection,
   plan: FeedPlan,
   batch: Batch,
   records: Records,
@@ -75,8 +76,8 @@ async function expand(
   if (plan.expand === undefined) return sound.map((rows) => ({ rows, skipped: 0 }));
   const thresholds = batch.parts.map((_, index) => records.firstOrdinalOf(index)).slice(1);
   const { rows: parts } = await client.query<{ part: number; made: number; skipped: number }>(
-    'select part, made, skipped from ecompipe.expand_records($1, $2, $3)',
-    [plan.expand, plan.hasItems, thresholds],
+    'select part, made, skipped from ecompipe.expand_records($1, $2, $3, $4)',
+    [plan.expand, plan.hasItems, thresholds, userPath],
   );
   return batch.parts.map((_, index) => {
     const found = parts.find(({ part }) => part === index);

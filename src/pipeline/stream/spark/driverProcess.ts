@@ -3,26 +3,13 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Logger } from '../../../platform/log.js';
 import { forwardSparkLog } from './driverLog.js';
-import { SparkError, type SparkInstallation } from './installation.js';
+import { SparkError } from './installation.js';
 import type { FromJob, StageCommand, ToJob } from './messages.js';
-
-export interface DriverSettings {
-  readonly spark: SparkInstallation;
-  readonly jar: string;
-  readonly master: string;
-  /** Jar of PostgreSQL's JDBC driver; without one Spark fetches it from Maven Central, unless it has it. */
-  readonly jdbcDriver: string | undefined;
-}
-
-/** Fetched by Spark, once, where nobody says where the driver is. */
-const JDBC_PACKAGE = 'org.postgresql:postgresql:42.7.8';
+import { submitArguments, submitEnvironment, type DriverSettings } from './submit.js';
 
 /** How long the job may take to end after it was told to, before it gets a signal, and then the last one. */
 const STOP_WITHIN_MS = 15_000;
 const KILL_AFTER_MS = 5_000;
-
-/** Secrets that the JVM's environment need not hold: what it needs comes over its standard input. */
-const SECRETS: ReadonlySet<string> = new Set(['DATABASE_URL', 'POSTGRES_PASSWORD', 'PGPASSWORD']);
 
 /**
  * The Spark driver as a process of ours, in client mode. It has a process group of its own, so that a Ctrl-C in the
@@ -40,12 +27,8 @@ export class DriverProcess {
 
   constructor(settings: DriverSettings, environment: NodeJS.ProcessEnv, log: Logger) {
     const { spark } = settings;
-    const env = {
-      ...Object.fromEntries(Object.entries(environment).filter(([name]) => !SECRETS.has(name))),
-      SPARK_HOME: spark.home,
-    };
-    this.child = spawn(path.join(spark.home, 'bin', 'spark-submit'), submitArguments(settings), {
-      env,
+    this.child = spawn(path.join(spark.home, 'bin', 'spark-submit'), submitArguments(settings, environment), {
+      env: submitEnvironment(settings, environment),
       detached: true,
       stdio: ['pipe', 'pipe', 'pipe'],
     });
@@ -137,25 +120,4 @@ export class DriverProcess {
     resolve();
     this.wake();
   }
-}
-
-function submitArguments({ spark, jar, master, jdbcDriver }: DriverSettings): string[] {
-  const driver =
-    jdbcDriver === undefined
-      ? ['--packages', JDBC_PACKAGE]
-      : jdbcDriver.startsWith(`${spark.home}${path.sep}`)
-        ? []
-        : ['--jars', jdbcDriver];
-  return [
-    '--master',
-    master,
-    '--name',
-    'ecompipe',
-    '--class',
-    'ecompipe.Main',
-    '--conf',
-    'spark.ui.showConsoleProgress=false',
-    ...driver,
-    jar,
-  ];
 }

@@ -221,9 +221,15 @@ export class MicroBatch {
     } catch (error) {
       if (!(error instanceof EcompipeError) || !('path' in error)) throw error;
       if ('errno' in error && error.errno === 'ENOENT') return;
-      const { retryInMs } = this.failures.record(name, error, performance.now());
+      const { attempt, retryInMs } = this.failures.record(name, error, performance.now());
       this.leave.push({ ...file, forMs: retryInMs });
-      this.emit({ type: 'fileFailed', file: name, error, retryInMs: this.isDraining ? undefined : retryInMs });
+      this.emit({
+        type: 'fileFailed',
+        file: name,
+        error,
+        attempt,
+        retryInMs: this.isDraining ? undefined : retryInMs,
+      });
     }
   }
 }

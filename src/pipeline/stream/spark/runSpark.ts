@@ -4,6 +4,7 @@ import { Failures } from '../../../platform/files/failures.js';
 import { UsageError } from '../../../platform/errors.js';
 import type { StageContext } from '../../../platform/stage.js';
 import { ConnectionPool } from '../connectionPool.js';
+import { InputListing } from '../discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from '../streamEvents.js';
 import { NO_FEEDS } from '../feeds/loaderFeeds.js';
 import { FileDisposer } from '../fileDisposer.js';
@@ -73,6 +74,7 @@ export async function runSparkStream(
       context.emit(event);
     };
     try {
+      if (local !== undefined) await reportLeftAlone(settings, emit);
       const tables = new StageTables(pool, target, context.log);
       await tables.open(alive);
       const loader = {
@@ -102,6 +104,12 @@ export async function runSparkStream(
       await pool.close();
     }
   });
+}
+
+/** Spark lists the files itself and says nothing of the others; what comes later is counted by `ecompipe status`. */
+async function reportLeftAlone(settings: StreamSettings, emit: (event: StreamEvent) => void): Promise<void> {
+  const { inputDir, archiveDir, quarantineDir, checkpointDir } = settings;
+  await new InputListing(inputDir, [], [archiveDir, quarantineDir, checkpointDir], emit).list();
 }
 
 /** Files leave a URI for another one: neither side could move them from one file system to the other. */

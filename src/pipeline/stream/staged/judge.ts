@@ -11,27 +11,27 @@ export interface Verdicts {
 
 /** Converts what is staged as text: rows of the right types go on, the others get their verdict. */
 export async function convertTexts(
-  { client }: Connection,
+  { client, userPath }: Connection,
   { name }: TargetTable,
   columns: readonly string[],
 ): Promise<void> {
   await client.query({
     name: 'convert_texts',
-    text: 'select ecompipe.convert_texts($1::regclass, $2)',
-    values: [name, columns],
+    text: 'select ecompipe.convert_texts($1::regclass, $2, $3)',
+    values: [name, columns, userPath],
   });
 }
 
 /** Inserts the staged rows that the table accepts; the database judges the others one by one (sql/005_judge.sql). */
 export async function insertRows(
-  { client }: Connection,
+  { client, userPath }: Connection,
   { name }: TargetTable,
   columns: readonly string[],
 ): Promise<Verdicts> {
   const { rows } = await client.query<Verdicts>({
     name: 'insert_rows',
-    text: 'select inserted, rejected, duplicates from ecompipe.insert_rows($1::regclass, $2)',
-    values: [name, columns],
+    text: 'select inserted, rejected, duplicates from ecompipe.insert_rows($1::regclass, $2, $3)',
+    values: [name, columns, userPath],
   });
   const [verdicts] = rows;
   assert(verdicts !== undefined, 'insert_rows returns one row');
