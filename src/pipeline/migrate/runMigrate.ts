@@ -18,14 +18,15 @@ export interface MigrateResult {
   }[];
 }
 
-interface Applied {
+/** A migration as the database has noted it. */
+export interface Applied {
   readonly version: number;
   readonly name: string;
   readonly checksum: string;
 }
 
 /** Key of the advisory lock that lets one `migrate` work at a time (any constant; this is "ecompipe" in ASCII, shortened). */
-const LOCK_KEY = 0x65636f6d;
+export const LOCK_KEY = 0x65636f6d;
 
 const REGISTRY = `
   create table if not exists public.ecompipe_migrations (
@@ -78,7 +79,7 @@ export async function pendingMigrations(connection: Connection): Promise<string[
   return migrations.slice(applied.length).map(({ name }) => name);
 }
 
-async function readApplied({ client }: Connection): Promise<Applied[]> {
+export async function readApplied({ client }: Connection): Promise<Applied[]> {
   const { rows: found } = await client.query<{ exists: boolean }>(
     `select to_regclass('public.ecompipe_migrations') is not null as exists`,
   );
@@ -89,7 +90,8 @@ async function readApplied({ client }: Connection): Promise<Applied[]> {
   return rows;
 }
 
-function assertHistory(applied: readonly Applied[], migrations: readonly Migration[]): void {
+/** @throws IntegrityError unless what is applied is the beginning of what this program has. */
+export function assertHistory(applied: readonly Applied[], migrations: readonly Migration[]): void {
   applied.forEach((row, index) => {
     const migration = migrations[index];
     if (migration === undefined) {
@@ -116,7 +118,8 @@ async function apply(connection: Connection, migration: Migration, log: Logger):
   log.info('migration_applied', `applied ${migration.name}`, { name: migration.name });
 }
 
-async function applyInside({ client }: Connection, migration: Migration): Promise<void> {
+/** Applies a migration in the transaction that is open. */
+export async function applyInside({ client }: Connection, migration: Migration): Promise<void> {
   try {
     await client.query(REGISTRY);
     await client.query(migration.sql);

@@ -18,6 +18,8 @@ export interface StreamFigures {
   /** Entries of the directory that were left alone. */
   entriesSkipped: number;
   bytes: number;
+  /** Of files that are loaded to their end. */
+  finishedBytes: number;
   rows: RowCounts;
   lastBatch: { readonly id: number; readonly rows: number; readonly durationMs: number } | undefined;
 }
@@ -86,6 +88,7 @@ export function createStreamEvents(): StreamEvents {
       filesFailed: 0,
       entriesSkipped: 0,
       bytes: 0,
+      finishedBytes: 0,
       rows: NO_ROWS,
       lastBatch: undefined,
     },
@@ -132,7 +135,10 @@ const FILES: Pick<
     },
   },
   fileLoaded: {
-    count: (figures) => (figures.filesLoaded += 1),
+    count: (figures, { bytes }) => {
+      figures.filesLoaded += 1;
+      figures.finishedBytes += bytes;
+    },
     log: (log, { file }) => log.debug('file_loaded', `loaded ${printableLine(file)}`),
     measure: (meters, { writtenAtMs }) => {
       meters.files(1, 'loaded');
@@ -188,10 +194,11 @@ function batchCommitted(): StreamEvents['table']['batchCommitted'] {
       figures.bytes += bytes;
       figures.lastBatch = { id: batchId, rows: rows.read, durationMs };
     },
-    log: (log, { batchId, rows, durationMs, loadPath }, figures) => {
+    log: (log, { batchId, files, bytes, rows, durationMs, loadPath }, figures) => {
       log.debug(
         'batch_committed',
         `batch ${batchId}: ${countOf(rows.inserted, 'row')} in ${formatSpan(durationMs)} (${loadPath} path)`,
+        { batchId, loadPath, files, bytes, rows, durationMs },
       );
       if (progress.isDue()) logProgress(log, figures);
     },

@@ -55,6 +55,8 @@ export type StreamEvent =
       readonly files: number;
       readonly bytes: number;
       readonly rows: RowCounts;
+      /** The same by file, as far as each is in this batch. */
+      readonly rowsByFile: readonly { readonly file: string; readonly rows: RowCounts }[];
       readonly durationMs: number;
     }
   /** Archived files that the ledger does not have were put back into the input directory. */

@@ -33,7 +33,11 @@ const SQLSTATE_CLASSES: readonly (readonly [prefix: string, ErrorClass])[] = [
 export class ConnectionLostError extends Error {
   override readonly name = 'ConnectionLostError';
 
-  constructor(cause: unknown) {
+  /** @param hint what a person can do about it. Default: check where the database is. */
+  constructor(
+    cause: unknown,
+    readonly hint?: string | undefined,
+  ) {
     super(serverMessage(cause), { cause });
   }
 }
@@ -111,9 +115,12 @@ export function hintFor(error: unknown): string | undefined {
   if (sqlState !== undefined) return HINTS.find(([prefix]) => sqlState.startsWith(prefix))?.[1];
   if (isCertificateError(error))
     return 'name the authority that signed it in POSTGRES_SSLROOTCERT, and the host as its certificate does';
-  if (!(error instanceof ConnectionLostError)) return undefined;
+  return error instanceof ConnectionLostError ? (error.hint ?? checkServer(error.cause)) : undefined;
+}
+
+function checkServer(cause: unknown): string {
   const check = 'check POSTGRES_HOST and POSTGRES_PORT (or DATABASE_URL), and that the server is running';
-  const service = unknownShortName(error.cause);
+  const service = unknownShortName(cause);
   return service === undefined
     ? check
     : `${check}; if ${JSON.stringify(service)} is a service of Docker Compose, only its containers know that name, and paths ` +

@@ -12,6 +12,7 @@ import { openLogFile, readText, replaceText } from './files.js';
 import { holdData, prepareRelease, startHeartbeat } from './holder.js';
 import { serverEnvironment, spawnError } from './initdb.js';
 import { findRunningServer, isPostmaster, removeStalePidFile, type RunningServer } from './pidFile.js';
+import { majorUpgrade, serverVersionOf } from './releases.js';
 import { measureMachine, serverSettings } from './serverSettings.js';
 import { usableServerFiles } from './staging.js';
 
@@ -108,13 +109,19 @@ async function isMarked(cluster: Cluster, mark: 'kept' | 'stopped', server: Runn
   return marked.trim() === runId(server);
 }
 
+/** The major version that created the data. */
+export async function dataVersion(cluster: Cluster): Promise<string> {
+  return (await readText(path.join(cluster.data, 'PG_VERSION'))).trim();
+}
+
 /** PostgreSQL opens data of its own major version only; say so before it does, and what to do. */
 async function assertSameMajor(cluster: Cluster, version: string): Promise<void> {
-  const created = (await readText(path.join(cluster.data, 'PG_VERSION'))).trim();
+  const created = await dataVersion(cluster);
   if (created === version.split('.')[0]) return;
   throw new EcompipeError(EXIT.unavailable, {
-    what: `the database in ${cluster.home} was created by PostgreSQL ${created}, the embedded server is ${version}`,
-    hint: `dump it with the version of ecompipe that created it, move the directory away and load the dump; or ${OWN_SERVER_HINT}`,
+    what: `the database in ${cluster.home} was created by PostgreSQL ${created}, the embedded server is ${serverVersionOf(version)}`,
+    outcome: 'it was not touched',
+    hint: `${majorUpgrade()}; or ${OWN_SERVER_HINT}`,
   });
 }
 

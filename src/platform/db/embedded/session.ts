@@ -49,7 +49,7 @@ export async function openSession<T>(
     application_name: `${LEASE_NAME} ${process.pid}`,
     connectionTimeoutMillis: 10_000,
   });
-  // Who has taken the port of a server that ended could ask for the password in clear text; SCRAM proves itself, too.
+  // Whatever else answers on that port must not be handed the password.
   guardPassword(session, { host: '127.0.0.1', requireAuth: ['scram-sha-256'] }, false);
   // A lost session shows in its queries and in its `end`; without a listener its `error` would end the process.
   session.on('error', () => undefined);
