@@ -21,11 +21,19 @@ export const migrate = defineCommand({
       parse: parse.boolean,
       help: 'apply everything, then roll back',
     },
+    adopt: {
+      flag: '--adopt',
+      env: 'ECOMPIPE_ADOPT',
+      default: false,
+      parse: parse.boolean,
+      help: 'take over a table public.events that is there already, where that loses nothing',
+    },
   },
   examples: [
     ['ecompipe migrate', 'bring the database to the newest schema'],
     ['ecompipe migrate --status', 'show which migrations are applied'],
     ['ecompipe migrate --dry-run', 'see whether they would apply, change nothing'],
+    ['ecompipe migrate --adopt --dry-run', 'see what would become of your own table events'],
   ],
   run: async (settings, context) => {
     const [{ withDatabase }, { runMigrate, describeMigrations }] = await Promise.all([
@@ -33,7 +41,9 @@ export const migrate = defineCommand({
       import('../pipeline/migrate/runMigrate.js'),
     ]);
     const mode = settings.status ? 'status' : settings.dryRun ? 'dry-run' : 'apply';
-    const result = await withDatabase(settings, context, (database) => runMigrate(database, mode, context));
+    const result = await withDatabase(settings, context, (database) =>
+      runMigrate(database, mode, { log: context.log, adopt: settings.adopt }),
+    );
     return { json: result, text: describeMigrations(result) };
   },
 });

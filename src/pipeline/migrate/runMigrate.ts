@@ -5,13 +5,25 @@ import { withConnection, type Database } from '../../platform/db/target.js';
 import { withTransaction } from '../../platform/db/transaction.js';
 import { IntegrityError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
+import {
+  adoptEvents,
+  hasForeignEvents,
+  listFindings,
+  logAdoption,
+  refuseForeignEvents,
+  type Adoption,
+} from './adopt/adoptEvents.js';
+import { readWantedShape } from './adopt/tableShape.js';
 import { loadMigrations, type Migration } from './migrations.js';
+import { validateConstraints } from './validateConstraints.js';
 
 export type MigrateMode = 'apply' | 'status' | 'dry-run';
 
 export interface MigrateResult {
   readonly database: string;
   readonly mode: MigrateMode;
+  /** What was done with a table `public.events` that was there before, or would be. */
+  readonly adoption?: Adoption;
   readonly migrations: readonly {
     readonly name: string;
     readonly state: 'applied' | 'pending' | 'new' | 'would apply';
@@ -36,15 +48,22 @@ const REGISTRY = `
     applied_at timestamptz not null default now()
   )`;
 
+export interface MigrateContext {
+  readonly log: Logger;
+  /** Take over a table `public.events` that is there already, where that loses nothing. Default false. */
+  readonly adopt?: boolean;
+}
+
 /**
  * Brings the schema to the newest version, each migration in a transaction of its own, or shows what would happen.
  * Several at once are fine: the later ones wait and find nothing left to do.
  * @throws IntegrityError when an applied migration was edited since, or the schema is newer than this program.
+ * @throws EcompipeError (2) when there is a `public.events` of somebody else's, and it is not to be adopted or can't be.
  */
 export async function runMigrate(
   database: Database,
   mode: MigrateMode,
-  { log }: { readonly log: Logger },
+  { log, adopt = false }: MigrateContext,
 ): Promise<MigrateResult> {
   const migrations = await loadMigrations();
   return await withConnection(database, 'cannot migrate', async (connection) => {
@@ -53,16 +72,19 @@ export async function runMigrate(
     const applied = await readApplied(connection);
     assertHistory(applied, migrations);
     const pending = migrations.slice(applied.length);
-    if (mode === 'apply') {
-      for (const migration of pending) await apply(connection, migration, log);
-      // What an added type of event changed is not yet checked against the rows that are there (see 005_judge.sql).
-      await connection.client.query(`select ecompipe.validate_constraints('public.events')`);
-    }
-    if (mode === 'dry-run') await dryRun(connection, pending);
+    let adoption: Adoption | undefined;
+    if (mode !== 'status' && applied.length === 0 && (await hasForeignEvents(connection))) {
+      if (!adopt) await refuseForeignEvents(connection, pending);
+      adoption = await applyAdopting(connection, pending, mode, log);
+    } else if (mode === 'apply') for (const migration of pending) await apply(connection, migration, log);
+    else if (mode === 'dry-run') await dryRun(connection, () => applyAll(connection, pending));
+    // What an added type of event changed is not yet checked against the rows that are there (see 005_judge.sql).
+    if (mode === 'apply') await validateConstraints(connection, log);
     const states = { apply: 'new', status: 'pending', 'dry-run': 'would apply' } as const;
     return {
       database: database.label,
       mode,
+      ...(adoption === undefined ? {} : { adoption }),
       migrations: migrations.map(({ name }, index) => ({
         name,
         state: index < applied.length ? 'applied' : states[mode],
@@ -133,13 +155,33 @@ export async function applyInside({ client }: Connection, migration: Migration):
   }
 }
 
-async function dryRun(connection: Connection, pending: readonly Migration[]): Promise<void> {
+async function applyAll(connection: Connection, pending: readonly Migration[]): Promise<void> {
+  for (const migration of pending) await applyInside(connection, migration);
+}
+
+async function dryRun<T>(connection: Connection, action: () => Promise<T>): Promise<T> {
   await connection.client.query('begin');
   try {
-    for (const migration of pending) await applyInside(connection, migration);
+    return await action();
   } finally {
     await connection.client.query('rollback').catch(() => undefined);
   }
+}
+
+/** All migrations and the adoption are one transaction: a table that is half ours never exists. */
+async function applyAdopting(
+  connection: Connection,
+  pending: readonly Migration[],
+  mode: 'apply' | 'dry-run',
+  log: Logger,
+): Promise<Adoption> {
+  const wanted = await readWantedShape(connection, pending);
+  const adopt = (): Promise<Adoption> => adoptEvents(connection, wanted, () => applyAll(connection, pending));
+  if (mode === 'dry-run') return await dryRun(connection, adopt);
+  const adoption = await withTransaction(connection, adopt);
+  for (const { name } of pending) log.info('migration_applied', `applied ${name}`, { name });
+  logAdoption(adoption, log);
+  return adoption;
 }
 
 /** The result for people. */
@@ -150,8 +192,15 @@ export function describeMigrations(result: MigrateResult): string {
     status: `${changed} pending`,
     'dry-run': `${changed} would apply; nothing was changed`,
   }[result.mode];
+  const { adoption } = result;
   return [
     `${result.database}: ${summary}`,
+    ...(adoption === undefined
+      ? []
+      : [
+          `  public.events ${result.mode === 'apply' ? 'was' : 'would be'} adopted with its ${adoption.rows} rows:`,
+          listFindings(adoption.findings),
+        ]),
     ...result.migrations.map(({ name, state }) => `  ${state.padEnd(11)} ${name}`),
   ].join('\n');
 }
