@@ -51,9 +51,9 @@ const POLL_INTERVAL_MS = 1000;
 export async function runMigrate(
   database: Database,
   mode: MigrateMode = 'apply',
-  { adopt = false, ...options }: RunOptions & Pick<MigrateContext, 'adopt'> = {},
+  { adopt = false, roles = false, ...options }: RunOptions & Pick<MigrateContext, 'adopt' | 'roles'> = {},
 ): Promise<MigrateResult> {
-  return await migrate(database, mode, { ...contextOf(options), adopt });
+  return await migrate(database, mode, { ...contextOf(options), adopt, roles });
 }
 
 /** Writes CSV files until the wanted number is reached, or `stop`. @throws UsageError, FileError. */

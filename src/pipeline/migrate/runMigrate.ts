@@ -15,6 +15,7 @@ import {
 } from './adopt/adoptEvents.js';
 import { readWantedShape } from './adopt/tableShape.js';
 import { loadMigrations, type Migration } from './migrations.js';
+import { grantRoles, renewGrants, ROLE_NAMES } from './roles.js';
 import { validateConstraints } from './validateConstraints.js';
 
 export type MigrateMode = 'apply' | 'status' | 'dry-run';
@@ -24,6 +25,8 @@ export interface MigrateResult {
   readonly mode: MigrateMode;
   /** What was done with a table `public.events` that was there before, or would be. */
   readonly adoption?: Adoption;
+  /** Group roles that were granted their rights, or would be. */
+  readonly roles?: readonly string[];
   readonly migrations: readonly {
     readonly name: string;
     readonly state: 'applied' | 'pending' | 'new' | 'would apply';
@@ -52,6 +55,8 @@ export interface MigrateContext {
   readonly log: Logger;
   /** Take over a table `public.events` that is there already, where that loses nothing. Default false. */
   readonly adopt?: boolean;
+  /** Create the group roles and grant them their rights in this database. Default false. */
+  readonly roles?: boolean;
 }
 
 /**
@@ -63,7 +68,7 @@ export interface MigrateContext {
 export async function runMigrate(
   database: Database,
   mode: MigrateMode,
-  { log, adopt = false }: MigrateContext,
+  { log, adopt = false, roles = false }: MigrateContext,
 ): Promise<MigrateResult> {
   const migrations = await loadMigrations();
   return await withConnection(database, 'cannot migrate', async (connection) => {
@@ -72,19 +77,19 @@ export async function runMigrate(
     const applied = await readApplied(connection);
     assertHistory(applied, migrations);
     const pending = migrations.slice(applied.length);
-    let adoption: Adoption | undefined;
-    if (mode !== 'status' && applied.length === 0 && (await hasForeignEvents(connection))) {
-      if (!adopt) await refuseForeignEvents(connection, pending);
-      adoption = await applyAdopting(connection, pending, mode, log);
-    } else if (mode === 'apply') for (const migration of pending) await apply(connection, migration, log);
-    else if (mode === 'dry-run') await dryRun(connection, () => applyAll(connection, pending));
-    // What an added type of event changed is not yet checked against the rows that are there (see 005_judge.sql).
-    if (mode === 'apply') await validateConstraints(connection, log);
+    const task = { pending, isFirst: applied.length === 0, log, adopt, roles };
+    const adoption =
+      mode === 'apply'
+        ? await applyForGood(connection, task)
+        : mode === 'dry-run'
+          ? await tryAll(connection, task)
+          : undefined;
     const states = { apply: 'new', status: 'pending', 'dry-run': 'would apply' } as const;
     return {
       database: database.label,
       mode,
       ...(adoption === undefined ? {} : { adoption }),
+      ...(roles && mode !== 'status' ? { roles: ROLE_NAMES } : {}),
       migrations: migrations.map(({ name }, index) => ({
         name,
         state: index < applied.length ? 'applied' : states[mode],
@@ -159,29 +164,54 @@ async function applyAll(connection: Connection, pending: readonly Migration[]): 
   for (const migration of pending) await applyInside(connection, migration);
 }
 
-async function dryRun<T>(connection: Connection, action: () => Promise<T>): Promise<T> {
+interface Task extends Required<MigrateContext> {
+  readonly pending: readonly Migration[];
+  /** Nothing of ours is in the database yet. */
+  readonly isFirst: boolean;
+}
+
+async function applyForGood(connection: Connection, task: Task): Promise<Adoption | undefined> {
+  const { pending, log } = task;
+  const takeOver = await adoptionOf(connection, task);
+  let adoption: Adoption | undefined;
+  if (takeOver === undefined) for (const migration of pending) await apply(connection, migration, log);
+  else {
+    adoption = await withTransaction(connection, takeOver);
+    for (const { name } of pending) log.info('migration_applied', `applied ${name}`, { name });
+    logAdoption(adoption, log);
+  }
+  // What an added type of event changed is not yet checked against the rows that are there (see 005_judge.sql).
+  await validateConstraints(connection, log);
+  await withTransaction(connection, () => (task.roles ? grantRoles : renewGrants)(connection));
+  return adoption;
+}
+
+/** All of it in one transaction, which is rolled back. */
+async function tryAll(connection: Connection, task: Task): Promise<Adoption | undefined> {
+  const takeOver = await adoptionOf(connection, task);
   await connection.client.query('begin');
   try {
-    return await action();
+    const adoption = await takeOver?.();
+    if (takeOver === undefined) await applyAll(connection, task.pending);
+    if (task.roles) await grantRoles(connection);
+    return adoption;
   } finally {
     await connection.client.query('rollback').catch(() => undefined);
   }
 }
 
-/** All migrations and the adoption are one transaction: a table that is half ours never exists. */
-async function applyAdopting(
+/**
+ * How to migrate where somebody else's `public.events` is in the way; undefined where none is. All migrations and the
+ * adoption are one transaction: a table that is half ours never exists.
+ */
+async function adoptionOf(
   connection: Connection,
-  pending: readonly Migration[],
-  mode: 'apply' | 'dry-run',
-  log: Logger,
-): Promise<Adoption> {
+  { pending, isFirst, adopt }: Task,
+): Promise<(() => Promise<Adoption>) | undefined> {
+  if (!isFirst || !(await hasForeignEvents(connection))) return undefined;
+  if (!adopt) await refuseForeignEvents(connection, pending);
   const wanted = await readWantedShape(connection, pending);
-  const adopt = (): Promise<Adoption> => adoptEvents(connection, wanted, () => applyAll(connection, pending));
-  if (mode === 'dry-run') return await dryRun(connection, adopt);
-  const adoption = await withTransaction(connection, adopt);
-  for (const { name } of pending) log.info('migration_applied', `applied ${name}`, { name });
-  logAdoption(adoption, log);
-  return adoption;
+  return () => adoptEvents(connection, wanted, () => applyAll(connection, pending));
 }
 
 /** The result for people. */
@@ -200,6 +230,11 @@ export function describeMigrations(result: MigrateResult): string {
       : [
           `  public.events ${result.mode === 'apply' ? 'was' : 'would be'} adopted with its ${adoption.rows} rows:`,
           listFindings(adoption.findings),
+        ]),
+    ...(result.roles === undefined
+      ? []
+      : [
+          `  ${result.roles.join(', ')} ${result.mode === 'apply' ? 'have' : 'would have'} their rights in this database`,
         ]),
     ...result.migrations.map(({ name, state }) => `  ${state.padEnd(11)} ${name}`),
   ].join('\n');

@@ -101,7 +101,10 @@ const HINTS: readonly (readonly [prefix: string, string])[] = [
   ['28', 'check POSTGRES_USER and POSTGRES_PASSWORD (or DATABASE_URL, PGPASSWORD, ~/.pgpass)'],
   ['3D', 'check POSTGRES_DB, or create the database: createdb NAME'],
   ['42P01', 'run `ecompipe migrate` first'],
-  ['42P07', 'it is not ours: move it to another schema, then bring its rows in (docs/migrating.md)'],
+  [
+    '42P07',
+    'it is not ours: `ecompipe migrate --adopt` takes over a table events; move anything else to another schema (docs/migrating.md)',
+  ],
   ['3F', 'run `ecompipe migrate` first'],
   ['42501', 'grant the role what docs/user_guide.md lists (A role that can only load), or use another role'],
   ['08', 'check POSTGRES_HOST and POSTGRES_PORT, and that the server accepts connections'],
