@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
-import { access, mkdir, stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
+import { makeDirectory } from '../../platform/files/ensureDirectory.js';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
 import { listFiles, type ListOptions } from '../../contract/listFiles.js';
 import { assertDistinctDirectories } from '../../platform/files/distinctDirectories.js';
@@ -25,7 +26,7 @@ export async function prepareDirectories({ from, to, recursive }: MoveSettings):
     await access(from, R_OK | W_OK | X_OK);
   });
   return await withFileErrors('put files into', to, async () => {
-    await mkdir(to, { recursive: true });
+    await makeDirectory(to);
     await access(to, R_OK | W_OK | X_OK);
     await assertDistinctDirectories({ '--from': from, '--to': to });
     return await removeStaleTemporaries(to, recursive);

@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, unlinkSync, type BigIntStats } from 'node:fs';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { assertDistinctDirectories } from '../../platform/files/distinctDirectories.js';
 import { dayFolders, dayOf } from '../../platform/files/dayFolders.js';
+import { ensureDirectory, FILE_MODE, makeDirectory } from '../../platform/files/ensureDirectory.js';
 import { moveIntoDirectory, syncDirectory, temporaryPath } from '../../platform/files/publish.js';
 import { Subfolders } from '../../platform/files/subfolders.js';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
-import { errnoOf, withFileErrors } from '../../platform/errors.js';
+import { errnoOf, FileError, withFileErrors } from '../../platform/errors.js';
 import { fileStampOf } from './content.js';
 import type { StreamSettings } from './streamEvents.js';
 
@@ -36,7 +37,7 @@ export class FileDisposer {
     const { inputDir, afterLoad, archiveDir, quarantineDir } = this.settings;
     const directories = afterLoad === 'archive' ? [archiveDir, quarantineDir] : [quarantineDir];
     for (const directory of directories) {
-      await withFileErrors('create the directory', directory, () => mkdir(directory, { recursive: true }));
+      await ensureDirectory(directory);
     }
     await assertDistinctDirectories({
       '--input-dir': inputDir,
@@ -84,7 +85,7 @@ export class FileDisposer {
         temporary,
         `${JSON.stringify({ file: name, deliveredAs: file.name, reason, quarantinedAt: new Date().toISOString() }, null, 2)}\n`,
         // Never through a link that somebody has put there.
-        { flag: 'wx' },
+        { flag: 'wx', mode: FILE_MODE },
       );
       await rename(temporary, target);
     });
@@ -107,11 +108,12 @@ export class FileDisposer {
     const folder = path.join(directory, dayOf(new Date()));
     let made = this.made.get(directory);
     if (made?.folder !== folder) {
-      await mkdir(folder, { recursive: true });
+      await makeDirectory(folder);
       await syncDirectory(directory);
       made = { folder, subfolders: new Subfolders(folder) };
       this.made.set(directory, made);
     }
+    assertPlain(folder);
     if (name.includes('/')) await made.subfolders.makeFor(name);
     return folder;
   }
@@ -138,6 +140,16 @@ export class FileDisposer {
       }
     });
   }
+}
+
+/** Where others may write, a link in the place of the day's folder would have us put files where they can't. */
+function assertPlain(folder: string): void {
+  if (lstatSync(folder).isDirectory()) return;
+  throw new FileError(folder, 'EPERM', {
+    what: `cannot put files into ${folder}`,
+    why: 'it is a symbolic link',
+    hint: 'look who put it there, and take it away; only users whom you trust should write to this directory',
+  });
 }
 
 const REASON_ENDING = '.reason.json';

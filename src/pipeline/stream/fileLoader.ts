@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { DirectoryWatch } from '../../platform/files/directoryWatch.js';
@@ -10,7 +11,6 @@ import type { StageContext } from '../../platform/stage.js';
 import { WakeSignal } from '../../platform/wait.js';
 import { listOptions } from '../../contract/listFiles.js';
 import { canonicalShape, parseHeader, unnamedFields, UnreadableFile, type Header } from '../../contract/csv/header.js';
-import { readStart } from './feeds/fields.js';
 import { hintOfShipped } from './feeds/shippedFeeds.js';
 import { FileChanged, NotARegularFile, openLarge, readSmall, type Content } from './content.js';
 import { InputListing, nameError } from './discover.js';
@@ -148,7 +148,7 @@ export class FileLoader {
       const content =
         this.settings.atomicFile || this.unfinished.delete(name)
           ? undefined
-          : readSmall(file, this.settings.batchBytes);
+          : readSmall(file, this.settings.batchBytes, this.settings.maxFileBytes);
       if (content?.whole === undefined) this.startLarge(name);
       else this.addToGroup(name, content, content.whole);
     } catch (error) {
@@ -175,7 +175,7 @@ export class FileLoader {
       void this.start([name], async () => {
         // Columns may have come since the table was looked at: then the file is listed again.
         if (await this.hasChangedSince(table, name)) return;
-        const reason = await this.explain(name, error, () => Promise.resolve(bytes));
+        const reason = await this.explain(name, error, bytes);
         this.ended(name, await this.outcomes.fileUnreadable(file, content, reason));
       });
     }
@@ -239,12 +239,23 @@ export class FileLoader {
 
   private async loadLarge(name: string): Promise<void> {
     if (this.halt.signal.aborted) return;
-    const content = await openLarge(this.pathOf(name));
+    let header: Header | undefined;
+    const content = await openLarge(this.pathOf(name), {
+      ...(this.settings.maxFileBytes === undefined ? {} : { maxBytes: this.settings.maxFileBytes }),
+      stop: this.halt.signal,
+      judgeStart: async (start) => {
+        header = await this.readHeader(name, start);
+      },
+    }).catch((error: unknown) => {
+      if (this.halt.signal.aborted && error === this.halt.signal.reason) return undefined;
+      throw error;
+    });
+    if (content === undefined) return;
     failpoint('file-hashed');
     const file = { name, fileStamp: content.fileStamp };
     try {
       if (content.fault !== undefined) throw content.fault;
-      const header = await this.readHeader(name, content);
+      assert(header !== undefined, 'a file without a fault has its header');
       const outcome = await loadLargeFile(
         this.loader,
         { ...file, content, header },
@@ -261,23 +272,22 @@ export class FileLoader {
     } catch (error) {
       if (error instanceof FilesChanged) throw new FileChanged(this.pathOf(name));
       if (!(error instanceof UnreadableFile)) throw error;
-      const reason = await this.explain(name, error, () => readStart(content));
-      this.ended(name, await this.outcomes.fileUnreadable(file, content, reason));
+      this.ended(name, await this.outcomes.fileUnreadable(file, content, error));
     } finally {
       await content.close();
     }
   }
 
   /** The header of a large file. An empty one is never large, unless asked for with --atomic-file. */
-  private async readHeader(name: string, content: Content): Promise<Header> {
-    const start = await readStart(content);
+  private async readHeader(name: string, start: Buffer): Promise<Header> {
     const { table } = this.loader.target;
     const parse = (target: TargetTable): Header =>
-      this.parseStart(name, start, target) ?? { ...canonicalShape([]), length: content.size, lines: 0 };
+      this.parseStart(name, start, target) ?? { ...canonicalShape([]), length: start.length, lines: 0 };
     try {
       return parse(table);
     } catch (error) {
-      if (!(error instanceof UnreadableFile) || !(await this.hasChangedSince(table, name))) throw error;
+      if (!(error instanceof UnreadableFile)) throw error;
+      if (!(await this.hasChangedSince(table, name))) throw await this.explain(name, error, start);
       return parse(this.loader.target.table);
     }
   }
@@ -293,9 +303,9 @@ export class FileLoader {
   }
 
   /** Says which shipped feed an unreadable file is for, where its header tells. */
-  private async explain(name: string, error: UnreadableFile, start: () => Promise<Buffer>): Promise<UnreadableFile> {
+  private async explain(name: string, error: UnreadableFile, start: Buffer): Promise<UnreadableFile> {
     if (error.cause !== undefined || this.loader.feeds.find(name) !== undefined) return error;
-    const hint = await hintOfShipped(await start());
+    const hint = await hintOfShipped(start);
     return hint === '' ? error : new UnreadableFile(`${error.message}${hint}`);
   }
 

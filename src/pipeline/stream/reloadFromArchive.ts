@@ -92,13 +92,14 @@ export async function reloadFromArchive(
   for (let start = 0; start < candidates.length; start += FILES_AT_ONCE) {
     const files: ArchivedFileHash[] = [];
     for (const file of candidates.slice(start, start + FILES_AT_ONCE)) {
-      if (stop.aborted)
+      const sha256 = await hashOf(file.path, stop);
+      if (sha256 === undefined)
         throw new InterruptedError({
           what: 'the search of the archive was interrupted',
           outcome: `${returned} files are back in ${inputDir}`,
           hint: 'run it again to go on',
         });
-      files.push({ ...file, sha256: await hashOf(file.path) });
+      files.push({ ...file, sha256 });
     }
     const known = await findWhole(connection, files);
     for (const file of files) {
@@ -139,10 +140,14 @@ async function findWhole({ client }: Connection, files: readonly ArchivedFileHas
   return new Set(rows.map((row) => row.path));
 }
 
-async function hashOf(file: string): Promise<Buffer> {
+/** @returns undefined when asked to stop meanwhile. */
+async function hashOf(file: string, stop: AbortSignal): Promise<Buffer | undefined> {
   return await withFileErrors('read', file, async () => {
     const hash = createHash('sha256');
-    for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+    for await (const chunk of createReadStream(file)) {
+      if (stop.aborted) return undefined;
+      hash.update(chunk as Buffer);
+    }
     return hash.digest();
   });
 }

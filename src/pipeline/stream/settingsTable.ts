@@ -70,6 +70,15 @@ export const loadSettings = {
     parse: parse.directory,
     help: 'directory of the checkpoint file; one stream owns it',
   }),
+  maxFileBytes: setting({
+    flag: '--max-file-bytes',
+    placeholder: '<size>',
+    env: 'ECOMPIPE_MAX_FILE_BYTES',
+    default: 2 ** 40,
+    defaultText: '1TiB',
+    parse: parse.bytes(1, Number.MAX_SAFE_INTEGER),
+    help: 'quarantine files with more (decompressed) bytes than this',
+  }),
   maxRejected: setting<RejectLimit | undefined>({
     flag: '--max-rejected',
     placeholder: '<n|p%|none>',

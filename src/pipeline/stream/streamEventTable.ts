@@ -20,6 +20,8 @@ export interface StreamFigures {
   /** Files whose last columns have no name. */
   filesWithUnnamed: number;
   bytes: number;
+  /** Of files that are loaded to their end. */
+  finishedBytes: number;
   rows: RowCounts;
   lastBatch: { readonly id: number; readonly rows: number; readonly durationMs: number } | undefined;
 }
@@ -89,6 +91,7 @@ export function createStreamEvents(): StreamEvents {
       entriesSkipped: 0,
       filesWithUnnamed: 0,
       bytes: 0,
+      finishedBytes: 0,
       rows: NO_ROWS,
       lastBatch: undefined,
     },
@@ -144,7 +147,10 @@ const FILES: Pick<
     },
   },
   fileLoaded: {
-    count: (figures) => (figures.filesLoaded += 1),
+    count: (figures, { bytes }) => {
+      figures.filesLoaded += 1;
+      figures.finishedBytes += bytes;
+    },
     log: (log, { file }) => log.debug('file_loaded', `loaded ${printableLine(file)}`),
     measure: (meters, { writtenAtMs }) => {
       meters.files(1, 'loaded');
@@ -200,10 +206,11 @@ function batchCommitted(): StreamEvents['table']['batchCommitted'] {
       figures.bytes += bytes;
       figures.lastBatch = { id: batchId, rows: rows.read, durationMs };
     },
-    log: (log, { batchId, rows, durationMs, loadPath }, figures) => {
+    log: (log, { batchId, files, bytes, rows, durationMs, loadPath }, figures) => {
       log.debug(
         'batch_committed',
         `batch ${batchId}: ${countOf(rows.inserted, 'row')} in ${formatSpan(durationMs)} (${loadPath} path)`,
+        { batchId, loadPath, files, bytes, rows, durationMs },
       );
       if (progress.isDue()) logProgress(log, figures);
     },

@@ -19,6 +19,8 @@ export interface StreamSettings extends FileSelection {
   readonly checkpointDir: string;
   /** Where files wait for the mover: never looked into where it lies in `inputDir`. Default: it does not. */
   readonly incomingDir?: string | undefined;
+  /** Bytes of (decompressed) content of the longest file that is loaded. Default: any. Only of the native engine. */
+  readonly maxFileBytes?: number;
   /** Undefined: only a file that is mostly rejects is given up; see rejectLimits. */
   readonly maxRejected: RejectLimit | undefined;
   /** The table that the files are for, as `schema.table`. Default: that of events. */
@@ -55,6 +57,8 @@ export type StreamEvent =
       readonly files: number;
       readonly bytes: number;
       readonly rows: RowCounts;
+      /** The same by file, as far as each is in this batch. */
+      readonly rowsByFile: readonly { readonly file: string; readonly rows: RowCounts }[];
       readonly durationMs: number;
     }
   /** Archived files that the ledger does not have were put back into the input directory. */

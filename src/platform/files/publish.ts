@@ -6,6 +6,7 @@ import path from 'node:path';
 import { errnoOf, FileError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
 import { compareContent, copyDurably, isRewritten, isUnchanged } from './copy.js';
+import { FILE_MODE } from './ensureDirectory.js';
 import { temporaryPath } from './temporary.js';
 
 export { temporaryPath, TEMPORARY_SUFFIX } from './temporary.js';
@@ -178,7 +179,7 @@ function publishCopy(temporary: string, target: string): boolean {
     if (!cannotLink(error)) throw error;
   }
   try {
-    closeSync(openSync(target, 'wx'));
+    closeSync(openSync(target, 'wx', FILE_MODE));
   } catch (error) {
     if (errnoOf(error) === 'EEXIST') return false;
     throw error;

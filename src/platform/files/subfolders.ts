@@ -1,5 +1,5 @@
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { makeDirectory } from './ensureDirectory.js';
 import { syncDirectory } from './publish.js';
 
 /** Makes folders below a directory, as files need them. */
@@ -15,7 +15,7 @@ export class Subfolders {
   async makeFor(name: string): Promise<void> {
     const folder = path.dirname(name);
     if (this.made.has(folder)) return;
-    await mkdir(path.join(this.directory, folder), { recursive: true });
+    await makeDirectory(path.join(this.directory, folder));
     for (let at = folder; at !== '.'; at = path.dirname(at)) {
       await syncDirectory(path.join(this.directory, path.dirname(at)));
     }

@@ -53,7 +53,7 @@ export async function remakeRows(connection: Connection, loaded: LoadedByFeed): 
   const { part, shape } = whole;
   if (shape.feed === undefined) return [];
   const batch: Batch = { ...shapeOf(shape), parts: [part], isDurable: true };
-  const records = splitRecords(batch);
+  const records = await splitRecords(batch);
   const { plan } = await makeRows(connection, batch, shape.feed, records, checked.table);
   const origin = plan.hasItems
     ? 'm.record, m.item_number as item from pg_temp.ecompipe_made m join keys k using (ordinal)'

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { CsvError, parse } from 'csv-parse/sync';
+import { EventLoopYielder } from '../../../platform/eventLoopYielder.js';
 import type { Dialect } from '../../../contract/csv/dialect.js';
 import { unnamedFields, type RecordShape } from '../../../contract/csv/header.js';
 import { UTF_8 } from '../../../contract/feeds/encodings.js';
@@ -89,9 +90,13 @@ const UNNAMED_VALUE: Reason = {
   message: 'a value after the last column that the header names',
 };
 
-/** Splits a batch into its records and finds those whose structure or encoding is broken. */
-export function splitRecords(batch: Batch): Records {
+/**
+ * Splits a batch into its records and finds those whose structure or encoding is broken. To name the faults of fifty thousand
+ * records takes a second, in which metrics, heartbeats and signals must have their turn.
+ */
+export async function splitRecords(batch: Batch): Promise<Records> {
   const records = new Records(unnamedFields(batch));
+  const yielder = new EventLoopYielder();
   for (const part of batch.parts) {
     const { records: frames } = frameRecords(part.body, true, batch.fieldCount, Infinity, batch.dialect);
     // Other encodings than UTF-8 are the server's to check.
@@ -99,6 +104,7 @@ export function splitRecords(batch: Batch): Records {
     const clean = (isOther || isUtf8(part.body)) && !part.body.includes(NUL);
     let ordinal = records.length;
     for (const frame of frames) {
+      if (yielder.shouldYield) await yielder.yield();
       const reason =
         explainDefect(part.body, frame, batch, clean, isOther) ??
         (records.namedEnd({ part, frame }) === undefined ? UNNAMED_VALUE : undefined);
@@ -136,14 +142,17 @@ export function explainDefect(
   return undefined;
 }
 
+/** Of a longer record csv-parse would take its time to name the place of a fault. */
+const MAX_EXPLAINED_BYTES = 64 * 1024;
+
 /** csv-parse names the place within the record better than our defect does, where it sees the same fault. */
 function describeDefect(
   bytes: Buffer,
   defect: Defect,
   { fieldCount, dialect }: Pick<RecordShape, 'fieldCount' | 'dialect'>,
 ): string {
-  if (defect === 'too-long') return DEFECTS[defect];
   if (defect === 'field-count') return `${countFields(bytes, dialect)} fields where the header has ${fieldCount}`;
+  if (defect === 'too-long' || bytes.length > MAX_EXPLAINED_BYTES) return DEFECTS[defect];
   const delimiter = String.fromCharCode(dialect.delimiter);
   const quote = String.fromCharCode(dialect.quote ?? QUOTE);
   try {
