@@ -1,92 +1,60 @@
-import { Chart } from '/charts.js';
-import { count, money, rate, span, timeAndDay, timeOfBucket, timeOfDay } from '/format.js';
-import { byId, say, showPipeline, showShop, showTiles } from '/sections.js';
-
-const charts = {
-  rate: new Chart(byId('rate-chart'), {
-    title: 'Events a second',
-    series: [{ name: 'Loaded' }, { name: 'Duplicate' }, { name: 'Rejected' }],
-    value: rate,
-    time: timeOfDay,
-    empty: 'Nothing was loaded in the last five minutes',
-  }),
-  latency: new Chart(byId('latency-chart'), {
-    title: 'From written to visible',
-    series: [{ name: 'p50' }, { name: 'p99' }],
-    value: (seconds) => span(seconds * 1000),
-    time: timeOfDay,
-    empty: 'No file was loaded in the last five minutes',
-  }),
-  backlog: new Chart(byId('backlog-chart'), {
-    title: 'Files waiting',
-    series: [{ name: 'In incoming' }, { name: 'In processing' }],
-    whole: true,
-    value: count,
-    time: timeOfDay,
-    empty: 'Nothing waits',
-  }),
-  /** @type {Chart | undefined} */
-  revenue: undefined,
-};
-let revenueKind = '';
-
-/** @param {any} revenue */
-function showRevenue(revenue) {
-  const kind = `${revenue.bucket} ${revenue.currency}`;
-  if (kind !== revenueKind || charts.revenue === undefined) {
-    revenueKind = kind;
-    const title = `Revenue ${revenue.bucket === 'hour' ? 'an' : 'a'} ${revenue.bucket}`;
-    say('revenue-title', title);
-    charts.revenue = new Chart(byId('revenue-chart'), {
-      title,
-      bars: true,
-      series: [{ name: 'Purchases' }, { name: 'Refunds' }],
-      value: (value) => money(value, revenue.currency),
-      time: timeOfBucket(revenue.bucket),
-      empty: 'Nothing was sold yet',
-    });
-  }
-  const total = revenue.revenue.reduce((/** @type {number} */ sum, /** @type {number} */ value) => sum + value, 0);
-  say(
-    'revenue-note',
-    revenue.times.length === 0
-      ? ''
-      : `${money(total, revenue.currency)} in the ${revenue.times.length} ${revenue.bucket}s up to ${timeAndDay(revenue.times.at(-1))}, by the time of the events`,
-  );
-  charts.revenue.show(revenue.times, revenue.revenue, revenue.refunds);
-}
+import { timeOfDay } from '/format.js';
+import { showPipeline } from '/pipeline.js';
+import { currentRange, onRangeChange } from '/range.js';
+import { showShop } from '/shop.js';
+import { byId, say, sayIfAny, sayWithCode } from '/tables.js';
 
 /** @param {any} snapshot */
 function show(snapshot) {
-  const { database, rates, latency, backlog, shop } = snapshot;
-  say('where', database.label);
-  showProblem(database.problem);
-  showTiles(snapshot);
-  if (rates !== null)
-    charts.rate.show(rates.times, rates.values.inserted, rates.values.duplicate, rates.values.rejected);
-  if (latency !== null) charts.latency.show(latency.times, latency.values.p50, latency.values.p99);
-  charts.backlog.show(backlog.series.times, backlog.series.values.incoming, backlog.series.values.processing);
-  if (shop !== null) {
-    showShop(shop);
-    showRevenue(shop.revenue);
-  }
+  const { database, batches, backlog, shop } = snapshot;
+  const isEmpty = database.problem === null && batches.length === 0;
+  showState(database.problem, isEmpty);
+  byId('first').hidden = !isEmpty;
+  if (isEmpty) sayWithCode('first-text', describeEmpty(backlog));
+  const hasFigures = batches.length > 0;
+  byId('pipeline').hidden = !hasFigures;
+  byId('shop').hidden = !hasFigures || (shop === null && database.problem !== null);
+  byId('shop').toggleAttribute('data-loading', shop === null);
+  if (!hasFigures) return;
+  showShop(snapshot);
   showPipeline(snapshot);
 }
 
-/** @param {{ what: string, why: string | null, hint: string | null, sinceMs: number } | null} problem */
-function showProblem(problem) {
+/** @param {any} backlog */
+function describeEmpty({ incoming, processing }) {
+  const files = (/** @type {number} */ number) => (number === 1 ? '1 file waits' : `${number} files wait`);
+  if (processing.files > 0) return `${files(processing.files)} to be loaded: \`ecompipe stream\` does that.`;
+  if (incoming.files > 0)
+    return `${files(incoming.files)} to be moved and loaded: \`ecompipe move\` and \`ecompipe stream\` do that.`;
+  return 'Nothing has been loaded yet. `ecompipe run-all` makes events and loads them; `ecompipe stream` loads your own files.';
+}
+
+/** @param {{ kind: 'away' | 'schema' | 'final', what: string, why: string | null, hint: string | null, sinceMs: number } | null} problem @param {boolean} isEmpty */
+function showState(problem, isEmpty) {
   byId('problem').hidden = problem === null;
+  document.documentElement.dataset.stale = problem === null ? '' : 'database';
   if (problem === null) {
-    setConnection('live', 'Live');
+    setConnection(isEmpty ? 'waiting' : 'live', isEmpty ? 'Waiting for the first file' : 'Live');
     return;
   }
-  setConnection('away', 'Database away');
-  say(
-    'problem-what',
-    `The database can not be asked since ${timeOfDay(problem.sinceMs / 1000)}. The figures below are from before; trying again every second.`,
-  );
-  say('problem-why', `${problem.what}${problem.why === null ? '' : `: ${problem.why}`}`);
-  say('problem-hint', problem.hint === null ? '' : `Hint: ${problem.hint}`);
+  const { kind, what, why, hint, sinceMs } = problem;
+  byId('problem').dataset.kind = kind;
+  const since = timeOfDay(sinceMs / 1000);
+  if (kind === 'schema') {
+    setConnection('waiting', 'Waiting for the tables');
+    say('problem-what', 'Waiting for the tables of ecompipe');
+  } else if (kind === 'final') {
+    setConnection('lost', 'Ended');
+    say('problem-what', 'The database refuses to be asked; somebody has to change the settings.');
+  } else {
+    setConnection('away', 'Database away');
+    say(
+      'problem-what',
+      `The database has not answered since ${since}. What is dimmed is from before; trying again every second.`,
+    );
+  }
+  sayIfAny('problem-why', kind === 'schema' ? what : `${what}${why === null ? '' : `: ${why}`}`);
+  sayIfAny('problem-hint', hint === null ? '' : `Hint: ${hint}`);
 }
 
 /** The one place that a screen reader is told of by itself; so it changes only when the state does. @param {string} state @param {string} text */
@@ -95,7 +63,35 @@ function setConnection(state, text) {
   say('connection-text', text);
 }
 
-const source = new EventSource('/api/events');
-source.addEventListener('message', ({ data }) => show(JSON.parse(data)));
-// The browser connects again by itself.
-source.addEventListener('error', () => setConnection('lost', 'ecompipe does not answer, trying again'));
+/** @type {EventSource | undefined} */
+let source;
+let hasEnded = false;
+
+function connect() {
+  source?.close();
+  const range = currentRange();
+  byId('json').setAttribute('href', `/api/snapshot?range=${range}`);
+  byId('main').setAttribute('aria-busy', 'true');
+  source = new EventSource(`/api/events?range=${range}`);
+  source.addEventListener('message', ({ data }) => {
+    const snapshot = JSON.parse(data);
+    byId('main').removeAttribute('aria-busy');
+    hasEnded = snapshot.database.problem?.kind === 'final';
+    show(snapshot);
+  });
+  // The browser connects again by itself.
+  source.addEventListener('error', () => {
+    document.documentElement.dataset.stale = 'all';
+    if (!hasEnded) setConnection('lost', 'ecompipe does not answer, trying again');
+  });
+}
+
+// Where there is little room, the shop comes first and the details on request.
+const details = /** @type {HTMLDetailsElement} */ (byId('pipeline-details'));
+const isWide = matchMedia('(min-width: 60rem)');
+const openIfWide = () => (details.open = isWide.matches);
+isWide.addEventListener('change', openIfWide);
+openIfWide();
+
+onRangeChange(connect);
+connect();

@@ -1,4 +1,4 @@
-// Light or dark as the system says, or as the button was last told.
+// Light or dark as the system says, or as the button was last told. The button says what it will do.
 const KEY = 'ecompipe-theme';
 const button = /** @type {HTMLButtonElement} */ (document.getElementById('theme'));
 const system = matchMedia('(prefers-color-scheme: dark)');
@@ -16,7 +16,7 @@ function chosen() {
 /** @param {boolean} isDark */
 function apply(isDark) {
   document.documentElement.dataset.theme = isDark ? 'dark' : 'light';
-  button.setAttribute('aria-pressed', String(isDark));
+  button.textContent = isDark ? 'Light theme' : 'Dark theme';
   document.dispatchEvent(new Event('themechange'));
 }
 

@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url';
 
 const EXECUTABLE = fileURLToPath(new URL('../bin/ecompipe.js', import.meta.url));
 const PICTURE = fileURLToPath(new URL('../docs/images/recording.svg', import.meta.url));
-const ARGUMENTS = 'run-all --events 20000 --batch-size 500 --interval 0 --seed 1 --until-drained';
+const ARGUMENTS = 'run-all --history 28d --duration 8s --seed 1 --until-drained';
 const [COLUMNS, ROWS] = [112, 32];
-const SAMPLE_MS = 150;
+const SAMPLE_MS = 250;
 /** The last frame stays so long before the recording begins again. */
 const LAST_FRAME_MS = 6000;
 const [CHARACTER_WIDTH, LINE_HEIGHT, MARGIN] = [7.8, 17, 14];

@@ -9,7 +9,7 @@ import { EcompipeError, errnoOf, EXIT, UsageError, type ExitCode } from './platf
 import { readEnvFile, type EnvFile } from './platform/envFile.js';
 import { createLogger, type Logger } from './platform/log.js';
 import { printable } from './platform/printable.js';
-import { keepTerminalSize, terminalSize } from './platform/terminal.js';
+import { keepTerminalSize, terminalSize, wrapFor } from './platform/terminal.js';
 import { parseSettings, unknownVariables, type RawSettings, type SettingsOf } from './platform/settings.js';
 
 /** The program: declares the commands, turns signals into an AbortSignal and errors into exit codes. The only exit. */
@@ -21,7 +21,7 @@ async function main(): Promise<void> {
     .version;
   for (const stream of [process.stdout, process.stderr]) if (stream.isTTY) keepTerminalSize(stream);
   const stopping = stopOnSignals();
-  let exitCode: ExitCode = EXIT.done;
+  let exitCode: number = EXIT.done;
   const program = createProgram(version, commands, async (invocation) => {
     exitCode = await invoke(invocation, stopping);
   });
@@ -35,7 +35,7 @@ async function main(): Promise<void> {
 }
 
 /** Runs one command under its parsed settings and prints its result. */
-async function invoke({ command, args, flags }: Invocation, stopping: Stopping): Promise<ExitCode> {
+async function invoke({ command, args, flags }: Invocation, stopping: Stopping): Promise<number> {
   const { stop } = stopping;
   const asked = flags['envFile'];
   const envFile = await readEnvFile(typeof asked === 'string' ? asked : undefined, stop);
@@ -58,7 +58,9 @@ async function invoke({ command, args, flags }: Invocation, stopping: Stopping):
   const color = flags['color'] !== false && !process.env['NO_COLOR'] && terminalSize(process.stderr) !== undefined;
   const log = createLogger(
     { level: settings.quiet ? 'warn' : settings.logLevel, format: settings.logFormat, color },
-    (line) => process.stderr.write(line),
+    settings.logFormat === 'json'
+      ? (line) => process.stderr.write(line)
+      : (text) => process.stderr.write(wrapFor(process.stderr, text)),
   );
   const interactive =
     terminalSize(process.stderr) !== undefined &&
@@ -77,6 +79,7 @@ async function invoke({ command, args, flags }: Invocation, stopping: Stopping):
       quiet: settings.quiet,
       json: settings.json,
       args,
+      yieldInterrupts: () => (stopping.ignoresInterrupts = true),
       onProgress: (share) => (stopping.share = share),
     });
     print(result, settings);
@@ -151,11 +154,18 @@ interface Stopping {
   onFirst: (() => void) | undefined;
   /** Of the work that is done, from 0 to 1. */
   share: number | undefined;
+  /** Ctrl-C is another program's, which has the terminal. */
+  ignoresInterrupts: boolean;
 }
 
 function stopOnSignals(): Stopping {
   const controller = new AbortController();
-  const stopping: Stopping = { stop: controller.signal, onFirst: undefined, share: undefined };
+  const stopping: Stopping = {
+    stop: controller.signal,
+    onFirst: undefined,
+    share: undefined,
+    ignoresInterrupts: false,
+  };
   const onSignal = (): void => {
     // Safe at any moment: being killed loses nothing, by design.
     if (controller.signal.aborted) {
@@ -166,7 +176,9 @@ function stopOnSignals(): Stopping {
     stopping.onFirst?.();
     controller.abort();
   };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  process.on('SIGTERM', onSignal).on('SIGINT', () => {
+    if (!stopping.ignoresInterrupts) onSignal();
+  });
   // A terminal that is closed asks to stop; `nohup` asks to stay, by starting us with the signal ignored.
   process.on('SIGHUP', hangupIsIgnored() ? () => undefined : onSignal);
   for (const stream of [process.stdout, process.stderr]) {

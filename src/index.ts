@@ -3,11 +3,13 @@
  * Where a flag names a file or directory, relative ones count from the working directory.
  */
 export {
+  embeddedStatus,
   embeddedUrl,
   startEmbedded,
   stopEmbedded,
   type EmbeddedConnection,
   type EmbeddedOptions,
+  type EmbeddedStatus,
   type StopOptions,
 } from './platform/db/embedded/index.js';
 export type { Database } from './platform/db/target.js';
@@ -28,6 +30,8 @@ export { databaseFromEnvironment, withDatabase, type RunOptions } from './librar
 export * from './library/pipeline.js';
 export type { DashboardSettings } from './pipeline/dashboard/runDashboard.js';
 export type { GenerateEvent, GenerateResult, GenerateSettings } from './pipeline/generate/index.js';
+export type { RestoreResult } from './pipeline/migrate/dump/restoreDump.js';
+export type { DumpResult } from './pipeline/migrate/dump/writeDump.js';
 export type { MigrateMode, MigrateResult } from './pipeline/migrate/runMigrate.js';
 export type { MoveEvent, MoveResult, MoveSettings } from './pipeline/move/moveEvents.js';
 export type { RejectFilter } from './pipeline/rejects/filter.js';

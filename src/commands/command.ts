@@ -1,4 +1,3 @@
-import type { ExitCode } from '../platform/errors.js';
 import type { Logger } from '../platform/log.js';
 import type { SettingsOf, SettingTable } from '../platform/settings.js';
 
@@ -15,6 +14,8 @@ export interface CommandContext {
   readonly json: boolean;
   /** Positional arguments. */
   readonly args: readonly string[];
+  /** Ctrl-C is another program's from here on, which has the terminal: SIGINT does not stop us any more. */
+  readonly yieldInterrupts: () => void;
   /** Tells how much of the work is done, from 0 to 1: what a second Ctrl-C reports. */
   readonly onProgress: (share: number) => void;
 }
@@ -23,8 +24,8 @@ export interface CommandContext {
 export interface CommandResult {
   readonly text?: string;
   readonly json: unknown;
-  /** Default 0. */
-  readonly exitCode?: ExitCode;
+  /** One of EXIT, or that of a program which was run. Default 0. */
+  readonly exitCode?: number;
   /** `text` reports what was done, and does not answer a question: `--quiet` leaves it out on success. Default false. */
   readonly isReport?: boolean;
 }

@@ -36,9 +36,12 @@ export const completion = defineCommand({
 });
 
 function flagsOf(table: SettingTable): Flag[] {
-  return Object.values(table).flatMap(({ flag, help, placeholder }) =>
-    flag === undefined ? [] : [{ name: flag, help, takesValue: placeholder?.startsWith('<') === true }],
-  );
+  return Object.values(table).flatMap(({ flag, help, placeholder, negatedHelp }) => {
+    if (flag === undefined) return [];
+    const own = { name: flag, help, takesValue: placeholder?.startsWith('<') === true };
+    if (negatedHelp === undefined) return [own];
+    return [own, { name: flag.replace('--', '--no-'), help: negatedHelp, takesValue: false }];
+  });
 }
 
 const globalFlags = (): Flag[] => [...flagsOf(globalSettings), ...BUILT_IN];

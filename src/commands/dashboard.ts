@@ -2,10 +2,13 @@ import * as parse from '../platform/parsers.js';
 import type { Setting, SettingsOf, SettingTable } from '../platform/settings.js';
 import { untilAborted } from '../platform/wait.js';
 import { defineCommand } from './command.js';
+import { feedSettings, loadFeeds, ownDirectories } from './feedSettings.js';
 import { metricsSettings, withMetrics } from './metrics.js';
 import { readSecret } from '../platform/secrets.js';
-import { databaseSettings } from './settings.js';
+import { connectionSettings, databaseSettings } from './settings.js';
 import { incomingDir, processingDir } from '../contract/directorySettings.js';
+import { listOptions } from '../contract/listFiles.js';
+import { selectionSettings } from '../contract/selectionSettings.js';
 
 export const DEFAULT_PORT = 8787;
 
@@ -32,21 +35,40 @@ const passwordFile: Setting<string | undefined> = {
   help: 'file with the password of the dashboard (or ECOMPIPE_DASHBOARD_PASSWORD)',
 };
 
+/** Which port somebody asked for; `on`: whichever is free; `auto`: the same on a terminal, none elsewhere. */
+export type DashboardWish = 'auto' | 'on' | 'off' | number;
+
+const wish: Setting<DashboardWish> = {
+  flag: '--dashboard',
+  placeholder: '[port]',
+  negatedHelp: 'no live page',
+  env: 'ECOMPIPE_DASHBOARD',
+  default: 'auto',
+  defaultText: `on a terminal, on port ${DEFAULT_PORT} or a free one`,
+  parse: (raw) => {
+    if (raw === 'auto' || raw === 'on' || raw === 'off') return raw;
+    if (raw === 'true' || raw === 'false') return raw === 'true' ? 'on' : 'off';
+    return parse.integer(0, 65_535)(raw);
+  },
+  help: 'serve the live page; 0: a free port',
+};
+
 /** For run-all. */
 export const dashboardSettings = {
-  dashboardPort: {
-    flag: '--dashboard',
-    placeholder: '[port]',
-    env: 'ECOMPIPE_DASHBOARD',
-    default: undefined,
-    defaultText: `off; port ${DEFAULT_PORT}`,
-    parse: parse.optional((raw) => (raw === 'true' ? DEFAULT_PORT : parse.integer(0, 65_535)(raw))),
-    help: 'serve the live page; 0: a free port',
-  } as Setting<number | undefined>,
+  dashboardWish: wish,
   dashboardHost: host,
   dashboardPassword: password,
   dashboardPasswordFile: passwordFile,
 } satisfies SettingTable;
+
+/** A page that says what is wrong, and goes on by itself, is more use than none: it waits unless it is told not to. */
+const retryForMs: Setting<number | undefined> = {
+  ...databaseSettings.retryForMs,
+  default: undefined,
+  defaultText: 'never',
+  parse: parse.optional(parse.duration),
+  help: 'give up (exit 69) when the database has been away so long, such as 90s or 1h',
+};
 
 /**
  * Where the dashboard is to listen and what it asks for; to be known before anything is begun.
@@ -68,7 +90,8 @@ export const dashboard = defineCommand({
   name: 'dashboard',
   summary: 'a live page of shop and pipeline on 127.0.0.1',
   settings: {
-    ...databaseSettings,
+    ...connectionSettings,
+    retryForMs,
     dashboardPort: {
       flag: '--port',
       placeholder: '<port>',
@@ -95,38 +118,51 @@ export const dashboard = defineCommand({
       placeholder: '<dir>',
       help: 'where files wait to be loaded',
     },
+    ...feedSettings,
+    ...selectionSettings,
+    ...ownDirectories,
     ...metricsSettings,
   },
   examples: [
     ['ecompipe dashboard', `on http://127.0.0.1:${DEFAULT_PORT}/ until Ctrl-C`],
     ['ecompipe dashboard --port 0 --json', 'on a free port, told as JSON at the end'],
-    ['ecompipe run-all --dashboard', 'the pipeline and its page in one'],
+    ['ecompipe run-all', 'the pipeline and its page in one'],
   ],
-  run: async ({ dashboardPort, ...settings }, context) => {
+  run: async ({ dashboardPort, retryForMs, ...settings }, context) => {
     const access = await dashboardAccess(settings);
-    const [{ withDatabase }, { dashboardUrl, withDashboard }] = await Promise.all([
+    const [{ withDatabase }, { dashboardUrl, withDashboard }, { ensureSchema }] = await Promise.all([
       import('../platform/db/target.js'),
       import('../pipeline/dashboard/runDashboard.js'),
+      import('../pipeline/migrate/schema.js'),
     ]);
     const { incomingDir: incoming, processingDir: processing } = settings;
+    const listing = listOptions({ ...settings, feeds: await loadFeeds(settings) });
+    const page = {
+      ...access,
+      port: dashboardPort,
+      portFlag: '--port',
+      incomingDir: incoming,
+      processingDir: processing,
+      listing,
+      retryForMs,
+    };
+    const target = { ...settings, retryForMs: retryForMs ?? databaseSettings.retryForMs.default };
     return await withMetrics(
       settings,
       context,
-      { command: 'dashboard', stages: {}, directories: { incoming, processing } },
+      { command: 'dashboard', stages: {}, directories: { incoming, processing }, listing },
       () =>
-        withDatabase(settings, context, (database) =>
-          withDashboard(
-            { ...access, port: dashboardPort, incomingDir: incoming, processingDir: processing },
-            database,
-            context,
-            async (server) => {
-              const url = dashboardUrl(server);
-              context.log.info('dashboard_served', `the dashboard is on ${url} until Ctrl-C`, { url });
-              await untilAborted(context.stop);
-              return { json: { url } };
-            },
-          ),
-        ),
+        withDatabase(target, context, async (database) => {
+          // Somebody else's database is not touched: the page says what it lacks, and goes on when it is there.
+          if (database.embedded) await ensureSchema(database, context);
+          return await withDashboard(page, database, context, async (server, feed) => {
+            const url = dashboardUrl(server);
+            context.log.info('dashboard_served', `the dashboard is on ${url} until Ctrl-C`, { url });
+            await untilAborted(context.stop, feed.failed);
+            feed.failed.throwIfAborted();
+            return { json: { url } };
+          });
+        }),
     );
   },
 });

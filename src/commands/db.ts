@@ -1,58 +1,157 @@
 import { UsageError } from '../platform/errors.js';
 import * as parse from '../platform/parsers.js';
-import { defineCommand, type CommandResult } from './command.js';
+import type { SettingsOf } from '../platform/settings.js';
+import { defineCommand, type CommandContext, type CommandResult } from './command.js';
 import { databaseSettings } from './settings.js';
+
+const table = {
+  ...databaseSettings,
+  withPassword: {
+    flag: '--with-password',
+    env: 'ECOMPIPE_WITH_PASSWORD',
+    default: false,
+    parse: parse.boolean,
+    help: "with url: with the password, which is a superuser's; other users of the machine can read command lines",
+  },
+  force: {
+    flag: '--force',
+    env: 'ECOMPIPE_FORCE',
+    default: false,
+    parse: parse.boolean,
+    help: 'with stop: also while other commands use it; with dump: leave out what it does not carry',
+  },
+} as const;
+
+type Settings = SettingsOf<typeof table>;
+type Action = (settings: Settings, context: CommandContext, args: readonly string[]) => Promise<CommandResult>;
+
+const KEPT_RUNNING = 'the embedded PostgreSQL keeps running until `ecompipe db stop`';
+
+const ACTIONS: Readonly<Record<string, Action>> = { psql, dump, restore, url, status, start, stop };
 
 export const db = defineCommand({
   name: 'db',
-  args: '<action>',
-  summary: 'the embedded PostgreSQL: url, start or stop',
-  settings: {
-    ...databaseSettings,
-    force: {
-      flag: '--force',
-      env: 'ECOMPIPE_FORCE',
-      default: false,
-      parse: parse.boolean,
-      help: 'with stop: also while other commands use it',
-    },
-  },
+  args: '<action> [args...]',
+  summary: 'the database: psql, dump, restore; the embedded one: url, status, start, stop',
+  settings: table,
   examples: [
-    ['psql "$(ecompipe db url)"', 'open a shell on it; starts it, and keeps it running'],
+    ['ecompipe db psql', 'a shell on the database'],
+    ["ecompipe db psql -- -c 'select count(*) from events'", 'what follows -- is for psql'],
+    ['ecompipe db dump shop.dump.gz', 'all tables, in one file; nothing but Node is needed'],
+    ['ecompipe db restore shop.dump.gz', 'into an empty database'],
+    ['ecompipe db status', 'whether the embedded server runs, and its versions'],
     ['ecompipe db start', 'keep it running until db stop'],
     ['ecompipe db stop', 'stop it'],
   ],
-  run: async ({ embeddedDir: directory, force, ...database }, { args, log, stop: signal }): Promise<CommandResult> => {
-    const [{ embeddedUrl, startEmbedded, stopEmbedded }, { describeConnection, resolveConnection }] = await Promise.all(
-      [import('../platform/db/embedded/index.js'), import('../platform/db/connectionSettings.js')],
-    );
-    const [action] = args;
-    const configured = resolveConnection(database, process.env);
-    if (configured !== undefined && action !== 'stop') {
-      throw new UsageError(
-        [
-          `db is about the embedded PostgreSQL, but the other commands use ${describeConnection(configured)}, as DATABASE_URL, POSTGRES_* or PG* say`,
-        ],
-        'connect to that one with psql, or take the setting away',
-      );
-    }
-    const keptRunning = 'the embedded PostgreSQL keeps running until `ecompipe db stop`';
-    switch (action) {
-      case 'url': {
-        const url = await embeddedUrl({ directory, log, signal });
-        log.info('database_kept', keptRunning);
-        return { text: url, json: { url } };
-      }
-      case 'start': {
-        const { host, port, database, user } = await startEmbedded({ directory, log, signal });
-        return { text: `${host}:${port}/${database}: ${keptRunning}`, json: { host, port, database, user } };
-      }
-      case 'stop': {
-        const stopped = await stopEmbedded({ directory, log, signal, force });
-        return { text: stopped ? 'stopped' : 'it was not running', json: { stopped } };
-      }
-      default:
-        throw new UsageError([`db ${action ?? ''}: expected url, start or stop`]);
-    }
+  run: async (settings, context): Promise<CommandResult> => {
+    const [name = '', ...args] = context.args;
+    const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name] : undefined;
+    if (action === undefined)
+      throw new UsageError([
+        `db ${name}: expected ${Object.keys(ACTIONS)
+          .join(', ')
+          .replace(/, (?=\w+$)/, ' or ')}`,
+      ]);
+    return await action(settings, context, args);
   },
 });
+
+async function psql(settings: Settings, context: CommandContext, args: readonly string[]): Promise<CommandResult> {
+  const [{ withDatabase }, { runPsql }, { embeddedProgram }] = await Promise.all([
+    import('../platform/db/target.js'),
+    import('../platform/db/psql.js'),
+    import('../platform/db/embedded/index.js'),
+  ]);
+  const { stop: signal } = context;
+  const exitCode = await withDatabase(settings, context, async ({ settings: connection }) => {
+    context.yieldInterrupts();
+    return await runPsql(connection, { args, fallback: await embeddedProgram('psql'), signal });
+  });
+  return { json: undefined, exitCode };
+}
+
+async function dump(settings: Settings, context: CommandContext, args: readonly string[]): Promise<CommandResult> {
+  const [file = defaultDumpName(new Date()), ...more] = args;
+  assertNoMore('dump', more);
+  const [{ withDatabase }, { writeDump, describeDump }] = await Promise.all([
+    import('../platform/db/target.js'),
+    import('../pipeline/migrate/dump/writeDump.js'),
+  ]);
+  const options = { force: settings.force, log: context.log, stop: context.stop };
+  const result = await withDatabase(settings, context, (database) => writeDump(database, file, options));
+  return { text: describeDump(result), json: result, isReport: true };
+}
+
+/** `ecompipe-20261129-070924Z.dump.gz`. */
+function defaultDumpName(now: Date): string {
+  return `ecompipe-${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}Z.dump.gz`;
+}
+
+async function restore(settings: Settings, context: CommandContext, args: readonly string[]): Promise<CommandResult> {
+  const [file, ...more] = args;
+  assertNoMore('restore', more);
+  if (file === undefined) throw new UsageError(['db restore: expected a file that db dump has written']);
+  const [{ withDatabase }, { restoreDump, describeRestore }] = await Promise.all([
+    import('../platform/db/target.js'),
+    import('../pipeline/migrate/dump/restoreDump.js'),
+  ]);
+  const result = await withDatabase(settings, context, (database) => restoreDump(database, file, context));
+  return { text: describeRestore(result), json: result, isReport: true };
+}
+
+async function url(settings: Settings, context: CommandContext, args: readonly string[]): Promise<CommandResult> {
+  const { embeddedDir: directory, withPassword } = settings;
+  const { embeddedUrl } = await onlyEmbedded(settings, 'url', args);
+  const found = await embeddedUrl({ directory, log: context.log, signal: context.stop, withPassword });
+  context.log.info('database_kept', KEPT_RUNNING);
+  return { text: found, json: { url: found } };
+}
+
+async function status(settings: Settings, context: CommandContext, args: readonly string[]): Promise<CommandResult> {
+  const { embeddedStatus, describeEmbedded } = await onlyEmbedded(settings, 'status', args);
+  const found = await embeddedStatus({ directory: settings.embeddedDir, signal: context.stop });
+  return { text: describeEmbedded(found), json: found };
+}
+
+async function start(settings: Settings, context: CommandContext, args: readonly string[]): Promise<CommandResult> {
+  const { startEmbedded } = await onlyEmbedded(settings, 'start', args);
+  const { host, port, database, user } = await startEmbedded({
+    directory: settings.embeddedDir,
+    log: context.log,
+    signal: context.stop,
+  });
+  return { text: `${host}:${port}/${database}: ${KEPT_RUNNING}`, json: { host, port, database, user } };
+}
+
+async function stop(settings: Settings, context: CommandContext, args: readonly string[]): Promise<CommandResult> {
+  assertNoMore('stop', args);
+  const { stopEmbedded } = await import('../platform/db/embedded/index.js');
+  const { embeddedDir: directory, force } = settings;
+  const stopped = await stopEmbedded({ directory, log: context.log, signal: context.stop, force });
+  return { text: stopped ? 'stopped' : 'it was not running', json: { stopped } };
+}
+
+/** For what makes sense with the embedded server only. @throws UsageError when the other commands use another one. */
+async function onlyEmbedded(
+  settings: Settings,
+  action: string,
+  args: readonly string[],
+): Promise<typeof import('../platform/db/embedded/index.js')> {
+  assertNoMore(action, args);
+  const [embedded, { describeConnection, resolveConnection }] = await Promise.all([
+    import('../platform/db/embedded/index.js'),
+    import('../platform/db/connectionSettings.js'),
+  ]);
+  const configured = resolveConnection(settings, process.env);
+  if (configured === undefined) return embedded;
+  throw new UsageError(
+    [
+      `db ${action} is about the embedded PostgreSQL, but the other commands use ${describeConnection(configured)}, as DATABASE_URL, POSTGRES_* or PG* say`,
+    ],
+    'ecompipe db psql connects to that one; take the setting away for the embedded one',
+  );
+}
+
+function assertNoMore(action: string, args: readonly string[]): void {
+  if (args.length > 0) throw new UsageError([`db ${action}: expected no further word`]);
+}

@@ -1,6 +1,7 @@
 import type { Feed } from '../contract/feeds/feed.js';
 import * as parse from '../platform/parsers.js';
 import type { Setting, SettingsOf, SettingTable } from '../platform/settings.js';
+import { loadSettings } from '../pipeline/stream/settingsTable.js';
 
 const feedsDir: Setting<string | undefined> = {
   flag: '--feeds',
@@ -25,6 +26,16 @@ const shippedFeeds: Setting<string | undefined> = {
 
 /** What stages need to know which files are theirs, and how they become rows. */
 export const feedSettings = { feedsDir, shippedFeeds } satisfies SettingTable;
+
+/** For who lists directories in which those of a loader may lie. */
+export const ownDirectories = {
+  archiveDir: { ...loadSettings.archiveDir, help: 'where loaded files go; --recursive never looks into it' },
+  quarantineDir: { ...loadSettings.quarantineDir, help: 'where unreadable files go; --recursive never looks into it' },
+  checkpointDir: {
+    ...loadSettings.checkpointDir,
+    help: 'directory of the checkpoint; --recursive never looks into it',
+  },
+} satisfies SettingTable;
 
 /** Reads the feeds that are wanted. @throws UsageError with all that is wrong with any of them. */
 export async function loadFeeds(settings: SettingsOf<typeof feedSettings>): Promise<readonly Feed[]> {

@@ -1,9 +1,12 @@
 import { EXIT } from '../platform/errors.js';
+import type { GenerateFigures } from '../pipeline/generate/generateEventTable.js';
 import type { GenerateEvent } from '../pipeline/generate/generateEvents.js';
 import { countOf, withPace } from '../platform/format.js';
 import { demoteProgress } from '../platform/log.js';
+import { wrapFor } from '../platform/terminal.js';
 import { recordEvents } from '../platform/stageEvents.js';
-import { defineCommand } from './command.js';
+import { defineCommand, type CommandContext } from './command.js';
+import type { ProgressBar } from './progress.js';
 import { metricsSettings, withMetrics } from './metrics.js';
 import { generateSettings } from '../pipeline/generate/settingsTable.js';
 
@@ -26,8 +29,7 @@ export const generate = defineCommand({
     ]);
     const stage = createGenerateEvents();
     const isOneShot = settings.events !== undefined || settings.batches !== undefined;
-    const hasBar = isOneShot && context.interactive;
-    const record = recordEvents(stage, hasBar ? demoteProgress(log) : log);
+    const record = recordEvents(stage, context.interactive ? demoteProgress(log) : log);
     const [unit, total] =
       settings.events === undefined ? (['files', settings.batches] as const) : (['events', settings.events] as const);
     return await withMetrics(
@@ -35,19 +37,7 @@ export const generate = defineCommand({
       context,
       { command: 'generate', stages: { generate: stage }, directories: { incoming: settings.outputDir } },
       async (meter) => {
-        const bar =
-          hasBar && total !== undefined
-            ? (await import('./progress.js')).showBar(
-                'generating',
-                unit,
-                () => ({
-                  done: unit === 'files' ? stage.figures.files : stage.figures.rows,
-                  total,
-                  rows: stage.figures.rows,
-                }),
-                context,
-              )
-            : undefined;
+        const bar = context.interactive ? await showGenerating(stage.figures, unit, total, context) : undefined;
         const emit = (event: GenerateEvent): void => {
           record(event);
           meter.observe({ stage: 'generate', event });
@@ -58,7 +48,7 @@ export const generate = defineCommand({
         const text = `${withPace(amount, rows, durationMs)}\n  seed ${seed}; manifest ${manifest}`;
         return {
           json: result,
-          text,
+          text: wrapFor(process.stdout, text),
           isReport: true,
           exitCode: isOneShot && stop.aborted ? EXIT.interrupted : EXIT.done,
         };
@@ -66,3 +56,24 @@ export const generate = defineCommand({
     );
   },
 });
+
+/** A bar, or one line where nobody knows when it ends. */
+async function showGenerating(
+  figures: Readonly<GenerateFigures>,
+  unit: 'events' | 'files',
+  total: number | undefined,
+  context: CommandContext,
+): Promise<ProgressBar> {
+  const { showBar, showLiveLine } = await import('./progress.js');
+  if (total === undefined)
+    return showLiveLine(
+      'generating',
+      () => {
+        const parts = [countOf(figures.rows, 'row'), countOf(figures.files, 'file')];
+        return { count: figures.rows, unit: 'rows', parts };
+      },
+      context,
+    );
+  const done = (): number => (unit === 'files' ? figures.files : figures.rows);
+  return showBar('generating', unit, () => ({ done: done(), total, rows: figures.rows }), context);
+}

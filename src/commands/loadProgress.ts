@@ -1,15 +1,41 @@
 import { readBacklog } from '../contract/backlog.js';
+import type { ListOptions } from '../contract/listFiles.js';
+import { countOf, formatCount } from '../platform/format.js';
 import type { StreamFigures } from '../pipeline/stream/streamEventTable.js';
 import type { CommandContext } from './command.js';
-import { showBar, type ProgressBar } from './progress.js';
+import { reportRejects } from './rejectReport.js';
+import { showBar, showLiveLine, type ProgressBar } from './progress.js';
 
-/** A bar for loading what is in a directory now: by bytes, or by files where compressed ones hide how long they are. */
-export async function showLoading(
-  inputDir: string,
+/**
+ * Shows the loading on a terminal, and says now and then what was rejected.
+ * @param bulkDir loading ends with what is in this directory; undefined: it goes on with whatever comes.
+ */
+export async function showStream(
+  bulkDir: string | undefined,
+  listing: ListOptions,
   figures: Readonly<StreamFigures>,
   context: CommandContext,
 ): Promise<ProgressBar> {
-  const { files, bytes, compressed } = await readBacklog(inputDir);
+  if (!context.interactive) return { stop: () => undefined };
+  const bar =
+    bulkDir === undefined ? showStreaming(figures, context) : await showLoading(bulkDir, listing, figures, context);
+  const endReports = reportRejects(figures, context.log);
+  return {
+    stop: () => {
+      endReports();
+      bar.stop();
+    },
+  };
+}
+
+/** A bar for loading what is in a directory now: by bytes, or by files where compressed ones hide how long they are. */
+async function showLoading(
+  inputDir: string,
+  listing: ListOptions,
+  figures: Readonly<StreamFigures>,
+  context: CommandContext,
+): Promise<ProgressBar> {
+  const { files, bytes, compressed } = await readBacklog(inputDir, listing);
   const unit = compressed === 0 ? 'bytes' : 'files';
   const total = unit === 'bytes' ? bytes : files;
   const filesDone = (): number =>
@@ -18,6 +44,23 @@ export async function showLoading(
     'loading',
     unit,
     () => ({ done: unit === 'bytes' ? figures.bytes : filesDone(), total, rows: figures.rows.read }),
+    context,
+  );
+}
+
+/** One line for loading whatever comes. */
+function showStreaming(figures: Readonly<StreamFigures>, context: CommandContext): ProgressBar {
+  return showLiveLine(
+    'loading',
+    () => {
+      const { rows, filesLoaded } = figures;
+      const rejected = rows.rejected === 0 ? [] : [`${formatCount(rows.rejected)} rejected`];
+      return {
+        count: rows.inserted,
+        unit: 'rows',
+        parts: [countOf(rows.inserted, 'row'), countOf(filesLoaded, 'file'), ...rejected],
+      };
+    },
     context,
   );
 }

@@ -3,6 +3,7 @@ import type { Notice } from '../platform/notify/notifier.js';
 import { parseWebhook, type Webhook } from '../platform/notify/webhook.js';
 import * as parse from '../platform/parsers.js';
 import type { Setting, SettingsOf, SettingTable } from '../platform/settings.js';
+import type { ListOptions } from '../contract/listFiles.js';
 import type { PipelineStages } from '../pipeline/pipelineEvents.js';
 import type { CommandContext, CommandResult } from './command.js';
 import { withMetrics, type Meter } from './metrics.js';
@@ -37,6 +38,7 @@ export interface WatchOptions {
   readonly command: string;
   readonly stages: Partial<PipelineStages> & Pick<PipelineStages, 'stream'>;
   readonly directories: { readonly incoming?: string; readonly processing: string };
+  readonly listing: ListOptions;
   /** Where files wait to be loaded and leave when they are; undefined: they stay, or it is no local directory. */
   readonly drainedDir: string | undefined;
 }
@@ -56,7 +58,7 @@ export async function withWatchers(
 async function withNotices(
   { notifyUrl, notifyStuckAfterMs }: SettingsOf<typeof notifySettings>,
   { log }: CommandContext,
-  { command, stages, drainedDir }: WatchOptions,
+  { command, stages, drainedDir, listing }: WatchOptions,
   meter: Meter,
   run: (meter: Meter) => Promise<CommandResult>,
 ): Promise<CommandResult> {
@@ -67,7 +69,7 @@ async function withNotices(
     import('../pipeline/stream/stuckWatch.js'),
   ]);
   const notifier = new Notifier(notifyUrl, command, log);
-  const stuck = new StuckWatch({ stuckAfterMs: notifyStuckAfterMs, inputDir: drainedDir }, notifier.notify);
+  const stuck = new StuckWatch({ stuckAfterMs: notifyStuckAfterMs, inputDir: drainedDir, listing }, notifier.notify);
   const notifyEvent = notifyEvents(stages.stream, notifier.notify);
   try {
     const result = await run({

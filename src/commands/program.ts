@@ -70,6 +70,8 @@ function addOptions(target: Commander, table: SettingTable): void {
     if (setting.repeatable === true) option.argParser(all);
     else if (setting.placeholder?.startsWith('<') === true) option.argParser(once(setting.flag, setting.isSecret));
     target.addOption(option);
+    if (setting.negatedHelp !== undefined)
+      target.addOption(new Option(setting.flag.replace('--', '--no-'), setting.negatedHelp));
   }
 }
 

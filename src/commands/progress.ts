@@ -39,6 +39,11 @@ export function redrawOnResize(spinner: Ora): () => void {
   return () => process.stderr.off('resize', redraw);
 }
 
+/** On stderr, in colour only where colours are wanted. */
+export function createSpinner(color: boolean): Ora {
+  return ora({ stream: process.stderr, discardStdin: false, color: color ? 'cyan' : false });
+}
+
 const CLEAR_SCREEN = '\u001b[2J\u001b[H';
 
 /** Shows a bar with rate and time left on a terminal, and nothing elsewhere: there the stage's own lines tell it. */
@@ -50,7 +55,7 @@ export function showBar(
 ): ProgressBar {
   if (!interactive) return { stop: () => undefined };
   const chalk = new Chalk({ level: color ? 1 : 0 });
-  const spinner = ora({ stream: process.stderr, discardStdin: false, color: 'cyan' });
+  const spinner = createSpinner(color);
   const endRedrawing = redrawOnResize(spinner);
   const speed = new TimeWindow<'done' | 'rows'>(WINDOW_MS);
   const startMs = performance.now();
@@ -75,6 +80,54 @@ export function showBar(
   };
 }
 
+/** What a stage that goes on until it is stopped has done so far, the most important first. */
+export interface LiveFigures {
+  readonly count: number;
+  /** What `count` counts, for the speed: `rows`. */
+  readonly unit: 'rows' | 'files';
+  readonly parts: readonly string[];
+}
+
+/** Shows one line with the speed on a terminal, and nothing elsewhere. */
+export function showLiveLine(
+  what: string,
+  read: () => LiveFigures,
+  { interactive, color }: Pick<CommandContext, 'interactive' | 'color'>,
+): ProgressBar {
+  if (!interactive) return { stop: () => undefined };
+  const spinner = createSpinner(color);
+  const endRedrawing = redrawOnResize(spinner);
+  const speed = new TimeWindow<'done'>(WINDOW_MS);
+  const update = (): void => {
+    const { count, unit, parts } = read();
+    speed.add(performance.now(), { done: count });
+    const columns = terminalSize(process.stderr)?.columns ?? 80;
+    spinner.text = liveText([what, ...parts, `${formatCount(speed.perSecond('done') ?? 0)} ${unit}/s`], columns);
+  };
+  update();
+  spinner.start();
+  const timer = setInterval(update, REFRESH_MS);
+  return {
+    stop: () => {
+      clearInterval(timer);
+      endRedrawing();
+      spinner.stop();
+    },
+  };
+}
+
+/** As many of the parts as fit into one line, the spinner included. */
+export function liveText(parts: readonly string[], columns: number): string {
+  const fitting = [...parts];
+  while (fitting.length > 1 && fitting.join('  ').length > columns - 3) fitting.pop();
+  return fitting.join('  ').slice(0, Math.max(10, columns - 3));
+}
+
+export function drawBar(share: number, columns: number): string {
+  const filled = Math.round(share * columns);
+  return `${'█'.repeat(filled)}${'░'.repeat(columns - filled)}`;
+}
+
 function shareOf({ done, total }: Omit<Progress, 'rows'>): number {
   return total === 0 ? 0 : Math.min(1, done / total);
 }
@@ -92,10 +145,9 @@ export function barText(
   const rowsPerSecond = speed.perSecond('rows') ?? 0;
   const leftMs = donePerSecond > 0 ? ((total - done) / donePerSecond) * 1000 : undefined;
   const amount = (value: number): string => (unit === 'bytes' ? formatBytes(value) : formatCount(value));
-  const filled = Math.round(share * BAR_WIDTH);
   const parts = [
     what,
-    `${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)}`,
+    drawBar(share, BAR_WIDTH),
     `${Math.floor(share * 100)} %`.padStart(5),
     ...(leftMs === undefined || leftMs <= 0 ? [] : [`${formatSpan(Math.max(1000, leftMs))} left`]),
     `${formatCount(rowsPerSecond)} rows/s`,

@@ -1,69 +1,43 @@
-import * as parse from '../platform/parsers.js';
-import type { Feed } from '../contract/feeds/feed.js';
+import type { Feed as FileFeed } from '../contract/feeds/feed.js';
+import type { FileSelection } from '../contract/leftAlone.js';
+import { listOptions, type ListOptions, type PipelineDirectories } from '../contract/listFiles.js';
 import type { Database } from '../platform/db/target.js';
-import { EXIT, UsageError, type ExitCode } from '../platform/errors.js';
-import type { SettingsOf } from '../platform/settings.js';
+import { EXIT, type ExitCode } from '../platform/errors.js';
+import type { Logger } from '../platform/log.js';
+import { terminalSize } from '../platform/terminal.js';
 import type { PipelineState } from '../pipeline/pipelineState.js';
 import type { PipelineEvent } from '../pipeline/pipelineEvents.js';
 import type { RunAllSettings } from '../pipeline/runAll.js';
+import type { Feed } from '../pipeline/dashboard/feed.js';
 import type { DashboardServerSettings } from '../pipeline/dashboard/server.js';
 import type { StageCounts } from '../pipeline/dashboard/stageRates.js';
 import type { RunSummary } from '../pipeline/summary.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
-import { dashboardAccess, dashboardSettings } from './dashboard.js';
-import { metricsSettings, type Meter } from './metrics.js';
-import { notifySettings, withWatchers } from './notify.js';
-import { feedSettings, loadFeeds } from './feedSettings.js';
-import { databaseSettings } from './settings.js';
-import { generateSettings } from '../pipeline/generate/settingsTable.js';
-import { loadSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
-import { moveSettings } from '../pipeline/move/settingsTable.js';
+import { DEFAULT_PORT, dashboardAccess } from './dashboard.js';
+import type { Meter } from './metrics.js';
+import { withWatchers } from './notify.js';
+import { loadFeeds } from './feedSettings.js';
+import type { ProgressDisplay } from './panel.js';
+import { demoteRejects } from './rejectReport.js';
+import { assertPossible, generatorSettings, runAllSettings, type RunAllValues } from './runAllSettings.js';
 
 /** Only matters where the system doesn't tell about new files (network file systems). */
 const POLL_INTERVAL_MS = 1000;
 
-const settings = {
-  ...databaseSettings,
-  ...generateSettings,
-  processingDir: streamSettings.inputDir,
-  settleMs: moveSettings.settleMs,
-  maxBacklog: moveSettings.maxBacklog,
-  ...loadSettings,
-  ...feedSettings,
-  ...metricsSettings,
-  ...notifySettings,
-  ...dashboardSettings,
-  durationMs: {
-    flag: '--duration',
-    placeholder: '<time>',
-    env: 'ECOMPIPE_DURATION',
-    default: undefined,
-    defaultText: 'until stopped',
-    parse: parse.optional(parse.duration),
-    help: 'stop generating after so long, such as 90s or 10m',
-  },
-  untilDrained: {
-    flag: '--until-drained',
-    env: 'ECOMPIPE_UNTIL_DRAINED',
-    default: false,
-    parse: parse.boolean,
-    help: 'end when all that was generated is loaded, and prove it; without it, moving and loading go on until Ctrl-C',
-  },
-} as const;
-
-type Values = SettingsOf<typeof settings> & {
-  readonly feeds: readonly Feed[];
-  /** Undefined: no dashboard is wanted. */
-  readonly page: DashboardServerSettings | undefined;
+type Values = RunAllValues & {
+  readonly feeds: readonly FileFeed[];
+  /** Undefined: no dashboard is served. */
+  readonly page: (DashboardServerSettings & { readonly orFreePort: boolean }) | undefined;
 };
 
 export const runAll = defineCommand({
   name: 'run-all',
   summary: 'the whole pipeline: migrate, then generate, move and stream together',
-  whenStopped: 'no more is generated; loading what there is',
-  settings,
+  whenStopped: 'draining',
+  settings: runAllSettings,
   examples: [
-    ['ecompipe run-all', 'watch it work; Ctrl-C drains and prints a summary'],
+    ['ecompipe run-all', 'four weeks of history, then 25 events a second; Ctrl-C drains and proves it'],
+    ['ecompipe run-all --history none --no-dashboard', 'only live events, only in the terminal'],
     ['ecompipe run-all --rate 5000 --duration 1m --until-drained', 'five thousand events a second for a minute'],
     [
       'ecompipe run-all --events 2000 --batch-size 200 --interval 0 --seed 1 --until-drained --json',
@@ -71,30 +45,26 @@ export const runAll = defineCommand({
     ],
   ],
   run: async (values, context): Promise<CommandResult> => {
-    const { maxBacklog, afterLoad, outputDir, processingDir } = values;
-    if (maxBacklog !== undefined && afterLoad === 'keep') {
-      throw new UsageError([
-        `--max-backlog ${maxBacklog}: with --after-load keep loaded files stay in ${processingDir}, so the backlog never shrinks; leave one of the two out`,
-      ]);
-    }
+    assertPossible(values);
+    const { outputDir, processingDir, afterLoad } = values;
     const [{ planRun }, { withDatabase }] = await Promise.all([
       import('../pipeline/generate/settings.js'),
       import('../platform/db/target.js'),
     ]);
     const feeds = await loadFeeds(values);
     // What can't be generated is told before a database is created for it.
-    planRun(values, Date.now());
-    const { dashboardPort } = values;
-    const page = dashboardPort === undefined ? undefined : { ...(await dashboardAccess(values)), port: dashboardPort };
+    planRun(generatorSettings(values), Date.now());
+    const page = await readPage(values, context);
     const { createPipelineState } = await import('../pipeline/pipelineState.js');
     const state = createPipelineState(performance.now());
-    const watched = {
+    const watching = {
       command: 'run-all',
       stages: state.stages,
       directories: { incoming: outputDir, processing: processingDir },
+      listing: listingOf({ ...values, feeds }),
       drainedDir: afterLoad === 'keep' ? undefined : processingDir,
     };
-    return await withWatchers(values, context, watched, (meter) =>
+    return await withWatchers(values, context, watching, (meter) =>
       withDatabase(values, { ...context, onDatabaseEvent: meter.observeDatabase }, (database) =>
         runPipeline({ ...values, feeds, page }, state, database, context, meter),
       ),
@@ -111,24 +81,33 @@ async function runPipeline(
   meter: Meter,
 ): Promise<CommandResult> {
   const { untilDrained, processingDir, outputDir, ...rest } = values;
-  const [{ runAll: run }, { recordPipeline }, { showProgress }, { summarize, describeSummary }] = await Promise.all([
-    import('../pipeline/runAll.js'),
-    import('../pipeline/pipelineState.js'),
-    import('./panel.js'),
-    import('../pipeline/summary.js'),
-  ]);
-  const progress = showProgress(state, { ...context, incomingDir: outputDir, processingDir });
-  const log = quietUnderPanel(context);
+  const [{ readBacklog }, { runAll: run }, { recordPipeline }, { showProgress }, { summarize, describeSummary }] =
+    await Promise.all([
+      import('../contract/backlog.js'),
+      import('../pipeline/runAll.js'),
+      import('../pipeline/pipelineState.js'),
+      import('./panel.js'),
+      import('../pipeline/summary.js'),
+    ]);
+  const log = underPanel(context);
+  const progress = showProgress(state, {
+    ...context,
+    incomingDir: outputDir,
+    processingDir,
+    listing: listingOf(values),
+  });
+  const beginDraining = (): void => void (state.phase = 'draining');
+  context.stop.addEventListener('abort', beginDraining, { once: true });
   const record = recordPipeline(state, log);
   const emit = (event: PipelineEvent): void => {
     record(event);
     meter.observe(event);
   };
   try {
-    const result = await withPage(values, database, { log }, state, () =>
+    const result = await watched(values, database, { ...context, log }, { state, progress }, () =>
       run(stagesOf(values), database, { stop: context.stop, log, emit }),
     );
-    progress.stop();
+    state.phase = 'proving';
     const places = {
       waitingDirs: [outputDir, processingDir],
       loadedDirs: [rest.archiveDir, processingDir, rest.quarantineDir],
@@ -145,44 +124,54 @@ async function runPipeline(
       },
       { log, stop: new AbortController().signal },
     );
+    const { leftAlone } = await readBacklog(processingDir, listingOf(values));
+    progress.stop();
     return {
-      json: summary,
-      text: describeSummary(summary),
+      json: { ...summary, leftAlone: leftAlone.entries },
+      text: describeSummary(summary, terminalSize(process.stdout)?.columns),
       isReport: true,
-      exitCode: exitCodeOf(values, summary, context.stop.aborted),
+      exitCode: exitCodeOf(values, summary, leftAlone.entries, context.stop.aborted),
     };
   } finally {
+    context.stop.removeEventListener('abort', beginDraining);
     progress.stop();
   }
 }
 
+/** Which files of the directories are ours. */
+function listingOf({ outputDir, ...rest }: FileSelection & PipelineDirectories & { outputDir: string }): ListOptions {
+  return listOptions({ ...rest, incomingDir: outputDir });
+}
+
 /** The settings of each stage. */
-function stagesOf({ durationMs, untilDrained, outputDir, processingDir, ...rest }: Values): RunAllSettings {
+function stagesOf(values: Values): RunAllSettings {
+  const { durationMs, untilDrained, outputDir, processingDir, ...rest } = values;
   return {
-    generate: { ...rest, outputDir },
+    generate: generatorSettings(values),
     move: {
       from: outputDir,
       to: processingDir,
       settleMs: rest.settleMs,
       maxBacklog: rest.maxBacklog,
-      feeds: rest.feeds,
+      ...listingOf({ ...rest, outputDir, processingDir }),
       pollIntervalMs: POLL_INTERVAL_MS,
     },
-    stream: { ...rest, inputDir: processingDir, pollIntervalMs: POLL_INTERVAL_MS },
+    stream: { ...rest, inputDir: processingDir, incomingDir: outputDir, pollIntervalMs: POLL_INTERVAL_MS },
     durationMs,
     untilDrained,
   };
 }
 
 function exitCodeOf(
-  { strict, untilDrained, events, batches, durationMs }: SettingsOf<typeof settings>,
+  { strict, untilDrained, events, batches, durationMs }: RunAllValues,
   { proof, loaded }: RunSummary,
+  leftAlone: number,
   wasStopped: boolean,
 ): ExitCode {
   if (proof?.ok === false) return EXIT.checkFailed;
   const hasEnd = untilDrained && [events, batches, durationMs].some((limit) => limit !== undefined);
   if (hasEnd && wasStopped) return EXIT.interrupted;
-  return strict && loaded.rejected + loaded.quarantinedFiles > 0 ? EXIT.rowsRejected : EXIT.done;
+  return strict && loaded.rejected + loaded.quarantinedFiles + leftAlone > 0 ? EXIT.rowsRejected : EXIT.done;
 }
 
 function countsOf({ stages: { generate, move } }: PipelineState): StageCounts {
@@ -193,35 +182,53 @@ function countsOf({ stages: { generate, move } }: PipelineState): StageCounts {
   };
 }
 
-/** Serves the dashboard meanwhile, if it is wanted. */
-async function withPage<T>(
-  { page, outputDir, processingDir }: Values,
-  database: Database,
-  context: Pick<CommandContext, 'log'>,
-  state: PipelineState,
-  action: () => Promise<T>,
-): Promise<T> {
-  if (page === undefined) return await action();
-  const { dashboardUrl, withDashboard } = await import('../pipeline/dashboard/runDashboard.js');
-  return await withDashboard(
-    {
-      ...page,
-      incomingDir: outputDir,
-      processingDir,
-      stageCounts: () => countsOf(state),
-    },
-    database,
-    context,
-    (server) => {
-      const url = dashboardUrl(server);
-      context.log.info('dashboard_served', `the dashboard is on ${url}`, { url });
-      state.dashboardUrl = url;
-      return action();
-    },
-  );
+/** How the dashboard is to be served, if it is. @throws UsageError when other machines would reach it without a password. */
+async function readPage(values: RunAllValues, { quiet }: CommandContext): Promise<Values['page']> {
+  const { dashboardWish: wish } = values;
+  const isServed = wish === 'auto' ? terminalSize(process.stdout) !== undefined && !quiet : wish !== 'off';
+  if (!isServed) return undefined;
+  const port = typeof wish === 'number' ? wish : DEFAULT_PORT;
+  return { ...(await dashboardAccess(values)), port, portFlag: '--dashboard', orFreePort: typeof wish !== 'number' };
 }
 
-/** The panel shows what goes on; below it only what needs attention is worth a line. */
-function quietUnderPanel({ log, interactive }: CommandContext): CommandContext['log'] {
-  return interactive ? { ...log, info: () => undefined } : log;
+/** Runs `action` with the dashboard, if it is wanted, and with a panel that shows the same figures. */
+async function watched<T>(
+  values: Values,
+  database: Database,
+  { log, interactive }: CommandContext,
+  { state, progress }: { readonly state: PipelineState; readonly progress: ProgressDisplay },
+  action: () => Promise<T>,
+): Promise<T> {
+  const { page, outputDir, processingDir } = values;
+  if (page === undefined && !interactive) return await action();
+  const { dashboardUrl, withDashboard, withFeed } = await import('../pipeline/dashboard/runDashboard.js');
+  const watch = {
+    incomingDir: outputDir,
+    processingDir,
+    listing: listingOf(values),
+    stageCounts: () => countsOf(state),
+  };
+  const followed = async (feed: Feed): Promise<T> => {
+    progress.follow(feed);
+    return await action();
+  };
+  if (page === undefined) return await withFeed(watch, database, { log }, followed);
+  return await withDashboard({ ...watch, ...page }, database, { log }, async (server, feed) => {
+    const url = dashboardUrl(server);
+    log.info('dashboard_served', `the dashboard is on ${url}`, { url });
+    state.dashboardUrl = url;
+    return await followed(feed);
+  });
+}
+
+/** Worth a line that stays. */
+const LASTING: ReadonlySet<string> = new Set(['history_loaded', 'history_left_out']);
+
+/** The panel shows what goes on; above it only what needs attention is worth a line. */
+function underPanel({ log, interactive }: Pick<CommandContext, 'log' | 'interactive'>): Logger {
+  if (!interactive) return log;
+  return {
+    ...demoteRejects(log),
+    info: (event, message, fields) => (LASTING.has(event) ? log.info : log.debug)(event, message, fields),
+  };
 }

@@ -3,9 +3,10 @@ import * as parse from '../platform/parsers.js';
 import { EXIT, type ExitCode } from '../platform/errors.js';
 import type { Setting } from '../platform/settings.js';
 import { defineCommand, type CommandResult } from './command.js';
-import { feedSettings, loadFeeds } from './feedSettings.js';
+import { feedSettings, loadFeeds, ownDirectories } from './feedSettings.js';
 import { connectionSettings } from './settings.js';
 import { incomingDir, processingDir } from '../contract/directorySettings.js';
+import { selectionSettings } from '../contract/selectionSettings.js';
 import { loadSettings } from '../pipeline/stream/settingsTable.js';
 
 type Maybe<T> = Setting<T | undefined>;
@@ -77,8 +78,10 @@ export const status = defineCommand({
       placeholder: '<dir>',
       help: 'where files wait to be loaded',
     },
+    ...ownDirectories,
     checkpointDir: { ...loadSettings.checkpointDir, help: 'directory of the checkpoint whose owner is looked for' },
     ...feedSettings,
+    ...selectionSettings,
     watch: {
       flag: '--watch',
       env: 'ECOMPIPE_WATCH',

@@ -1,11 +1,13 @@
 import type { readBacklog as readBacklogOf } from '../contract/backlog.js';
-import { namesWithin } from '../contract/leftAlone.js';
+import { listOptions, type ListOptions } from '../contract/listFiles.js';
 import { incomingDir } from '../contract/directorySettings.js';
 import { EXIT, UsageError } from '../platform/errors.js';
 import * as parse from '../platform/parsers.js';
 import { setting } from '../platform/settings.js';
 import { demoteProgress } from '../platform/log.js';
+import { wrapFor } from '../platform/terminal.js';
 import { recordEvents } from '../platform/stageEvents.js';
+import type { StreamFigures } from '../pipeline/stream/streamEventTable.js';
 import type { LeftBehind } from '../pipeline/stream/describeStream.js';
 import type { StreamEvents } from '../pipeline/stream/streamEventTable.js';
 import type { StreamEvent, StreamSettings } from '../pipeline/stream/streamEvents.js';
@@ -15,6 +17,7 @@ import { defineCommand } from './command.js';
 import { metricsSettings } from './metrics.js';
 import { notifySettings, withWatchers, type WatchOptions } from './notify.js';
 import { feedSettings, loadFeeds } from './feedSettings.js';
+import { demoteRejects } from './rejectReport.js';
 import { databaseSettings } from './settings.js';
 import { sparkSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
 
@@ -73,24 +76,29 @@ export const stream = defineCommand({
     if (settings.engine === 'native' && sparkFlags.length > 0)
       throw new UsageError([`${JSON.stringify(sparkFlags[0])}: unexpected; only --engine spark takes flags after --`]);
     const feeds = await loadFeeds(settings);
+    const listing = listOptions({ ...settings, feeds });
     const { ensureDirectory, withDatabase, ensureSchema, assertUsable, isUri, runEngine, ...shown } = await loadParts(
       settings.engine,
     );
-    const { createStreamEvents, describeStream, readBacklog, showLoading } = shown;
+    const { createStreamEvents, describeStream, readBacklog, showStream } = shown;
     const stage = createStreamEvents();
     const { log, stop } = context;
     const drain = once ? AbortSignal.abort() : new AbortController().signal;
-    const hasBar = once && context.interactive;
-    const record = recordEvents(stage, hasBar ? demoteProgress(log) : log);
+    const record = recordEvents(stage, context.interactive ? demoteProgress(demoteRejects(log)) : log);
     const isRemote = settings.engine === 'spark' && isUri(settings.inputDir);
-    return await withWatchers(settings, context, watched(stage, settings, isRemote), async (meter) => {
+    return await withWatchers(settings, context, { ...watched(stage, settings, isRemote), listing }, async (meter) => {
       // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake,
       // and better told before a database is created for it.
       if (settings.inputDir === streamSettings.inputDir.default) await ensureDirectory(settings.inputDir);
       if (isRemote && settings.reloadFromArchive)
         throw new UsageError(['--reload-from-archive needs local directories: move the files back by hand']);
       if (!isRemote) await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
-      const bar = hasBar && !isRemote ? await showLoading(settings.inputDir, stage.figures, context) : undefined;
+      const display = await showStream(
+        once && !isRemote ? settings.inputDir : undefined,
+        listing,
+        stage.figures,
+        context,
+      );
       const emit = (event: StreamEvent): void => {
         record(event);
         meter.observe({ stage: 'stream', event });
@@ -113,14 +121,14 @@ export const stream = defineCommand({
             await kept?.close();
           }
         },
-      ).finally(() => bar?.stop());
-      const left = isRemote ? undefined : await lookLeft({ ...settings, feeds }, readBacklog);
+      ).finally(() => display.stop());
+      const left = isRemote ? undefined : await lookLeft(settings, listing, stage.figures, readBacklog);
       const leftAlone = left?.leftAlone.entries ?? 0;
       const hasRejects = result.rows.rejected + result.filesQuarantined + leftAlone > 0;
       const exitCode = once && stop.aborted ? EXIT.interrupted : strict && hasRejects ? EXIT.rowsRejected : EXIT.done;
       return {
         json: { ...result, leftAlone },
-        text: describeStream(result, performance.now() - startMs, left),
+        text: wrapFor(process.stdout, describeStream(result, performance.now() - startMs, left)),
         isReport: true,
         exitCode,
       };
@@ -132,7 +140,7 @@ function watched(
   stream: StreamEvents,
   { inputDir, afterLoad }: Pick<StreamSettings, 'inputDir' | 'afterLoad'>,
   isRemote: boolean,
-): WatchOptions {
+): Omit<WatchOptions, 'listing'> {
   return {
     command: 'stream',
     stages: { stream },
@@ -142,26 +150,18 @@ function watched(
 }
 
 async function lookLeft(
-  {
-    inputDir,
-    incomingDir,
-    afterLoad,
-    feeds,
-    ...ownDirs
-  }: Pick<StreamSettings, 'inputDir' | 'afterLoad' | 'feeds' | 'archiveDir' | 'quarantineDir' | 'checkpointDir'> & {
-    readonly incomingDir: string;
-  },
+  { inputDir, incomingDir, afterLoad }: Pick<StreamSettings, 'inputDir' | 'afterLoad'> & { incomingDir: string },
+  listing: ListOptions,
+  { bytes, finishedBytes, rows }: Readonly<StreamFigures>,
   readBacklog: typeof readBacklogOf,
 ): Promise<LeftBehind> {
-  const { archiveDir, quarantineDir, checkpointDir } = ownDirs;
-  const ownNames = namesWithin(inputDir, [archiveDir, quarantineDir, checkpointDir]);
-  const [input, incoming] = await Promise.all([
-    readBacklog(inputDir, { feeds, ownNames }),
-    readBacklog(incomingDir, { feeds }),
-  ]);
+  const [input, incoming] = await Promise.all([readBacklog(inputDir, listing), readBacklog(incomingDir, listing)]);
   return {
     inputDir,
     inputFiles: afterLoad === 'keep' ? 0 : input.files,
+    // A file that is loaded in part still has all its bytes.
+    inputBytes: input.compressed > 0 ? undefined : Math.max(0, input.bytes - (bytes - finishedBytes)),
+    bytesPerRow: rows.read === 0 ? undefined : bytes / rows.read,
     leftAlone: input.leftAlone,
     incomingDir,
     incomingFiles: incoming.files,

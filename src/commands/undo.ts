@@ -57,16 +57,17 @@ export const undo = defineCommand({
     const { file, batchId, dryRun, yes, processingDir, archiveDir } = settings;
     if ((file === undefined) === (batchId === undefined))
       throw new UsageError(['undo: expected --file NAME or --batch ID, one of the two']);
-    const [{ onDatabase }, { runUndo }, { describeUndo }, { canAsk, confirm }] = await Promise.all([
+    const [{ onDatabase }, { runUndo }, { describeUndo }, { canAsk, confirm }, { remakeRows }] = await Promise.all([
       import('./onConnection.js'),
       import('../pipeline/undo/runUndo.js'),
       import('../pipeline/undo/describeUndo.js'),
       import('./confirm.js'),
+      import('../pipeline/stream/feeds/remakeRows.js'),
     ]);
     const target = { file, batchId, loadedDirs: [archiveDir], waitingDirs: [processingDir] };
     return await onDatabase(settings, context, async (database) => {
       if (!dryRun && !yes) {
-        const plan = await runUndo({ ...target, dryRun: true }, database);
+        const plan = await runUndo({ ...target, dryRun: true }, database, remakeRows);
         if (plan.outcome !== 'already-undone' && !canAsk())
           throw new UsageError(
             ['undo: nobody can be asked here whether to go on'],
@@ -75,7 +76,7 @@ export const undo = defineCommand({
         if (plan.outcome !== 'already-undone' && !(await confirm(`${describeUndo(plan)}\nTake it out?`, context.stop)))
           return { json: { ...plan, outcome: 'declined' }, text: 'nothing was changed', exitCode: EXIT.interrupted };
       }
-      const result = await runUndo({ ...target, dryRun }, database);
+      const result = await runUndo({ ...target, dryRun }, database, remakeRows);
       return { json: result, text: describeUndo(result) };
     });
   },

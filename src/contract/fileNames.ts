@@ -1,8 +1,13 @@
 import { randomBytes } from 'node:crypto';
 
+/** Whether the last part of a name begins with a dot. */
+export function isHiddenName(name: string): boolean {
+  return name.startsWith('.', name.lastIndexOf('/') + 1);
+}
+
 /** Names of files that a stage takes for finished CSV: `*.csv` and `*.csv.gz` in any case, not hidden. */
 export function isLoadableName(name: string): boolean {
-  return !name.startsWith('.') && /\.csv(\.gz)?$/i.test(name);
+  return !isHiddenName(name) && /\.csv(\.gz)?$/i.test(name);
 }
 
 /** Names under which editors, browsers, rsync and upload servers keep what they are still writing. */

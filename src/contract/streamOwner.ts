@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { access, link, open, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { access, link, lutimes, open, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Connection } from '../platform/db/client.js';
 import { AlreadyRunningError, errnoOf, withFileErrors } from '../platform/errors.js';
+import { FILE_MODE } from '../platform/files/ensureDirectory.js';
 import { temporaryPath } from '../platform/files/temporary.js';
 import { pause } from '../platform/wait.js';
 
@@ -38,7 +39,7 @@ export async function ownershipKey(checkpointDir: string): Promise<number> {
  */
 export async function notePolled(checkpointDir: string): Promise<void> {
   const now = new Date();
-  await utimes(path.join(checkpointDir, OWNER_ID_NAME), now, now).catch(() => undefined);
+  await lutimes(path.join(checkpointDir, OWNER_ID_NAME), now, now).catch(() => undefined);
 }
 
 /** @returns how long ago that was noted last, in milliseconds; null when no loader has used the directory yet. */
@@ -56,7 +57,7 @@ export async function createOwnerId(checkpointDir: string): Promise<void> {
   );
   if (exists) return;
   const temporary = temporaryPath(target);
-  await writeFile(temporary, `${randomUUID()}\n`, { flag: 'wx' });
+  await writeFile(temporary, `${randomUUID()}\n`, { flag: 'wx', mode: FILE_MODE });
   try {
     await link(temporary, target);
   } catch (error) {

@@ -7,6 +7,8 @@ import { ReadOnlyClient } from '../platform/db/readOnlyClient.js';
 import { withConnection, type Database } from '../platform/db/target.js';
 import { untilAborted } from '../platform/wait.js';
 import { dashboardUrl, withDashboard, type DashboardSettings } from '../pipeline/dashboard/runDashboard.js';
+import { restoreDump, type RestoreResult } from '../pipeline/migrate/dump/restoreDump.js';
+import { writeDump, type DumpResult } from '../pipeline/migrate/dump/writeDump.js';
 import { ensureSchema } from '../pipeline/migrate/schema.js';
 import { exportRejects as rejectsAsCsv, type ExportOptions } from '../pipeline/rejects/export.js';
 import type { RejectFilter } from '../pipeline/rejects/filter.js';
@@ -22,6 +24,7 @@ import { traceEvent as trace } from '../pipeline/trace/runTrace.js';
 import type { PruneResult, PruneSettings } from '../pipeline/prune/types.js';
 import { runPrune as prune } from '../pipeline/prune/runPrune.js';
 import type { UndoResult, UndoSettings } from '../pipeline/undo/undoEvents.js';
+import { remakeRows } from '../pipeline/stream/feeds/remakeRows.js';
 import { runUndo as undo } from '../pipeline/undo/runUndo.js';
 import { contextOf, type RunOptions } from './options.js';
 
@@ -123,6 +126,7 @@ export async function runUndo(
       ...settings,
     },
     database,
+    remakeRows,
   );
 }
 
@@ -146,6 +150,21 @@ export async function runPrune(
   );
 }
 
+/** Writes all tables into a new file; with `force` also when there is something that a dump does not carry. */
+export async function runDump(
+  file: string,
+  { force = false }: { readonly force?: boolean },
+  database: Database,
+  options: RunOptions = {},
+): Promise<DumpResult> {
+  return await writeDump(database, file, { force, ...contextOf(options) });
+}
+
+/** Restores a dump into an empty database, all of it or nothing, and migrates it. */
+export async function runRestore(file: string, database: Database, options: RunOptions = {}): Promise<RestoreResult> {
+  return await restoreDump(database, file, contextOf(options));
+}
+
 /** Serves the live page until `stop`. @param onServed hears its address. @throws EcompipeError when the port can't be had. */
 export async function runDashboard(
   settings: Partial<DashboardSettings>,
@@ -161,9 +180,10 @@ export async function runDashboard(
     processingDir: processingDir.default,
     ...settings,
   };
-  await withDashboard(wanted, database, context, async (server) => {
+  await withDashboard(wanted, database, context, async (server, { failed }) => {
     onServed(dashboardUrl(server));
-    await untilAborted(context.stop);
+    await untilAborted(context.stop, failed);
+    failed.throwIfAborted();
   });
 }
 

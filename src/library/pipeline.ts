@@ -10,7 +10,12 @@ import {
   type GenerateResult,
   type GenerateSettings,
 } from '../pipeline/generate/index.js';
-import { runMigrate as migrate, type MigrateMode, type MigrateResult } from '../pipeline/migrate/runMigrate.js';
+import {
+  runMigrate as migrate,
+  type MigrateContext,
+  type MigrateMode,
+  type MigrateResult,
+} from '../pipeline/migrate/runMigrate.js';
 import { ensureSchema } from '../pipeline/migrate/schema.js';
 import type { MoveEvent, MoveResult, MoveSettings } from '../pipeline/move/moveEvents.js';
 import { runMove as move } from '../pipeline/move/runMove.js';
@@ -46,9 +51,9 @@ const POLL_INTERVAL_MS = 1000;
 export async function runMigrate(
   database: Database,
   mode: MigrateMode = 'apply',
-  options: RunOptions = {},
+  { adopt = false, roles = false, ...options }: RunOptions & Pick<MigrateContext, 'adopt' | 'roles'> = {},
 ): Promise<MigrateResult> {
-  return await migrate(database, mode, contextOf(options));
+  return await migrate(database, mode, { ...contextOf(options), adopt, roles });
 }
 
 /** Writes CSV files until the wanted number is reached, or `stop`. @throws UsageError, FileError. */
@@ -64,7 +69,13 @@ export async function runMove(
   { once = false, ...settings }: Once<MoveSettings> = {},
   options: RunOptions<MoveEvent> = {},
 ): Promise<MoveResult> {
-  const wanted = { pollIntervalMs: POLL_INTERVAL_MS, ...defaults(moveSettings), ...settings };
+  const { archiveDir, quarantineDir, checkpointDir } = defaults(loadSettings);
+  const wanted = {
+    pollIntervalMs: POLL_INTERVAL_MS,
+    ...defaults(moveSettings),
+    ownDirs: [archiveDir, quarantineDir, checkpointDir],
+    ...settings,
+  };
   if (wanted.from === moveSettings.from.default) await ensureDirectory(wanted.from);
   return await move(wanted, contextOf(options, once));
 }

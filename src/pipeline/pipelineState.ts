@@ -1,3 +1,4 @@
+import { countOf, withPace } from '../platform/format.js';
 import { demoteProgress, type Logger } from '../platform/log.js';
 import { recordEvents } from '../platform/stageEvents.js';
 import { createGenerateEvents } from './generate/generateEventTable.js';
@@ -12,6 +13,8 @@ export interface PipelineState {
   readonly stages: PipelineStages;
   /** Generated files by what has become of them. */
   readonly files: UnsettledFiles;
+  /** After the first signal, or once all is generated, it drains; then it is read and proved. */
+  phase: 'running' | 'draining' | 'proving';
   dashboardUrl: string | undefined;
   /** The newest thing that needs a person's attention. */
   attention: string | undefined;
@@ -22,8 +25,46 @@ export function createPipelineState(nowMs: number): PipelineState {
     startedAtMs: nowMs,
     stages: { generate: createGenerateEvents(), move: createMoveEvents(), stream: createStreamEvents() },
     files: new UnsettledFiles(),
+    phase: 'running',
     dashboardUrl: undefined,
     attention: undefined,
+  };
+}
+
+/** How much of the history is loaded. While it is being generated, its length is known from how far that has come. */
+export interface HistoryProgress {
+  readonly loadedRows: number;
+  readonly totalRows: number;
+  readonly isLoaded: boolean;
+}
+
+/** Undefined without a history. */
+export function historyProgress({ stages, files }: PipelineState): HistoryProgress | undefined {
+  const { history } = stages.generate.figures;
+  if (history === undefined) return undefined;
+  const { startMs, endMs, reachedMs, rows, isComplete } = history;
+  const loadedRows = files.settledHistoryRows;
+  const generated = (reachedMs - startMs) / (endMs - startMs);
+  return {
+    loadedRows,
+    totalRows: isComplete || generated === 0 ? rows : Math.max(rows, rows / generated),
+    isLoaded: isComplete && loadedRows === rows,
+  };
+}
+
+/** Says once that the history is loaded. */
+function reportHistory(state: PipelineState, log: Logger): () => void {
+  let isReported = false;
+  let startMs: number | undefined;
+  return () => {
+    const progress = isReported ? undefined : historyProgress(state);
+    if (progress === undefined) return;
+    startMs ??= performance.now();
+    const { loadedRows, isLoaded } = progress;
+    if (!isLoaded || loadedRows === 0) return;
+    isReported = true;
+    const pace = withPace(countOf(loadedRows, 'row'), loadedRows, performance.now() - startMs);
+    log.info('history_loaded', `loaded a history of ${pace}`, { rows: loadedRows });
   };
 }
 
@@ -40,6 +81,7 @@ export function recordPipeline(state: PipelineState, log: Logger): (event: Pipel
     move: recordEvents(move, quiet, onAttention),
     stream: recordEvents(stream, quiet, onAttention),
   };
+  const lookAtHistory = reportHistory(state, log);
   return (staged) => {
     state.files.observe(staged);
     switch (staged.stage) {
@@ -53,5 +95,6 @@ export function recordPipeline(state: PipelineState, log: Logger): (event: Pipel
         record.stream(staged.event);
         break;
     }
+    lookAtHistory();
   };
 }

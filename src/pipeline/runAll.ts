@@ -1,4 +1,5 @@
-import type { Database } from '../platform/db/target.js';
+import { readBacklog } from '../contract/backlog.js';
+import { withConnection, type Database } from '../platform/db/target.js';
 import { assertDistinctDirectories } from '../platform/files/distinctDirectories.js';
 import { ensureDirectory } from '../platform/files/ensureDirectory.js';
 import type { Logger } from '../platform/log.js';
@@ -12,12 +13,14 @@ import type { MoveResult, MoveSettings } from './move/moveEvents.js';
 import { runMove } from './move/runMove.js';
 import type { StreamResult, StreamSettings } from './stream/streamEvents.js';
 import { runStream } from './stream/runStream.js';
+import { EVENTS_TABLE } from './stream/targetTable.js';
 
 export interface RunAllSettings {
+  /** A history is left out where the table holds events already, or files wait for it: it would be there twice. */
   readonly generate: GenerateSettings;
   readonly move: MoveSettings;
   readonly stream: StreamSettings;
-  /** Stop generating after so many milliseconds. Default: when the generator has what was asked for, or at `stop`. */
+  /** Stop generating so many milliseconds after the first live event. Default: when the generator has what was asked for, or at `stop`. */
   readonly durationMs?: number | undefined;
   /** End when everything that was generated is loaded, instead of waiting for more files from elsewhere. */
   readonly untilDrained: boolean;
@@ -110,25 +113,44 @@ class Supervisor {
   }
 
   private async generate(): Promise<GenerateResult> {
-    const timer =
-      this.settings.durationMs === undefined
-        ? undefined
-        : setTimeout(() => this.generating.abort(), this.settings.durationMs);
+    const settings = await this.generateSettings();
+    const { durationMs } = this.settings;
+    let timer: NodeJS.Timeout | undefined;
+    const beginLive = (): void => {
+      if (durationMs !== undefined) timer = setTimeout(() => this.generating.abort(), durationMs);
+    };
     const { log, emit } = this.context;
+    if (settings.historyMs === undefined) beginLive();
     try {
       const stop = this.generating.signal;
-      return await runGenerate(this.settings.generate, {
+      return await runGenerate(settings, {
         log,
         stop,
         drain: stop,
         emit: (event) => {
           if (event.type === 'filePublished') this.published.add(event.file);
+          if (event.type === 'historyGenerated') beginLive();
           emit({ stage: 'generate', event });
         },
       });
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  private async generateSettings(): Promise<GenerateSettings> {
+    const { generate, move } = this.settings;
+    if (generate.historyMs === undefined) return generate;
+    const { historyMs, ...live } = generate;
+    const backlogs = await Promise.all([readBacklog(move.from), readBacklog(move.to)]);
+    const why = backlogs.some(({ files }) => files > 0)
+      ? 'files of an earlier run wait'
+      : (await holdsEvents(this.database))
+        ? 'the table holds events already'
+        : undefined;
+    if (why === undefined) return generate;
+    this.context.log.info('history_left_out', `no history: ${why}`, { historyMs });
+    return live;
   }
 
   private stageContext<Stage extends 'move' | 'stream'>(stage: Stage, drain: AbortController) {
@@ -152,4 +174,11 @@ class Supervisor {
       return undefined;
     }
   }
+}
+
+async function holdsEvents(database: Database): Promise<boolean> {
+  return await withConnection(database, `cannot look into ${EVENTS_TABLE}`, async ({ client }) => {
+    const { rows } = await client.query<{ found: boolean }>(`select exists (select from ${EVENTS_TABLE}) as found`);
+    return rows[0]?.found === true;
+  });
 }

@@ -18,6 +18,8 @@ export interface ServerSettings {
   readonly port: number;
   /** What is served, for messages. */
   readonly what: string;
+  /** The setting that chooses another port, for the error when this one can't be had. */
+  readonly portFlag: string;
   /** A connection serves further requests. For those who ask once a minute it only holds a descriptor. */
   readonly keepAlive: boolean;
 }
@@ -32,10 +34,8 @@ const CHECK_INTERVAL_MS = 1000;
 const IDLE_TIMEOUT_MS = 60_000;
 
 /** Listens on an address. @throws EcompipeError (74, or 77 without the right) when that can't be had. */
-export async function listen(
-  { host, port, what, keepAlive }: ServerSettings,
-  onRequest: RequestListener,
-): Promise<Listening> {
+export async function listen(settings: ServerSettings, onRequest: RequestListener): Promise<Listening> {
+  const { host, port, keepAlive } = settings;
   const budget = new ConnectionBudget(MAX_CONNECTIONS);
   const server = createServer({
     headersTimeout: HEADERS_WITHIN_MS,
@@ -53,7 +53,7 @@ export async function listen(
   try {
     await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, host, resolve));
   } catch (error) {
-    throw cannotListen(error, what, host, port);
+    throw cannotListen(error, settings);
   }
   // What a client breaks is the client's loss.
   server.on('error', () => undefined);
@@ -66,11 +66,11 @@ async function close(server: Server): Promise<void> {
   await closed;
 }
 
-function cannotListen(error: unknown, what: string, host: string, port: number): EcompipeError {
+function cannotListen(error: unknown, { what, portFlag, host, port }: ServerSettings): EcompipeError {
   const errno = errnoOf(error);
   const hints: Record<string, string> = {
-    EADDRINUSE: 'another program listens there: choose another port, or 0 for a free one',
-    EACCES: 'ports below 1024 are for root: choose a higher one',
+    EADDRINUSE: `another program listens there: choose another port with ${portFlag}, or 0 for a free one`,
+    EACCES: `ports below 1024 are for root: choose a higher one with ${portFlag}`,
     EADDRNOTAVAIL: 'this machine does not have that address',
     ENOTFOUND: 'name an address of this machine, such as 127.0.0.1 or 0.0.0.0',
   };

@@ -73,8 +73,8 @@ export function age(raw: string): number {
 /** A size such as `8MiB`, `512KiB`, `8MB` or `1048576` (bytes) into bytes. */
 export function bytes(min: number, max: number): (raw: string) => number {
   return (raw) => {
-    const match = /^(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KiB|MiB|GiB)?$/i.exec(raw);
-    const unit = { b: 1, kb: 1e3, mb: 1e6, gb: 1e9, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30 }[
+    const match = /^(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?$/i.exec(raw);
+    const unit = { b: 1, kb: 1e3, mb: 1e6, gb: 1e9, tb: 1e12, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30, tib: 2 ** 40 }[
       (match?.[2] ?? 'B').toLowerCase()
     ];
     const value = Math.floor(Number(match?.[1]) * (unit ?? Number.NaN));

@@ -9,6 +9,8 @@ export interface Setting<T> {
   readonly flag?: string;
   /** Placeholder of the flag's value in `--help`; without one the flag is a switch. */
   readonly placeholder?: string;
+  /** There is a flag `--no-…` too, with this help; it comes as the text `false`. */
+  readonly negatedHelp?: string;
   /** The flag may be given again; the values come as one text, with commas. Default false. */
   readonly repeatable?: boolean;
   /** No message repeats its value. Default false. */

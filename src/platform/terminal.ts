@@ -1,4 +1,5 @@
 import type { WriteStream } from 'node:tty';
+import { stripVTControlCharacters } from 'node:util';
 
 /** A size that something can be drawn in. */
 export interface TerminalSize {
@@ -29,4 +30,31 @@ export function keepTerminalSize(stream: WriteStream): void {
     if (now === undefined && last !== undefined) Object.assign(stream, last);
     else last = now;
   });
+}
+
+/** The text for a stream: on a terminal, lines that are too long for it are broken between words. */
+export function wrapFor(stream: Partial<WriteStream>, text: string): string {
+  const size = terminalSize(stream);
+  if (size === undefined) return text;
+  return text
+    .split('\n')
+    .map((line) => wrapWords(line, size.columns))
+    .join('\n');
+}
+
+/** Breaks a line that is too long between words; a word that is longer stays whole. */
+export function wrapWords(text: string, columns: number, indent = '  '): string {
+  if (visibleLength(text) <= columns) return text;
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1);
+    if (line === undefined) lines.push(word);
+    else if (visibleLength(line) + 1 + visibleLength(word) <= columns) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(`${indent}${word}`);
+  }
+  return lines.join('\n');
+}
+
+function visibleLength(text: string): number {
+  return stripVTControlCharacters(text).length;
 }

@@ -74,7 +74,7 @@ for (const [what, batchBytes] of [
       writeFileSync(path.join(home, 'data/processing/a.csv'), eventFile(0, 200));
       const holder = await openTransaction(t, database, LOCK_EVENTS);
       const running = start(t, { cwd: home, env: database.env }, 'stream', '--batch-bytes', batchBytes);
-      await assertReportedAndStopped(running, /waiting for a lock on events \(RowExclusiveLock\)/, 0);
+      await assertReportedAndStopped(running, /waiting for a lock on public.events \(RowExclusiveLock\)/, 0);
       assert.equal(await backends(database), 0);
       await holder.end();
       const again = await run(t, { cwd: home, env: database.env }, 'stream', '--once');

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { embeddedProject } from '../helpers/embeddedProject.js';
 import { until } from '../helpers/until.js';
 import { migratedDatabase, project, run, start, type Running } from '../cli/executable.js';
 
@@ -116,5 +117,92 @@ test('a port that means nothing, and one that is taken, are told before anything
     new URL(urlOf(first)).port,
   );
   assert.equal(second.exitCode, 74);
-  assert.match(second.stderr, /hint: another program listens there/);
+  assert.match(second.stderr, /hint: another program listens there: choose another port with --dashboard, or 0/);
+  const third = await run(t, { cwd, env }, 'dashboard', '--port', new URL(urlOf(first)).port);
+  assert.equal(third.exitCode, 74);
+  assert.match(third.stderr, /choose another port with --port, or 0/);
 });
+
+test(
+  'a wrong password ends it with 77, at once or when it becomes wrong, and the page has the reason',
+  { timeout: 60_000 },
+  async (t) => {
+    const database = await migratedDatabase(t);
+    const cwd = project(t);
+    const wrong = await run(
+      t,
+      { cwd, env: { ...database.env, POSTGRES_PASSWORD: 'wrong' } },
+      'dashboard',
+      '--port',
+      '0',
+    );
+    assert.equal(wrong.exitCode, 77, wrong.stderr);
+    assert.match(wrong.stderr, /password authentication failed/);
+
+    const role = `guest_${database.database}`;
+    await database.query(`create role ${role} login password 'right'`);
+    await database.query(`grant usage on schema ecompipe, analytics to ${role}`);
+    await database.query(`grant select on all tables in schema ecompipe, analytics, public to ${role}`);
+    const env = { ...database.env, POSTGRES_USER: role, POSTGRES_PASSWORD: 'right' };
+    const running = start(t, { cwd, env }, 'dashboard', '--port', '0', '--log-format', 'json');
+    await running.said('dashboard_served');
+    const page = await fetch(`${urlOf(running)}api/events`);
+    let received = '';
+    const receiving = readAll(page, (text) => (received += text));
+    // It has a connection, and was told so.
+    await until('the first snapshot is there', () => Promise.resolve(received.includes('"problem":null')));
+    await database.query(`alter role ${role} password 'changed'`);
+    await database.query(`select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`);
+    assert.equal((await running.end).exitCode, 77);
+    await receiving;
+    assert.match(received, /"kind":"final"[^\n]*password authentication failed/);
+  },
+);
+
+test(
+  '--retry-for ends it when the database is away so long; without it the page waits',
+  { timeout: 60_000 },
+  async (t) => {
+    const cwd = project(t);
+    const env = { POSTGRES_HOST: '127.0.0.1', POSTGRES_PORT: '1', POSTGRES_DB: 'none', POSTGRES_PASSWORD: 'none' };
+    const given = await run(t, { cwd, env }, 'dashboard', '--port', '0', '--retry-for', '1s');
+    assert.equal(given.exitCode, 69);
+    assert.match(given.stderr, /gave up after \d s of retries/);
+    const waiting = start(t, { cwd, env }, 'dashboard', '--port', '0', '--log-format', 'json');
+    await waiting.said('dashboard_served');
+    const snapshot = await fetch(`${urlOf(waiting)}api/snapshot`);
+    assert.equal(
+      ((await snapshot.json()) as { database: { problem: { kind: string } } }).database.problem.kind,
+      'away',
+    );
+    waiting.child.kill('SIGINT');
+    assert.equal((await waiting.end).exitCode, 0);
+  },
+);
+
+test(
+  'in a fresh directory it makes the embedded database with its tables, and waits for the first file',
+  { timeout: 120_000 },
+  async (t) => {
+    const embedded = await embeddedProject(t);
+    const env = { ECOMPIPE_EMBEDDED_DIR: embedded };
+    const running = start(t, { cwd: project(t), env }, 'dashboard', '--port', '0', '--log-format', 'json');
+    await running.said('dashboard_served');
+    const snapshot = (await (await fetch(`${urlOf(running)}api/snapshot`)).json()) as {
+      database: { problem: unknown };
+      batches: unknown[];
+    };
+    assert.deepEqual([snapshot.database.problem, snapshot.batches], [null, []]);
+    running.child.kill('SIGINT');
+    assert.equal((await running.end).exitCode, 0);
+  },
+);
+
+/** Until the server ends it, however. */
+async function readAll(response: Response, onText: (text: string) => void): Promise<void> {
+  try {
+    for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) onText(chunk);
+  } catch {
+    // The server is gone.
+  }
+}

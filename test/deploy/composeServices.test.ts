@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { ROOT } from '../docs/markdown.js';
 import { EXECUTABLE, run, start, type Running } from '../helpers/executable.js';
 import { startTestServer, type TestDatabase } from '../helpers/postgres.js';
 import { until } from '../helpers/until.js';
@@ -38,6 +39,11 @@ test('each service runs with its own command and environment, two generators at 
   for (const [index, name] of names.entries()) await assertHealthy(t, host(name), services[name]!, running[index]!);
   assert.deepEqual(readdirSync(path.join(directory, 'checkpoints')).sort(), ['owner-id', 'stream.json']);
 
+  for (const [, prune = ''] of deploymentLines(/^docker-compose run --rm streamer (prune .*)$/gm)) {
+    const { exitCode, stderr } = await run(t, host('streamer'), ...prune.split(' '));
+    assert.equal(exitCode, 0, stderr);
+  }
+
   for (const { child } of running) child.kill('SIGTERM');
   const ends = await Promise.all(running.map(({ end }) => end));
   assert.deepEqual(
@@ -45,6 +51,12 @@ test('each service runs with its own command and environment, two generators at 
     names.map(() => 0),
   );
 });
+
+function deploymentLines(pattern: RegExp): RegExpExecArray[] {
+  const lines = [...readFileSync(path.join(ROOT, 'docs/deployment.md'), 'utf8').matchAll(pattern)];
+  assert.ok(lines.length > 0, String(pattern));
+  return lines;
+}
 
 const canUnshare = spawnSync('unshare', ['--mount', 'setpriv', '--bounding-set=-all', 'true']).status === 0;
 

@@ -50,11 +50,32 @@ test("every setting in the units' environment file is one that ecompipe knows", 
 
 test("the command of the timer's unit loads what is there, and leaves metrics behind", async (t) => {
   const machine = await hostFor(t);
-  const [, command = ''] =
-    /^ExecStart=(.*)$/m.exec(readFileSync(path.join(DIRECTORY, 'ecompipe-once.service'), 'utf8')) ?? [];
-  const { exitCode, output } = await machine.cron(`set -a; . /etc/ecompipe/ecompipe.env; ${command}`);
+  const { exitCode, output } = await machine.cron(
+    `set -a; . /etc/ecompipe/ecompipe.env; ${unitLine('ecompipe-once', 'ExecStart')}`,
+  );
   assert.equal(exitCode, 0, output);
   await machine.assertLoaded();
+});
+
+test('the command of the pruning unit removes what is too old, as the user of prune.env', async (t) => {
+  const machine = await hostFor(t);
+  assert.equal(
+    (await machine.cron(`set -a; . /etc/ecompipe/ecompipe.env; ${unitLine('ecompipe-once', 'ExecStart')}`)).exitCode,
+    0,
+  );
+  await machine.assertLoaded();
+  const prune = (age: string): ReturnType<Host['cron']> =>
+    machine.cron(
+      `set -a; ${age}; . /etc/ecompipe/ecompipe.env; POSTGRES_USER=no_such_user; . /etc/ecompipe/prune.env; ${unitLine('ecompipe-prune', 'ExecStart')}`,
+    );
+  writeFileSync(machine.path('/etc/ecompipe/prune.env'), `POSTGRES_USER='${machine.database.user}'\n`);
+  const kept = await prune(unitLine('ecompipe-prune', 'Environment').replace('90d', '9000d'));
+  assert.equal(kept.exitCode, 0, kept.output);
+  await machine.assertLoaded();
+  await machine.database.query(`update events set event_time = now() - interval '91 days'`);
+  const pruned = await prune(unitLine('ecompipe-prune', 'Environment'));
+  assert.equal(pruned.exitCode, 0, pruned.output);
+  assert.deepEqual(await machine.database.query('select count(*)::int from events'), [{ count: 0 }]);
 });
 
 for (const unit of units.filter((name) => name.endsWith('.service'))) {
@@ -106,6 +127,12 @@ test('the lines of the crontab work as their user, say nothing, and stay away wh
   assert.deepEqual(await machine.cron(check), { exitCode: 0, output: '' });
 });
 
+function unitLine(unit: string, key: string): string {
+  const line = new RegExp(`^${key}=(.*)$`, 'm').exec(readFileSync(path.join(DIRECTORY, `${unit}.service`), 'utf8'));
+  assert.ok(line?.[1], key);
+  return line[1];
+}
+
 function environmentFile(): Record<string, string> {
   return parseEnv(readFileSync(path.join(DIRECTORY, 'ecompipe.env'), 'utf8')) as Record<string, string>;
 }
@@ -130,6 +157,7 @@ interface Host {
   /** Runs a line as the user of the jobs, with cron's environment and in the user's home. */
   readonly cron: (line: string) => Promise<{ exitCode: number | null; output: string }>;
   readonly assertLoaded: () => Promise<void>;
+  readonly database: TestDatabase;
 }
 
 /**
@@ -177,7 +205,7 @@ async function hostFor(t: TestContext): Promise<Host> {
     await once(child, 'close');
     return { exitCode: child.exitCode, output };
   };
-  return { path: there, cron, assertLoaded: () => assertLoaded(database, root) };
+  return { path: there, cron, assertLoaded: () => assertLoaded(database, root), database };
 }
 
 /** What the recipe for cron in docs/deployment.md installs; npm and useradd have been, as the user is one that is there. */

@@ -108,6 +108,13 @@ export const PROVOCATIONS: Readonly<Record<string, Provocation>> = {
     chmodSync(path.join(cwd, 'data'), 0o755);
     return said;
   },
+  'foreign-embedded': async (t) => {
+    if (!asRoot) return undefined;
+    const cwd = project(t);
+    mkdirSync(path.join(cwd, '.ecompipe'));
+    chownSync(path.join(cwd, '.ecompipe'), NOBODY, NOBODY);
+    return await say(t, ['migrate'], { cwd });
+  },
   'disk-full': async (t) => {
     const cwd = project(t);
     if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'ecompipe-test', cwd]).status !== 0) return undefined;
@@ -160,6 +167,18 @@ export const PROVOCATIONS: Readonly<Record<string, Provocation>> = {
   'no-token': (t) => say(t, ['generate', '--metrics-port', '0', '--metrics-host', '0.0.0.0']),
   'no-database-yet': (t) => say(t, ['status']),
   'db-with-a-configured-database': (t) => say(t, ['db', 'url'], { env: AWAY }),
+  'no-psql': (t) => say(t, ['db', 'psql'], { env: { ...AWAY, PATH: '/nonexistent' } }),
+  'dump-incomplete': async (t) => {
+    const database = await migratedDatabase(t);
+    await database.query('create view public.best_sellers as select 1 as rank');
+    return await say(t, ['db', 'dump', 'shop.dump'], { env: database.env });
+  },
+  'restore-not-empty': async (t) => {
+    const { env } = await migratedDatabase(t);
+    const cwd = project(t);
+    await say(t, ['db', 'dump', 'shop.dump'], { cwd, env });
+    return await say(t, ['db', 'restore', 'shop.dump'], { cwd, env });
+  },
   'other-major': (t) =>
     say(t, ['migrate'], {
       files: { '.ecompipe/postgres/data/PG_VERSION': '17\n', '.ecompipe/postgres/password': 'x\n' },

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { readFeeds } from '../../src/contract/feeds/readFeeds.js';
 import { openConnection } from '../../src/platform/db/client.js';
 import { runUndo } from '../../src/pipeline/undo/runUndo.js';
+import { remakeRows } from '../../src/pipeline/stream/feeds/remakeRows.js';
 import { traceEvent } from '../../src/pipeline/trace/runTrace.js';
 import { tryFile } from '../../src/pipeline/stream/feeds/tryFile.js';
 import { describeTrial } from '../../src/pipeline/stream/feeds/describeTrial.js';
@@ -29,7 +30,7 @@ test('what a feed loaded can be traced to its batch and feed, is taken out again
   assert.equal(trace.event.origins[0]?.file, 'rees46.csv');
   const places = { loadedDirs: [shop.settings.archiveDir], waitingDirs: [shop.settings.inputDir] };
   const undone = await onDatabase(database, {}, (target) =>
-    runUndo({ ...places, file: 'rees46.csv', batchId: undefined, dryRun: false }, target),
+    runUndo({ ...places, file: 'rees46.csv', batchId: undefined, dryRun: false }, target, remakeRows),
   );
   assert.equal(undone.eventsRemoved, ids.length);
   const [left] = await database.query(
@@ -39,6 +40,106 @@ test('what a feed loaded can be traced to its batch and feed, is taken out again
   shop.put('rees46.csv', REES46);
   await load(shop, database);
   assert.deepEqual(await database.query('select event_id as id from public.events order by 1'), ids);
+});
+
+/** Feeds of which each file shares its batch with another one, as files come in one load. */
+const SHARED = [
+  {
+    what: 'ids that are derived, with repeats and records that are skipped or refused',
+    feed: `match: "*.log"
+format: { header: [at, who, what, price] }
+where: "what <> 'skip'"
+columns:
+  event_id: { derive: [at, who, { sql: file_name }], repeats: distinct }
+  event_type: { from: what, map: { v: view_item } }
+  event_time: { from: at, time: iso }
+  user_id: who
+  session_id: who
+  product_id: { value: p }
+  price: price
+  currency: { value: EUR }
+  quantity: { value: 1 }
+`,
+    content: (day: number) =>
+      [
+        `2026-11-0${day}T10:00:00Z,u,v,1`,
+        `2026-11-0${day}T10:00:00Z,u,v,1`,
+        'x,u,v,1',
+        `2026-11-0${day}T11:00:00Z,u,skip,1`,
+        `2026-11-0${day}T12:00:00Z,u,v,x`,
+        '',
+      ].join('\n'),
+    rows: 2,
+  },
+  {
+    what: 'several rows of a record, of which one is a duplicate in the other file',
+    feed: `match: "*.log"
+format: { type: jsonl }
+rows: "jsonb_array_elements(record -> 'items') as item"
+columns:
+  event_id: { derive: [{ sql: "record ->> 'at'" }, { sql: "item #>> '{}'" }] }
+  event_type: { value: view_item }
+  event_time: { sql: "(record ->> 'at')::timestamptz" }
+  user_id: { value: u }
+  session_id: { value: s }
+  product_id: { sql: "item #>> '{}'" }
+`,
+    content: (day: number) =>
+      [
+        `{"at": "2026-11-05T10:00:00Z", "items": ["shared", "a${day}"]}`,
+        `{"at": "2026-11-05T11:00:00Z", "items": ["b${day}"]}`,
+        '',
+      ].join('\n'),
+    rows: 2,
+  },
+];
+
+for (const { what, feed: text, content, rows } of SHARED)
+  test(`a file that shares its batch is taken out alone and loads again: ${what}`, async (t) => {
+    const database = await migratedDatabase();
+    const { feed, problems } = parseFeed('mine', 'feeds/mine.yaml', text);
+    assert.ok(feed, problems?.join('; '));
+    const shop = openShop(t, { feeds: [feed] });
+    for (const day of [1, 2]) shop.put(`${day}.log`, content(day));
+    await load(shop, database);
+    const ids = () => database.query<{ id: string }>('select event_id as id from public.events order by 1');
+    const before = await ids();
+    assert.ok(before.length > rows);
+    assert.deepEqual(await database.query('select count(*)::int as batches from ecompipe.batches'), [{ batches: 1 }]);
+    const places = { loadedDirs: [shop.settings.archiveDir], waitingDirs: [shop.settings.inputDir] };
+    const undone = await onDatabase(database, {}, (target) =>
+      runUndo({ ...places, file: '2.log', batchId: undefined, dryRun: false }, target, remakeRows),
+    );
+    assert.deepEqual([undone.eventsRemoved, undone.eventsMissing], [rows, 0]);
+    assert.equal((await ids()).length, before.length - rows);
+    shop.put('2.log', content(2));
+    await load(shop, database);
+    assert.deepEqual(await ids(), before);
+  });
+
+test('a file whose feed would make other rows now is not taken out alone', async (t) => {
+  const database = await migratedDatabase();
+  const { feed } = parseFeed(
+    'mine',
+    'feeds/mine.yaml',
+    SHARED[1]!.feed.replace(
+      "jsonb_array_elements(record -> 'items') as item",
+      "(select v from public.given g, jsonb_array_elements(record -> 'items') v where g.on) as item",
+    ),
+  );
+  assert.ok(feed);
+  await database.query('create table public.given as select true as on');
+  const shop = openShop(t, { feeds: [feed] });
+  for (const day of [1, 2]) shop.put(`${day}.log`, SHARED[1]!.content(day));
+  await load(shop, database);
+  await database.query('update public.given set "on" = false');
+  const places = { loadedDirs: [shop.settings.archiveDir], waitingDirs: [shop.settings.inputDir] };
+  await assert.rejects(
+    onDatabase(database, {}, (target) =>
+      runUndo({ ...places, file: '2.log', batchId: undefined, dryRun: false }, target, remakeRows),
+    ),
+    { exitCode: 74, message: /feed mine makes 0 rows of it now, and made 2 then/ },
+  );
 });
 
 test('a trial says what would become of a file, fits the terminal, and takes nothing', async (t) => {

@@ -33,12 +33,14 @@ export interface StartOptions {
   readonly executable?: string;
   readonly stdout?: number;
   readonly uid?: number;
+  /** Default: as `uid`. */
+  readonly gid?: number;
 }
 
 /** Starts the executable, killed at the end of the test if it still runs. */
 export function start(
   t: TestContext,
-  { cwd, env = {}, executable = EXECUTABLE, stdout, uid }: StartOptions,
+  { cwd, env = {}, executable = EXECUTABLE, stdout, uid, gid = uid }: StartOptions,
   ...args: readonly string[]
 ): Running {
   if (executable === EXECUTABLE) assertBuilt();
@@ -46,7 +48,8 @@ export function start(
     cwd,
     env: { PATH: process.env['PATH'], ...env },
     stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
-    ...(uid === undefined ? {} : { uid, gid: uid }),
+    ...(uid === undefined ? {} : { uid }),
+    ...(gid === undefined ? {} : { gid }),
   });
   t.after(() => child.kill('SIGKILL'));
   const output = { stdout: '', stderr: '' };

@@ -23,11 +23,11 @@ export interface Proxy {
   readonly cutAll: () => void;
 }
 
-/** A TCP proxy on loopback that can break connections at any byte. */
-export async function startProxy(targetPort: number, judge: Judge): Promise<Proxy> {
+/** A TCP proxy on loopback that can break connections at any byte. @param targetPort asked for each new connection where it is a function. */
+export async function startProxy(targetPort: number | (() => number), judge: Judge): Promise<Proxy> {
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
-    const upstream = connect(targetPort, '127.0.0.1');
+    const upstream = connect(typeof targetPort === 'number' ? targetPort : targetPort(), '127.0.0.1');
     const cut = (): void => {
       client.resetAndDestroy();
       upstream.destroy();

@@ -17,6 +17,7 @@ test('the package holds what is needed and nothing else', () => {
     'CONTRIBUTING.md',
     'LICENSE',
     'README.md',
+    'SECURITY.md',
     'package.json',
   ]);
   const directories = [

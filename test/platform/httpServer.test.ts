@@ -8,7 +8,7 @@ import { until } from '../helpers/until.js';
 const OK: RequestListener = (_request, response) => void response.end('ok');
 
 async function serve(t: TestContext, keepAlive: boolean, onRequest = OK): Promise<number> {
-  const server = await listen({ host: '127.0.0.1', port: 0, what: 'a test', keepAlive }, onRequest);
+  const server = await listen({ host: '127.0.0.1', port: 0, portFlag: '--port', what: 'a test', keepAlive }, onRequest);
   t.after(() => server.close());
   return server.port;
 }

@@ -17,15 +17,26 @@ interface Scene {
   readonly put: (name: string, text: string) => void;
 }
 
+function guideBlock(language: string, text: string): string {
+  const block = guideBlocks().find((candidate) => candidate.language === language && candidate.text.includes(text));
+  assert.ok(block, text);
+  return block.text;
+}
+
 /** A database with the role of the guide, made by the guide's own lines. */
-async function setScene(t: TestContext): Promise<Scene> {
+async function setScene(t: TestContext, group = 'ecompipe_loader'): Promise<Scene> {
   const database = await migratedDatabase(t);
-  const grants =
-    guideBlocks().find(({ language, text }) => language === 'sql' && text.includes('create role shop_loader'))?.text ??
-    '';
-  const role = `loader_${database.database}`;
-  await database.query(grants.replaceAll('shop_loader', role).replace('choose one', PASSWORD));
   const cwd = project(t);
+  const [, ...args] = guideBlock('sh', 'migrate --roles').trim().split(' ');
+  const made = await run(t, { cwd, env: database.env }, ...args);
+  assert.equal(made.exitCode, 0, made.stderr);
+  const role = `${group.replace('ecompipe_', '')}_${database.database}`;
+  await database.query(
+    guideBlock('sql', 'create role shop_loader')
+      .replaceAll('shop_loader', role)
+      .replace('ecompipe_loader', group)
+      .replace('choose one', PASSWORD),
+  );
   mkdirSync(path.join(cwd, 'data/processing'), { recursive: true });
   return {
     database,
@@ -112,4 +123,66 @@ test('it can neither alter, drop, truncate, update nor delete, and undo ends wit
   assert.equal(exitCode, 77, stderr);
   assert.match(stderr, /permission denied .*\(SQLSTATE 42501\)\n +hint: grant the role/);
   assert.deepEqual(await database.query('select count(*)::int from public.events'), [{ count: 5 }]);
+});
+
+test('it can load by a feed', async (t) => {
+  const { database, env, cwd, put } = await setScene(t);
+  mkdirSync(path.join(cwd, 'feeds'));
+  writeFileSync(
+    path.join(cwd, 'feeds/visits.yaml'),
+    `match: "visits*.csv"
+columns:
+  event_id: { derive: [who, at] }
+  event_type: { value: page_view }
+  event_time: { from: at, time: iso }
+  user_id: who
+  session_id: who
+`,
+  );
+  put('visits.csv', 'who,at\nu1,2026-11-01T10:00:00Z\nu2,2026-11-01T10:00:01Z\n');
+  const { exitCode, stderr } = await run(t, { cwd, env }, 'stream', '--once');
+  assert.equal(exitCode, 0, stderr);
+  assert.deepEqual(
+    await database.query('select name, (select count(*)::int from public.events) as rows from ecompipe.feeds'),
+    [{ name: 'visits', rows: 2 }],
+  );
+});
+
+test('a reader can look at everything and load nothing', async (t) => {
+  const { env, cwd, put } = await setScene(t, 'ecompipe_reader');
+  for (const args of [['status'], ['verify', '--ledger'], ['rejects', 'list']]) {
+    const { exitCode, stderr } = await run(t, { cwd, env }, ...args);
+    assert.equal(exitCode, 0, `${args.join(' ')}: ${stderr}`);
+  }
+  put('a.csv', csv(1));
+  assert.equal((await run(t, { cwd, env }, 'stream', '--once')).exitCode, 77);
+});
+
+test('an admin can also undo and prune', async (t) => {
+  const { database, env, cwd, put } = await setScene(t, 'ecompipe_admin');
+  const step = async (...args: string[]): Promise<void> => {
+    const { exitCode, stderr, stdout } = await run(t, { cwd, env }, ...args);
+    assert.equal(exitCode, 0, `${args.join(' ')}: ${stderr}${stdout}`);
+  };
+  put('a.csv', csv(5, 1));
+  await step('stream', '--once');
+  put('b.csv', csv(7, 1));
+  put('again.csv', csv(5, 1));
+  await step('stream', '--once');
+  await step('rejects', 'export', '--output', 'r.csv');
+  const file = path.join(cwd, 'r.csv');
+  writeFileSync(file, readFileSync(file, 'utf8').replace(/^([^,]+),no_such_type/gm, '$1,page_view'));
+  await step('rejects', 'replay', 'r.csv');
+  await database.query('select analytics.refresh()');
+  await step('undo', '--file', 'a.csv', '--yes');
+  await database.query(`update ecompipe.files set finished_at = finished_at - interval '1 day'`);
+  await database.query(`update ecompipe.batches set committed_at = committed_at - interval '1 day'`);
+  await step('prune', '--older-than', '1h', '--events', '--ledger', '--yes');
+  assert.deepEqual(
+    await database.query(
+      `select (select count(*)::int from events) as events, (select count(*)::int from ecompipe.rejected_rows) as rejects,
+              (select json_agg(distinct state) from ecompipe.files) as states`,
+    ),
+    [{ events: 0, rejects: 0, states: ['pruned'] }],
+  );
 });

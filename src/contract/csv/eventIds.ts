@@ -33,7 +33,7 @@ export function* eventIdsOf(
   const names = header?.columns ?? columns ?? [];
   const index = names.findIndex((name) => name === 'event_id');
   const body = bytes.subarray(header?.length ?? 0);
-  for (const frame of frameRecords(body, true, names.length).records) {
+  for (const frame of frameRecords(body, true, header?.fieldCount ?? names.length).records) {
     const row = body.subarray(frame.start, frame.end);
     if (frame.defect !== undefined || !isWanted(row)) continue;
     const [fields = []] = parse(row, { record_delimiter: '\n' });

@@ -1,3 +1,4 @@
+import { clippedList } from '../../platform/clip.js';
 import type { Dialect } from '../csv/dialect.js';
 import { UnreadableFile } from '../csv/header.js';
 import type { ColumnSource, Feed } from './feed.js';
@@ -32,7 +33,7 @@ export function bindFeed(feed: Feed, fields: readonly string[], sqlFields: reado
   );
   if (missing.length > 0)
     throw new UnreadableFile(
-      `feed ${feed.name} needs ${missing.length === 1 ? 'a field' : 'fields'} that the file does not have: ${missing.join(', ')}`,
+      `feed ${feed.name} needs ${missing.length === 1 ? 'a field' : 'fields'} that the file does not have: ${clippedList(missing)}`,
     );
   const inSql = new Set([...expressionNames(feed)].map((name) => name.trim().toLowerCase()));
   const isUsed = (field: string): boolean =>
@@ -40,11 +41,13 @@ export function bindFeed(feed: Feed, fields: readonly string[], sqlFields: reado
   const twice = fields.filter(
     (field, index) => fields.findIndex((other) => sameName(other, field)) !== index && isUsed(field),
   );
-  if (twice.length > 0) throw new UnreadableFile(`field named twice: ${[...new Set(twice)].join(', ')}`);
+  if (twice.length > 0) throw new UnreadableFile(`field named twice: ${clippedList([...new Set(twice)])}`);
   const unused = fields.flatMap((field, index) => (isUsed(field) ? [] : [index]));
   if (unused.length > 0 && feed.unknown === 'quarantine') {
-    const names = unused.map((index) => JSON.stringify(fields[index]));
-    throw new UnreadableFile(`unknown field: ${names.join(', ')}; feed ${feed.name} uses no other than its own`);
+    const names = unused.map((index) => fields[index] ?? '');
+    throw new UnreadableFile(
+      `unknown field: ${clippedList(names, JSON.stringify)}; feed ${feed.name} uses no other than its own`,
+    );
   }
   return { feed, fields, unused, direct: directColumns(feed, fields) };
 }

@@ -1,12 +1,15 @@
 import { parse } from 'csv-parse/sync';
 import { CR, LF, MAX_RECORD_BYTES } from '../csv/bytes.js';
-import { UnreadableFile, UTF16_MARKS, UTF8_BOM, type Header } from '../csv/header.js';
+import { assertHeaderSize, UnreadableFile, UTF16_MARKS, UTF8_BOM, type Header } from '../csv/header.js';
 import { bindFeed, dialectOf, type BoundFeed } from './bindFeed.js';
 import { decode } from './encodings.js';
 import type { Feed } from './feed.js';
 
 /** The files of a feed begin alike; what is made of them once is the same value again, so that batches can tell. */
 const bound = new WeakMap<Feed, Map<string, BoundFeed>>();
+
+/** So many headers are kept: each file of a hostile producer may have another one. */
+const MAX_BOUND = 100;
 
 /**
  * Reads the beginning of a file by a feed, from its first bytes (all of it, or at least MAX_RECORD_BYTES).
@@ -35,7 +38,6 @@ function namesAt(start: Buffer, at: number, feed: Feed): { names: string[]; end:
   if (at >= start.length) return undefined;
   const lineFeed = start.indexOf(LF, at);
   const end = lineFeed === -1 ? start.length : lineFeed;
-  if (end - at > MAX_RECORD_BYTES) throw new UnreadableFile('the header is longer than 1 MiB');
   const names = splitNames(start.subarray(at, start[end - 1] === CR ? end - 1 : end), feed);
   return { names, end: lineFeed === -1 ? start.length : lineFeed + 1 };
 }
@@ -57,6 +59,7 @@ function headerOf(
   const key = JSON.stringify(names);
   const known = bound.get(feed) ?? new Map<string, BoundFeed>();
   const found = known.get(key) ?? bindFeed(feed, names, sqlFields);
+  if (known.size >= MAX_BOUND) known.clear();
   bound.set(feed, known.set(key, found));
   return {
     columns: found.direct ?? feed.columns.map(({ name }) => name),
@@ -69,6 +72,7 @@ function headerOf(
 }
 
 function splitNames(line: Buffer, { format }: Feed): string[] {
+  assertHeaderSize(line, format.delimiter.charCodeAt(0), format.quote?.charCodeAt(0));
   let text: string;
   try {
     text = decode(line, format.encoding);

@@ -1,4 +1,4 @@
-import { isLoadableName } from '../fileNames.js';
+import { isHiddenName, isLoadableName } from '../fileNames.js';
 import type { Feed } from './feed.js';
 import { matchesGlob } from './glob.js';
 
@@ -9,5 +9,5 @@ export function feedFor<F extends Pick<Feed, 'match'>>(name: string, feeds: read
 
 /** Whether a file is to be moved and loaded: by the ending of its name, or because a feed is for it. Hidden ones never are. */
 export function isWantedName(name: string, feeds: readonly Pick<Feed, 'match'>[]): boolean {
-  return !name.startsWith('.') && (isLoadableName(name) || feedFor(name, feeds) !== undefined);
+  return !isHiddenName(name) && (isLoadableName(name) || feedFor(name, feeds) !== undefined);
 }

@@ -18,6 +18,25 @@ export function globDefect(glob: string): string | undefined {
   return braces > 0 ? 'a { without its }' : undefined;
 }
 
+/** Patterns that are separated by commas; those in braces or brackets, and escaped ones, are the patterns' own. */
+export function splitGlobs(text: string): string[] {
+  const globs = [''];
+  let braces = 0;
+  for (let at = 0; at < text.length; at++) {
+    const character = text.charAt(at);
+    const close = character === '[' ? text.indexOf(']', at + 2) : -1;
+    let piece = character;
+    if (character === '\\') piece = text.slice(at, at + 2);
+    else if (close !== -1) piece = text.slice(at, close + 1);
+    else if (character === '{') braces++;
+    else if (character === '}') braces--;
+    if (character === ',' && braces <= 0) globs.push('');
+    else globs.push(`${globs.pop() ?? ''}${piece}`);
+    at += piece.length - 1;
+  }
+  return globs.map((glob) => glob.trim()).filter((glob) => glob !== '');
+}
+
 /**
  * Whether a file is meant by a pattern: `*` and `?` stand for anything but a slash, `**` for directories too, `[a-z]` and
  * `{csv,tsv}` for a choice. Letters match in either case. A pattern without a slash is about the last part of the name.

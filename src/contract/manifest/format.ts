@@ -33,6 +33,8 @@ export interface RunLine {
   readonly seed: number;
   /** First moment of the simulated time, ISO 8601. */
   readonly start: string;
+  /** First moment of the events that lead up to `start`, ISO 8601; null without any. Manifests before 1.1 lack it. */
+  readonly historyStart?: string | null;
   readonly profile: string;
   readonly products: number;
   /** Upper bound of different users, or null. */

@@ -1,104 +1,77 @@
-import type { QueryFn, ReadOnlyClient } from '../../platform/db/readOnlyClient.js';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { readBacklog, type Backlog } from '../../contract/backlog.js';
-import { EcompipeError } from '../../platform/errors.js';
-import { pause } from '../../platform/wait.js';
-import {
-  readLatency,
-  readLatestBatches,
-  readThroughput,
-  type BatchStatus,
-  type Latency,
-  type Throughput,
-} from '../status/ledger.js';
+import type { ListOptions } from '../../contract/listFiles.js';
+import type { ReadOnlyClient } from '../../platform/db/readOnlyClient.js';
+import { DatabaseError } from '../../platform/db/errors.js';
+import { EcompipeError, EXIT } from '../../platform/errors.js';
+import { WakeSignal } from '../../platform/wait.js';
+import { Figures } from './figures.js';
 import { History } from './history.js';
-import { readLatencies, readRates, readRejects, type RejectFigures, type Series } from './pipeline.js';
+import { DEFAULT_RANGE, type Range } from './ranges.js';
 import type { RefreshNeeds } from './refresh.js';
-import { readShop, type ShopFigures } from './shop.js';
-import { StageRates, type StageCounts, type StageRate } from './stageRates.js';
-
-/** Everything that the page shows. Parts of the database stay as they were while it is away. */
-export interface Snapshot {
-  /** Milliseconds since 1970. */
-  readonly atMs: number;
-  readonly database: {
-    readonly label: string;
-    readonly problem: {
-      readonly what: string;
-      readonly why: string | null;
-      readonly hint: string | null;
-      readonly sinceMs: number;
-    } | null;
-  };
-  readonly backlog: {
-    readonly incoming: BacklogFigures;
-    readonly processing: BacklogFigures;
-    readonly series: Series<'incoming' | 'processing'>;
-  };
-  readonly stages: readonly StageRate[];
-  readonly throughput: Throughput | null;
-  readonly freshnessMs: number | null;
-  readonly rates: Series<'inserted' | 'duplicate' | 'rejected'> | null;
-  readonly latency:
-    (Series<'p50' | 'p99'> & { readonly filesPerSecond: number; readonly latest: Latency | null }) | null;
-  readonly batches: readonly BatchStatus[];
-  readonly rejects: RejectFigures | null;
-  readonly shop: ShopFigures | null;
-}
-
-export type BacklogFigures = Pick<Backlog, 'files' | 'bytes'> & {
-  readonly oldestMs: number | null;
-  readonly errno: string | null;
-};
+import type { BacklogFigures, Problem, Snapshot } from './snapshot.js';
+import { StageRates, type StageCounts } from './stageRates.js';
 
 export interface FeedSettings {
   readonly incomingDir: string;
   readonly processingDir: string;
+  /** Which files wait there. Default: those that are loaded without feeds. */
+  readonly listing?: ListOptions | undefined;
   readonly label: string;
   /** Counts of the stages that run in this process; others' are not known. */
   readonly stageCounts?: (() => StageCounts) | undefined;
+  /** Give up when the database has been away so long; undefined: never. */
+  readonly retryForMs?: number | undefined;
 }
 
 const LOOK_INTERVAL_MS = 1000;
-const BATCHES_SHOWN = 15;
-/** Two files of the generator's default interval. */
-const WINDOW_SECONDS = 10;
-/** A look that is slow, because the tables are huge or the server is busy, comes more seldom: looking takes a twentieth at most. */
-const PAUSE_PER_LOOK = 19;
+/** How often somebody who may have to give up looks while nobody watches. */
+const UNWATCHED_INTERVAL_MS = 60_000;
 
-type Part = 'ledger' | 'latency' | 'rejects' | 'shop';
-const PART_INTERVAL_MS: Readonly<Record<Part, number>> = { ledger: 1000, latency: 2000, rejects: 3000, shop: 2000 };
+/** A single snapshot that was asked for keeps its range up to date for so long: whoever asks may ask again. */
+const ASKED_FOR_MS = 5000;
+
+interface Seen {
+  readonly atMs: number;
+  readonly incoming: Backlog;
+  readonly processing: Backlog;
+  readonly problem: Problem | null;
+}
+
+const NO_BACKLOG: Backlog = {
+  directory: '',
+  files: 0,
+  bytes: 0,
+  compressed: 0,
+  oldestSinceMs: undefined,
+  leftAlone: { entries: 0, first: [] },
+  errno: undefined,
+};
+const NOTHING_SEEN: Seen = { atMs: 0, incoming: NO_BACKLOG, processing: NO_BACKLOG, problem: null };
 
 /** Looks again and again while somebody watches, and tells each time what it saw. */
 export class Feed implements RefreshNeeds {
-  private readonly watchers = new Set<(snapshot: Snapshot) => void>();
-  private readonly backlogHistory = new History<'incoming' | 'processing'>();
+  private readonly watchers = new Map<(snapshot: Snapshot) => void, Range>();
+  private readonly backlogHistory = new History<'incoming' | 'processing'>(['incoming', 'processing']);
+  private readonly figures = new Figures();
   private readonly stageRates: StageRates;
-  private readonly dueMs: Record<Part, number> = { ledger: 0, latency: 0, rejects: 0, shop: 0 };
-  private wake = new AbortController();
-  private looking: Promise<Snapshot> | undefined;
-  private problemSinceMs: number | undefined;
-  private latest: Snapshot;
+  private readonly wake = new WakeSignal();
+  private readonly ended = new AbortController();
+  private looking: Promise<void> | undefined;
+  private lastError: EcompipeError | undefined;
+  private asked: { readonly range: Range; readonly atMs: number } = { range: DEFAULT_RANGE, atMs: 0 };
+  private seen: Seen | undefined;
 
   constructor(
     private readonly observer: ReadOnlyClient,
     private readonly settings: FeedSettings,
   ) {
     this.stageRates = new StageRates(settings.stageCounts);
-    const nothing = { files: 0, bytes: 0, oldestMs: null, errno: null };
-    const series = { times: [], values: { incoming: [], processing: [] } };
-    this.latest = {
-      atMs: 0,
-      database: { label: settings.label, problem: null },
-      backlog: { incoming: nothing, processing: nothing, series },
-      stages: [],
-      throughput: null,
-      freshnessMs: null,
-      rates: null,
-      latency: null,
-      batches: [],
-      rejects: null,
-      shop: null,
-    };
+  }
+
+  /** Aborts, with the error as its reason, when looking on makes no sense: only a person can help, or it took too long. */
+  get failed(): AbortSignal {
+    return this.ended.signal;
   }
 
   get isWatched(): boolean {
@@ -107,116 +80,138 @@ export class Feed implements RefreshNeeds {
 
   /** Rows were committed in the last seconds. */
   get isLoading(): boolean {
-    return (this.latest.freshnessMs ?? Infinity) < 10_000;
+    return (this.figures.common.freshnessMs ?? Infinity) < 10_000;
   }
 
   /** Rows that the figures of the shop do not hold yet. */
   get pendingRows(): number {
-    return this.latest.shop?.behind.rows ?? 0;
+    return this.figures.common.behind?.rows ?? 0;
   }
 
   /** Calls `onSnapshot` with every look from now on; the returned function ends that. */
-  watch(onSnapshot: (snapshot: Snapshot) => void): () => void {
-    this.watchers.add(onSnapshot);
-    this.wake.abort();
+  watch(range: Range, onSnapshot: (snapshot: Snapshot) => void): () => void {
+    this.watchers.set(onSnapshot, range);
+    this.wake.notify();
     return () => this.watchers.delete(onSnapshot);
   }
 
   /** What was seen last, when that is recent; else a new look. */
-  async snapshot(): Promise<Snapshot> {
-    return Date.now() - this.latest.atMs < LOOK_INTERVAL_MS ? this.latest : await this.look();
+  async snapshot(range: Range): Promise<Snapshot> {
+    const isKnown = this.ranges().has(range);
+    this.asked = { range, atMs: Date.now() };
+    // One that is under way knows nothing of this range.
+    if (!isKnown) await this.looking;
+    if (!isKnown || Date.now() - (this.seen?.atMs ?? 0) >= LOOK_INTERVAL_MS) await this.look();
+    return this.snapshotOf(range);
   }
 
   async run(stop: AbortSignal): Promise<void> {
+    const { retryForMs } = this.settings;
     // The first page, too, is answered at once.
     await this.look();
     while (!stop.aborted) {
-      if (!this.isWatched) {
-        this.wake = new AbortController();
-        await pause(60_000, stop, this.wake.signal);
-        continue;
-      }
       const startMs = performance.now();
-      const snapshot = await this.look();
-      for (const tell of this.watchers) tell(snapshot);
-      await pause(Math.max(0, LOOK_INTERVAL_MS - (performance.now() - startMs)), stop);
+      if (this.isWatched || retryForMs !== undefined) await this.look();
+      for (const [tell, range] of this.watchers) tell(this.snapshotOf(range));
+      // What the pages were told leaves this process only with the next turn of the event loop, and may be the last word.
+      await nextTurn();
+      this.failIfHopeless();
+      const isAway = this.seen !== undefined && this.seen.problem !== null;
+      const isIdle = !this.isWatched && !(isAway && retryForMs !== undefined);
+      const intervalMs = isIdle ? UNWATCHED_INTERVAL_MS : LOOK_INTERVAL_MS;
+      await this.wake.wait(Math.max(0, intervalMs - (performance.now() - startMs)), stop);
     }
+  }
+
+  private failIfHopeless(): void {
+    const { seen, lastError } = this;
+    if (seen === undefined || seen.problem === null || lastError === undefined) return;
+    const { kind, sinceMs } = seen.problem;
+    const awayMs = seen.atMs - sinceMs;
+    if (kind === 'final') this.ended.abort(lastError);
+    else if (kind === 'away' && awayMs >= (this.settings.retryForMs ?? Infinity))
+      this.ended.abort(
+        new EcompipeError(EXIT.unavailable, {
+          ...lastError.facts,
+          outcome: `gave up after ${Math.round(awayMs / 1000)} s of retries; nothing is lost, start again when the database is back`,
+        }),
+      );
   }
 
   /** One look at a time, whoever asks. */
-  private look(): Promise<Snapshot> {
+  private look(): Promise<void> {
     return (this.looking ??= this.lookOnce().finally(() => (this.looking = undefined)));
   }
 
-  private async lookOnce(): Promise<Snapshot> {
-    const { incomingDir, processingDir, label } = this.settings;
-    const [incoming, processing] = await Promise.all([readBacklog(incomingDir), readBacklog(processingDir)]);
+  private async lookOnce(): Promise<void> {
+    const { incomingDir, processingDir, listing } = this.settings;
+    const [incoming, processing] = await Promise.all([
+      readBacklog(incomingDir, listing),
+      readBacklog(processingDir, listing),
+    ]);
     const atMs = Date.now();
+    this.stageRates.count(atMs);
     this.backlogHistory.add(atMs, { incoming: incoming.files, processing: processing.files });
-    const backlog = {
-      incoming: figuresOf(incoming, atMs),
-      processing: figuresOf(processing, atMs),
-      series: this.backlogHistory.series(),
-    };
-    const { problem, ...parts } = await this.askDatabase();
-    this.problemSinceMs = problem === null ? undefined : (this.problemSinceMs ?? atMs);
-    const shownProblem =
-      problem === null
-        ? null
-        : {
-            what: problem.facts.what,
-            why: problem.facts.why ?? null,
-            hint: problem.facts.hint ?? null,
-            sinceMs: this.problemSinceMs ?? atMs,
-          };
-    const merged = { ...this.latest, ...parts };
-    this.latest = {
-      ...merged,
-      atMs,
-      database: { label, problem: shownProblem },
-      backlog,
-      stages: this.stageRates.next(atMs, {
-        rowsPerSecond: merged.throughput?.rowsPerSecond ?? null,
-        filesPerSecond: merged.latency?.filesPerSecond ?? null,
-      }),
-    };
-    return this.latest;
+    this.lastError = await this.askDatabase();
+    const sinceMs = this.seen?.problem?.sinceMs ?? atMs;
+    const problem = this.lastError === undefined ? null : problemOf(this.lastError, sinceMs);
+    this.seen = { atMs, incoming, processing, problem };
   }
 
-  private async askDatabase(): Promise<Partial<Snapshot> & { problem: EcompipeError | null }> {
+  private async askDatabase(): Promise<EcompipeError | undefined> {
     try {
-      return { problem: null, ...(await this.observer.run('cannot read the tables', (ask) => this.askParts(ask))) };
+      await this.observer.run('cannot read the tables', (ask) => this.figures.read(ask, this.ranges()));
+      return undefined;
     } catch (error) {
       if (!(error instanceof EcompipeError)) throw error;
-      return { problem: error };
+      return error;
     }
   }
 
-  private async askParts(ask: QueryFn): Promise<Partial<Snapshot>> {
-    const ledger = await this.part('ledger', async () => {
-      const { freshnessMs, ...throughput } = await readThroughput(ask, WINDOW_SECONDS);
-      return {
-        freshnessMs,
-        throughput,
-        rates: await readRates(ask),
-        batches: await readLatestBatches(ask, BATCHES_SHOWN),
-      };
-    });
-    const latency = await this.part('latency', async () => ({
-      latency: { ...(await readLatencies(ask)), latest: (await readLatency(ask)) ?? null },
-    }));
-    const rejects = await this.part('rejects', async () => ({ rejects: await readRejects(ask) }));
-    const shop = await this.part('shop', async () => ({ shop: await readShop(ask) }));
-    return { ...ledger, ...latency, ...rejects, ...shop };
+  /** Those of the pages, and what somebody asked for without a page. */
+  private ranges(): Set<Range> {
+    const { range, atMs } = this.asked;
+    const isAsked = !this.isWatched || Date.now() - atMs < ASKED_FOR_MS;
+    return new Set([...this.watchers.values(), ...(isAsked ? [range] : [])]);
   }
 
-  private async part(name: Part, read: () => Promise<Partial<Snapshot>>): Promise<Partial<Snapshot>> {
-    const startMs = performance.now();
-    if (startMs < this.dueMs[name]) return {};
-    const found = await read();
-    this.dueMs[name] = startMs + Math.max(PART_INTERVAL_MS[name] - 100, PAUSE_PER_LOOK * (performance.now() - startMs));
-    return found;
+  private snapshotOf(range: Range): Snapshot {
+    const { common } = this.figures;
+    const { atMs, incoming, processing, problem } = this.seen ?? NOTHING_SEEN;
+    return {
+      atMs,
+      range,
+      database: { label: this.settings.label, problem },
+      backlog: {
+        incoming: figuresOf(incoming, atMs),
+        processing: figuresOf(processing, atMs),
+        series: this.backlogHistory.series(range, atMs),
+      },
+      stages: this.stageRates.rates({
+        rowsPerSecond: common.throughput?.rowsPerSecond ?? null,
+        filesPerSecond: common.filesPerSecond,
+      }),
+      ...common,
+      ...this.figures.of(range),
+    };
   }
+}
+
+/** The tables of a database that nobody has migrated. */
+const NO_SCHEMA: readonly (string | undefined)[] = ['3F000', '42P01', '42883'];
+
+function problemOf(error: EcompipeError, sinceMs: number): Problem {
+  const { what, why, hint } = error.facts;
+  if (error instanceof DatabaseError && NO_SCHEMA.includes(error.sqlState))
+    return {
+      kind: 'schema',
+      what: 'the database does not have the tables of ecompipe yet',
+      why: null,
+      hint: '`ecompipe migrate` creates them; the page goes on by itself then',
+      sinceMs,
+    };
+  const kind = error.exitCode === EXIT.unavailable ? 'away' : 'final';
+  return { kind, what, why: why ?? null, hint: hint ?? null, sinceMs };
 }
 
 function figuresOf({ files, bytes, oldestSinceMs, errno }: Backlog, nowMs: number): BacklogFigures {

@@ -1,4 +1,4 @@
-import { openConnection, type Connection } from '../../platform/db/client.js';
+import type { Connection } from '../../platform/db/client.js';
 import { classifyError, serverMessage } from '../../platform/db/sqlState.js';
 import type { Database } from '../../platform/db/target.js';
 import type { Logger } from '../../platform/log.js';
@@ -60,7 +60,7 @@ export class RollupRefresher {
   private async refreshOnce(): Promise<number | undefined> {
     try {
       if (this.connection?.broken === true) this.connection = undefined;
-      this.connection ??= await openConnection(this.database.settings);
+      this.connection ??= await this.database.openUnwatched();
       const { rows } = await this.connection.client.query<{ batches: number }>('select analytics.refresh() as batches');
       return rows[0]?.batches ?? 0;
     } catch (error) {

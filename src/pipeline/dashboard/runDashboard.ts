@@ -1,3 +1,4 @@
+import { EcompipeError, errnoOf } from '../../platform/errors.js';
 import { ReadOnlyClient } from '../../platform/db/readOnlyClient.js';
 import type { Database } from '../../platform/db/target.js';
 import type { Listening } from '../../platform/httpServer.js';
@@ -7,30 +8,61 @@ import { RollupRefresher } from './refresh.js';
 import { serveDashboard, type DashboardServerSettings } from './server.js';
 
 export interface DashboardSettings
-  extends DashboardServerSettings, Pick<FeedSettings, 'incomingDir' | 'processingDir' | 'stageCounts'> {}
+  extends
+    DashboardServerSettings,
+    Pick<FeedSettings, 'incomingDir' | 'processingDir' | 'listing' | 'stageCounts' | 'retryForMs'> {
+  /** Take a free port when that one is taken. Default: false. */
+  readonly orFreePort?: boolean;
+}
 
-/**
- * Serves the live page while `action` runs. Looks at the database only while somebody watches.
- * @throws UsageError without the password that the address needs; EcompipeError when the port can't be had; what `action` throws.
- */
-export async function withDashboard<T>(
-  settings: DashboardSettings,
+/** Looks at directories and database for those who watch, while `action` runs. */
+export async function withFeed<T>(
+  settings: Omit<FeedSettings, 'label'>,
   database: Database,
   { log }: { readonly log: Logger },
-  action: (server: Listening) => Promise<T>,
+  action: (feed: Feed) => Promise<T>,
 ): Promise<T> {
   const ended = new AbortController();
   const observer = new ReadOnlyClient(database);
   const feed = new Feed(observer, { ...settings, label: database.label });
-  const server = await serveDashboard(feed, settings);
   const work = [feed.run(ended.signal), new RollupRefresher(database, log).run(ended.signal, feed)];
   try {
-    return await action(server);
+    return await action(feed);
   } finally {
     ended.abort();
-    await server.close();
     await Promise.all(work);
     await observer.close();
+  }
+}
+
+/**
+ * Serves the live page while `action` runs. Looks at the database only while somebody watches, or when it is to give up.
+ * `action` learns by `failed` that looking on makes no sense; the error is its reason, and the page has it already.
+ * @throws EcompipeError when the port can't be had; what `action` throws.
+ */
+export async function withDashboard<T>(
+  settings: DashboardSettings,
+  database: Database,
+  context: { readonly log: Logger },
+  action: (server: Listening, feed: Feed) => Promise<T>,
+): Promise<T> {
+  return await withFeed(settings, database, context, async (feed) => {
+    const server = await serve(feed, settings);
+    try {
+      return await action(server, feed);
+    } finally {
+      await server.close();
+    }
+  });
+}
+
+async function serve(feed: Feed, { orFreePort = false, ...settings }: DashboardSettings): Promise<Listening> {
+  try {
+    return await serveDashboard(feed, settings);
+  } catch (error) {
+    const isTaken = error instanceof EcompipeError && errnoOf(error.facts.cause) === 'EADDRINUSE';
+    if (!isTaken || !orFreePort) throw error;
+    return await serveDashboard(feed, { ...settings, port: 0 });
   }
 }
 

@@ -2,7 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { assertProtected, createAccessCheck, refuse } from '../../platform/httpAccess.js';
 import { listen, type Listening } from '../../platform/httpServer.js';
 import { loadAssets, type Asset } from './assets.js';
-import type { Feed, Snapshot } from './feed.js';
+import type { Feed } from './feed.js';
+import { DEFAULT_RANGE, parseRange, RANGES, type Range } from './ranges.js';
+import type { Snapshot } from './snapshot.js';
 
 const HEARTBEAT_MS = 15_000;
 
@@ -22,12 +24,14 @@ export interface DashboardServerSettings {
   readonly host: string;
   /** 0: a free one. */
   readonly port: number;
+  /** Where the port comes from, for the error when it can't be had. Default: `port`. */
+  readonly portFlag?: string;
   /** What the browser asks for. Needed where other machines reach the address. */
   readonly password?: string | undefined;
 }
 
 /** What a dashboard that other machines reach needs. @throws UsageError when there is none. */
-export function assertDashboardProtected({ host, password }: Omit<DashboardServerSettings, 'port'>): void {
+export function assertDashboardProtected({ host, password }: Omit<DashboardServerSettings, 'port' | 'portFlag'>): void {
   assertProtected(host, password, {
     host: 'the dashboard on',
     secret: 'ECOMPIPE_DASHBOARD_PASSWORD',
@@ -36,15 +40,16 @@ export function assertDashboardProtected({ host, password }: Omit<DashboardServe
 }
 
 /**
- * Serves the page, `/api/snapshot` (JSON) and `/api/events` (the same as server-sent events, one a second). Read-only.
+ * Serves the page, `/api/snapshot` (JSON) and `/api/events` (the same as server-sent events, one a second), both with
+ * `?range=` of those in `RANGES`. Read-only.
  * @throws UsageError without the password that the address needs; EcompipeError when the port can't be had.
  */
 export async function serveDashboard(feed: Feed, settings: DashboardServerSettings): Promise<Listening> {
   assertDashboardProtected(settings);
-  const { host, port, password } = settings;
+  const { host, port, portFlag = 'port', password } = settings;
   const assets = await loadAssets();
   const refusalOf = createAccessCheck({ host, scheme: 'Basic', realm: 'dashboard of ecompipe', secret: password });
-  return await listen({ host, port, what: 'the dashboard', keepAlive: true }, (request, response) => {
+  return await listen({ host, port, portFlag, what: 'the dashboard', keepAlive: true }, (request, response) => {
     for (const [name, value] of Object.entries(SECURITY)) response.setHeader(name, value);
     const refusal = refusalOf(request);
     if (refusal !== undefined) refuse(response, refusal);
@@ -60,10 +65,24 @@ function route(
   request: IncomingMessage,
   response: ServerResponse,
 ): void {
-  const place = request.url?.split('?')[0] ?? '/';
-  if (place === '/api/events' && request.method === 'GET') sendEvents(feed, response);
+  const [place = '/', query] = (request.url ?? '/').split('?');
+  const range = parseRange(new URLSearchParams(query).get('range'));
+  if (place.startsWith('/api/') && range === undefined)
+    fail(response, 400, `there is no such range; there are ${Object.keys(RANGES).join(', ')}`);
+  else answer(feed, assets, place, range ?? DEFAULT_RANGE, request, response);
+}
+
+function answer(
+  feed: Feed,
+  assets: ReadonlyMap<string, Asset>,
+  place: string,
+  range: Range,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  if (place === '/api/events' && request.method === 'GET') sendEvents(feed, range, response);
   else if (place === '/api/snapshot') {
-    feed.snapshot().then(
+    feed.snapshot(range).then(
       (snapshot) => send(response, { type: 'application/json', body: Buffer.from(JSON.stringify(snapshot)) }),
       (error: unknown) => fail(response, 500, String(error)),
     );
@@ -87,13 +106,13 @@ function fail(response: ServerResponse, status: number, message: string): void {
  * A page that can't keep up gets the newest snapshot when it can, not all that it missed. How many there are is limited by
  * the connections of the server; one that had to give way to another comes back by itself.
  */
-function sendEvents(feed: Feed, response: ServerResponse): void {
+function sendEvents(feed: Feed, range: Range, response: ServerResponse): void {
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   response.write('retry: 1000\n\n');
   const tell = (snapshot: Snapshot): void => {
     if (!response.writableNeedDrain) response.write(`data: ${JSON.stringify(snapshot)}\n\n`);
   };
-  const unwatch = feed.watch(tell);
+  const unwatch = feed.watch(range, tell);
   const heartbeat = setInterval(() => {
     if (!response.writableNeedDrain) response.write(': still here\n\n');
   }, HEARTBEAT_MS);

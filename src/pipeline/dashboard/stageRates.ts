@@ -22,8 +22,12 @@ export class StageRates {
 
   constructor(private readonly counts: (() => StageCounts) | undefined) {}
 
-  next(atMs: number, loaded: Omit<StageRate, 'stage'>): StageRate[] {
+  /** Notes what the stages of this process have done until now. */
+  count(atMs: number): void {
     if (this.counts !== undefined) this.window.add(atMs, { ...this.counts() });
+  }
+
+  rates(loaded: Omit<StageRate, 'stage'>): StageRate[] {
     const rate = (key: keyof StageCounts): number | null => this.window.perSecond(key) ?? null;
     return [
       { stage: 'generate', rowsPerSecond: rate('generatedRows'), filesPerSecond: rate('generatedFiles') },

@@ -14,6 +14,8 @@ export class EventSource {
   timeMs = 0;
   /** Rows written so far. */
   count = 0;
+  /** Of these, the events of the history. */
+  historyEvents = 0;
   private lastVisit: Visit | undefined;
   private lastSimulatedMs = 0;
 
@@ -39,17 +41,26 @@ export class EventSource {
     );
   }
 
+  /** The next event is one of the history. */
+  get isInHistory(): boolean {
+    return this.timeline.nextMs < this.startMs;
+  }
+
   /** Writes the next event's row at `position`, and returns the position behind it. */
   writeNext(target: Uint8Array, position: number): number {
     const { timeline } = this;
     timeline.next();
     const { visit, step } = timeline;
     const simulatedMs = visit.timesMs[step] as number;
-    if (this.eventsPerSecond === undefined) {
+    if (simulatedMs < this.startMs) {
+      this.timeMs = simulatedMs;
+      this.historyEvents++;
+    } else if (this.eventsPerSecond === undefined) {
       this.timeMs = simulatedMs;
     } else if (visit !== this.lastVisit || simulatedMs !== this.lastSimulatedMs) {
       // An asked rate sets the pace of time: event n is due after n / rate seconds. Events of one page load stay together.
-      this.timeMs = this.startMs + Math.floor((this.count * 1000) / this.eventsPerSecond);
+      const sinceStart = this.count - this.historyEvents;
+      this.timeMs = this.startMs + Math.floor((sinceStart * 1000) / this.eventsPerSecond);
     }
     this.lastVisit = visit;
     this.lastSimulatedMs = simulatedMs;
@@ -59,7 +70,10 @@ export class EventSource {
 
 /** What all random streams and identifiers of a run derive from. How events are cut into files is no part of it. */
 export function keyOf(plan: Plan): StreamKey {
-  const mixed = streamKey(plan.seed, plan.traffic.startMs, plan.profile.name);
+  const { history, startMs } = plan.traffic;
+  // Live events alone, and those after a history, are different events: their ids must differ.
+  const traffic = history === undefined ? plan.profile.name : `${plan.profile.name} since ${history.startMs}`;
+  const mixed = streamKey(plan.seed, startMs, traffic);
   const random = new Random(mixed, PURPOSE.file);
   return { low: random.uint32() | 0, high: random.uint32() | 0 };
 }

@@ -8,6 +8,17 @@ export interface GenerateFigures {
   files: number;
   rows: number;
   bytes: number;
+  /** How far the history has come; undefined without one. */
+  history: HistoryFigures | undefined;
+}
+
+export interface HistoryFigures {
+  readonly startMs: number;
+  readonly endMs: number;
+  /** Time of the last event so far. */
+  readonly reachedMs: number;
+  readonly rows: number;
+  readonly isComplete: boolean;
 }
 
 const metrics = {
@@ -26,19 +37,28 @@ export type GenerateEvents = StageEvents<GenerateEvent, GenerateFigures, typeof 
 export function createGenerateEvents(): GenerateEvents {
   const progress = new ProgressInterval();
   return {
-    figures: { seed: undefined, files: 0, rows: 0, bytes: 0 },
+    figures: { seed: undefined, files: 0, rows: 0, bytes: 0, history: undefined },
     metrics,
     table: {
       runStarted: {
-        count: (figures, { seed }) => (figures.seed = seed),
+        count: (figures, { seed, start, historyStart }) => {
+          figures.seed = seed;
+          if (historyStart === null) return;
+          const startMs = Date.parse(historyStart);
+          figures.history = { startMs, endMs: Date.parse(start), reachedMs: startMs, rows: 0, isComplete: false };
+        },
         log: (log, { runId, seed, manifest }) =>
           log.info('run_started', `generating ${runId} with seed ${seed}; manifest in ${manifest}`),
       },
       filePublished: {
-        count: (figures, { rows, bytes }) => {
+        count: (figures, { rows, bytes, isHistory, lastEventTime }) => {
           figures.files += 1;
           figures.rows += rows;
           figures.bytes += bytes;
+          const { history } = figures;
+          if (!isHistory || history === undefined) return;
+          const reachedMs = lastEventTime === null ? history.reachedMs : Date.parse(lastEventTime);
+          figures.history = { ...history, reachedMs, rows: history.rows + rows };
         },
         log: (log, event, { files, rows, bytes }) => {
           log.debug('file_published', `${event.file}: ${countOf(event.rows, 'row')}`);
@@ -56,6 +76,16 @@ export function createGenerateEvents(): GenerateEvents {
         },
       },
       fileSealed: {},
+      historyGenerated: {
+        count: (figures) => {
+          if (figures.history !== undefined) figures.history = { ...figures.history, isComplete: true };
+        },
+        log: (log, { rows, files, wasCutShort }) =>
+          log.debug(
+            'history_generated',
+            `${wasCutShort ? 'a part of the' : 'the'} history is generated: ${countOf(rows, 'row')} in ${countOf(files, 'file')}`,
+          ),
+      },
     },
   };
 }

@@ -6,6 +6,8 @@ export type GenerateEvent =
       readonly seed: number;
       /** ISO 8601. */
       readonly start: string;
+      /** ISO 8601; null without a history. */
+      readonly historyStart: string | null;
       readonly profile: string;
       readonly manifest: string;
     }
@@ -17,8 +19,17 @@ export type GenerateEvent =
       readonly path: string;
       readonly rows: number;
       readonly bytes: number;
+      readonly isHistory: boolean;
       readonly firstEventTime: string | null;
       readonly lastEventTime: string | null;
+    }
+  /** What is generated from now on is live. */
+  | {
+      readonly type: 'historyGenerated';
+      readonly files: number;
+      readonly rows: number;
+      /** The run was stopped before the history reached its end. */
+      readonly wasCutShort: boolean;
     };
 
 /** What a run did. */

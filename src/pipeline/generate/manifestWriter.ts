@@ -1,6 +1,7 @@
-import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { asFileError, errnoOf } from '../../platform/errors.js';
+import { FILE_MODE, makeDirectorySync } from '../../platform/files/ensureDirectory.js';
 import type { ManifestLine } from '../../contract/manifest/format.js';
 
 const WAITING_CHARACTERS = 64 * 1024;
@@ -18,11 +19,11 @@ export class ManifestWriter {
   static create(directory: string, runId: string): ManifestWriter {
     let file = directory;
     try {
-      mkdirSync(directory, { recursive: true });
+      makeDirectorySync(directory);
       for (let attempt = 0; ; attempt++) {
         file = path.join(directory, attempt === 0 ? `${runId}.jsonl` : `${runId}.${attempt}.jsonl`);
         try {
-          return new ManifestWriter(file, openSync(file, 'ax'));
+          return new ManifestWriter(file, openSync(file, 'ax', FILE_MODE));
         } catch (error) {
           if (errnoOf(error) !== 'EEXIST') throw error;
         }

@@ -21,6 +21,9 @@ import { STAGING_DIRECTORY, StagedFile } from './stagedFile.js';
 /** Faster files are not forced to disk one by one: their seed can make them again. */
 const DURABLE_INTERVAL_MS = 100;
 
+/** Few files load fastest; enough of them to see a bar move. */
+const HISTORY_FILE_EVENTS = 20_000;
+
 /**
  * Generates events as CSV files until the wanted number is reached or the context says stop; `drain` means the same.
  * A file that is being written is then cut short and published.
@@ -51,6 +54,8 @@ class Run {
   private readonly yielder = new EventLoopYielder();
   private readonly pass: RowTransform;
   private readonly isDurable: boolean;
+  /** The files that are being made hold events of the history. */
+  private isHistory = false;
   private batches = 0;
   private files = 0;
   private rows = 0;
@@ -79,16 +84,20 @@ class Run {
       runId,
       seed: plan.seed,
       start,
+      historyStart: isoTime(plan.traffic.history?.startMs),
       profile: plan.profile.name,
       manifest: journal.path,
     });
+    // Counted from here, so that the times of the live events are those of the clock however long the history takes.
     const pacer = new Pacer(plan.pace);
-    while (this.batches < plan.batches && source.count < plan.events) {
+    if (plan.traffic.history !== undefined) await this.makeHistory();
+    const eventsMade = (): number => source.count - source.historyEvents;
+    while (this.batches < plan.batches && eventsMade() < plan.events) {
       await pacer.untilDue(this.batches, context.stop, context.drain);
       if (this.isStopping()) break;
       this.batches++;
-      const events = Math.min(plan.batchSize, plan.events - source.count);
-      const isFinal = this.batches === plan.batches || source.count + events === plan.events;
+      const events = Math.min(plan.batchSize, plan.events - eventsMade());
+      const isFinal = this.batches === plan.batches || eventsMade() + events === plan.events;
       for (const outline of pass.outlines(events, isFinal)) await this.makeFile(outline);
     }
     if (pass.pending > 0) for (const outline of pass.outlines(0, true)) await this.makeFile(outline);
@@ -105,6 +114,15 @@ class Run {
       bytes: this.bytes,
       durationMs: performance.now() - this.started,
     };
+  }
+
+  private async makeHistory(): Promise<void> {
+    const { source, pass, context } = this;
+    this.isHistory = true;
+    while (source.isInHistory && !this.isStopping())
+      for (const outline of pass.outlines(HISTORY_FILE_EVENTS, false)) await this.makeFile(outline);
+    this.isHistory = false;
+    context.emit({ type: 'historyGenerated', files: this.files, rows: this.rows, wasCutShort: this.isStopping() });
   }
 
   private async makeFile(outline: FilePlan): Promise<void> {
@@ -154,6 +172,7 @@ class Run {
       path: file.publishedPath,
       rows,
       bytes,
+      isHistory: this.isHistory,
       firstEventTime,
       lastEventTime,
     });
@@ -174,6 +193,7 @@ class Run {
         if (this.yielder.shouldYield) await this.yielder.yield();
         if (this.isStopping()) break;
       }
+      if (this.isHistory && !source.isInHistory) break;
       const start = writer.position;
       writer.position = source.writeNext(writer.buffer, start);
       firstMs ??= source.timeMs;
@@ -221,6 +241,7 @@ function runLine(plan: Plan, runId: string): RunLine {
     version: version(),
     seed,
     start: new Date(traffic.startMs).toISOString(),
+    historyStart: isoTime(traffic.history?.startMs),
     profile: profile.name,
     products,
     users: users ?? null,

@@ -34,6 +34,11 @@ export interface GenerateSettings {
    * comes about twice in four weeks. Default: as many as make `events` four weeks of traffic.
    */
   readonly users?: number | undefined;
+  /**
+   * Before the paced events, those of so many milliseconds before `start`: on the profile's daily rhythm, and as fast as
+   * possible. `batches` and `events` do not count them. Default: none.
+   */
+  readonly historyMs?: number | undefined;
   /** Items in the catalogue. Default 10,000. */
   readonly products?: number | undefined;
   /** `clean` (default), `dirty`, or `kind=rate,…`. */
@@ -72,6 +77,8 @@ const DEFAULT_PRODUCTS = 10_000;
 const WINDOW_DAYS = 28;
 /** Events of four weeks when nothing says how many are wanted: 160,000 users. */
 const DEFAULT_WINDOW_EVENTS = 4_000_000;
+/** Events of four weeks of history, unless `users` says how much happens: a few seconds of loading. */
+const HISTORY_WINDOW_EVENTS = 500_000;
 const MIN_VISITS_PER_DAY = 500;
 /** Faster traffic is simulated at this and played in fast motion, so that the sessions in progress stay few. */
 const MAX_VISITS_PER_DAY = 100 * 86_400;
@@ -103,6 +110,9 @@ export function planRun(settings: GenerateSettings, nowMs: number): Plan {
   const events = settings.events ?? Infinity;
   const batches = settings.batches ?? Infinity;
   const visitsPerDay = visitsPerDayOf(settings, profile, pace, Math.min(events, batches * batchSize));
+  const liveMs = startMs ?? defaultStartMs(nowMs, pace);
+  const history = historyOf(settings, profile, liveMs);
+  const busiestDay = Math.max(visitsPerDay, history?.visitsPerDay ?? 0);
   return {
     outputDir: settings.outputDir,
     manifestDir: settings.manifestDir ?? path.join(settings.outputDir, '.manifest'),
@@ -116,11 +126,12 @@ export function planRun(settings: GenerateSettings, nowMs: number): Plan {
     events,
     pace,
     traffic: {
-      startMs: startMs ?? defaultStartMs(nowMs, pace),
+      startMs: liveMs,
+      history,
       visitsPerDay,
       rhythm: pace === undefined ? 'daily' : 'flat',
     },
-    memory: Math.min(MAX_MEMORY, Math.max(1024, Math.ceil(visitsPerDay * WINDOW_DAYS))),
+    memory: Math.min(MAX_MEMORY, Math.max(1024, Math.ceil(busiestDay * WINDOW_DAYS))),
   };
 }
 
@@ -138,6 +149,7 @@ function outOfBounds(settings: GenerateSettings): string[] {
     ['batches', settings.batches, 1, Number.MAX_SAFE_INTEGER, true],
     ['events', settings.events, 1, Number.MAX_SAFE_INTEGER, true],
     ['rate', settings.rate, 1e-6, 1e8, false],
+    ['history', settings.historyMs, 1, 3650 * DAY_MS, false],
     ['seed', settings.seed, 0, Number.MAX_SAFE_INTEGER, true],
     ['users', settings.users, 1, 2 ** 31 - 1, true],
     ['products', settings.products, 1, 2_000_000, true],
@@ -153,8 +165,10 @@ function outOfBounds(settings: GenerateSettings): string[] {
     );
 }
 
-/** Interval, batch size and rate, when all three are given and don't fit together. */
-function contradictions({ rate, batchSize, intervalSeconds }: GenerateSettings): string[] {
+/** Interval, batch size and rate, when all three are given and don't fit together; a history that nothing follows. */
+function contradictions({ rate, batchSize, intervalSeconds, historyMs }: GenerateSettings): string[] {
+  if (historyMs !== undefined && intervalSeconds === 0 && rate === undefined)
+    return ['history: with interval 0 all events are of the past already; leave one of the two out'];
   if (rate === undefined || batchSize === undefined || intervalSeconds === undefined || intervalSeconds <= 0) return [];
   const asked = batchSize / intervalSeconds;
   if (Math.abs(asked / rate - 1) <= 0.001) return [];
@@ -189,6 +203,13 @@ function visitsPerDayOf({ users }: GenerateSettings, profile: Profile, pace: Pac
   return Math.min(MAX_VISITS_PER_DAY, Math.max(MIN_VISITS_PER_DAY, wanted / profile.eventsPerSession / WINDOW_DAYS));
 }
 
+function historyOf(settings: GenerateSettings, profile: Profile, liveMs: number): Traffic['history'] {
+  const { historyMs } = settings;
+  if (historyMs === undefined) return undefined;
+  const visitsPerDay = visitsPerDayOf(settings, profile, undefined, HISTORY_WINDOW_EVENTS);
+  return { startMs: liveMs - historyMs, visitsPerDay };
+}
+
 /** Paced, the first file is due at once and holds the interval that just ended; unpaced, the run ends about now. */
 function defaultStartMs(nowMs: number, pace: Pace | undefined): number {
   return pace === undefined
@@ -202,7 +223,10 @@ export function runIdOf(plan: Plan): string {
   const { low } = streamKey(
     seed,
     traffic.startMs,
-    JSON.stringify([profile.name, users, products, dirt, batchSize, batches, events, pace]),
+    JSON.stringify([
+      ...[profile.name, users, products, dirt, batchSize, batches, events, pace],
+      ...(traffic.history === undefined ? [] : [traffic.history]),
+    ]),
   );
   const time = new Date(traffic.startMs).toISOString().replace(/[-:.]/g, '');
   return `${time}-${(low >>> 0).toString(16).padStart(8, '0')}`;

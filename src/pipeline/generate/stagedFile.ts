@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { asFileError, errnoOf } from '../../platform/errors.js';
+import { FILE_MODE, makeDirectorySync } from '../../platform/files/ensureDirectory.js';
 
 /**
  * Hidden directory beside the published files, and so in their file system: what is written here can be renamed there.
@@ -39,9 +40,9 @@ export class StagedFile {
   /** @returns false when another run of the same seed is writing there, or was killed while it did. */
   private open(): boolean {
     return this.attempt('create', () => {
-      mkdirSync(path.dirname(this.stagedPath), { recursive: true });
+      makeDirectorySync(path.dirname(this.stagedPath));
       try {
-        this.descriptor = openSync(this.stagedPath, 'wx');
+        this.descriptor = openSync(this.stagedPath, 'wx', FILE_MODE);
         return true;
       } catch (error) {
         if (errnoOf(error) === 'EEXIST') return false;

@@ -11,6 +11,8 @@ import { VisitQueue } from './visitQueue.js';
 /** How many visits begin. */
 export interface Traffic {
   readonly startMs: number;
+  /** What came before `startMs`, always on the daily rhythm. */
+  readonly history: { readonly startMs: number; readonly visitsPerDay: number } | undefined;
   /** Averaged over a week. */
   readonly visitsPerDay: number;
   /** `daily` follows the local clocks of the users; `flat` is for a rate that somebody asked for. */
@@ -29,10 +31,12 @@ export class Timeline {
   private readonly random: Random;
   private readonly intervals = exponentialTable();
   private readonly rhythm: TrafficCurve;
-  private readonly meanIntervalMs: number;
+  private meanIntervalMs!: number;
+  private isDaily!: boolean;
+  private isInHistory: boolean;
   private readonly queue = new VisitQueue();
   private readonly spare: Visit[] = [];
-  private nextArrivalMs: number;
+  private nextArrivalMs!: number;
   private begun = 0;
 
   constructor(
@@ -44,19 +48,31 @@ export class Timeline {
   ) {
     this.random = new Random(key, PURPOSE.arrivals);
     this.rhythm = new TrafficCurve(profile);
-    const busiest = traffic.rhythm === 'flat' ? 1 : 1 / this.rhythm.mean;
-    this.meanIntervalMs = DAY_MS / traffic.visitsPerDay / busiest;
-    this.nextArrivalMs = traffic.startMs + this.drawInterval();
+    const { history, startMs, visitsPerDay, rhythm } = traffic;
+    this.isInHistory = history !== undefined;
+    if (history === undefined) this.setRate(visitsPerDay, rhythm);
+    else this.setRate(history.visitsPerDay, 'daily');
+    this.scheduleArrival(history?.startMs ?? startMs);
+  }
+
+  /** Time of the event that {@link next} goes to. */
+  get nextMs(): number {
+    this.fillQueue();
+    return this.queue.earliestMs;
   }
 
   /** Goes to the next event in time. There is always one. */
   next(): void {
-    while (this.queue.length === 0 || this.nextArrivalMs <= this.queue.earliestMs) this.arrive();
+    this.fillQueue();
     const visit = this.queue.first();
     this.visit = visit;
     this.step = visit.cursor++;
     if (visit.cursor < visit.length) this.queue.reschedule(visit.timesMs[visit.cursor] as number);
     else this.spare.push(this.queue.remove());
+  }
+
+  private fillQueue(): void {
+    while (this.queue.length === 0 || this.nextArrivalMs <= this.queue.earliestMs) this.arrive();
   }
 
   /**
@@ -65,10 +81,11 @@ export class Timeline {
    */
   private arrive(): void {
     const nowMs = Math.floor(this.nextArrivalMs);
-    this.nextArrivalMs += this.drawInterval();
+    const isThinned = this.isDaily;
+    this.scheduleArrival(this.nextArrivalMs);
     const visit = this.take();
     this.visitors.assign(visit, nowMs);
-    if (this.traffic.rhythm === 'daily' && !this.random.chance(this.rhythm.activity(nowMs, visit.country))) {
+    if (isThinned && !this.random.chance(this.rhythm.activity(nowMs, visit.country))) {
       this.spare.push(visit);
       return;
     }
@@ -98,6 +115,21 @@ export class Timeline {
     const delayMs = (2 + this.random.below(14)) * DAY_MS + this.random.below(DAY_MS / 12);
     this.simulator.playRefund(refund, Math.round((visit.timesMs[visit.length - 1] as number) + delayMs), order);
     this.queue.add(refund, refund.timesMs[0] as number);
+  }
+
+  private setRate(visitsPerDay: number, rhythm: Traffic['rhythm']): void {
+    this.isDaily = rhythm === 'daily';
+    this.meanIntervalMs = (DAY_MS / visitsPerDay) * (this.isDaily ? this.rhythm.mean : 1);
+  }
+
+  /** At the end of the history the rate changes: arrivals have no memory, so the next one is drawn anew from there. */
+  private scheduleArrival(afterMs: number): void {
+    this.nextArrivalMs = afterMs + this.drawInterval();
+    const { startMs, visitsPerDay, rhythm } = this.traffic;
+    if (!this.isInHistory || this.nextArrivalMs < startMs) return;
+    this.isInHistory = false;
+    this.setRate(visitsPerDay, rhythm);
+    this.nextArrivalMs = startMs + this.drawInterval();
   }
 
   private take(): Visit {

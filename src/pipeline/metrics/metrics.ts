@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { DatabaseAvailability } from '../../platform/db/availability.js';
 import type { DatabaseEvent } from '../../platform/db/retry.js';
 import { readBacklog, type Backlog } from '../../contract/backlog.js';
+import type { ListOptions } from '../../contract/listFiles.js';
 import { version } from '../../platform/version.js';
 import type { PipelineEvent, PipelineStages } from '../pipelineEvents.js';
 import { databaseMetrics, stageMetrics } from './stages.js';
@@ -13,6 +14,8 @@ export interface MetricsOptions {
   readonly stages: Partial<PipelineStages>;
   /** Directories whose backlog is measured at each scrape, by what they are in the pipeline. */
   readonly directories: Partial<Readonly<Record<'incoming' | 'processing', string>>>;
+  /** Which of their files count. Default: those that are loaded without feeds. */
+  readonly listing?: ListOptions;
   /** Also those of the process (memory, event loop). Not for a textfile: they would be taken for the node exporter's own. */
   readonly ofProcess: boolean;
 }
@@ -28,7 +31,7 @@ export interface PipelineMetrics {
   readonly ended: (exitCode: number) => void;
 }
 
-export function createMetrics({ command, stages, directories, ofProcess }: MetricsOptions): PipelineMetrics {
+export function createMetrics({ command, stages, directories, listing, ofProcess }: MetricsOptions): PipelineMetrics {
   const registry = new Registry();
   registry.setDefaultLabels({ command });
   const measure = stageMetrics(registry, stages);
@@ -39,7 +42,7 @@ export function createMetrics({ command, stages, directories, ofProcess }: Metri
     labelNames: ['version', 'node_version'],
     registers: [registry],
   }).set({ version: version(), node_version: process.version }, 1);
-  backlogMetrics(registry, directories);
+  backlogMetrics(registry, directories, listing);
   if (ofProcess) processMetrics(registry);
   const startedAtMs = Date.now();
   // Without a stream there is no database to wait for.
@@ -77,14 +80,18 @@ function processMetrics(registry: Registry): void {
 }
 
 /** What waits in the directories, looked at once a scrape. */
-function backlogMetrics(registry: Registry, directories: MetricsOptions['directories']): void {
+function backlogMetrics(
+  registry: Registry,
+  directories: MetricsOptions['directories'],
+  listing: ListOptions | undefined,
+): void {
   const places = Object.entries(directories);
   if (places.length === 0) return;
   let looking: Promise<readonly { readonly directory: string; readonly backlog: Backlog }[]> | undefined;
   // All metrics are collected at the same time: the first one looks, the others wait for it.
   const look = (): NonNullable<typeof looking> =>
     (looking ??= Promise.all(
-      places.map(async ([directory, path]) => ({ directory, backlog: await readBacklog(path) })),
+      places.map(async ([directory, path]) => ({ directory, backlog: await readBacklog(path, listing) })),
     ).finally(() => (looking = undefined)));
   const gauge = (name: string, help: string, valueOf: (backlog: Backlog) => number | undefined): void => {
     new Gauge({
@@ -102,6 +109,11 @@ function backlogMetrics(registry: Registry, directories: MetricsOptions['directo
     });
   };
   gauge('ecompipe_backlog_files', 'Files that wait in a directory.', ({ files }) => files);
+  gauge(
+    'ecompipe_left_alone_files',
+    'Entries of a directory that are neither moved nor loaded: other names, directories, links.',
+    ({ leftAlone }) => leftAlone.entries,
+  );
   gauge('ecompipe_backlog_bytes', 'Bytes of the files that wait in a directory.', ({ bytes }) => bytes);
   gauge(
     'ecompipe_oldest_pending_file_timestamp_seconds',

@@ -28,40 +28,43 @@ export async function serveMetrics(metrics: PipelineMetrics, settings: MetricsSe
     file: '--metrics-token-file',
   });
   const refusalOf = createAccessCheck({ host, scheme: 'Bearer', realm: 'metrics of ecompipe', secret: token });
-  return await listen({ host, port, what: 'metrics', keepAlive: false }, (request, response) => {
-    const answer = (status: number, body: string, type = 'text/plain; charset=utf-8'): void => {
-      response
-        .writeHead(status, { 'content-type': type, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
-        .end(request.method === 'HEAD' ? undefined : body);
-    };
-    const place = request.url?.split('?')[0];
-    const refusal = isOpen(place, token) ? undefined : refusalOf(request);
-    if (refusal !== undefined) {
-      refuse(response, refusal);
-      return;
-    }
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
-      answer(405, 'only GET\n');
-      return;
-    }
-    switch (place) {
-      case '/metrics':
-        metrics.registry.metrics().then(
-          (text) => answer(200, text, metrics.registry.contentType),
-          (error: unknown) => answer(500, `${String(error)}\n`),
-        );
-        break;
-      case '/healthz':
-        answer(200, 'ok\n');
-        break;
-      case '/readyz':
-        if (metrics.isReady()) answer(200, 'ready\n');
-        else answer(503, 'not ready: starting, or the database does not answer\n');
-        break;
-      default:
-        answer(404, 'here are /metrics, /healthz and /readyz\n');
-    }
-  });
+  return await listen(
+    { host, port, what: 'metrics', portFlag: '--metrics-port', keepAlive: false },
+    (request, response) => {
+      const answer = (status: number, body: string, type = 'text/plain; charset=utf-8'): void => {
+        response
+          .writeHead(status, { 'content-type': type, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
+          .end(request.method === 'HEAD' ? undefined : body);
+      };
+      const place = request.url?.split('?')[0];
+      const refusal = isOpen(place, token) ? undefined : refusalOf(request);
+      if (refusal !== undefined) {
+        refuse(response, refusal);
+        return;
+      }
+      if (request.method !== 'GET' && request.method !== 'HEAD') {
+        answer(405, 'only GET\n');
+        return;
+      }
+      switch (place) {
+        case '/metrics':
+          metrics.registry.metrics().then(
+            (text) => answer(200, text, metrics.registry.contentType),
+            (error: unknown) => answer(500, `${String(error)}\n`),
+          );
+          break;
+        case '/healthz':
+          answer(200, 'ok\n');
+          break;
+        case '/readyz':
+          if (metrics.isReady()) answer(200, 'ready\n');
+          else answer(503, 'not ready: starting, or the database does not answer\n');
+          break;
+        default:
+          answer(404, 'here are /metrics, /healthz and /readyz\n');
+      }
+    },
+  );
 }
 
 function isOpen(place: string | undefined, token: string | undefined): boolean {
@@ -77,8 +80,9 @@ export async function assertTextfile(file: string): Promise<void> {
 /** Writes all metrics to a file for the node exporter's textfile collector, which reads `*.prom`; it sees the old or the new one, whole. */
 export async function writeTextfile({ registry }: PipelineMetrics, file: string): Promise<void> {
   const temporary = temporaryPath(file);
+  // For everybody: the exporter is another user's, and there are only numbers in it.
   await withFileErrors('write', file, async () => {
-    await writeFile(temporary, await registry.metrics(), { mode: 0o644 });
+    await writeFile(temporary, await registry.metrics(), { flag: 'wx', mode: 0o644 });
     await rename(temporary, file);
   });
 }

@@ -5,27 +5,43 @@ import { withConnection, type Database } from '../../platform/db/target.js';
 import { withTransaction } from '../../platform/db/transaction.js';
 import { IntegrityError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
+import {
+  adoptEvents,
+  hasForeignEvents,
+  listFindings,
+  logAdoption,
+  refuseForeignEvents,
+  type Adoption,
+} from './adopt/adoptEvents.js';
+import { readWantedShape } from './adopt/tableShape.js';
 import { loadMigrations, type Migration } from './migrations.js';
+import { grantRoles, renewGrants, ROLE_NAMES } from './roles.js';
+import { validateConstraints } from './validateConstraints.js';
 
 export type MigrateMode = 'apply' | 'status' | 'dry-run';
 
 export interface MigrateResult {
   readonly database: string;
   readonly mode: MigrateMode;
+  /** What was done with a table `public.events` that was there before, or would be. */
+  readonly adoption?: Adoption;
+  /** Group roles that were granted their rights, or would be. */
+  readonly roles?: readonly string[];
   readonly migrations: readonly {
     readonly name: string;
     readonly state: 'applied' | 'pending' | 'new' | 'would apply';
   }[];
 }
 
-interface Applied {
+/** A migration as the database has noted it. */
+export interface Applied {
   readonly version: number;
   readonly name: string;
   readonly checksum: string;
 }
 
 /** Key of the advisory lock that lets one `migrate` work at a time (any constant; this is "ecompipe" in ASCII, shortened). */
-const LOCK_KEY = 0x65636f6d;
+export const LOCK_KEY = 0x65636f6d;
 
 const REGISTRY = `
   create table if not exists public.ecompipe_migrations (
@@ -35,15 +51,24 @@ const REGISTRY = `
     applied_at timestamptz not null default now()
   )`;
 
+export interface MigrateContext {
+  readonly log: Logger;
+  /** Take over a table `public.events` that is there already, where that loses nothing. Default false. */
+  readonly adopt?: boolean;
+  /** Create the group roles and grant them their rights in this database. Default false. */
+  readonly roles?: boolean;
+}
+
 /**
  * Brings the schema to the newest version, each migration in a transaction of its own, or shows what would happen.
  * Several at once are fine: the later ones wait and find nothing left to do.
  * @throws IntegrityError when an applied migration was edited since, or the schema is newer than this program.
+ * @throws EcompipeError (2) when there is a `public.events` of somebody else's, and it is not to be adopted or can't be.
  */
 export async function runMigrate(
   database: Database,
   mode: MigrateMode,
-  { log }: { readonly log: Logger },
+  { log, adopt = false, roles = false }: MigrateContext,
 ): Promise<MigrateResult> {
   const migrations = await loadMigrations();
   return await withConnection(database, 'cannot migrate', async (connection) => {
@@ -52,16 +77,19 @@ export async function runMigrate(
     const applied = await readApplied(connection);
     assertHistory(applied, migrations);
     const pending = migrations.slice(applied.length);
-    if (mode === 'apply') {
-      for (const migration of pending) await apply(connection, migration, log);
-      // What an added type of event changed is not yet checked against the rows that are there (see 005_judge.sql).
-      await connection.client.query(`select ecompipe.validate_constraints('public.events')`);
-    }
-    if (mode === 'dry-run') await dryRun(connection, pending);
+    const task = { pending, isFirst: applied.length === 0, log, adopt, roles };
+    const adoption =
+      mode === 'apply'
+        ? await applyForGood(connection, task)
+        : mode === 'dry-run'
+          ? await tryAll(connection, task)
+          : undefined;
     const states = { apply: 'new', status: 'pending', 'dry-run': 'would apply' } as const;
     return {
       database: database.label,
       mode,
+      ...(adoption === undefined ? {} : { adoption }),
+      ...(roles && mode !== 'status' ? { roles: ROLE_NAMES } : {}),
       migrations: migrations.map(({ name }, index) => ({
         name,
         state: index < applied.length ? 'applied' : states[mode],
@@ -78,7 +106,7 @@ export async function pendingMigrations(connection: Connection): Promise<string[
   return migrations.slice(applied.length).map(({ name }) => name);
 }
 
-async function readApplied({ client }: Connection): Promise<Applied[]> {
+export async function readApplied({ client }: Connection): Promise<Applied[]> {
   const { rows: found } = await client.query<{ exists: boolean }>(
     `select to_regclass('public.ecompipe_migrations') is not null as exists`,
   );
@@ -89,7 +117,8 @@ async function readApplied({ client }: Connection): Promise<Applied[]> {
   return rows;
 }
 
-function assertHistory(applied: readonly Applied[], migrations: readonly Migration[]): void {
+/** @throws IntegrityError unless what is applied is the beginning of what this program has. */
+export function assertHistory(applied: readonly Applied[], migrations: readonly Migration[]): void {
   applied.forEach((row, index) => {
     const migration = migrations[index];
     if (migration === undefined) {
@@ -116,7 +145,8 @@ async function apply(connection: Connection, migration: Migration, log: Logger):
   log.info('migration_applied', `applied ${migration.name}`, { name: migration.name });
 }
 
-async function applyInside({ client }: Connection, migration: Migration): Promise<void> {
+/** Applies a migration in the transaction that is open. */
+export async function applyInside({ client }: Connection, migration: Migration): Promise<void> {
   try {
     await client.query(REGISTRY);
     await client.query(migration.sql);
@@ -130,13 +160,58 @@ async function applyInside({ client }: Connection, migration: Migration): Promis
   }
 }
 
-async function dryRun(connection: Connection, pending: readonly Migration[]): Promise<void> {
+async function applyAll(connection: Connection, pending: readonly Migration[]): Promise<void> {
+  for (const migration of pending) await applyInside(connection, migration);
+}
+
+interface Task extends Required<MigrateContext> {
+  readonly pending: readonly Migration[];
+  /** Nothing of ours is in the database yet. */
+  readonly isFirst: boolean;
+}
+
+async function applyForGood(connection: Connection, task: Task): Promise<Adoption | undefined> {
+  const { pending, log } = task;
+  const takeOver = await adoptionOf(connection, task);
+  let adoption: Adoption | undefined;
+  if (takeOver === undefined) for (const migration of pending) await apply(connection, migration, log);
+  else {
+    adoption = await withTransaction(connection, takeOver);
+    for (const { name } of pending) log.info('migration_applied', `applied ${name}`, { name });
+    logAdoption(adoption, log);
+  }
+  // What an added type of event changed is not yet checked against the rows that are there (see 005_judge.sql).
+  await validateConstraints(connection, log);
+  await withTransaction(connection, () => (task.roles ? grantRoles : renewGrants)(connection));
+  return adoption;
+}
+
+/** All of it in one transaction, which is rolled back. */
+async function tryAll(connection: Connection, task: Task): Promise<Adoption | undefined> {
+  const takeOver = await adoptionOf(connection, task);
   await connection.client.query('begin');
   try {
-    for (const migration of pending) await applyInside(connection, migration);
+    const adoption = await takeOver?.();
+    if (takeOver === undefined) await applyAll(connection, task.pending);
+    if (task.roles) await grantRoles(connection);
+    return adoption;
   } finally {
     await connection.client.query('rollback').catch(() => undefined);
   }
+}
+
+/**
+ * How to migrate where somebody else's `public.events` is in the way; undefined where none is. All migrations and the
+ * adoption are one transaction: a table that is half ours never exists.
+ */
+async function adoptionOf(
+  connection: Connection,
+  { pending, isFirst, adopt }: Task,
+): Promise<(() => Promise<Adoption>) | undefined> {
+  if (!isFirst || !(await hasForeignEvents(connection))) return undefined;
+  if (!adopt) await refuseForeignEvents(connection, pending);
+  const wanted = await readWantedShape(connection, pending);
+  return () => adoptEvents(connection, wanted, () => applyAll(connection, pending));
 }
 
 /** The result for people. */
@@ -147,8 +222,20 @@ export function describeMigrations(result: MigrateResult): string {
     status: `${changed} pending`,
     'dry-run': `${changed} would apply; nothing was changed`,
   }[result.mode];
+  const { adoption } = result;
   return [
     `${result.database}: ${summary}`,
+    ...(adoption === undefined
+      ? []
+      : [
+          `  public.events ${result.mode === 'apply' ? 'was' : 'would be'} adopted with its ${adoption.rows} rows:`,
+          listFindings(adoption.findings),
+        ]),
+    ...(result.roles === undefined
+      ? []
+      : [
+          `  ${result.roles.join(', ')} ${result.mode === 'apply' ? 'have' : 'would have'} their rights in this database`,
+        ]),
     ...result.migrations.map(({ name, state }) => `  ${state.padEnd(11)} ${name}`),
   ].join('\n');
 }

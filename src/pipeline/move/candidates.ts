@@ -1,8 +1,7 @@
-import { lstatSync, type Dirent } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { lstatSync } from 'node:fs';
 import path from 'node:path';
-import { isGeneratedName, isUnfinishedName } from '../../contract/fileNames.js';
-import { isCandidate, whyLeftAlone } from '../../contract/leftAlone.js';
+import { isGeneratedName } from '../../contract/fileNames.js';
+import { listFiles } from '../../contract/listFiles.js';
 import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
 import type { MoveEvent, MoveSettings, SkipReason } from './moveEvents.js';
 import type { Failures } from '../../platform/files/failures.js';
@@ -16,6 +15,8 @@ export interface Scan {
   readonly settling: readonly string[];
   /** Monotonic time at which a settling or failed file is due for another look. */
   readonly nextDueMs: number;
+  /** Subdirectories that were looked into. */
+  readonly subdirectories: readonly string[];
 }
 
 /** Finds the files in `from` that can be moved now. The listing is the truth; nothing is remembered that it doesn't show. */
@@ -33,23 +34,23 @@ export class Candidates {
   }
 
   /** From the next scan on, only what that one lists: so that a drain ends although producers go on. */
-  private limitTo(entries: readonly Dirent[]): readonly Dirent[] {
-    this.snapshot ??= new Set(entries.map((entry) => entry.name));
+  private limitTo(names: readonly string[]): readonly string[] {
+    this.snapshot ??= new Set(names);
     const { snapshot } = this;
-    return entries.filter((entry) => snapshot.has(entry.name));
+    return names.filter((name) => snapshot.has(name));
   }
 
   async scan(draining: boolean): Promise<Scan> {
-    const listed = await readdir(this.settings.from, { withFileTypes: true });
-    this.forgetMissing(new Set(listed.map((entry) => entry.name)));
+    const { from, to, ownDirs = [] } = this.settings;
+    const { files, leftAlone, subdirectories } = await listFiles(from, { ...this.settings, ownDirs: [to, ...ownDirs] });
+    this.forgetMissing(new Set([...files, ...leftAlone.map(({ name }) => name)]));
+    for (const { name, reason } of leftAlone) this.skip(name, reason);
     const ready: string[] = [];
     const settling: string[] = [];
     let nextDueMs = Infinity;
     const yielder = new EventLoopYielder();
-    for (const entry of draining ? this.limitTo(listed) : listed) {
+    for (const name of draining ? this.limitTo(files) : files) {
       if (yielder.shouldYield) await yielder.yield();
-      if (!this.isCandidate(entry)) continue;
-      const { name } = entry;
       const retryAtMs = this.failures.retryAt(name);
       if (draining ? this.failures.has(name) : retryAtMs > performance.now()) {
         nextDueMs = Math.min(nextDueMs, retryAtMs);
@@ -64,15 +65,7 @@ export class Candidates {
         }
       }
     }
-    return { ready: ready.sort(), settling, nextDueMs };
-  }
-
-  /** By the listing alone: what isn't a regular file is never opened or even looked at. */
-  private isCandidate(entry: Dirent): boolean {
-    const { feeds = [] } = this.settings;
-    const reason = whyLeftAlone(entry, feeds);
-    if (reason !== undefined) this.skip(entry.name, reason);
-    return isCandidate(entry, feeds) && !isUnfinishedName(entry.name);
+    return { ready: ready.sort(), settling, nextDueMs, subdirectories };
   }
 
   private lookAt(name: string): 'ready' | 'settling' | 'skipped' {
@@ -85,7 +78,7 @@ export class Candidates {
       // Gone or unreadable: moving it will tell, and report it.
       return 'ready';
     }
-    if (stats.size === 0n && !isGeneratedName(name)) {
+    if (stats.size === 0n && !isGeneratedName(path.basename(name))) {
       this.skip(name, 'empty');
       return 'skipped';
     }

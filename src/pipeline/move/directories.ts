@@ -1,7 +1,8 @@
 import { constants } from 'node:fs';
-import { access, mkdir, readdir, stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
+import { makeDirectory } from '../../platform/files/ensureDirectory.js';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
-import { isCandidate } from '../../contract/leftAlone.js';
+import { listFiles, type ListOptions } from '../../contract/listFiles.js';
 import { assertDistinctDirectories } from '../../platform/files/distinctDirectories.js';
 import { errnoOf, FileError, withFileErrors } from '../../platform/errors.js';
 import type { MoveSettings } from './moveEvents.js';
@@ -13,7 +14,7 @@ import type { MoveSettings } from './moveEvents.js';
  * @throws FileError when one of them can't be used (exit 74, or 77 without permission).
  * @throws UsageError when both are one directory.
  */
-export async function prepareDirectories({ from, to }: MoveSettings): Promise<readonly string[]> {
+export async function prepareDirectories({ from, to, recursive }: MoveSettings): Promise<readonly string[]> {
   const { R_OK, W_OK, X_OK } = constants;
   await withFileErrors('take files from', from, async () => {
     if (!(await stat(from)).isDirectory())
@@ -25,18 +26,17 @@ export async function prepareDirectories({ from, to }: MoveSettings): Promise<re
     await access(from, R_OK | W_OK | X_OK);
   });
   return await withFileErrors('put files into', to, async () => {
-    await mkdir(to, { recursive: true });
+    await makeDirectory(to);
     await access(to, R_OK | W_OK | X_OK);
     await assertDistinctDirectories({ '--from': from, '--to': to });
-    return await removeStaleTemporaries(to);
+    return await removeStaleTemporaries(to, recursive);
   });
 }
 
 /** How many files stand in `to` for the loader. */
-export async function countBacklog({ to, feeds = [] }: Pick<MoveSettings, 'to' | 'feeds'>): Promise<number> {
+export async function countBacklog({ to, ...options }: Pick<MoveSettings, 'to' | keyof ListOptions>): Promise<number> {
   try {
-    const entries = await readdir(to, { withFileTypes: true });
-    return entries.filter((entry) => isCandidate(entry, feeds)).length;
+    return (await listFiles(to, options)).files.length;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return 0;
     throw error;

@@ -1,9 +1,9 @@
-import type { Feed } from '../../contract/feeds/feed.js';
 import type { LeftAloneReason } from '../../contract/leftAlone.js';
+import type { ListOptions } from '../../contract/listFiles.js';
 import type { EcompipeError } from '../../platform/errors.js';
 
-/** What the mover does and where. */
-export interface MoveSettings {
+/** What the mover does and where. Files of subdirectories keep their relative paths in `to`; emptied ones are left to their producers. */
+export interface MoveSettings extends ListOptions {
   /** Directory that producers write to. Must exist at the start; taken away and put back later is survived. */
   readonly from: string;
   /** Directory that the loader reads. Created with its parents, again too if it is taken away. */
@@ -21,8 +21,6 @@ export interface MoveSettings {
   readonly isPublished?: ((name: string) => boolean) | undefined;
   /** Never more loadable files than this in `to` (with several movers: this many and a few). Unlimited by default. */
   readonly maxBacklog?: number | undefined;
-  /** Feeds whose files are moved, too, whatever the ending of their names. Default: none. */
-  readonly feeds?: readonly Pick<Feed, 'match'>[];
   /** Longest time between two looks at `from`; change notices only make it look sooner. */
   readonly pollIntervalMs: number;
 }

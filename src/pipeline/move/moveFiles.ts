@@ -1,5 +1,4 @@
 import { lstatSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { moveIntoDirectory } from '../../platform/files/publish.js';
 import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
@@ -9,6 +8,7 @@ import type { StageContext } from '../../platform/stage.js';
 import type { MoveEvent, MoveSettings } from './moveEvents.js';
 import type { Failures } from '../../platform/files/failures.js';
 import { printableLine } from '../../platform/printable.js';
+import type { Subfolders } from '../../platform/files/subfolders.js';
 
 /** Files in flight. Within one file system moves are synchronous; across two it keeps small copies going beside a large one. */
 const CONCURRENT_MOVES = 4;
@@ -24,6 +24,7 @@ export async function moveFiles(
   settings: MoveSettings,
   context: StageContext<MoveEvent>,
   failures: Failures,
+  folders: Subfolders,
 ): Promise<Moved> {
   const moved: Moved = { files: 0, bytes: 0 };
   const yielder = new EventLoopYielder();
@@ -34,7 +35,7 @@ export async function moveFiles(
       if (yielder.shouldYield) await yielder.yield();
       if (isStopped()) return;
       try {
-        const done = await moveFile(name, settings, context.stop);
+        const done = await moveFile(name, settings, folders, context.stop);
         failures.forget(name);
         if (done === undefined) continue;
         moved.files += 1;
@@ -64,6 +65,7 @@ export async function moveFiles(
 async function moveFile(
   name: string,
   settings: MoveSettings,
+  folders: Subfolders,
   stop: AbortSignal,
 ): Promise<{ target: string; bytes: number } | undefined> {
   const source = path.join(settings.from, name);
@@ -81,6 +83,7 @@ async function moveFile(
     // Something else took its place since the listing; the next listing shows what it is.
     if (!stats.isFile()) return undefined;
     try {
+      if (name.includes('/')) await folders.makeFor(name);
       failpoint('before-move');
       const target = await moveIntoDirectory(source, settings.to, name, stop);
       failpoint('after-move');
@@ -88,7 +91,8 @@ async function moveFile(
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT' || isRepeated) throw error;
       // ENOENT speaks of the source (then the next round says so) or of a target directory that was removed.
-      await mkdir(settings.to, { recursive: true });
+      folders.forget();
+      await folders.makeFor(name);
     }
   }
 }

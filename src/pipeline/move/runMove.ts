@@ -6,6 +6,7 @@ import { Candidates, type Scan } from './candidates.js';
 import { countBacklog, prepareDirectories } from './directories.js';
 import type { MoveEvent, MoveResult, MoveSettings } from './moveEvents.js';
 import { Failures } from '../../platform/files/failures.js';
+import { Subfolders } from '../../platform/files/subfolders.js';
 import { moveFiles } from './moveFiles.js';
 
 /** How many settling times a draining mover waits for files that keep changing before it leaves them to the next run. */
@@ -44,6 +45,7 @@ class Mover {
   private readonly wake = new WakeSignal();
   private readonly failures = new Failures();
   private readonly candidates: Candidates;
+  private readonly folders: Subfolders;
   private readonly moved = { files: 0, bytes: 0 };
   private drainStartMs: number | undefined;
   private isMissing = false;
@@ -54,6 +56,7 @@ class Mover {
     private readonly context: StageContext<MoveEvent>,
   ) {
     this.candidates = new Candidates(settings, this.failures, context.emit);
+    this.folders = new Subfolders(settings.to);
   }
 
   async run(): Promise<MoveResult> {
@@ -66,6 +69,7 @@ class Mover {
         for (const watch of watches) watch.renew();
         const startMs = performance.now();
         const scan = await this.scan();
+        watches[0]?.watchSubdirectories(scan.subdirectories);
         const filesBefore = this.moved.files;
         const movedAll = await this.moveReady(scan.ready);
         const settling = this.isPatient() ? scan.settling : [];
@@ -100,7 +104,7 @@ class Mover {
       if (!(error instanceof EcompipeError) || drain.aborted) throw error;
       if (!this.isMissing) emit({ type: 'directoryMissing', directory: from, error });
       this.isMissing = true;
-      return { ready: [], settling: [], nextDueMs: Infinity };
+      return { ready: [], settling: [], nextDueMs: Infinity, subdirectories: [] };
     }
   }
 
@@ -117,7 +121,7 @@ class Mover {
         return false;
       }
       this.isBacklogFull = false;
-      const moved = await moveFiles(waiting.slice(0, room), this.settings, this.context, this.failures);
+      const moved = await moveFiles(waiting.slice(0, room), this.settings, this.context, this.failures, this.folders);
       this.moved.files += moved.files;
       this.moved.bytes += moved.bytes;
       waiting = waiting.slice(room);

@@ -1,6 +1,7 @@
 import { setting, type SettingTable } from '../../platform/settings.js';
 import * as parse from '../../platform/parsers.js';
 import { incomingDir, processingDir } from '../../contract/directorySettings.js';
+import { selectionSettings } from '../../contract/selectionSettings.js';
 
 /** What `move` can be told, as flags and variables. */
 export const moveSettings = {
@@ -31,4 +32,5 @@ export const moveSettings = {
     parse: parse.optional(parse.integer(1)),
     help: 'never let more files than this wait for stream',
   }),
+  ...selectionSettings,
 } satisfies SettingTable;

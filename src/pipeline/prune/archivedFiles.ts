@@ -5,7 +5,7 @@ import { dayFolders, dayOf } from '../../platform/files/dayFolders.js';
 import type { PrunedArchive } from './types.js';
 
 /**
- * Removes, or counts, loaded files that were archived before the day of `before`: folders of days, and from the time
+ * Removes, or counts, loaded files that were archived before the day of `before`: folders of days with their subdirectories, and from the time
  * before there were any, files by the moment at which they came into the directory (ctime). Links and what is no regular
  * file are left alone.
  */
@@ -17,11 +17,17 @@ export async function pruneArchive(
 ): Promise<PrunedArchive> {
   const firstKept = dayOf(before);
   const totals = { files: 0, bytes: 0 };
-  const clear = async (folder: string, isOld: (changed: Date) => boolean): Promise<void> => {
+  const clear = async (folder: string, isOld: (changed: Date) => boolean, recursive: boolean): Promise<void> => {
     for (const name of await namesIn(folder)) {
       checkStop();
       const file = path.join(folder, name);
       const stats = await lstat(file);
+      if (recursive && stats.isDirectory()) {
+        const before = totals.files;
+        await clear(file, isOld, recursive);
+        // One that was empty before is somebody else's.
+        if (!dryRun && totals.files > before) await removeIfEmpty(file);
+      }
       if (!stats.isFile() || !isOld(stats.ctime)) continue;
       if (!dryRun) await unlink(file);
       totals.files += 1;
@@ -31,10 +37,10 @@ export async function pruneArchive(
   await withFileErrors('prune', archiveDir, async () => {
     for (const folder of dayFolders(archiveDir)) {
       if (path.basename(folder) >= firstKept) continue;
-      await clear(folder, () => true);
+      await clear(folder, () => true, true);
       if (!dryRun) await removeIfEmpty(folder);
     }
-    await clear(archiveDir, (changed) => dayOf(changed) < firstKept);
+    await clear(archiveDir, (changed) => dayOf(changed) < firstKept, false);
   });
   return totals;
 }

@@ -1,6 +1,7 @@
 import type { QueryFn, ReadOnlyClient } from '../../platform/db/readOnlyClient.js';
 import { readBacklog, type Backlog } from '../../contract/backlog.js';
-import type { Feed } from '../../contract/feeds/feed.js';
+import { listOptions, type PipelineDirectories } from '../../contract/listFiles.js';
+import type { FileSelection } from '../../contract/leftAlone.js';
 import { EcompipeError } from '../../platform/errors.js';
 import { LOCK_SPACE, ownershipKey, readPolledAge } from '../../contract/streamOwner.js';
 import {
@@ -17,12 +18,10 @@ import {
 } from './ledger.js';
 import { readProblems, type Problems } from './problems.js';
 
-export interface StatusPlaces {
+export interface StatusPlaces extends FileSelection, PipelineDirectories {
   readonly incomingDir: string;
   readonly processingDir: string;
   readonly checkpointDir: string;
-  /** Feeds whose files wait, too. Default: none. */
-  readonly feeds?: readonly Feed[];
 }
 
 export interface LedgerStatus {
@@ -63,9 +62,10 @@ export async function readStatus(
   label: string,
   database: ReadOnlyClient | EcompipeError,
 ): Promise<Status> {
+  const listing = listOptions(places);
   const [incoming, processing] = await Promise.all([
-    readBacklog(places.incomingDir, places),
-    readBacklog(places.processingDir, places),
+    readBacklog(places.incomingDir, listing),
+    readBacklog(places.processingDir, listing),
   ]);
   const at = new Date();
   const polledMs = await readPolledAge(places.checkpointDir, at.getTime());

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
-import { shapeOf, UnreadableFile } from '../../contract/csv/header.js';
+import { fileColumns, shapeOf, UnreadableFile } from '../../contract/csv/header.js';
 import { addCounts, NO_ROWS, type BatchPart, type PartResult, type RowCounts } from './batch.js';
 import type { LedgerFile } from './ledger.js';
 import { DirectPathFailed, loadDirect, mayGoDirect } from './loadBatch.js';
@@ -15,17 +15,26 @@ import { printableLine } from '../../platform/printable.js';
 /** Most rows of a file that is loaded whole or not at all are rejected. Not for a retry. */
 class MostlyRejected extends Error {}
 
+/** Asked to stop between two ranges of a file: nothing of it is kept. */
+export class StoppedHalfway extends Error {}
+
+interface AtomicLoad {
+  readonly batchBytes: number;
+  readonly stop: AbortSignal;
+}
+
 /**
  * Loads all that is left of a file in one transaction (`--atomic-file`): range after range, each behind a savepoint to
  * which the direct path falls back, and one entry in the ledger for all.
  * @throws CompareAndSetLost when another process was at the file meanwhile, or when an earlier attempt's lost commit
  *   turns out to have gone through; the ledger tells which. UnreadableFile when most of its rows are rejected.
+ *   StoppedHalfway.
  */
 export async function loadAtomically(
   context: LoaderContext,
   source: RangeSource,
   file: LedgerFile,
-  batchBytes: number,
+  settings: AtomicLoad,
 ): Promise<CommittedBatch> {
   const committed = useFor(
     context.pool,
@@ -43,7 +52,7 @@ export async function loadAtomically(
         limits: context.limits,
         onAttempt: () => undefined,
         beforeCommit: () => assertUnchanged(context, [source]),
-        putRows: (batchId) => putRanges(connection, context, source, file, batchBytes, batchId),
+        putRows: (batchId) => putRanges(connection, context, source, file, settings, batchId),
       });
       assert(committed !== undefined, `${source.name} has a range left`);
       return committed;
@@ -59,7 +68,7 @@ async function putRanges(
   context: LoaderContext,
   source: RangeSource,
   file: LedgerFile,
-  batchBytes: number,
+  { batchBytes, stop }: AtomicLoad,
   batchId: number,
 ): Promise<PutRows> {
   let counts: RowCounts = NO_ROWS;
@@ -68,6 +77,7 @@ async function putRanges(
   let loadPath: PutRows['loadPath'] = 'direct';
   const from = { offset: file.committedOffset, lines: file.committedLines, records: file.committedRecords };
   for await (const { part, release } of readRanges(source, from, batchBytes, 1)) {
+    if (stop.aborted) throw new StoppedHalfway(source.name);
     const range = await putRange(connection, context, source, part, batchId);
     counts = addCounts(counts, range.counts);
     skipped += range.skipped;
@@ -87,8 +97,15 @@ async function putRanges(
   }
   assert(whole !== undefined, `${source.name} has a range left`);
   const parts = [{ part: whole, fileId: source.fileId, counts, skipped }];
-  const { columns, feed } = source.header;
-  return { loadPath, columns, feed, parts, enteredLoaded: new Set(), ...sumOfParts(parts) };
+  const { header } = source;
+  return {
+    loadPath,
+    columns: fileColumns(header),
+    feed: header.feed,
+    parts,
+    enteredLoaded: new Set(),
+    ...sumOfParts(parts),
+  };
 }
 
 async function putRange(

@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { Connection } from '../../platform/db/client.js';
 import { syncDirectory, temporaryPath } from '../../platform/files/publish.js';
 import { asFileError, errnoOf } from '../../platform/errors.js';
-import { ensureDirectory } from '../../platform/files/ensureDirectory.js';
+import { ensureDirectory, FILE_MODE } from '../../platform/files/ensureDirectory.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { Logger } from '../../platform/log.js';
 import { pause } from '../../platform/wait.js';
@@ -131,7 +131,7 @@ export class CheckpointWriter {
   private async write(checkpoint: Checkpoint): Promise<void> {
     const target = path.join(this.directory, CHECKPOINT_NAME);
     const temporary = temporaryPath(target);
-    const file = await open(temporary, 'w');
+    const file = await open(temporary, 'wx', FILE_MODE);
     try {
       await file.writeFile(`${JSON.stringify(checkpoint, null, 2)}\n`);
       await file.sync();

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type BigIntStats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import { UnreadableFile } from '../../contract/csv/header.js';
+import { MAX_HEADER_BYTES, UnreadableFile } from '../../contract/csv/header.js';
+import { MAX_RECORD_BYTES } from '../../contract/csv/bytes.js';
 import { FileError } from '../../platform/errors.js';
 import { DamagedGzipError, gunzipChunks, gunzipWhole, isGzipName } from '../../platform/files/gzip.js';
 import { failpoint } from '../../platform/failpoint.js';
@@ -48,6 +49,8 @@ export class NotARegularFile extends Error {}
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 const HASH_CHUNK_BYTES = 2 ** 20;
+/** Enough for the lines that a feed skips and the longest header. */
+export const START_BYTES = MAX_RECORD_BYTES + MAX_HEADER_BYTES;
 const GZIP_CHUNK_BYTES = 2 ** 16;
 
 /**
@@ -55,7 +58,7 @@ const GZIP_CHUNK_BYTES = 2 ** 16;
  * than the system calls.
  * @returns undefined when it is too large for that; see {@link openLarge}.
  */
-export function readSmall(path: string, limitBytes: number): Content | undefined {
+export function readSmall(path: string, limitBytes: number, maxBytes = Infinity): Content | undefined {
   const descriptor = openSync(path, OPEN_FLAGS);
   try {
     failpoint('file-opened');
@@ -79,7 +82,7 @@ export function readSmall(path: string, limitBytes: number): Content | undefined
       fileStamp: fileStampOf(stats),
       size: whole.length,
       whole,
-      fault,
+      fault: fault ?? (whole.length > maxBytes ? tooLong(maxBytes) : undefined),
       openAt: () => Promise.reject(new TypeError('a small file is read whole')),
       close: () => Promise.resolve(),
     };
@@ -97,16 +100,29 @@ function gunzipWithin(raw: Buffer, limitBytes: number): { whole: Buffer | undefi
   }
 }
 
-/** Opens a file of any size, hashes it (and checks all of a .gz), and keeps it open: what is loaded is what was hashed. */
-export async function openLarge(path: string): Promise<Content> {
+/** What is asked of a file before all of it is read. */
+export interface ReadLimits {
+  /** Bytes of (decompressed) content. Default: any number. */
+  readonly maxBytes?: number;
+  /** Looks at the first bytes; what it throws ({@link UnreadableFile}) is why the rest is not read. */
+  readonly judgeStart?: (start: Buffer) => Promise<void>;
+  /** Ends the reading: hashing a terabyte takes half an hour. */
+  readonly stop?: AbortSignal;
+}
+
+/**
+ * Opens a file of any size, hashes it (and checks all of a .gz), and keeps it open: what is loaded is what was hashed. What
+ * its size or its first bytes say is known before that.
+ * @throws the reason of `stop` when that aborts.
+ */
+export async function openLarge(path: string, limits: ReadLimits = {}): Promise<Content> {
   const file = await open(path, OPEN_FLAGS);
   try {
     failpoint('file-opened');
     const before = await file.stat({ bigint: true });
     if (!before.isFile()) throw new NotARegularFile(path);
-    const { sha256, size, fault } = isGzipName(path)
-      ? await hashGzip(file)
-      : { ...(await hashPlain(file)), fault: undefined };
+    const isGzip = isGzipName(path);
+    const { sha256, size, fault } = await identify(file, Number(before.size), isGzip, limits);
     const after = await file.stat({ bigint: true });
     if (fileStampOf(before) !== fileStampOf(after)) throw new FileChanged(path);
     return {
@@ -115,13 +131,77 @@ export async function openLarge(path: string): Promise<Content> {
       size,
       whole: undefined,
       fault,
-      openAt: (offset) => Promise.resolve(isGzipName(path) ? gzipReader(file, offset) : plainReader(file, offset)),
+      openAt: (offset) => Promise.resolve(isGzip ? gzipReader(file, offset) : plainReader(file, offset)),
       close: () => file.close(),
     };
   } catch (error) {
     await file.close();
     throw error;
   }
+}
+
+/** CSV becomes three to thirty times as short. Up to the smaller limit, nobody minds what a .gz becomes. */
+const MAX_GZIP_RATIO = 100;
+const MIN_GZIP_LIMIT_BYTES = 64 * 2 ** 20;
+
+/** Up to this size, also a file that is not loaded is known by its hash. */
+const MAX_HASHED_UNREAD_BYTES = 2 ** 30;
+
+type Identity = Pick<Content, 'sha256' | 'size' | 'fault'>;
+
+async function identify(file: FileHandle, bytes: number, isGzip: boolean, limits: ReadLimits): Promise<Identity> {
+  const start = Buffer.alloc(Math.min(bytes, START_BYTES));
+  await plainReader(file, 0).read(start);
+  const early = await faultOf(() => judge(file, bytes, isGzip, limits));
+  if (early !== undefined)
+    return {
+      sha256: bytes > MAX_HASHED_UNREAD_BYTES ? nameUnread(start, bytes) : (await hashPlain(file, limits.stop)).sha256,
+      size: bytes,
+      fault: early,
+    };
+  const { sha256, size: read } = await hashPlain(file, limits.stop);
+  if (!isGzip) return { sha256, size: read, fault: undefined };
+  let size = 0;
+  const fault = await faultOf(async () => {
+    size = await measureGzip(file, bytes, limits);
+  });
+  return { sha256, size, fault };
+}
+
+/** What can be said against a file before all of it is read. */
+async function judge(file: FileHandle, bytes: number, isGzip: boolean, limits: ReadLimits): Promise<void> {
+  const { maxBytes = Infinity, judgeStart } = limits;
+  if (bytes > maxBytes) throw tooLong(maxBytes);
+  if (judgeStart === undefined) return;
+  const start = Buffer.alloc(START_BYTES);
+  const reader = isGzip ? gzipReader(file, 0) : plainReader(file, 0);
+  try {
+    await judgeStart(start.subarray(0, await reader.read(start)));
+  } finally {
+    await reader.close();
+  }
+}
+
+async function faultOf(action: () => Promise<void>): Promise<UnreadableFile | undefined> {
+  try {
+    await action();
+    return undefined;
+  } catch (error) {
+    if (error instanceof UnreadableFile) return error;
+    throw error;
+  }
+}
+
+/**
+ * Stands for the hash of a file that is never read: minutes of reading would say no more than that it came. Delivered again
+ * it is the same; once it is loaded after all (another table, a higher limit), it is known by its hash, as another file.
+ */
+function nameUnread(start: Buffer, bytes: number): Buffer {
+  return createHash('sha256').update(`not read, ${bytes} bytes that begin with\n`).update(start).digest();
+}
+
+function tooLong(maxBytes: number): UnreadableFile {
+  return new UnreadableFile(`the file has more than ${maxBytes} bytes (--max-file-bytes)`);
 }
 
 /** ctime is left out: publishing by link and unlink changes it. */
@@ -144,7 +224,7 @@ export function writtenAtMs(fileStamp: string): number {
 }
 
 /** The next bytes are read while the last ones are hashed: a large file waits for this before its first row is sent. */
-async function hashPlain(file: FileHandle): Promise<{ sha256: Buffer; size: number }> {
+async function hashPlain(file: FileHandle, stop: AbortSignal | undefined): Promise<{ sha256: Buffer; size: number }> {
   const hash = createHash('sha256');
   const buffers = [Buffer.allocUnsafe(HASH_CHUNK_BYTES), Buffer.allocUnsafe(HASH_CHUNK_BYTES)] as const;
   const read = (chunk: number, position: number): Promise<Buffer> => {
@@ -155,6 +235,7 @@ async function hashPlain(file: FileHandle): Promise<{ sha256: Buffer; size: numb
   let next = read(0, 0);
   for (let chunk = 1; ; chunk++) {
     const bytes = await next;
+    stop?.throwIfAborted();
     if (bytes.length === 0) return { sha256: hash.digest(), size };
     size += bytes.length;
     next = read(chunk, size);
@@ -162,19 +243,27 @@ async function hashPlain(file: FileHandle): Promise<{ sha256: Buffer; size: numb
   }
 }
 
-async function hashGzip(
+/** All of a .gz is decompressed once before the first row of it is loaded: it may be damaged at its end. */
+async function measureGzip(
   file: FileHandle,
-): Promise<{ sha256: Buffer; size: number; fault: UnreadableFile | undefined }> {
-  const { sha256 } = await hashPlain(file);
+  compressedBytes: number,
+  { maxBytes = Infinity, stop }: ReadLimits,
+): Promise<number> {
   const reader = gzipReader(file, 0);
   const buffer = Buffer.allocUnsafe(HASH_CHUNK_BYTES);
-  let size = 0;
+  const inflated = Math.max(MIN_GZIP_LIMIT_BYTES, MAX_GZIP_RATIO * compressedBytes);
   try {
-    for (let count = await reader.read(buffer); count > 0; count = await reader.read(buffer)) size += count;
-    return { sha256, size, fault: undefined };
-  } catch (error) {
-    if (error instanceof UnreadableFile) return { sha256, size: 0, fault: error };
-    throw error;
+    for (let size = 0; ;) {
+      const count = await reader.read(buffer);
+      stop?.throwIfAborted();
+      if (count === 0) return size;
+      size += count;
+      if (size > maxBytes) throw tooLong(maxBytes);
+      if (size > inflated)
+        throw new UnreadableFile(
+          `the gzip data becomes more than ${MAX_GZIP_RATIO} times as long, which no delivery of events does; decompress it to load it all the same`,
+        );
+    }
   } finally {
     await reader.close();
   }

@@ -1,15 +1,10 @@
 import assert from 'node:assert/strict';
-import { finished } from 'node:stream/promises';
-import copyFrom from 'pg-copy-streams';
 import type { Connection } from '../../platform/db/client.js';
 import { CR, LF } from '../../contract/csv/bytes.js';
 import { quoteText } from '../../contract/feeds/sqlNames.js';
-import { failpoint } from '../../platform/failpoint.js';
+import { CHUNK_BYTES, copyChunks } from '../../platform/db/copyChunks.js';
 import { quoteName } from '../../platform/db/names.js';
 import type { Batch } from './batch.js';
-
-/** Bytes given to the socket at once: large enough to be cheap, small enough that the server starts at once. */
-export const CHUNK_BYTES = 256 * 1024;
 
 /**
  * Sends the files' own bytes to COPY, unparsed.
@@ -33,32 +28,6 @@ function optionsOf({ dialect, feed }: Batch): string {
   );
   const [delimiter, quote] = [dialect.delimiter, dialect.quote].map((byte) => quoteText(String.fromCharCode(byte)));
   return `, delimiter ${delimiter}, quote ${quote}, escape ${quote}, null ${quoteText(nulls[0])}, encoding ${quoteText(encoding.server)}`;
-}
-
-/**
- * Runs one COPY … FROM STDIN over these chunks.
- *
- * One write at a time: what pg-copy-streams still holds when the server refuses the data, it would go on to write after
- * it let go of its connection, and end the process.
- */
-export async function copyChunks(connection: Connection, sql: string, chunks: Iterable<Buffer>): Promise<number> {
-  const copy = connection.client.query(copyFrom.from(sql, { highWaterMark: CHUNK_BYTES }));
-  const done = finished(copy).catch((error: unknown) => {
-    throw connection.explain(error);
-  });
-  const refused = new AbortController();
-  const refusal = done.catch(() => refused.abort());
-  const send = async (chunk: Buffer): Promise<void> => {
-    await Promise.race([new Promise<void>((resolve) => copy.write(chunk, () => resolve())), refusal]);
-    failpoint('copying');
-  };
-  for (const chunk of chunks) {
-    if (refused.signal.aborted) break;
-    await send(chunk);
-  }
-  if (!refused.signal.aborted) copy.end();
-  await done;
-  return copy.rowCount;
 }
 
 /**

@@ -1,11 +1,15 @@
 import { describeLeftAlone, type LeftAloneSummary } from '../../contract/leftAlone.js';
-import { countOf, withPace } from '../../platform/format.js';
+import { countOf, formatBytes, withPace } from '../../platform/format.js';
 import type { StreamResult } from './streamEvents.js';
 
 /** What else is worth saying about where files are. */
 export interface LeftBehind {
   /** Files that wait in the input directory: the run was stopped, or could not load them. */
   readonly inputFiles: number;
+  /** What of them is not loaded; undefined where compressed files hide it. */
+  readonly inputBytes: number | undefined;
+  /** By the rows that this run read; undefined when it read none. */
+  readonly bytesPerRow: number | undefined;
   readonly inputDir: string;
   /** Files that wait to be moved there. */
   readonly incomingFiles: number;
@@ -29,16 +33,22 @@ export function describeStream(result: StreamResult, durationMs: number, left: L
   return [...lines, ...(left === undefined ? [] : describeLeft(left, filesLoaded))].join('\n');
 }
 
-function describeLeft(
-  { inputFiles, inputDir, incomingFiles, incomingDir, leftAlone }: LeftBehind,
-  loaded: number,
-): string[] {
+function describeLeft(left: LeftBehind, loaded: number): string[] {
+  const { inputFiles, inputDir, incomingFiles, incomingDir, leftAlone } = left;
   const lines = [];
   if (leftAlone.entries > 0) lines.push(`  left alone in ${inputDir}: ${describeLeftAlone(leftAlone)}`);
-  if (inputFiles > 0) lines.push(`  ${waiting(inputFiles)} in ${inputDir}: the next run loads what is left`);
+  if (inputFiles > 0)
+    lines.push(`  ${waiting(inputFiles)} in ${inputDir}${amountLeft(left)}: the next run loads what is left`);
   if (loaded === 0 && inputFiles === 0 && incomingFiles > 0)
     lines.push(`  ${waiting(incomingFiles)} in ${incomingDir}: \`ecompipe move --once\` brings them here`);
   return lines;
+}
+
+/** Two digits of an estimate: rows of one kind differ little in length. */
+function amountLeft({ inputBytes, bytesPerRow }: LeftBehind): string {
+  if (inputBytes === undefined) return '';
+  if (bytesPerRow === undefined) return ` (${formatBytes(inputBytes)})`;
+  return ` (about ${countOf(Number((inputBytes / bytesPerRow).toPrecision(2)), 'row')})`;
 }
 
 function waiting(files: number): string {

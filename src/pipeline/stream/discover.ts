@@ -1,8 +1,8 @@
 import { constants, readdirSync } from 'node:fs';
-import { access, readdir, stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import path from 'node:path';
-import type { Feed } from '../../contract/feeds/feed.js';
-import { isCandidate, namesWithin, whyLeftAlone, type LeftAloneReason } from '../../contract/leftAlone.js';
+import type { LeftAloneReason } from '../../contract/leftAlone.js';
+import { listFiles, type ListOptions } from '../../contract/listFiles.js';
 import { FileError, withFileErrors } from '../../platform/errors.js';
 import { printableLine } from '../../platform/printable.js';
 import type { StreamEvent } from './streamEvents.js';
@@ -10,36 +10,29 @@ import type { StreamEvent } from './streamEvents.js';
 /** Lists the files of a directory that can be loaded, and reports once what else is there. */
 export class InputListing {
   private reported = new Map<string, LeftAloneReason>();
-  private readonly ownNames: ReadonlySet<string>;
+  private latest: readonly string[] = [];
 
-  /** @param ownDirectories may lie in `directory`, and are then not reported: those that files are put away to. */
   constructor(
     private readonly directory: string,
-    private readonly feeds: readonly Feed[],
-    ownDirectories: readonly string[],
+    private readonly options: ListOptions,
     private readonly emit: (event: StreamEvent) => void,
-  ) {
-    this.ownNames = new Set(namesWithin(directory, ownDirectories));
+  ) {}
+
+  /** Those that were looked into last. */
+  get subdirectories(): readonly string[] {
+    return this.latest;
   }
 
   /** @returns names, sorted. Links, FIFOs, directories and hidden names are none. @throws FileError. */
   async list(): Promise<string[]> {
     const { directory } = this;
-    const entries = await withFileErrors('list', directory, () => readdir(directory, { withFileTypes: true }));
-    const names: string[] = [];
-    const leftAlone = new Map<string, LeftAloneReason>();
-    for (const entry of entries) {
-      if (isCandidate(entry, this.feeds)) names.push(entry.name);
-      else {
-        const reason = whyLeftAlone(entry, this.feeds);
-        if (reason !== undefined && !this.ownNames.has(entry.name)) leftAlone.set(entry.name, reason);
-      }
-    }
-    for (const [name, reason] of leftAlone)
+    const listing = await withFileErrors('list', directory, () => listFiles(directory, this.options));
+    this.latest = listing.subdirectories;
+    for (const { name, reason } of listing.leftAlone)
       if (this.reported.get(name) !== reason) this.emit({ type: 'fileSkipped', name, reason });
     // What is gone is forgotten: it is reported again when it comes back.
-    this.reported = leftAlone;
-    return names.sort();
+    this.reported = new Map(listing.leftAlone.map(({ name, reason }) => [name, reason]));
+    return [...listing.files].sort();
   }
 }
 
@@ -47,8 +40,10 @@ export class InputListing {
  * Why a file that is listed is not found: its name is not UTF-8, so what we call it by is not its name. Whatever else is
  * done about it, it would be listed again at once, for ever.
  */
-export function nameError(directory: string, name: string): FileError | undefined {
-  if (!name.includes('\uFFFD')) return undefined;
+export function nameError(inputDir: string, pathname: string): FileError | undefined {
+  if (!pathname.includes('\uFFFD')) return undefined;
+  const name = path.basename(pathname);
+  const directory = path.join(inputDir, path.dirname(pathname));
   const bytes = readdirSync(directory, { encoding: 'buffer' }).find(
     (entry) => entry.toString() === name && !entry.equals(Buffer.from(name)),
   );

@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, unlinkSync, type BigIntStats } from 'node:fs';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { assertDistinctDirectories } from '../../platform/files/distinctDirectories.js';
 import { dayFolders, dayOf } from '../../platform/files/dayFolders.js';
+import { ensureDirectory, FILE_MODE, makeDirectory } from '../../platform/files/ensureDirectory.js';
 import { moveIntoDirectory, syncDirectory, temporaryPath } from '../../platform/files/publish.js';
+import { Subfolders } from '../../platform/files/subfolders.js';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
-import { errnoOf, withFileErrors } from '../../platform/errors.js';
+import { errnoOf, FileError, withFileErrors } from '../../platform/errors.js';
 import { fileStampOf } from './content.js';
 import type { StreamSettings } from './streamEvents.js';
 
@@ -23,8 +25,8 @@ export type FilesFinisher = Pick<FileDisposer, 'loaded' | 'quarantined' | 'isKep
 export class FileDisposer {
   /** Files that stay where they are (`--after-load keep`), so that a pass does not hash them again. */
   private readonly kept = new Map<string, string>();
-  /** The folder of the day that was made last, by directory. */
-  private readonly made = new Map<string, string>();
+  /** The folder of the day that was made last, by directory, and what was made in it. */
+  private readonly made = new Map<string, { readonly folder: string; readonly subfolders: Subfolders }>();
 
   constructor(
     private readonly settings: Pick<StreamSettings, 'inputDir' | 'afterLoad' | 'archiveDir' | 'quarantineDir'>,
@@ -35,7 +37,7 @@ export class FileDisposer {
     const { inputDir, afterLoad, archiveDir, quarantineDir } = this.settings;
     const directories = afterLoad === 'archive' ? [archiveDir, quarantineDir] : [quarantineDir];
     for (const directory of directories) {
-      await withFileErrors('create the directory', directory, () => mkdir(directory, { recursive: true }));
+      await ensureDirectory(directory);
     }
     await assertDistinctDirectories({
       '--input-dir': inputDir,
@@ -48,7 +50,7 @@ export class FileDisposer {
   /** Removes what a killed process left when it copied files from another file system. Older days were looked at then. */
   private async cleanUp(directory: string): Promise<void> {
     for (const folder of dayFolders(directory).slice(0, 2))
-      await withFileErrors('clean up', folder, () => removeStaleTemporaries(folder));
+      await withFileErrors('clean up', folder, () => removeStaleTemporaries(folder, true));
   }
 
   /**
@@ -83,7 +85,7 @@ export class FileDisposer {
         temporary,
         `${JSON.stringify({ file: name, deliveredAs: file.name, reason, quarantinedAt: new Date().toISOString() }, null, 2)}\n`,
         // Never through a link that somebody has put there.
-        { flag: 'wx' },
+        { flag: 'wx', mode: FILE_MODE },
       );
       await rename(temporary, target);
     });
@@ -102,13 +104,17 @@ export class FileDisposer {
   }
 
   /** A folder a day: nobody has to look through a year's names to find one, and what is old goes as a whole. */
-  private async folderOfToday(directory: string): Promise<string> {
+  private async folderOfToday(directory: string, name: string): Promise<string> {
     const folder = path.join(directory, dayOf(new Date()));
-    if (this.made.get(directory) !== folder) {
-      await mkdir(folder, { recursive: true });
+    let made = this.made.get(directory);
+    if (made?.folder !== folder) {
+      await makeDirectory(folder);
       await syncDirectory(directory);
-      this.made.set(directory, folder);
+      made = { folder, subfolders: new Subfolders(folder) };
+      this.made.set(directory, made);
     }
+    assertPlain(folder);
+    if (name.includes('/')) await made.subfolders.makeFor(name);
     return folder;
   }
 
@@ -123,7 +129,7 @@ export class FileDisposer {
     return await withFileErrors(`move ${source} to`, directory, async () => {
       for (;;) {
         try {
-          const folder = await this.folderOfToday(directory);
+          const folder = await this.folderOfToday(directory, file.name);
           return { folder, name: await moveIntoDirectory(source, folder, file.name, undefined, seen) };
         } catch (error) {
           if (errnoOf(error) !== 'ENOENT') throw error;
@@ -136,16 +142,28 @@ export class FileDisposer {
   }
 }
 
+/** Where others may write, a link in the place of the day's folder would have us put files where they can't. */
+function assertPlain(folder: string): void {
+  if (lstatSync(folder).isDirectory()) return;
+  throw new FileError(folder, 'EPERM', {
+    what: `cannot put files into ${folder}`,
+    why: 'it is a symbolic link',
+    hint: 'look who put it there, and take it away; only users whom you trust should write to this directory',
+  });
+}
+
 const REASON_ENDING = '.reason.json';
 
-/** `a.csv.reason.json`; cut, with a hash in place of the rest, where that is longer than the 255 bytes of a name. */
-export function reasonName(name: string): string {
-  if (Buffer.byteLength(name + REASON_ENDING) <= 255) return name + REASON_ENDING;
+/** `shop/a.csv.reason.json`; cut, with a hash in place of the rest, where that is longer than the 255 bytes of a name. */
+export function reasonName(pathname: string): string {
+  const start = pathname.lastIndexOf('/') + 1;
+  const name = pathname.slice(start);
+  if (Buffer.byteLength(name + REASON_ENDING) <= 255) return pathname + REASON_ENDING;
   const rest = `~${createHash('sha256').update(name).digest('hex').slice(0, 12)}${REASON_ENDING}`;
   // By whole characters: half of one would be invalid UTF-8.
   let stem = Array.from(name);
   while (Buffer.byteLength(stem.join('') + rest) > 255) stem = stem.slice(0, -1);
-  return stem.join('') + rest;
+  return pathname.slice(0, start) + stem.join('') + rest;
 }
 
 /** What stands under the name, if it is still the file that was read. */

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { DirectoryWatch } from '../../platform/files/directoryWatch.js';
@@ -8,8 +9,8 @@ import { isCancelled } from '../../platform/db/sqlState.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { StageContext } from '../../platform/stage.js';
 import { WakeSignal } from '../../platform/wait.js';
-import { canonicalShape, parseHeader, UnreadableFile, type Header } from '../../contract/csv/header.js';
-import { readStart } from './feeds/fields.js';
+import { listOptions } from '../../contract/listFiles.js';
+import { canonicalShape, parseHeader, unnamedFields, UnreadableFile, type Header } from '../../contract/csv/header.js';
 import { hintOfShipped } from './feeds/shippedFeeds.js';
 import { FileChanged, NotARegularFile, openLarge, readSmall, type Content } from './content.js';
 import { InputListing, nameError } from './discover.js';
@@ -55,8 +56,7 @@ export class FileLoader {
     private readonly context: StageContext<StreamEvent>,
     private readonly onIdle: () => void,
   ) {
-    const { inputDir, feeds = [], archiveDir, quarantineDir, checkpointDir } = settings;
-    this.listing = new InputListing(inputDir, feeds, [archiveDir, quarantineDir, checkpointDir], context.emit);
+    this.listing = new InputListing(settings.inputDir, listOptions(settings), context.emit);
     // A limit of rejects rolls back the file that exceeds it, and not its neighbours.
     const isLimited = settings.maxRejected !== undefined && settings.maxRejected !== 'none';
     this.group = new SmallFileGroup(settings.batchBytes, isLimited ? 1 : undefined);
@@ -72,6 +72,7 @@ export class FileLoader {
         watch.renew();
         const isDraining = this.context.drain.aborted;
         const found = await this.takeListed(isDraining);
+        watch.watchSubdirectories(this.listing.subdirectories);
         if (found > 0) continue;
         if (isDraining && this.inFlight.size === 0) break;
         if (this.inFlight.size === 0) this.onIdle();
@@ -147,7 +148,7 @@ export class FileLoader {
       const content =
         this.settings.atomicFile || this.unfinished.delete(name)
           ? undefined
-          : readSmall(file, this.settings.batchBytes);
+          : readSmall(file, this.settings.batchBytes, this.settings.maxFileBytes);
       if (content?.whole === undefined) this.startLarge(name);
       else this.addToGroup(name, content, content.whole);
     } catch (error) {
@@ -174,7 +175,7 @@ export class FileLoader {
       void this.start([name], async () => {
         // Columns may have come since the table was looked at: then the file is listed again.
         if (await this.hasChangedSince(table, name)) return;
-        const reason = await this.explain(name, error, () => Promise.resolve(bytes));
+        const reason = await this.explain(name, error, bytes);
         this.ended(name, await this.outcomes.fileUnreadable(file, content, reason));
       });
     }
@@ -238,12 +239,23 @@ export class FileLoader {
 
   private async loadLarge(name: string): Promise<void> {
     if (this.halt.signal.aborted) return;
-    const content = await openLarge(this.pathOf(name));
+    let header: Header | undefined;
+    const content = await openLarge(this.pathOf(name), {
+      ...(this.settings.maxFileBytes === undefined ? {} : { maxBytes: this.settings.maxFileBytes }),
+      stop: this.halt.signal,
+      judgeStart: async (start) => {
+        header = await this.readHeader(name, start);
+      },
+    }).catch((error: unknown) => {
+      if (this.halt.signal.aborted && error === this.halt.signal.reason) return undefined;
+      throw error;
+    });
+    if (content === undefined) return;
     failpoint('file-hashed');
     const file = { name, fileStamp: content.fileStamp };
     try {
       if (content.fault !== undefined) throw content.fault;
-      const header = await this.readHeader(name, content);
+      assert(header !== undefined, 'a file without a fault has its header');
       const outcome = await loadLargeFile(
         this.loader,
         { ...file, content, header },
@@ -260,23 +272,22 @@ export class FileLoader {
     } catch (error) {
       if (error instanceof FilesChanged) throw new FileChanged(this.pathOf(name));
       if (!(error instanceof UnreadableFile)) throw error;
-      const reason = await this.explain(name, error, () => readStart(content));
-      this.ended(name, await this.outcomes.fileUnreadable(file, content, reason));
+      this.ended(name, await this.outcomes.fileUnreadable(file, content, error));
     } finally {
       await content.close();
     }
   }
 
   /** The header of a large file. An empty one is never large, unless asked for with --atomic-file. */
-  private async readHeader(name: string, content: Content): Promise<Header> {
-    const start = await readStart(content);
+  private async readHeader(name: string, start: Buffer): Promise<Header> {
     const { table } = this.loader.target;
     const parse = (target: TargetTable): Header =>
-      this.parseStart(name, start, target) ?? { ...canonicalShape([]), length: content.size, lines: 0 };
+      this.parseStart(name, start, target) ?? { ...canonicalShape([]), length: start.length, lines: 0 };
     try {
       return parse(table);
     } catch (error) {
-      if (!(error instanceof UnreadableFile) || !(await this.hasChangedSince(table, name))) throw error;
+      if (!(error instanceof UnreadableFile)) throw error;
+      if (!(await this.hasChangedSince(table, name))) throw await this.explain(name, error, start);
       return parse(this.loader.target.table);
     }
   }
@@ -284,13 +295,17 @@ export class FileLoader {
   /** What the first bytes of a file say about it: by its feed, or as columns of the table. */
   private parseStart(name: string, start: Buffer, { header }: TargetTable): Header | undefined {
     const feed = this.loader.feeds.find(name);
-    return feed === undefined ? parseHeader(start, header) : this.loader.feeds.parseHeader(start, feed);
+    if (feed !== undefined) return this.loader.feeds.parseHeader(start, feed);
+    const parsed = parseHeader(start, header);
+    const columns = parsed === undefined ? 0 : unnamedFields(parsed);
+    if (columns > 0) this.context.emit({ type: 'columnsIgnored', file: name, columns });
+    return parsed;
   }
 
   /** Says which shipped feed an unreadable file is for, where its header tells. */
-  private async explain(name: string, error: UnreadableFile, start: () => Promise<Buffer>): Promise<UnreadableFile> {
+  private async explain(name: string, error: UnreadableFile, start: Buffer): Promise<UnreadableFile> {
     if (error.cause !== undefined || this.loader.feeds.find(name) !== undefined) return error;
-    const hint = await hintOfShipped(await start());
+    const hint = await hintOfShipped(start);
     return hint === '' ? error : new UnreadableFile(`${error.message}${hint}`);
   }
 

@@ -3,7 +3,7 @@ import { shapeOf } from '../../contract/csv/header.js';
 import { CommitOrder } from './commitOrder.js';
 import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from './ledger.js';
 import type { CommittedBatch } from './loadTransaction.js';
-import { loadAtomically } from './atomicFile.js';
+import { loadAtomically, StoppedHalfway } from './atomicFile.js';
 import { ledgerNotKept, pauseBeforeRepeat } from './notAccepted.js';
 import { readRanges, type RangeSource, type ReadRange } from './ranges.js';
 import { runBatch, type LoaderContext } from './runBatch.js';
@@ -47,9 +47,10 @@ export async function loadLargeFile(
     if (settings.stop.aborted) return { kind: 'stopped' };
     const full: RangeSource = { ...source, fileId: file.fileId };
     try {
-      if (settings.atomicFile) settings.onCommit(await loadAtomically(context, full, file, settings.batchBytes));
+      if (settings.atomicFile) settings.onCommit(await loadAtomically(context, full, file, settings));
       else await loadRanges(context, full, file, settings);
     } catch (error) {
+      if (error instanceof StoppedHalfway) return { kind: 'stopped' };
       if (!(error instanceof CompareAndSetLost)) throw error;
       // Who else takes a range leaves the file further on than it was.
       lost = { offset: file.committedOffset, times: lost.offset === file.committedOffset ? lost.times + 1 : 0 };

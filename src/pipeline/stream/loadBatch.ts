@@ -10,6 +10,7 @@ import { runLoad, sumOfParts, type CommittedBatch, type Load } from './loadTrans
 import { loadStaged } from './staged/loadStaged.js';
 import { haveOnlyIsoDates, temporalFields } from './isoDates.js';
 import type { Target, TargetTable } from './targetTable.js';
+import { fileColumns, unnamedFields } from '../../contract/csv/header.js';
 import { printableLine } from '../../platform/printable.js';
 
 export interface LoadContext extends Pick<Load, 'lockTimeoutMs' | 'limits' | 'onAttempt'> {
@@ -54,6 +55,8 @@ export async function loadBatch(connection: Connection, batch: Batch, context: L
 /** Whether COPY can be trusted with a batch, and is worth a try. */
 export function mayGoDirect(batch: Batch, { target, breaker }: Pick<LoadContext, 'target' | 'breaker'>): boolean {
   if (batch.feed !== undefined && batch.feed.direct === undefined) return false;
+  // COPY takes no field that goes nowhere.
+  if (unnamedFields(batch) > 0) return false;
   if (!batch.parts.every((part) => part.plain) || !target.table.takesCopy || breaker.skipDirect()) return false;
   const temporal = temporalFields(batch.columns, target.table);
   return batch.parts.every(({ body }) => haveOnlyIsoDates(body, temporal, batch.dialect));
@@ -88,7 +91,7 @@ async function loadBy(
         ...at(results, index),
       }));
       const { enteredLoaded } = resolved;
-      return { loadPath, columns: batch.columns, feed: batch.feed, parts, enteredLoaded, ...sumOfParts(parts) };
+      return { loadPath, columns: fileColumns(batch), feed: batch.feed, parts, enteredLoaded, ...sumOfParts(parts) };
     },
   });
   return { committed, known };

@@ -2,12 +2,14 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { isWantedName } from '../../contract/feeds/findFeed.js';
+import { isSelected, type FileSelection } from '../../contract/leftAlone.js';
 import type { Connection } from '../../platform/db/client.js';
 import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
-import { errnoOf, InterruptedError, withFileErrors } from '../../platform/errors.js';
+import { errnoOf, InterruptedError, UsageError, withFileErrors } from '../../platform/errors.js';
 import { dayFolders, dayOf } from '../../platform/files/dayFolders.js';
 import { moveIntoDirectory } from '../../platform/files/publish.js';
+import { Subfolders } from '../../platform/files/subfolders.js';
+import { printableLine } from '../../platform/printable.js';
 import type { StreamSettings } from './streamEvents.js';
 
 /** The clocks of the server and of this machine may differ, and a file is archived after its commit. */
@@ -34,8 +36,9 @@ export async function findArchivedSince(archiveDir: string, lastCommit: Date | n
   const yielder = new EventLoopYielder();
   await withFileErrors('read', archiveDir, async () => {
     const folders = dayFolders(archiveDir).filter((folder) => path.basename(folder) >= dayOf(since));
+    // Subdirectories are below the days: what else is in archive/ is somebody else's.
     for (const folder of [archiveDir, ...folders]) {
-      for (const name of await namesIn(folder)) {
+      for (const name of await namesIn(folder, folder !== archiveDir)) {
         if (yielder.shouldYield) await yielder.yield();
         const file = path.join(folder, name);
         const stats = await lstat(file);
@@ -46,9 +49,17 @@ export async function findArchivedSince(archiveDir: string, lastCommit: Date | n
   return found;
 }
 
-async function namesIn(directory: string): Promise<string[]> {
+async function namesIn(directory: string, recursive: boolean): Promise<string[]> {
   try {
-    return (await readdir(directory)).filter((name) => !name.startsWith('.')).sort();
+    const names: string[] = [];
+    for (const entry of await readdir(directory, { withFileTypes: true })) {
+      const { name } = entry;
+      if (name.startsWith('.')) continue;
+      if (!entry.isDirectory()) names.push(name);
+      else if (recursive)
+        names.push(...(await namesIn(path.join(directory, name), true)).map((below) => `${name}/${below}`));
+    }
+    return names.sort();
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return [];
     throw error;
@@ -68,31 +79,49 @@ export async function readLastCommit({ client }: Connection): Promise<Date | nul
  */
 export async function reloadFromArchive(
   connection: Connection,
-  { archiveDir, inputDir, feeds }: Pick<StreamSettings, 'archiveDir' | 'inputDir' | 'feeds'>,
+  settings: Pick<StreamSettings, 'archiveDir' | 'inputDir' | keyof FileSelection>,
   stop: AbortSignal,
 ): Promise<number> {
   // All of them: somebody else may have loaded into the restored database for days, so its newest batch says nothing.
-  const candidates = (await findArchivedSince(archiveDir, null)).filter(({ name }) => isWantedName(name, feeds ?? []));
+  const { archiveDir, inputDir } = settings;
+  const candidates = (await findArchivedSince(archiveDir, null)).filter(({ name }) =>
+    isSelected(name, { ...settings, recursive: true }),
+  );
+  const folders = new Subfolders(inputDir);
   let returned = 0;
   for (let start = 0; start < candidates.length; start += FILES_AT_ONCE) {
     const files: ArchivedFileHash[] = [];
     for (const file of candidates.slice(start, start + FILES_AT_ONCE)) {
-      if (stop.aborted)
+      const sha256 = await hashOf(file.path, stop);
+      if (sha256 === undefined)
         throw new InterruptedError({
           what: 'the search of the archive was interrupted',
           outcome: `${returned} files are back in ${inputDir}`,
           hint: 'run it again to go on',
         });
-      files.push({ ...file, sha256: await hashOf(file.path) });
+      files.push({ ...file, sha256 });
     }
     const known = await findWhole(connection, files);
     for (const file of files) {
       if (known.has(file.path)) continue;
-      await withFileErrors('put back', file.path, () => moveIntoDirectory(file.path, inputDir, file.name));
+      assertReachable(file, settings);
+      await withFileErrors('put back', file.path, async () => {
+        if (file.name.includes('/')) await folders.makeFor(file.name);
+        await moveIntoDirectory(file.path, inputDir, file.name);
+      });
       returned += 1;
     }
   }
   return returned;
+}
+
+/** @throws UsageError when a file would be put back where this stream does not look. */
+function assertReachable({ name, path: file }: ArchivedFile, { recursive = false }: FileSelection): void {
+  if (recursive || !name.includes('/')) return;
+  throw new UsageError(
+    [`${printableLine(file)} is to be loaded again, and came from a subdirectory, which is not looked into`],
+    'give --recursive, too',
+  );
 }
 
 /**
@@ -111,10 +140,14 @@ async function findWhole({ client }: Connection, files: readonly ArchivedFileHas
   return new Set(rows.map((row) => row.path));
 }
 
-async function hashOf(file: string): Promise<Buffer> {
+/** @returns undefined when asked to stop meanwhile. */
+async function hashOf(file: string, stop: AbortSignal): Promise<Buffer | undefined> {
   return await withFileErrors('read', file, async () => {
     const hash = createHash('sha256');
-    for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+    for await (const chunk of createReadStream(file)) {
+      if (stop.aborted) return undefined;
+      hash.update(chunk as Buffer);
+    }
     return hash.digest();
   });
 }

@@ -88,7 +88,9 @@ export class ResultRecorder {
       );
     assert(loadPath !== 'replay', 'a stream loads files');
     const bytes = parts.reduce((sum, { part }) => sum + part.endOffset - part.startOffset, 0);
-    this.emit({ type: 'batchCommitted', batchId, loadPath, files: parts.length, bytes, rows: counts, durationMs });
+    const rowsByFile = parts.map(({ part, counts: rows }) => ({ file: part.name, rows }));
+    const batch = { batchId, loadPath, files: parts.length, bytes, rows: counts, rowsByFile, durationMs };
+    this.emit({ type: 'batchCommitted', ...batch });
     const atMs = performance.now();
     for (const {
       part,

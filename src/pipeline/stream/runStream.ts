@@ -15,6 +15,7 @@ import { Ownership } from './ownership.js';
 import { ResultRecorder } from './resultRecorder.js';
 import { takeOwnership } from '../../contract/streamOwner.js';
 import { rejectLimits } from './rejectLimit.js';
+import type { FileSelection } from '../../contract/leftAlone.js';
 import { openFeeds, type LoaderFeeds } from './feeds/loaderFeeds.js';
 import { Target } from './targetTable.js';
 import { createLossExplainer } from './lostCommits.js';
@@ -80,7 +81,14 @@ type OwnedAction = (
 
 type OwnerSettings = Pick<
   StreamSettings,
-  'checkpointDir' | 'table' | 'feeds' | 'inputDir' | 'afterLoad' | 'archiveDir' | 'reloadFromArchive'
+  | 'checkpointDir'
+  | 'table'
+  | 'feeds'
+  | 'inputDir'
+  | 'afterLoad'
+  | 'archiveDir'
+  | 'reloadFromArchive'
+  | keyof FileSelection
 >;
 
 /** Runs a stream as the only one with its checkpoint directory: see Ownership. */

@@ -1,6 +1,7 @@
 import { InvalidValueError, setting, type SettingTable } from '../../platform/settings.js';
 import * as parse from '../../platform/parsers.js';
 import { processingDir } from '../../contract/directorySettings.js';
+import { selectionSettings } from '../../contract/selectionSettings.js';
 
 /** How many rows of a file may be rejected: so many, or so large a share of its rows. */
 export type RejectLimit = { readonly rows: number } | { readonly share: number } | 'none';
@@ -69,6 +70,15 @@ export const loadSettings = {
     parse: parse.directory,
     help: 'directory of the checkpoint file; one stream owns it',
   }),
+  maxFileBytes: setting({
+    flag: '--max-file-bytes',
+    placeholder: '<size>',
+    env: 'ECOMPIPE_MAX_FILE_BYTES',
+    default: 2 ** 40,
+    defaultText: '1TiB',
+    parse: parse.bytes(1, Number.MAX_SAFE_INTEGER),
+    help: 'quarantine files with more (decompressed) bytes than this',
+  }),
   maxRejected: setting<RejectLimit | undefined>({
     flag: '--max-rejected',
     placeholder: '<n|p%|none>',
@@ -92,6 +102,7 @@ export const loadSettings = {
     parse: parse.boolean,
     help: 'exit 3 when any row was rejected, file quarantined, or entry of the input directory left alone',
   }),
+  ...selectionSettings,
 } satisfies SettingTable;
 
 /** What only the Spark engine listens to. */

@@ -14,7 +14,7 @@ const MAX_FILES = 500;
  */
 export function wholeFilePart(
   { name, fileStamp }: ReadFile,
-  content: Content,
+  content: Pick<Content, 'sha256'>,
   bytes: Buffer,
   parse: (start: Buffer) => Header | undefined,
 ): { part: BatchPart; shape: RecordShape } | undefined {
@@ -66,10 +66,11 @@ export class SmallFileGroup<File> {
   }
 
   /** Whether a part may come into the same COPY: the same columns, and not the same content twice. */
-  accepts(part: BatchPart, { columns, feed }: RecordShape): boolean {
+  accepts(part: BatchPart, { columns, fieldCount, feed }: RecordShape): boolean {
     if (this.files.length === 0) return true;
     const sameColumns =
       feed === this.shape.feed &&
+      fieldCount === this.shape.fieldCount &&
       columns.length === this.shape.columns.length &&
       columns.every((column, index) => column === this.shape.columns[index]);
     return (

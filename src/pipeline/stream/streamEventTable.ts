@@ -17,7 +17,11 @@ export interface StreamFigures {
   filesFailed: number;
   /** Entries of the directory that were left alone. */
   entriesSkipped: number;
+  /** Files whose last columns have no name. */
+  filesWithUnnamed: number;
   bytes: number;
+  /** Of files that are loaded to their end. */
+  finishedBytes: number;
   rows: RowCounts;
   lastBatch: { readonly id: number; readonly rows: number; readonly durationMs: number } | undefined;
 }
@@ -85,7 +89,9 @@ export function createStreamEvents(): StreamEvents {
       filesQuarantined: 0,
       filesFailed: 0,
       entriesSkipped: 0,
+      filesWithUnnamed: 0,
       bytes: 0,
+      finishedBytes: 0,
       rows: NO_ROWS,
       lastBatch: undefined,
     },
@@ -118,7 +124,7 @@ const STARTS: Pick<StreamEvents['table'], 'streamStarted' | 'filesReturned' | 'd
 
 const FILES: Pick<
   StreamEvents['table'],
-  'fileSkipped' | 'fileLoaded' | 'fileRedelivered' | 'fileQuarantined' | 'fileFailed'
+  'fileSkipped' | 'columnsIgnored' | 'fileLoaded' | 'fileRedelivered' | 'fileQuarantined' | 'fileFailed'
 > = {
   fileSkipped: {
     count: (figures) => (figures.entriesSkipped += 1),
@@ -131,8 +137,20 @@ const FILES: Pick<
         log.warn('files_skipped', 'whatever else is left alone is logged at debug level', {});
     },
   },
+  columnsIgnored: {
+    count: (figures) => (figures.filesWithUnnamed += 1),
+    log: (log, { file, columns }, { filesWithUnnamed }) => {
+      (filesWithUnnamed <= MAX_REPORTED_SKIPS ? log.warn : log.debug)(
+        'columns_ignored',
+        `${printableLine(file)}: the header ends with ${columns === 1 ? 'a column that has no name; it is' : `${columns} columns that have no name; they are`} ignored where empty`,
+      );
+    },
+  },
   fileLoaded: {
-    count: (figures) => (figures.filesLoaded += 1),
+    count: (figures, { bytes }) => {
+      figures.filesLoaded += 1;
+      figures.finishedBytes += bytes;
+    },
     log: (log, { file }) => log.debug('file_loaded', `loaded ${printableLine(file)}`),
     measure: (meters, { writtenAtMs }) => {
       meters.files(1, 'loaded');
@@ -188,10 +206,11 @@ function batchCommitted(): StreamEvents['table']['batchCommitted'] {
       figures.bytes += bytes;
       figures.lastBatch = { id: batchId, rows: rows.read, durationMs };
     },
-    log: (log, { batchId, rows, durationMs, loadPath }, figures) => {
+    log: (log, { batchId, files, bytes, rows, durationMs, loadPath }, figures) => {
       log.debug(
         'batch_committed',
         `batch ${batchId}: ${countOf(rows.inserted, 'row')} in ${formatSpan(durationMs)} (${loadPath} path)`,
+        { batchId, loadPath, files, bytes, rows, durationMs },
       );
       if (progress.isDue()) logProgress(log, figures);
     },

@@ -1,12 +1,12 @@
 import type { EcompipeError } from '../../platform/errors.js';
-import type { LeftAloneReason } from '../../contract/leftAlone.js';
+import type { FileSelection, LeftAloneReason } from '../../contract/leftAlone.js';
 import type { Feed } from '../../contract/feeds/feed.js';
 import type { RejectLimit } from './settingsTable.js';
 import type { RowCounts } from './batch.js';
 import type { LoadPath } from './ledger.js';
 
 /** What the loader does, where, and how much at once. */
-export interface StreamSettings {
+export interface StreamSettings extends FileSelection {
   /** Directory with finished files. Must exist at the start; taken away and put back later is survived. */
   readonly inputDir: string;
   /** Connections that load at once. One more holds the ownership and reads the ledger. */
@@ -17,6 +17,10 @@ export interface StreamSettings {
   readonly archiveDir: string;
   readonly quarantineDir: string;
   readonly checkpointDir: string;
+  /** Where files wait for the mover: never looked into where it lies in `inputDir`. Default: it does not. */
+  readonly incomingDir?: string | undefined;
+  /** Bytes of (decompressed) content of the longest file that is loaded. Default: any. Only of the native engine. */
+  readonly maxFileBytes?: number;
   /** Undefined: only a file that is mostly rejects is given up; see rejectLimits. */
   readonly maxRejected: RejectLimit | undefined;
   /** The table that the files are for, as `schema.table`. Default: that of events. */
@@ -53,6 +57,8 @@ export type StreamEvent =
       readonly files: number;
       readonly bytes: number;
       readonly rows: RowCounts;
+      /** The same by file, as far as each is in this batch. */
+      readonly rowsByFile: readonly { readonly file: string; readonly rows: RowCounts }[];
       readonly durationMs: number;
     }
   /** Archived files that the ledger does not have were put back into the input directory. */
@@ -60,6 +66,8 @@ export type StreamEvent =
   | { readonly type: 'rowsRejected'; readonly file: string; readonly batchId: number; readonly rejected: number }
   /** `writtenAtMs`: its modification time, in milliseconds since 1970. */
   | { readonly type: 'fileLoaded'; readonly file: string; readonly bytes: number; readonly writtenAtMs: number }
+  /** The last columns of a file have no name, as where each line ends with a comma. */
+  | { readonly type: 'columnsIgnored'; readonly file: string; readonly columns: number }
   | { readonly type: 'fileRedelivered'; readonly file: string; readonly firstName: string }
   /** An entry of the input directory that is not loaded; reported once. */
   | { readonly type: 'fileSkipped'; readonly name: string; readonly reason: LeftAloneReason }

@@ -1,4 +1,5 @@
 import { readBacklog } from '../../contract/backlog.js';
+import type { ListOptions } from '../../contract/listFiles.js';
 import { DatabaseAvailability } from '../../platform/db/availability.js';
 import type { DatabaseEvent } from '../../platform/db/retry.js';
 import { countOf, formatSpan } from '../../platform/format.js';
@@ -10,6 +11,8 @@ export interface StuckSettings {
   readonly stuckAfterMs: number;
   /** Files wait here to be loaded; undefined where loaded files stay there, or it is no local directory. */
   readonly inputDir: string | undefined;
+  /** Which files there are loaded. Default: those that are without feeds. */
+  readonly listing?: ListOptions;
 }
 
 const MIN_CHECK_INTERVAL_MS = 100;
@@ -68,7 +71,7 @@ export class StuckWatch {
   }
 
   private async reason(): Promise<string | undefined> {
-    const { stuckAfterMs, inputDir } = this.settings;
+    const { stuckAfterMs, inputDir, listing } = this.settings;
     const nowMs = performance.now();
     const { awaySinceMs } = this.availability;
     if (awaySinceMs !== undefined && nowMs - awaySinceMs >= stuckAfterMs)
@@ -76,7 +79,7 @@ export class StuckWatch {
     const idleMs = nowMs - this.progressAtMs;
     if (inputDir === undefined || idleMs < stuckAfterMs) return undefined;
     // A file that has only just come is no sign of anything.
-    const { files, oldestSinceMs = Infinity } = await readBacklog(inputDir);
+    const { files, oldestSinceMs = Infinity } = await readBacklog(inputDir, listing);
     return Date.now() - oldestSinceMs >= stuckAfterMs
       ? `${countOf(files, 'file waits', 'files wait')} in ${inputDir}, and none has been dealt with for ${formatSpan(idleMs)}`
       : undefined;

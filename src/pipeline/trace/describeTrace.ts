@@ -35,6 +35,11 @@ function describeEvent({ eventType, eventTime, ingestedAt, batch, origins, repla
       `  from:       reject ${replayOf.rejectId}, corrected; rejected at ${replayOf.file}:${replayOf.line}`,
     ];
   const [origin] = origins;
+  if (origin !== undefined && batch.feed !== null)
+    return [
+      ...lines,
+      `  from:       ${origins.length === 1 ? '' : 'one of '}${clipped(origins.map(({ file }) => file))} (the feed made its id, so its line is not known)`,
+    ];
   if (origin === undefined) return [...lines, '  from:       unknown'];
   if (origins.length === 1) return [...lines, `  from:       ${describeOrigin(origin)}`];
   return [

@@ -1,9 +1,11 @@
+import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
 import { withUserPath } from '../../platform/db/sessionSettings.js';
 import { eventIdsOf } from '../../contract/csv/eventIds.js';
 import { readContentRange } from '../../platform/files/contentRange.js';
 import { EcompipeError, EXIT } from '../../platform/errors.js';
 import type { TargetFile } from './target.js';
+import type { RemakeRows } from './undoEvents.js';
 import { printableLine } from '../../platform/printable.js';
 
 /** Ids of the events that this transaction takes out. */
@@ -16,8 +18,11 @@ interface RemovedRange {
   readonly endOffset: number;
   readonly firstLine: number;
   readonly columns: readonly string[] | null;
-  /** By which it was loaded: then its bytes do not tell the keys of its rows. */
-  readonly feed: string | null;
+  /** By which it was loaded: then its bytes alone do not tell the keys of its rows. */
+  readonly feed: { readonly name: string; readonly text: string } | null;
+  /** The table that the rows are in; null: that of events. */
+  readonly target: string | null;
+  readonly rowsInserted: number;
   /** Files in the same batch that stay. */
   readonly others: number;
 }
@@ -41,11 +46,13 @@ export async function removeEventsOf(
   connection: Connection,
   files: readonly TargetFile[],
   paths: ReadonlyMap<number, string>,
+  remakeRows: RemakeRows,
 ): Promise<void> {
   const fileIds = files.map(({ fileId }) => fileId);
   const { rows: ranges } = await connection.client.query<RemovedRange>(
     `select r.batch_id as "batchId", r.file_id as "fileId", r.start_offset as "startOffset", r.end_offset as "endOffset", r.first_line as "firstLine", b.columns,
-            (select f.name from ecompipe.feeds f where f.feed_id = b.feed_id) as feed,
+            (select json_build_object('name', f.name, 'text', f.content) from ecompipe.feeds f where f.feed_id = b.feed_id) as feed,
+            b.target, r.rows_inserted as "rowsInserted",
             (select count(*) from ecompipe.batch_ranges o where o.batch_id = r.batch_id and o.file_id <> all ($1)) as others
      from ecompipe.batch_ranges r join ecompipe.batches b using (batch_id)
      where r.file_id = any ($1)
@@ -58,7 +65,12 @@ export async function removeEventsOf(
   for (const range of ranges.filter(({ others }) => others > 0)) {
     const name = files.find(({ fileId }) => fileId === range.fileId)?.name ?? '?';
     const path = paths.get(range.fileId);
-    if (range.feed !== null) throw sharedByFeed(name, range);
+    if (range.target !== null)
+      throw sharedByFeed(
+        name,
+        range,
+        `its rows are in ${range.target}, of which ecompipe knows the batch and not the file`,
+      );
     if (path === undefined) {
       throw new EcompipeError(EXIT.io, {
         what: `cannot take out ${printableLine(name)} alone`,
@@ -67,15 +79,16 @@ export async function removeEventsOf(
         hint: `put the file back, or take out all of them: ecompipe undo --batch ${range.batchId}`,
       });
     }
-    await removeRange(connection, range, path);
+    const ids = range.feed === null ? idsIn(range, path) : idsByFeed(connection, name, range, path, remakeRows);
+    await removeRange(connection, name, range, await ids);
   }
   await removeReplayed(connection, fileIds);
 }
 
-function sharedByFeed(name: string, { batchId, others, feed }: RemovedRange): EcompipeError {
+function sharedByFeed(name: string, { batchId, others }: RemovedRange, why: string): EcompipeError {
   return new EcompipeError(EXIT.io, {
     what: `cannot take out ${printableLine(name)} alone`,
-    why: `it shares batch ${batchId} with ${others} other files, and feed ${feed ?? '?'} made the rows' keys, so that its bytes do not tell which are its own`,
+    why: `it shares batch ${batchId} with ${others} other files, and ${why}`,
     outcome: 'nothing was changed',
     hint: `take out all of them: ecompipe undo --batch ${batchId}`,
   });
@@ -120,20 +133,56 @@ async function removeFromOtherTables(connection: Connection, batchIds: readonly 
     );
 }
 
+/** An event id with its record's place, and which of the record's rows it is. */
+interface PlacedId {
+  readonly eventId: string;
+  readonly byteOffset: number;
+  readonly item: number;
+}
+
+async function idsIn({ startOffset, endOffset, firstLine, columns }: RemovedRange, path: string): Promise<PlacedId[]> {
+  const bytes = await readContentRange(path, startOffset, endOffset);
+  const ids = [...eventIdsOf({ bytes, startOffset, firstLine }, columns ?? undefined)];
+  return ids.map(({ eventId, byteOffset }) => ({ eventId, byteOffset, item: 0 }));
+}
+
+async function idsByFeed(
+  connection: Connection,
+  file: string,
+  range: RemovedRange,
+  path: string,
+  remakeRows: RemakeRows,
+): Promise<PlacedId[]> {
+  const { feed, startOffset, endOffset } = range;
+  assert(feed !== null && startOffset === 0, 'only files that are loaded whole share a batch');
+  const bytes = await readContentRange(path, startOffset, endOffset);
+  const rows = await remakeRows(connection, { feed, file, bytes });
+  return rows.map(({ key, ...place }) => ({ ...place, eventId: key }));
+}
+
 async function removeRange(
   connection: Connection,
-  { batchId, fileId, startOffset, endOffset, firstLine, columns }: RemovedRange,
-  path: string,
+  file: string,
+  range: RemovedRange,
+  ids: readonly PlacedId[],
 ): Promise<void> {
-  const { rows } = await connection.client.query<{ byteOffset: number }>(
-    'select byte_offset as "byteOffset" from ecompipe.rejected_rows where file_id = $1 union all select byte_offset from ecompipe.duplicate_rows where file_id = $1',
+  const { batchId, fileId, feed, rowsInserted } = range;
+  const { rows } = await connection.client.query<{ place: string }>(
+    `select byte_offset || '/' || item as place from ecompipe.rejected_rows where file_id = $1
+     union all select byte_offset || '/' || item from ecompipe.duplicate_rows where file_id = $1`,
     [fileId],
   );
-  const elsewhere = new Set(rows.map(({ byteOffset }) => byteOffset));
-  const bytes = await readContentRange(path, startOffset, endOffset);
-  const eventIds = [...eventIdsOf({ bytes, startOffset, firstLine }, columns ?? undefined)]
-    .filter(({ byteOffset }) => !elsewhere.has(byteOffset))
+  const elsewhere = new Set(rows.map(({ place }) => place));
+  const eventIds = ids
+    .filter(({ byteOffset, item }) => !elsewhere.has(`${byteOffset}/${item}`))
     .map(({ eventId }) => eventId);
+  // Its SQL may ask for what is another now (the time, another table): other rows than its own must never go.
+  if (feed !== null && eventIds.length !== rowsInserted)
+    throw sharedByFeed(
+      file,
+      range,
+      `feed ${feed.name} makes ${eventIds.length} rows of it now, and made ${rowsInserted} then`,
+    );
   await removeRows(
     connection,
     `with gone as (delete from public.events where event_id = any ($1::text[]::uuid[]) and batch_id = $2 returning event_id) insert into ${REMOVED} select event_id from gone`,

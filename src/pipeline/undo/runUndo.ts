@@ -3,7 +3,7 @@ import { withConnection, type Database } from '../../platform/db/target.js';
 import { locate } from '../../platform/files/locate.js';
 import { failpoint } from '../../platform/failpoint.js';
 import { pause } from '../../platform/wait.js';
-import type { UndoneFile, UndoResult, UndoSettings } from './undoEvents.js';
+import type { RemakeRows, UndoneFile, UndoResult, UndoSettings } from './undoEvents.js';
 import { findOrphans, invalidateRollups, recountReplays, removeFiles, reopenRejects } from './ledger.js';
 import { prepareRemoval, REMOVED, removeBatches, removeEventsOf } from './removeEvents.js';
 import { findTarget, type TargetFile, type UndoTarget } from './target.js';
@@ -14,10 +14,11 @@ import { findTarget, type TargetFile, type UndoTarget } from './target.js';
  *
  * Safe beside running streams: nobody can write events between the first look and the commit, and a stream in the middle
  * of the file then loses its compare-and-set, reads the ledger again, and loads the file from its start.
+ * @param remakeRows of stream: tells which rows of a batch are of a file that a feed made them of.
  * @throws UsageError when nothing, several things or a part of a file is meant; EcompipeError (74) when a file's bytes are
  *   needed and gone.
  */
-export async function runUndo(settings: UndoSettings, database: Database): Promise<UndoResult> {
+export async function runUndo(settings: UndoSettings, database: Database, remakeRows: RemakeRows): Promise<UndoResult> {
   return await withConnection(database, 'cannot undo', async (connection) => {
     const { client } = connection;
     await client.query('begin');
@@ -27,7 +28,9 @@ export async function runUndo(settings: UndoSettings, database: Database): Promi
       await client.query('lock table public.events in share row exclusive mode');
       const target = await findTarget(connection, settings);
       const result =
-        target.kind === 'already-undone' ? nothingLeft(target.label) : await takeOut(connection, target, settings);
+        target.kind === 'already-undone'
+          ? nothingLeft(target.label)
+          : await takeOut(connection, target, settings, remakeRows);
       failpoint('ledger-written');
       if (settings.dryRun || target.kind === 'already-undone') {
         await client.query('rollback');
@@ -46,13 +49,14 @@ async function takeOut(
   connection: Connection,
   target: Exclude<UndoTarget, { kind: 'already-undone' }>,
   settings: UndoSettings,
+  remakeRows: RemakeRows,
 ): Promise<UndoResult> {
   const files = target.kind === 'files' ? target.files : [];
   const fileIds = files.map(({ fileId }) => fileId);
   const found = await locateFiles(files, settings);
   const paths = new Map(found.flatMap(({ fileId, path }) => (path === undefined ? [] : [[fileId, path] as const])));
   await prepareRemoval(connection);
-  if (target.kind === 'files') await removeEventsOf(connection, files, paths);
+  if (target.kind === 'files') await removeEventsOf(connection, files, paths, remakeRows);
   else await removeBatches(connection, [target.batchId]);
   const eventsRemoved = await countRemoved(connection);
   const strandedDuplicates = await findOrphans(connection, fileIds);

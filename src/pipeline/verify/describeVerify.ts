@@ -1,4 +1,4 @@
-import { countOf } from '../../platform/format.js';
+import { countOf, formatSpan } from '../../platform/format.js';
 import type { Finding, FindingKind, VerifyResult } from './verifyEvents.js';
 import { printableLine } from '../../platform/printable.js';
 
@@ -39,17 +39,17 @@ export function describeVerify(result: VerifyResult): string {
     .filter((kind) => ALWAYS.has(kind) || counts[kind] > 0)
     .map((kind) => `${WORDS[kind]} ${counts[kind]}`);
   const also = [
-    duplicates > 0 ? `${duplicates} duplicates` : undefined,
-    rejects > 0 ? `${rejects} rejects` : undefined,
-    quarantined > 0 ? `${quarantined} files in quarantine` : undefined,
+    duplicates > 0 ? countOf(duplicates, 'duplicate') : undefined,
+    rejects > 0 ? countOf(rejects, 'reject') : undefined,
+    quarantined > 0 ? `${countOf(quarantined, 'file')} in quarantine` : undefined,
   ].filter((part) => part !== undefined);
   const lines = [
     verdict.join(' · '),
-    `${rows} rows of ${files} files from ${runs} ${runs === 1 ? 'run' : 'runs'}${also.length === 0 ? '' : `, ${also.join(', ')}`}; ${(durationMs / 1000).toFixed(1)} s`,
+    `${countOf(rows, 'row')} of ${countOf(files, 'file')} from ${countOf(runs, 'run')}${also.length === 0 ? '' : `, ${also.join(', ')}`}; ${formatSpan(durationMs)}`,
   ];
   if (pendingFiles > 0)
     lines.push(
-      `not all is loaded yet: ${pendingFiles} files with ${pendingRows} rows are pending (--allow-pending leaves them out of the verdict)`,
+      `not all is loaded yet: ${countOf(pendingFiles, 'file')} with ${countOf(pendingRows, 'row')} ${pendingFiles === 1 ? 'is' : 'are'} pending (--allow-pending leaves them out of the verdict)`,
     );
   if (prunedFiles > 0)
     lines.push(

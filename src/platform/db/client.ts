@@ -76,6 +76,7 @@ async function open(settings: ConnectionSettings, tls: boolean): Promise<Connect
   const state = { broken: false };
   const client = createClient(settings, tls, socket);
   client.isLost = () => state.broken || socket.destroyed;
+  client.hintWhenLost = settings.hintWhenLost;
   const handshake = watchHandshake(client, socket);
   // Without a listener a connection that breaks while idle would end the process; the next query reports it.
   client.on('error', () => {
@@ -114,7 +115,7 @@ async function open(settings: ConnectionSettings, tls: boolean): Promise<Connect
       isCertificateError(error) ||
       isProgrammingError(error)
       ? error
-      : new ConnectionLostError(error);
+      : new ConnectionLostError(error, settings.hintWhenLost);
   }
 }
 
@@ -140,6 +141,7 @@ function isProgrammingError(error: unknown): boolean {
  */
 class LossReportingClient extends pg.Client {
   isLost: () => boolean = () => false;
+  hintWhenLost: string | undefined;
   private sentAtMs = 0;
 
   get statementSinceMs(): number | undefined {
@@ -148,7 +150,7 @@ class LossReportingClient extends pg.Client {
 
   readonly explain = (error: unknown): unknown =>
     this.isLost() && sqlStateOf(error) === undefined && !isProgrammingError(error) && !(error instanceof EcompipeError)
-      ? new ConnectionLostError(error)
+      ? new ConnectionLostError(error, this.hintWhenLost)
       : error;
 
   override query = ((...args: [unknown, ...unknown[]]): unknown => {
@@ -158,7 +160,9 @@ class LossReportingClient extends pg.Client {
     const [config] = args;
     const hasTimeout = typeof config === 'object' && config !== null && 'query_timeout' in config;
     return result.catch((error: unknown) => {
-      throw hasTimeout && sqlStateOf(error) === undefined ? new ConnectionLostError(error) : this.explain(error);
+      throw hasTimeout && sqlStateOf(error) === undefined
+        ? new ConnectionLostError(error, this.hintWhenLost)
+        : this.explain(error);
     });
   }) as pg.Client['query'];
 }

@@ -53,6 +53,8 @@ export interface ConnectionSettings {
   readonly applicationName?: string;
   /** 0: without limit. */
   readonly connectTimeoutMs?: number;
+  /** What a person can do when the connection is lost, where that is not to check the settings. */
+  readonly hintWhenLost?: string;
 }
 
 /** libpq's own variables count as configuration too (PostgreSQL manual, 34.15). */

@@ -11,13 +11,14 @@ const HANDLERS = {
   _handleAuthSASL: 'scram-sha-256',
 } as const satisfies Record<string, AuthMethod>;
 
+type GuardSettings = Pick<ConnectionSettings, 'requireAuth' | 'allowCleartextPassword' | 'host' | 'hostAddress'>;
 type Handler = (...args: unknown[]) => unknown;
 
 /**
  * Keeps a password from a server that may not have it: one that asks for it in a way that `require_auth` excludes, or in
  * clear text or by MD5 (as good as clear text to who listens) over a network without TLS.
  */
-export function guardPassword(client: pg.Client, settings: ConnectionSettings, tls: boolean): void {
+export function guardPassword(client: pg.Client, settings: GuardSettings, tls: boolean): void {
   const { connection } = client as unknown as { readonly connection: EventEmitter };
   const handlers = client as unknown as Record<string, Handler>;
   let asked = false;
@@ -39,7 +40,7 @@ export function guardPassword(client: pg.Client, settings: ConnectionSettings, t
   });
 }
 
-function refusalOf(method: AuthMethod, settings: ConnectionSettings, tls: boolean): string | undefined {
+function refusalOf(method: AuthMethod, settings: GuardSettings, tls: boolean): string | undefined {
   const { requireAuth, allowCleartextPassword, host, hostAddress } = settings;
   if (requireAuth !== undefined && !requireAuth.includes(method))
     return `PostgreSQL at ${host}: the server asks for authentication by "${method}", and require_auth excludes that`;

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { EcompipeError, EXIT } from '../errors.js';
-import { openConnection, type Connection } from './client.js';
+import type { Connection } from './client.js';
 import type { RawDatabaseSettings } from './connectionSettings.js';
 import { explainIfFinal, unavailableError } from './errors.js';
 import { classifyError, isCancelled } from './sqlState.js';
@@ -43,7 +43,7 @@ export class ReadOnlyClient {
   }
 
   private async open(): Promise<Connection> {
-    const connection = await openConnection(this.database.settings);
+    const connection = await this.database.openUnwatched();
     await connection.client.query({
       text: `select pg_catalog.set_config('statement_timeout', '${STATEMENT_TIMEOUT_MS}', false)`,
       query_timeout: QUERY_TIMEOUT_MS,

@@ -1,3 +1,4 @@
+import { formatSpan } from '../format.js';
 import type { Logger } from '../log.js';
 import { InterruptedError } from '../errors.js';
 import { pause } from '../wait.js';
@@ -41,7 +42,7 @@ export async function withRetry<T>(what: string, settings: RetrySettings, attemp
         const awayMs = performance.now() - failingSince;
         settings.log.info(
           'database_back',
-          `the database is back after ${(awayMs / 1000).toFixed(1)} s: ${what.replace(/^cannot /, 'can ')} again`,
+          `the database is back after ${formatSpan(awayMs)}: ${what.replace(/^cannot /, 'can ')} again`,
         );
         settings.onEvent?.({ type: 'databaseBack', awayMs });
       }

@@ -33,7 +33,11 @@ const SQLSTATE_CLASSES: readonly (readonly [prefix: string, ErrorClass])[] = [
 export class ConnectionLostError extends Error {
   override readonly name = 'ConnectionLostError';
 
-  constructor(cause: unknown) {
+  /** @param hint what a person can do about it. Default: check where the database is. */
+  constructor(
+    cause: unknown,
+    readonly hint?: string | undefined,
+  ) {
     super(serverMessage(cause), { cause });
   }
 }
@@ -97,7 +101,10 @@ const HINTS: readonly (readonly [prefix: string, string])[] = [
   ['28', 'check POSTGRES_USER and POSTGRES_PASSWORD (or DATABASE_URL, PGPASSWORD, ~/.pgpass)'],
   ['3D', 'check POSTGRES_DB, or create the database: createdb NAME'],
   ['42P01', 'run `ecompipe migrate` first'],
-  ['42P07', 'it is not ours: move it to another schema, then bring its rows in (docs/migrating.md)'],
+  [
+    '42P07',
+    'it is not ours: `ecompipe migrate --adopt` takes over a table events; move anything else to another schema (docs/migrating.md)',
+  ],
   ['3F', 'run `ecompipe migrate` first'],
   ['42501', 'grant the role what docs/user_guide.md lists (A role that can only load), or use another role'],
   ['08', 'check POSTGRES_HOST and POSTGRES_PORT, and that the server accepts connections'],
@@ -111,9 +118,12 @@ export function hintFor(error: unknown): string | undefined {
   if (sqlState !== undefined) return HINTS.find(([prefix]) => sqlState.startsWith(prefix))?.[1];
   if (isCertificateError(error))
     return 'name the authority that signed it in POSTGRES_SSLROOTCERT, and the host as its certificate does';
-  if (!(error instanceof ConnectionLostError)) return undefined;
+  return error instanceof ConnectionLostError ? (error.hint ?? checkServer(error.cause)) : undefined;
+}
+
+function checkServer(cause: unknown): string {
   const check = 'check POSTGRES_HOST and POSTGRES_PORT (or DATABASE_URL), and that the server is running';
-  const service = unknownShortName(error.cause);
+  const service = unknownShortName(cause);
   return service === undefined
     ? check
     : `${check}; if ${JSON.stringify(service)} is a service of Docker Compose, only its containers know that name, and paths ` +

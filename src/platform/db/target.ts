@@ -1,5 +1,6 @@
 import { EcompipeError, EXIT } from '../errors.js';
 import type { Logger } from '../log.js';
+import type { EmbeddedConnection } from './embedded/index.js';
 import { openConnection, type Connection } from './client.js';
 import {
   describeConnection,
@@ -19,6 +20,8 @@ export interface Database {
   readonly label: string;
   /** Opens a connection. Statements on it that wait for a lock are reported, and cancelled when we are to stop. */
   open(): Promise<Connection>;
+  /** Opens a connection for those who look after their statements themselves. */
+  openUnwatched(): Promise<Connection>;
   /** Opens a connection, retrying while the database is away. */
   connect(): Promise<Connection>;
   /** Runs an action, retrying it while it fails for a passing reason. Only for what may be done twice. */
@@ -46,20 +49,34 @@ export async function withDatabase<T>(
   action: (database: Database) => Promise<T>,
 ): Promise<T> {
   const configured = resolveConnection(settings, process.env);
-  if (configured !== undefined) return await action(createDatabase(configured, false, settings.retryForMs, context));
+  if (configured !== undefined)
+    return await action(
+      createDatabase(configured, () => Promise.resolve(configured), false, settings.retryForMs, context),
+    );
   const { withEmbeddedServer } = await import('./embedded/index.js');
   return await withEmbeddedServer(
     { directory: settings.embeddedDir, log: context.log, signal: context.stop },
-    async (connection) =>
-      action(
-        createDatabase(
-          { ...connection, sslMode: 'disable', requireAuth: ['scram-sha-256'] },
-          true,
-          settings.retryForMs,
-          context,
-        ),
-      ),
+    async (connection, { locate }) => {
+      let current = embeddedSettings(connection);
+      const locateAnew = async (): Promise<ConnectionSettings> => {
+        const { port } = await locate();
+        // The same object as long as nothing has changed: what is known of a server is remembered by it (see pooler.ts).
+        if (port !== current.port) current = { ...current, port };
+        return current;
+      };
+      return await action(createDatabase(current, locateAnew, true, settings.retryForMs, context));
+    },
   );
+}
+
+/** The embedded server asks for SCRAM. Whoever asks for a password in another way has taken a dead server's port. */
+function embeddedSettings(connection: EmbeddedConnection): ConnectionSettings {
+  return {
+    ...connection,
+    sslMode: 'disable',
+    requireAuth: ['scram-sha-256'],
+    hintWhenLost: 'the embedded PostgreSQL ends when it crashes or is killed, and is started again; see its server.log',
+  };
 }
 
 /**
@@ -87,6 +104,8 @@ export async function withExistingDatabase<T>(
 
 function createDatabase(
   connection: ConnectionSettings,
+  /** Where it is now: asked before each connection. */
+  locate: () => Promise<ConnectionSettings>,
   embedded: boolean,
   retryForMs: number,
   { log, stop, onDatabaseEvent }: TargetContext,
@@ -94,9 +113,10 @@ function createDatabase(
   const retry = <T>(what: string, attempt: () => Promise<T>): Promise<T> =>
     withRetry(what, { retryForMs, log, stop, onEvent: onDatabaseEvent }, attempt);
   const label = describeConnection(connection);
-  const locks = new LockWatch(connection, log, stop, () => openConnection(connection));
+  const openUnwatched = async (): Promise<Connection> => await openConnection(await locate());
+  const locks = new LockWatch(connection, log, stop, openUnwatched);
   const open = async (): Promise<Connection> => {
-    const opened = await openConnection(connection);
+    const opened = await openUnwatched();
     locks.watch(opened);
     return opened;
   };
@@ -105,6 +125,7 @@ function createDatabase(
     embedded,
     label,
     open,
+    openUnwatched,
     retry,
     report: (event) => onDatabaseEvent?.(event),
     connect: () => retry(`cannot connect to PostgreSQL at ${label}`, open),

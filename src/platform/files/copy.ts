@@ -1,6 +1,7 @@
 import { constants, type BigIntStats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { errnoOf, FileError } from '../errors.js';
+import { FILE_MODE } from './ensureDirectory.js';
 import { failpoint } from '../failpoint.js';
 
 const BUFFER_BYTES = 1024 * 1024;
@@ -8,7 +9,8 @@ const BUFFER_BYTES = 1024 * 1024;
 const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /**
- * Copies a regular file to a new name with its mode and modification time, and forces it to disk.
+ * Copies a regular file to a new name with its modification time, and its mode but for what it grants everybody, and
+ * forces it to disk.
  *
  * @returns what the source was; unchanged from the first to the last byte.
  * @throws FileError (EBUSY) when the source was written to meanwhile; the copy is then of no use.
@@ -19,7 +21,7 @@ export async function copyDurably(source: string, target: string, signal?: Abort
     const before = await input.stat({ bigint: true });
     if (!before.isFile())
       throw new FileError(source, 'EINVAL', { what: `cannot copy ${source}`, why: 'it is not a regular file' });
-    const output = await open(target, 'wx', Number(before.mode & 0o777n));
+    const output = await open(target, 'wx', Number(before.mode) & FILE_MODE);
     try {
       await copyBytes(input, output, signal);
       await output.utimes(Number(before.atimeMs) / 1000, Number(before.mtimeMs) / 1000);

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { errnoOf, FileError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
 import { compareContent, copyDurably, isRewritten, isUnchanged } from './copy.js';
+import { FILE_MODE } from './ensureDirectory.js';
 import { temporaryPath } from './temporary.js';
 
 export { temporaryPath, TEMPORARY_SUFFIX } from './temporary.js';
@@ -178,7 +179,7 @@ function publishCopy(temporary: string, target: string): boolean {
     if (!cannotLink(error)) throw error;
   }
   try {
-    closeSync(openSync(target, 'wx'));
+    closeSync(openSync(target, 'wx', FILE_MODE));
   } catch (error) {
     if (errnoOf(error) === 'EEXIST') return false;
     throw error;
@@ -196,7 +197,7 @@ function lookAt(file: string): BigIntStats | undefined {
 }
 
 /**
- * As {@link moveWithoutOverwrite} into a directory, but finds a free name when `name` is taken: `a.csv`, `a.1.csv`, ….
+ * As {@link moveWithoutOverwrite} into a directory, or a subdirectory that `name` begins with and that is there, but finds a free name when `name` is taken: `a.csv`, `a.1.csv`, ….
  * @returns the name the file has now.
  */
 export async function moveIntoDirectory(
@@ -217,12 +218,14 @@ function numberOfAttempt(attempt: number): number {
   return attempt <= 16 ? attempt : randomInt(17, 2 ** Math.min(attempt, 47));
 }
 
-/** `orders.csv.gz`, 2 → `orders.2.csv.gz`: the ending that says what the file is stays last. */
-export function numberedName(name: string, number: number): string {
+/** `shop/orders.csv.gz`, 2 → `shop/orders.2.csv.gz`: the ending that says what the file is stays last. */
+export function numberedName(pathname: string, number: number): string {
+  const start = pathname.lastIndexOf('/') + 1;
+  const name = pathname.slice(start);
   const ending = /(\.csv(\.gz)?|\.[^.]+)$/i.exec(name)?.[0] ?? '';
   const numbered = `.${number}${ending}`;
   let stem = name.slice(0, name.length - ending.length);
   // File systems allow 255 bytes: shorten by whole characters, as half of one would be invalid UTF-8.
   while (Buffer.byteLength(stem + numbered) > 255 && stem !== '') stem = Array.from(stem).slice(0, -1).join('');
-  return `${stem}${numbered}`;
+  return `${pathname.slice(0, start)}${stem}${numbered}`;
 }

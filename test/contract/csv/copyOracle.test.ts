@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import pg from 'pg';
 import { countRows } from '../../../src/contract/csv/countRows.js';
 import { openConnection, type Connection } from '../../../src/platform/db/client.js';
-import { copyChunks } from '../../../src/pipeline/stream/copyDirect.js';
+import { copyChunks } from '../../../src/platform/db/copyChunks.js';
 import { startTestServer } from '../../helpers/postgres.js';
 import { csvBody, FIELDS, mutatedBody } from './arbitraries.js';
 

@@ -36,6 +36,7 @@ const batch = {
   files: 1,
   bytes: 100,
   rows,
+  rowsByFile: [{ file: 'a', rows }],
   durationMs: 40,
 } as const;
 
@@ -47,6 +48,7 @@ test('events become counters, gauges and histograms', async () => {
       type: 'filePublished',
       file: 'a',
       path: 'a',
+      isHistory: false,
       rows: 10,
       bytes: 100,
       firstEventTime: null,

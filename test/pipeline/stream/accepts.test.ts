@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pg from 'pg';
 import { EVENT_COLUMNS } from '../../../src/contract/columns.js';
-import { copyChunks } from '../../../src/pipeline/stream/copyDirect.js';
+import { copyChunks } from '../../../src/platform/db/copyChunks.js';
 import { eventId, eventRow, HEADER, type Fields } from '../../helpers/events.js';
 import { migratedDatabase, onDatabase } from '../../helpers/migrated.js';
 import type { TestDatabase } from '../../helpers/postgres.js';

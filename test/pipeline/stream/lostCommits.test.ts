@@ -5,6 +5,7 @@ import path from 'node:path';
 import test from 'node:test';
 import { runPrune } from '../../../src/pipeline/prune/runPrune.js';
 import { runUndo } from '../../../src/pipeline/undo/runUndo.js';
+import { remakeRows } from '../../../src/pipeline/stream/feeds/remakeRows.js';
 import { namesIn, pathIn } from '../../helpers/dayFolders.js';
 import { eventFile, eventId } from '../../helpers/events.js';
 import { run, start } from '../../helpers/executable.js';
@@ -107,13 +108,13 @@ test('a dump that was restored into another database is completed from the archi
   await load(shop, database);
   const places = { loadedDirs: [shop.settings.archiveDir], waitingDirs: [shop.settings.inputDir] };
   await onDatabase(database, {}, (to) =>
-    runUndo({ file: 'out.csv', batchId: undefined, dryRun: false, ...places }, to),
+    runUndo({ file: 'out.csv', batchId: undefined, dryRun: false, ...places }, to, remakeRows),
   );
   // Taken out, too, but loaded again after the dump is made.
   shop.put('again.csv', eventFile(800, 805));
   await load(shop, database);
   await onDatabase(database, {}, (to) =>
-    runUndo({ file: 'again.csv', batchId: undefined, dryRun: false, ...places }, to),
+    runUndo({ file: 'again.csv', batchId: undefined, dryRun: false, ...places }, to, remakeRows),
   );
   // The large one is loaded in part when the dump is made.
   shop.put('large.csv', eventFile(100, 300));
@@ -152,7 +153,9 @@ test('batches that were pruned, or taken out by undo, are not taken for lost', a
   shop.put('a.csv', eventFile(0, 10));
   await load(shop, database);
   const places = { loadedDirs: [shop.settings.archiveDir], waitingDirs: [shop.settings.inputDir] };
-  await onDatabase(database, {}, (to) => runUndo({ file: 'a.csv', batchId: undefined, dryRun: false, ...places }, to));
+  await onDatabase(database, {}, (to) =>
+    runUndo({ file: 'a.csv', batchId: undefined, dryRun: false, ...places }, to, remakeRows),
+  );
   await load(shop, database);
   const before = new Date('2999-01-01');
   const settings = { before, events: true, archive: false, ledger: true, archiveDir: '', dryRun: false };

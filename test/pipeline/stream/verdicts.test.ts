@@ -6,6 +6,7 @@ import { silentLogger } from '../../../src/platform/log.js';
 import { runMigrate } from '../../../src/pipeline/migrate/runMigrate.js';
 import { runStream } from '../../../src/pipeline/stream/runStream.js';
 import { runUndo } from '../../../src/pipeline/undo/runUndo.js';
+import { remakeRows } from '../../../src/pipeline/stream/feeds/remakeRows.js';
 import { eventFile, eventId, eventRow, HEADER } from '../../helpers/events.js';
 import { migratedDatabase, onDatabase } from '../../helpers/migrated.js';
 import { startTestServer, type TestDatabase } from '../../helpers/postgres.js';
@@ -206,6 +207,7 @@ test('of a file that is mostly rejects the rest is not loaded: it goes to quaran
         waitingDirs: [],
       },
       target,
+      remakeRows,
     ),
   );
   assert.equal((await eventIds(database)).length, 10);

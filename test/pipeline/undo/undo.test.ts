@@ -5,6 +5,7 @@ import { test, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import type { UndoResult, UndoSettings } from '../../../src/pipeline/undo/undoEvents.js';
 import { runUndo } from '../../../src/pipeline/undo/runUndo.js';
+import { remakeRows } from '../../../src/pipeline/stream/feeds/remakeRows.js';
 import { run, start } from '../../helpers/executable.js';
 import { until } from '../../helpers/until.js';
 import { eventFile, eventId, eventRow, HEADER } from '../../helpers/events.js';
@@ -28,7 +29,7 @@ async function setScene(t: TestContext, overrides: Parameters<typeof openShop>[1
   const places = { loadedDirs: [shop.settings.archiveDir], waitingDirs: [shop.settings.inputDir] };
   const undo = (target: Partial<UndoSettings>): Promise<UndoResult> =>
     onDatabase(database, {}, (to) =>
-      runUndo({ file: undefined, batchId: undefined, dryRun: false, ...places, ...target }, to),
+      runUndo({ file: undefined, batchId: undefined, dryRun: false, ...places, ...target }, to, remakeRows),
     );
   return { database, shop, undo };
 }

@@ -33,7 +33,7 @@ test('a loaded run is proved, and progress is told', async (t) => {
     [result.ok, result.runs, result.files, result.rows, result.rowsScanned, result.findings],
     [true, 1, 4, 2000, 2000, []],
   );
-  assert.match(describeVerify(result), /^lost 0 · duplicated 0 · corrupted 0\n2000 rows of 4 files from 1 run; /);
+  assert.match(describeVerify(result), /^lost 0 · duplicated 0 · corrupted 0\n2,000 rows of 4 files from 1 run; /);
   assert.deepEqual(events, [
     { type: 'manifestsRead', runs: 1, files: 4, faults: 0 },
     { type: 'tableScanned', share: 1, rows: 2000 },
@@ -108,7 +108,7 @@ test('what is not loaded yet is pending: a fault, unless it is allowed', async (
   await pipeline.generate({ seed: 3 });
   const result = await pipeline.verify();
   assert.deepEqual([result.ok, result.pendingFiles, result.pendingRows, result.findings], [false, 8, 4000, []]);
-  assert.match(describeVerify(result), /not all is loaded yet: 8 files with 4000 rows are pending/);
+  assert.match(describeVerify(result), /not all is loaded yet: 8 files with 4,000 rows are pending/);
   assert.equal((await pipeline.verify({ allowPending: true })).ok, true);
 });
 

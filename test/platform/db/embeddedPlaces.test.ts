@@ -89,7 +89,7 @@ test('initdb never sees a path that its shell would read otherwise', async (t) =
   const parent = await scratch(t);
   const files: ServerFiles = { root: path.join(parent, 'a "quoted" $HOME'), version: '18' };
   await cp((await findServerFiles()).root, files.root, { recursive: true, verbatimSymlinks: true });
-  const seen = await withShellSafeFiles(files, async (safe) => {
+  const seen = await withShellSafeFiles(files, await serverAccount(), async (safe) => {
     assert.match(await version(safe), /^initdb \(PostgreSQL\)/);
     return safe.root;
   });

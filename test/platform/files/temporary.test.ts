@@ -53,6 +53,13 @@ test('files that are not ours are never removed', async (t) => {
   assert.equal(readdirSync(directory).length, names.length);
 });
 
+test('nobody can foresee a temporary name from the one before', (t) => {
+  const target = path.join(temporaryDirectory(t), 'a.csv');
+  const ends = Array.from({ length: 100 }, () => /-([0-9a-f]+)\.ecompipe-tmp$/.exec(temporaryPath(target))?.[1] ?? '');
+  assert.ok(ends.every((end) => end.length === 16));
+  assert.equal(new Set(ends.map((end) => end.slice(0, 8))).size, 100);
+});
+
 test('a temporary name is hidden, new at every call, and fits however long the target is', (t) => {
   const target = path.join(temporaryDirectory(t), `${'日'.repeat(80)}.csv`);
   const [first, second] = [temporaryPath(target), temporaryPath(target)];

@@ -25,6 +25,16 @@ export async function checkFeed(connection: Connection, feed: Feed): Promise<Che
   }
 }
 
+/** As {@link checkFeed}, within the caller's transaction. */
+export async function checkFeedWithin(connection: Connection, feed: Feed): Promise<CheckedFeed> {
+  await connection.client.query('savepoint ecompipe_check');
+  try {
+    return await new FeedCheck(connection, feed).run();
+  } finally {
+    await connection.client.query('rollback to savepoint ecompipe_check; release savepoint ecompipe_check');
+  }
+}
+
 const UNDEFINED_COLUMN = '42703';
 
 class FeedCheck {

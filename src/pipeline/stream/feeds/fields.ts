@@ -1,12 +1,11 @@
 import { parse } from 'csv-parse/sync';
-import { MAX_RECORD_BYTES } from '../../../contract/csv/bytes.js';
 import type { RecordShape } from '../../../contract/csv/header.js';
 import { decode, UTF_8 } from '../../../contract/feeds/encodings.js';
-import type { Content } from '../content.js';
+import { START_BYTES, type Content } from '../content.js';
 
 /** Enough bytes for the longest header. */
 export async function readStart(content: Content): Promise<Buffer> {
-  const start = Buffer.alloc(Math.min(content.size, MAX_RECORD_BYTES + 4));
+  const start = Buffer.alloc(Math.min(content.size, START_BYTES));
   const reader = await content.openAt(0);
   try {
     await reader.read(start);

@@ -32,10 +32,22 @@ export async function judgeFeed(
   target: TargetTable,
   waitForTurn: () => Promise<void>,
 ): Promise<FeedVerdicts> {
+  const { plan, made } = await makeRows(connection, batch, bound, records, target);
+  return await judgeRows(connection, plan, made, target, waitForTurn);
+}
+
+/** Stages the records and makes rows of them, in the types of the table. */
+export async function makeRows(
+  connection: Connection,
+  batch: Batch,
+  bound: BoundFeed,
+  records: Records,
+  target: TargetTable,
+): Promise<{ readonly plan: FeedPlan; readonly made: FeedVerdicts['made'] }> {
   const plan = await planFeed(connection, bound, target);
   await prepareStage(connection, target, plan.columns);
   await stageSource(connection, batch, bound, records);
-  return await judgeSource(connection, plan, soundParts(batch, records), target, waitForTurn);
+  return { plan, made: await transformSource(connection, plan, soundParts(batch, records)) };
 }
 
 /** What is staged of each part, in order. */
@@ -62,6 +74,15 @@ export async function judgeSource(
   target: TargetTable,
   waitForTurn: () => Promise<void>,
 ): Promise<FeedVerdicts> {
+  const made = await transformSource(connection, plan, parts);
+  return await judgeRows(connection, plan, made, target, waitForTurn);
+}
+
+async function transformSource(
+  connection: Connection,
+  plan: FeedPlan,
+  parts: readonly StagedPart[],
+): Promise<FeedVerdicts['made']> {
   const made = await expand(connection, plan, parts);
   await connection.client.query('select ecompipe.transform_records($1, $2, $3, $4, $5, $6)', [
     plan.insert,
@@ -71,6 +92,16 @@ export async function judgeSource(
     plan.probes.map(({ query }) => query),
     connection.userPath,
   ]);
+  return made;
+}
+
+async function judgeRows(
+  connection: Connection,
+  plan: FeedPlan,
+  made: FeedVerdicts['made'],
+  target: TargetTable,
+  waitForTurn: () => Promise<void>,
+): Promise<FeedVerdicts> {
   await waitForTurn();
   const verdicts = await insertRows(connection, target, plan.columns);
   const { inserted, rejected, duplicates } = verdicts;

@@ -1,4 +1,5 @@
 import { bindFeed } from '../../../contract/feeds/bindFeed.js';
+import { LF } from '../../../contract/csv/bytes.js';
 import type { Feed } from '../../../contract/feeds/feed.js';
 import { fieldNamesOf } from '../../../contract/feeds/feedHeader.js';
 import { listFeeds, readFeeds, SHIPPED_FEEDS } from '../../../contract/feeds/readFeeds.js';
@@ -30,8 +31,12 @@ export async function fittingShipped(start: Buffer): Promise<readonly Feed[]> {
   return fitting.sort((a, b) => b.used - a.used).map(({ feed }) => feed);
 }
 
+/** No shipped feed's header is as long: a longer one is not worth splitting for each of them. */
+const MAX_SHIPPED_HEADER_BYTES = 8192;
+
 /** The end of a message about a header that does not fit: which shipped feed it does fit, if any. */
 export async function hintOfShipped(start: Buffer): Promise<string> {
+  if (start.length > MAX_SHIPPED_HEADER_BYTES && !start.subarray(0, MAX_SHIPPED_HEADER_BYTES).includes(LF)) return '';
   const [feed] = await fittingShipped(start);
   return feed === undefined
     ? ''

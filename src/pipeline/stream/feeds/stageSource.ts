@@ -4,7 +4,7 @@ import type { BoundFeed } from '../../../contract/feeds/bindFeed.js';
 import { UTF_8 } from '../../../contract/feeds/encodings.js';
 import { quoteText } from '../../../contract/feeds/sqlNames.js';
 import type { Batch } from '../batch.js';
-import { CHUNK_BYTES, copyChunks } from '../copyDirect.js';
+import { CHUNK_BYTES, copyChunks } from '../../../platform/db/copyChunks.js';
 import { recordBytes, type Records } from '../staged/records.js';
 import { wireChunks, wireOf, type Wire } from './wire.js';
 

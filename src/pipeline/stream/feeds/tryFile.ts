@@ -114,7 +114,7 @@ async function tryContent(
   try {
     for await (const { part, release } of readRanges(source, { offset: 0, lines: 0, records: 0 }, BATCH_BYTES, 1)) {
       const batch: Batch = { ...shapeOf(header), parts: [part], isDurable: false };
-      const split = splitRecords(batch);
+      const split = await splitRecords(batch);
       const { verdicts, results } = await judgeBatch(connection, batch, split, table, () => Promise.resolve());
       const [result] = results;
       assert(result !== undefined, 'one part has one result');

@@ -1,5 +1,11 @@
 import assert from 'node:assert/strict';
-import { parseHeader, UnreadableFile, type Header } from '../../../contract/csv/header.js';
+import {
+  parseHeader,
+  unnamedFields,
+  UnreadableFile,
+  type ExpectedColumns,
+  type Header,
+} from '../../../contract/csv/header.js';
 import { TransientError } from '../../../platform/db/sqlState.js';
 import { withTransaction } from '../../../platform/db/transaction.js';
 import type { Failures } from '../../../platform/files/failures.js';
@@ -95,13 +101,13 @@ export class MicroBatch {
     const feed = feeds.find(nameOf(file));
     if (feed !== undefined) return feeds.parseHeader(start, feed);
     try {
-      return parseHeader(start, table.header);
+      return parseNamedHeader(start, table.header);
     } catch (error) {
       if (!(error instanceof UnreadableFile)) throw error;
       await pool.use('urgent', `cannot look at ${table.name} for ${nameOf(file)}`, (connection) =>
         target.refresh(connection),
       );
-      return parseHeader(start, target.table.header);
+      return parseNamedHeader(start, target.table.header);
     }
   }
 
@@ -287,4 +293,12 @@ async function cutAgain(
 
 function nameOf({ path }: SparkFile): string {
   return path.slice(path.lastIndexOf('/') + 1);
+}
+
+/** The job stages as many fields as there are columns. @throws UnreadableFile */
+function parseNamedHeader(start: Buffer, expected: ExpectedColumns): Header | undefined {
+  const header = parseHeader(start, expected);
+  if (header !== undefined && unnamedFields(header) > 0)
+    throw new UnreadableFile('the last column has no name; --engine native ignores it');
+  return header;
 }

@@ -6,6 +6,7 @@ import type { StageContext } from '../../../platform/stage.js';
 import { ConnectionPool } from '../connectionPool.js';
 import { InputListing } from '../discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from '../streamEvents.js';
+import { listOptions } from '../../../contract/listFiles.js';
 import { FileDisposer } from '../fileDisposer.js';
 import { IdleRefresh } from '../idleRefresh.js';
 import { DirectPathBreaker } from '../directPathBreaker.js';
@@ -61,6 +62,8 @@ export async function runSparkStream(
 ): Promise<StreamResult> {
   assertOneFileSystem(settings);
   const feedFormats = feedFormatsOf(settings.feeds ?? []);
+  if (settings.recursive === true || [settings.include, settings.exclude].some((globs = []) => globs.length > 0))
+    throw new UsageError(['--engine spark loads all files of one directory: no --recursive, --include and --exclude']);
   const driverSettings = await prepareDriver(settings, context);
   await reachMaster(masterOf(driverSettings, process.env), settings.retryForMs, context);
   const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings);
@@ -128,8 +131,7 @@ async function prepareDriver(
 
 /** Spark lists the files itself and says nothing of the others; what comes later is counted by `ecompipe status`. */
 async function reportLeftAlone(settings: StreamSettings, emit: (event: StreamEvent) => void): Promise<void> {
-  const { inputDir, feeds = [], archiveDir, quarantineDir, checkpointDir } = settings;
-  await new InputListing(inputDir, feeds, [archiveDir, quarantineDir, checkpointDir], emit).list();
+  await new InputListing(settings.inputDir, listOptions(settings), emit).list();
 }
 
 /** Files leave a URI for another one: neither side could move them from one file system to the other. */

@@ -78,7 +78,7 @@ async function judgeGroup(
   rows: readonly CorrectedRow[],
   batch: Batch,
 ): Promise<JudgedRow[]> {
-  const records = splitRecords(batch);
+  const records = await splitRecords(batch);
   assert.equal(records.length, rows.length, 'each corrected row is a record');
   await judgeRecords(connection, batch, records, target, () => Promise.resolve());
   const verdicts = new Map((await readVerdicts(connection, target, batch)).map((row) => [row.ordinal, row]));

@@ -27,7 +27,7 @@ export async function loadStaged(
   batch: Batch,
   { fileIds, batchId, target, waitForTurn }: StagedContext,
 ): Promise<PartResult[]> {
-  const records = splitRecords(batch);
+  const records = await splitRecords(batch);
   const { verdicts, results } = await judgeBatch(connection, batch, records, target, waitForTurn);
   function* placed(ordinals: Iterable<number>): Generator<PlacedRow> {
     for (const ordinal of ordinals) yield placeOf(records, ordinal, verdicts.originOf(ordinal), fileIds);

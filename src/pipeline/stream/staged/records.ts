@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { CsvError, parse } from 'csv-parse/sync';
+import { EventLoopYielder } from '../../../platform/eventLoopYielder.js';
 import type { Dialect } from '../../../contract/csv/dialect.js';
-import type { RecordShape } from '../../../contract/csv/header.js';
+import { unnamedFields, type RecordShape } from '../../../contract/csv/header.js';
 import { UTF_8 } from '../../../contract/feeds/encodings.js';
 import { COMMA, LF, NUL, QUOTE } from '../../../contract/csv/bytes.js';
 import { frameRecords } from '../../../contract/csv/frameRecords.js';
@@ -27,6 +28,20 @@ export class Records {
   /** The rows whose structure or encoding is broken, and why: all others can be staged. */
   readonly malformed = new Map<number, Reason>();
   length = 0;
+
+  /** @param unnamed fields at the end of each record that have no name; see unnamedFields. */
+  constructor(private readonly unnamed = 0) {}
+
+  /** Where the fields of a sound record end that have a name; undefined when another one has a value. */
+  namedEnd({ part, frame }: Pick<SourceRecord, 'part' | 'frame'>): number | undefined {
+    let { end } = frame;
+    for (let field = 0; field < this.unnamed; field++) {
+      if (part.body[end - 1] === QUOTE && part.body[end - 2] === QUOTE && part.body[end - 3] === COMMA) end -= 3;
+      else if (part.body[end - 1] === COMMA) end -= 1;
+      else return undefined;
+    }
+    return end;
+  }
 
   addPart(part: BatchPart, frames: RecordFrames): void {
     this.sections.push({ part, frames, firstOrdinal: this.length });
@@ -69,9 +84,19 @@ const DEFECTS: Readonly<Record<Defect, string>> = {
   'field-count': 'wrong number of fields',
 };
 
-/** Splits a batch into its records and finds those whose structure or encoding is broken. */
-export function splitRecords(batch: Batch): Records {
-  const records = new Records();
+const UNNAMED_VALUE: Reason = {
+  kind: 'malformed',
+  sqlState: BAD_COPY_FILE_FORMAT,
+  message: 'a value after the last column that the header names',
+};
+
+/**
+ * Splits a batch into its records and finds those whose structure or encoding is broken. To name the faults of fifty thousand
+ * records takes a second, in which metrics, heartbeats and signals must have their turn.
+ */
+export async function splitRecords(batch: Batch): Promise<Records> {
+  const records = new Records(unnamedFields(batch));
+  const yielder = new EventLoopYielder();
   for (const part of batch.parts) {
     const { records: frames } = frameRecords(part.body, true, batch.fieldCount, Infinity, batch.dialect);
     // Other encodings than UTF-8 are the server's to check.
@@ -79,7 +104,10 @@ export function splitRecords(batch: Batch): Records {
     const clean = (isOther || isUtf8(part.body)) && !part.body.includes(NUL);
     let ordinal = records.length;
     for (const frame of frames) {
-      const reason = explainDefect(part.body, frame, batch, clean, isOther);
+      if (yielder.shouldYield) await yielder.yield();
+      const reason =
+        explainDefect(part.body, frame, batch, clean, isOther) ??
+        (records.namedEnd({ part, frame }) === undefined ? UNNAMED_VALUE : undefined);
       if (reason !== undefined) records.malformed.set(ordinal, reason);
       ordinal++;
     }
@@ -114,14 +142,17 @@ export function explainDefect(
   return undefined;
 }
 
+/** Of a longer record csv-parse would take its time to name the place of a fault. */
+const MAX_EXPLAINED_BYTES = 64 * 1024;
+
 /** csv-parse names the place within the record better than our defect does, where it sees the same fault. */
 function describeDefect(
   bytes: Buffer,
   defect: Defect,
   { fieldCount, dialect }: Pick<RecordShape, 'fieldCount' | 'dialect'>,
 ): string {
-  if (defect === 'too-long') return DEFECTS[defect];
   if (defect === 'field-count') return `${countFields(bytes, dialect)} fields where the header has ${fieldCount}`;
+  if (defect === 'too-long' || bytes.length > MAX_EXPLAINED_BYTES) return DEFECTS[defect];
   const delimiter = String.fromCharCode(dialect.delimiter);
   const quote = String.fromCharCode(dialect.quote ?? QUOTE);
   try {
@@ -166,9 +197,11 @@ export function* stageChunks(records: Records, ordinals: Iterable<number>, chunk
   let chunk = Buffer.allocUnsafe(chunkBytes);
   let at = 0;
   for (const ordinal of ordinals) {
-    const { part, frame } = records.at(ordinal);
+    const record = records.at(ordinal);
+    const { part, frame } = record;
+    const end = records.namedEnd(record) ?? frame.end;
     const text = String(ordinal);
-    const length = text.length + 2 + frame.end - frame.start;
+    const length = text.length + 2 + end - frame.start;
     if (at + length > chunk.length) {
       if (at > 0) yield chunk.subarray(0, at);
       chunk = Buffer.allocUnsafe(Math.max(chunkBytes, length));
@@ -176,7 +209,7 @@ export function* stageChunks(records: Records, ordinals: Iterable<number>, chunk
     }
     at += chunk.write(text, at, 'latin1');
     chunk[at++] = COMMA;
-    at += part.body.copy(chunk, at, frame.start, frame.end);
+    at += part.body.copy(chunk, at, frame.start, end);
     chunk[at++] = LF;
   }
   if (at > 0) yield chunk.subarray(0, at);
@@ -189,7 +222,8 @@ export function* endMarkerRows(
   for (let ordinal = 0; ordinal < records.length; ordinal++) {
     const record = records.at(ordinal);
     if (!record.frame.endMarker || records.malformed.has(ordinal)) continue;
-    const [fields = []] = parse(recordBytes(record), {
+    const { part, frame } = record;
+    const [fields = []] = parse(part.body.subarray(frame.start, records.namedEnd(record)), {
       record_delimiter: '\n',
       // As in COPY: an empty field without quotes is NULL.
       cast: (value, { quoting }) => (value === '' && !quoting ? null : value),

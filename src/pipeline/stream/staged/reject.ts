@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { clip } from '../../../platform/clip.js';
 import type { Connection } from '../../../platform/db/client.js';
 
 /** Why the database, or the structure of the CSV, does not accept a row. */
@@ -66,7 +67,8 @@ export async function writeMalformed(
         chunk.map(({ raw }) => raw),
         found.map(({ kind }) => kind),
         found.map(({ sqlState }) => sqlState),
-        found.map(({ message }) => message),
+        // What names the fault may repeat the value, of up to a megabyte, for each of millions of rows.
+        found.map(({ message }) => clip(message)),
       ],
     });
   }

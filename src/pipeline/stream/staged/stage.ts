@@ -1,7 +1,7 @@
 import type { Connection } from '../../../platform/db/client.js';
 import { isRefusal } from '../../../platform/db/sqlState.js';
 import type { Batch } from '../batch.js';
-import { CHUNK_BYTES, copyChunks } from '../copyDirect.js';
+import { CHUNK_BYTES, copyChunks } from '../../../platform/db/copyChunks.js';
 import { temporalFields } from '../isoDates.js';
 import type { TargetTable } from '../targetTable.js';
 import { copyableOrdinals, endMarkerRows, hasIsoDates, isCopyable, stageChunks, type Records } from './records.js';

@@ -17,7 +17,7 @@ export interface ServerFiles {
 const PACKAGE_PLATFORMS: Readonly<Record<string, string>> = { win32: 'windows' };
 
 /** The path of one of the installation's programs. */
-export function program(files: ServerFiles, name: 'postgres' | 'initdb' | 'pg_ctl'): string {
+export function program(files: ServerFiles, name: 'postgres' | 'initdb' | 'pg_ctl' | 'psql'): string {
   return path.join(files.root, 'bin', process.platform === 'win32' ? `${name}.exe` : name);
 }
 
@@ -44,6 +44,17 @@ export async function findServerFiles(): Promise<ServerFiles> {
       hint: OWN_SERVER_HINT,
       cause: error,
     });
+  }
+}
+
+/** The path of one of its programs where the installation has it: packages come with or without the client's. */
+export async function embeddedProgram(name: 'psql'): Promise<string | undefined> {
+  try {
+    const file = program(await findServerFiles(), name);
+    await stat(file);
+    return file;
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,24 +1,13 @@
-import {
-  chmod,
-  chown,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  realpath,
-  rename,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
+import { chmod, lstat, mkdir, mkdtemp, readdir, realpath, rename, rm, symlink } from 'node:fs/promises';
 import { createHash, randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { EcompipeError, errnoOf, EXIT, withFileErrors } from '../../errors.js';
 import type { Logger } from '../../log.js';
 import { serverAccount, type ServerAccount } from './account.js';
+import { chownPlain, readText, writeNew } from './files.js';
 import { initdb } from './initdb.js';
 import { choosePlace } from './place.js';
+import { assertOurs } from './trust.js';
 
 /** The files of one embedded server. */
 export interface Cluster {
@@ -41,17 +30,22 @@ export interface ClusterOptions {
 /** initdb takes about a second: what is this old was left by one that was killed. */
 const ABANDONED_MS = 10 * 60_000;
 
-/** Opens the cluster of a project, undefined when there is none. */
+/**
+ * Opens the cluster of a project, undefined when there is none.
+ * @throws EcompipeError (77) when the directory, or what leads to it, is somebody else's: see {@link assertOurs}.
+ */
 export async function openCluster(directory: string): Promise<Cluster | undefined> {
   const published = path.join(directory, 'postgres');
   return withFileErrors('use the embedded database in', published, async () => {
+    await assertOurs(directory);
+    await assertOurs(published);
     const home = await realpath(published).catch((error: unknown) => {
       if (errnoOf(error) === 'ENOENT') return undefined;
       throw error;
     });
     if (home === undefined) return undefined;
     const data = path.join(home, 'data');
-    const password = (await readFile(path.join(home, 'password'), 'utf8')).trim();
+    const password = (await readText(path.join(home, 'password'))).trim();
     return { home, data, password, account: await ownerOf(data) };
   });
 }
@@ -60,7 +54,7 @@ export async function openCluster(directory: string): Promise<Cluster | undefine
 export async function ensureCluster(options: ClusterOptions): Promise<Cluster> {
   const existing = await openCluster(options.directory);
   if (existing !== undefined) return existing;
-  await withFileErrors('create', options.directory, () => mkdir(options.directory, { recursive: true }));
+  await createDirectory(options.directory);
   await createCluster(options);
   const created = await openCluster(options.directory);
   if (created !== undefined) return created;
@@ -69,6 +63,12 @@ export async function ensureCluster(options: ClusterOptions): Promise<Cluster> {
     why: 'the data directory it links to is gone',
     hint: 'remove the link to begin with an empty database',
   });
+}
+
+/** Of root's, the server's account passes through to its data; nobody else has any business there. */
+async function createDirectory(directory: string): Promise<void> {
+  const mode = process.getuid?.() === 0 ? 0o711 : 0o700;
+  await withFileErrors('create', directory, () => mkdir(directory, { recursive: true, mode }));
 }
 
 /**
@@ -106,13 +106,10 @@ async function fill(
   // The account passes through to its data directory; it can't list the rest.
   await chmod(home, account === undefined ? 0o700 : 0o711);
   await mkdir(data, { mode: 0o700 });
-  await writeFile(passwordFile, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600, flush: true });
-  if (account !== undefined) {
-    await chown(data, account.uid, account.gid);
-    await chown(passwordFile, account.uid, account.gid);
-  }
+  await writeNew(passwordFile, `${randomBytes(24).toString('base64url')}\n`, account);
+  if (account !== undefined) await chownPlain(data, account);
   await initdb({ data, passwordFile, account, place, log, signal });
-  if (account !== undefined) await chown(passwordFile, 0, 0);
+  if (account !== undefined) await chownPlain(passwordFile, { uid: 0, gid: 0 });
 }
 
 async function publishElsewhere(home: string, published: string): Promise<void> {
@@ -131,7 +128,7 @@ async function removeAbandoned(place: string): Promise<void> {
   for (const name of await readdir(place)) {
     if (!/^\.(postgres|server)-/.test(name)) continue;
     const leftover = path.join(place, name);
-    const { mtimeMs } = await stat(leftover).catch(() => ({ mtimeMs: Date.now() }));
+    const { mtimeMs } = await lstat(leftover).catch(() => ({ mtimeMs: Date.now() }));
     if (Date.now() - mtimeMs > ABANDONED_MS) await rm(leftover, { recursive: true, force: true });
   }
 }
@@ -139,6 +136,6 @@ async function removeAbandoned(place: string): Promise<void> {
 /** As root we run the server as whoever owns its data: it may have been created by a user, or by root for `postgres`. */
 async function ownerOf(data: string): Promise<ServerAccount | undefined> {
   if (process.getuid?.() !== 0) return undefined;
-  const { uid, gid } = await stat(data);
+  const { uid, gid } = await lstat(data);
   return { uid, gid, name: String(uid) };
 }

@@ -1,6 +1,9 @@
+import assert from 'node:assert/strict';
+import path from 'node:path';
 import { EcompipeError, AlreadyRunningError } from '../../errors.js';
 import { silentLogger } from '../../log.js';
-import { openCluster } from './cluster.js';
+import { openCluster, type Cluster } from './cluster.js';
+import { replaceText } from './files.js';
 import { assertNotHeldElsewhere } from './holder.js';
 import { attachEmbeddedServer, type EmbeddedOptions } from './lease.js';
 import { findRunningServer, type RunningServer } from './pidFile.js';
@@ -24,10 +27,31 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
   }
 }
 
-/** The server's address for psql and other clients; starts and keeps it, as `startEmbedded` does. Contains the password. */
-export async function embeddedUrl(options: EmbeddedOptions = {}): Promise<string> {
+/**
+ * The server's address for psql and other clients; starts and keeps it, as `startEmbedded` does.
+ * @param options.withPassword whether the URL contains the password, which command lines show to other users. Default true.
+ *   Without, it names a password file, which clients that use libpq read.
+ */
+export async function embeddedUrl(
+  options: EmbeddedOptions & { readonly withPassword?: boolean } = {},
+): Promise<string> {
   const { host, port, database, user, password } = await startEmbedded(options);
-  return `postgresql://${user}:${password}@${host}:${port}/${database}`;
+  const address = `${host}:${port}/${database}`;
+  if (options.withPassword !== false) return `postgresql://${user}:${password}@${address}`;
+  const cluster = await openCluster(options.directory ?? '.ecompipe');
+  assert(cluster !== undefined, 'a server that was started has its cluster');
+  const passfile = await writePassfile(cluster, { host, database, user, password });
+  return `postgresql://${user}@${address}?passfile=${encodeURIComponent(passfile)}`;
+}
+
+/** Beside the password, in the form of ~/.pgpass (PostgreSQL manual, 34.16). The port changes, and so is not named. */
+async function writePassfile(
+  { home }: Pick<Cluster, 'home'>,
+  { host, database, user, password }: Omit<EmbeddedConnection, 'port'>,
+): Promise<string> {
+  const file = path.resolve(home, 'pgpass');
+  await replaceText(file, `${host}:*:${database}:${user}:${password}\n`);
+  return file;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { link, open, readFile, readlink, rename, rm, stat } from 'node:fs/promises';
+import { link, lstat, readFile, readlink, rename, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { AlreadyRunningError, errnoOf } from '../../errors.js';
@@ -9,6 +9,7 @@ import { pause } from '../../wait.js';
 import { asAccount } from './account.js';
 import { OWN_SERVER_HINT } from './binaries.js';
 import type { Cluster } from './cluster.js';
+import { readText, writeBeside } from './files.js';
 
 /**
  * Where a server runs. A process id means something there and nowhere else: from a second container or machine with the
@@ -107,7 +108,7 @@ function holderFile(cluster: Cluster): string {
 
 /** @returns false when somebody has the data already. */
 async function publish(cluster: Cluster, holder: Holder): Promise<boolean> {
-  const temporary = await writeBeside(cluster, holder);
+  const temporary = await writeHolder(cluster, holder);
   try {
     // link, unlike rename, never replaces: of two at once, one has it.
     await link(temporary, holderFile(cluster));
@@ -122,20 +123,12 @@ async function publish(cluster: Cluster, holder: Holder): Promise<boolean> {
 
 /** A new time, so that whoever is about to stop the server before this one sees that the data is in use again. */
 async function renew(cluster: Cluster, holder: Holder): Promise<void> {
-  await rename(await writeBeside(cluster, holder), holderFile(cluster));
+  await rename(await writeHolder(cluster, holder), holderFile(cluster));
 }
 
-async function writeBeside(cluster: Cluster, holder: Holder): Promise<string> {
-  const temporary = temporaryPath(holderFile(cluster));
-  const handle = await open(temporary, 'wx', 0o644);
-  try {
-    await handle.writeFile(`${JSON.stringify(holder)}\n`);
-    // The heartbeat runs under the server's account.
-    if (cluster.account !== undefined) await handle.chown(cluster.account.uid, cluster.account.gid);
-  } finally {
-    await handle.close();
-  }
-  return temporary;
+/** Under a temporary name. Of the server's account, as the heartbeat is. */
+async function writeHolder(cluster: Cluster, holder: Holder): Promise<string> {
+  return await writeBeside(holderFile(cluster), `${JSON.stringify(holder)}\n`, cluster.account);
 }
 
 /** Takes the file away if it still says the same: of two who take over, one removes it, and both compete for the next. */
@@ -148,7 +141,7 @@ async function removeHolder(cluster: Cluster, expected: Holder): Promise<void> {
     if (errnoOf(error) === 'ENOENT') return;
     throw error;
   }
-  const taken = parseHolder(await readFile(aside, 'utf8'));
+  const taken = parseHolder(await readText(aside));
   if (!isSamePlace(taken, expected) || taken.since !== expected.since) await link(aside, file).catch(() => undefined);
   await rm(aside, { force: true });
 }
@@ -172,7 +165,7 @@ async function assertSilent(cluster: Cluster, found: Holder, own: Holder, signal
 /** The file's modification time in ms; 0 when it is gone. */
 async function lastSign(file: string): Promise<number> {
   try {
-    return (await stat(file)).mtimeMs;
+    return (await lstat(file)).mtimeMs;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return 0;
     throw error;
@@ -197,7 +190,7 @@ function describePlace(found: Holder, own: Holder): string {
 
 async function readHolder(cluster: Cluster): Promise<Holder | undefined> {
   try {
-    return parseHolder(await readFile(holderFile(cluster), 'utf8'));
+    return parseHolder(await readText(holderFile(cluster)));
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;

@@ -44,7 +44,7 @@ export async function initdb({ data, passwordFile, account, place, log, signal }
     '--builtin-locale=C.UTF-8',
     '--no-instructions',
   ];
-  await withShellSafeFiles(files, async (safe) => {
+  await withShellSafeFiles(files, account, async (safe) => {
     const child = spawn(program(safe, 'initdb'), args, {
       stdio: ['ignore', 'ignore', 'pipe'],
       cwd: data,

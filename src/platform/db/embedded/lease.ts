@@ -2,6 +2,7 @@ import type pg from 'pg';
 import { EcompipeError, errnoOf, EXIT } from '../../errors.js';
 import { silentLogger, type Logger } from '../../log.js';
 import { pause } from '../../wait.js';
+import { ConnectionLostError } from '../sqlState.js';
 import { OWN_SERVER_HINT } from './binaries.js';
 import { ensureCluster, type Cluster } from './cluster.js';
 import { findRunningServer, type RunningServer } from './pidFile.js';
@@ -33,6 +34,12 @@ export interface EmbeddedLease {
   /** For `db`: what the lease is on. */
   readonly cluster: Cluster;
   readonly server: RunningServer;
+  /**
+   * Where the database is now, by the server's own lock file; to be asked before each connection is opened. A server that
+   * was started again may have another port, and its old one may be a stranger's by then.
+   * @throws ConnectionLostError while none runs, EcompipeError (69) once it was stopped by `db stop --force`.
+   */
+  readonly locate: () => Promise<EmbeddedConnection>;
   /**
    * Gives the lease back, after your own connections are closed. The last one out stops the server and waits for its end,
    * unless it is to be kept (`db start`, `db url`) or a guest, such as a psql, is connected: then the next last one does.
@@ -79,11 +86,11 @@ export async function attachEmbeddedServer(options: EmbeddedOptions = {}): Promi
 /** Runs `use` with a lease and gives it back afterwards, however `use` ends. */
 export async function withEmbeddedServer<T>(
   options: EmbeddedOptions,
-  use: (connection: EmbeddedConnection) => Promise<T>,
+  use: (connection: EmbeddedConnection, lease: EmbeddedLease) => Promise<T>,
 ): Promise<T> {
   const lease = await attachEmbeddedServer(options);
   try {
-    return await use(lease.connection);
+    return await use(lease.connection, lease);
   } finally {
     await lease.release();
   }
@@ -160,6 +167,8 @@ interface Entry {
 class Lease implements EmbeddedLease {
   readonly connection: EmbeddedConnection;
   private readonly released = new AbortController();
+  /** The server was stopped on purpose. */
+  private isOver = false;
   private recovery: Promise<void> = Promise.resolve();
 
   constructor(
@@ -174,6 +183,17 @@ class Lease implements EmbeddedLease {
   get server(): RunningServer {
     return this.entry.server;
   }
+
+  readonly locate = async (): Promise<EmbeddedConnection> => {
+    const running = await findRunningServer(this.cluster.data);
+    // One that was started since is not ours: we hold no lease on it.
+    if (this.isOver || (await isStoppedOnPurpose(this.cluster, this.server))) throw stoppedOnPurpose(this.cluster);
+    if (running !== undefined && running.port > 0) return connectionTo(this.cluster, running);
+    throw new ConnectionLostError(
+      new Error('the embedded PostgreSQL does not run'),
+      `it is started again; see ${this.cluster.home}/server.log if that fails`,
+    );
+  };
 
   readonly release = async (): Promise<void> => {
     if (this.released.signal.aborted) return;
@@ -192,6 +212,7 @@ class Lease implements EmbeddedLease {
     const lost = this.server;
     try {
       if (await isStoppedOnPurpose(this.cluster, lost)) {
+        this.isOver = true;
         this.log.warn('database_stopped', 'the embedded PostgreSQL was stopped by `db stop --force`', {
           port: lost.port,
         });
@@ -207,6 +228,14 @@ class Lease implements EmbeddedLease {
       if (!this.released.signal.aborted) this.log.error('database_not_recovered', String(error));
     }
   }
+}
+
+function stoppedOnPurpose(cluster: Cluster): EcompipeError {
+  return new EcompipeError(EXIT.unavailable, {
+    what: `the embedded PostgreSQL in ${cluster.home} was stopped by \`ecompipe db stop --force\``,
+    outcome: 'what was not committed is rolled back; nothing is lost',
+    hint: 'run the command again: it starts the server',
+  });
 }
 
 /**

@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process';
-import { link, readFile, rename, rm, stat } from 'node:fs/promises';
+import { link, lstat, readFile, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { errnoOf } from '../../errors.js';
+import { temporaryPath } from '../../files/temporary.js';
+import { readText } from './files.js';
 
 /** A running postmaster, as its lock file describes it (src/include/utils/pidfile.h, stable since PostgreSQL 10). */
 export interface RunningServer {
@@ -33,7 +35,7 @@ const EMPTY_IS_STALE_MS = 2000;
 export async function removeStalePidFile(data: string): Promise<void> {
   const pidFile = path.join(data, 'postmaster.pid');
   if (!(await isStale(pidFile, data))) return;
-  const aside = `${pidFile}.stale.${process.pid}`;
+  const aside = temporaryPath(pidFile);
   try {
     await rename(pidFile, aside);
   } catch (error) {
@@ -47,9 +49,9 @@ export async function removeStalePidFile(data: string): Promise<void> {
 
 async function isStale(pidFile: string, data: string): Promise<boolean> {
   try {
-    const server = parsePidFile(await readFile(pidFile, 'utf8'));
+    const server = parsePidFile(await readText(pidFile));
     if (server !== undefined) return !(await isPostmaster(server.pid, data));
-    return Date.now() - (await stat(pidFile)).mtimeMs > EMPTY_IS_STALE_MS;
+    return Date.now() - (await lstat(pidFile)).mtimeMs > EMPTY_IS_STALE_MS;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return false;
     throw error;
@@ -58,7 +60,7 @@ async function isStale(pidFile: string, data: string): Promise<boolean> {
 
 async function readPidFile(data: string): Promise<RunningServer | undefined> {
   try {
-    return parsePidFile(await readFile(path.join(data, 'postmaster.pid'), 'utf8'));
+    return parsePidFile(await readText(path.join(data, 'postmaster.pid')));
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;

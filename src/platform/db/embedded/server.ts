@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { chown, open, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { lstat, rename, type FileHandle } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import path from 'node:path';
 import { EcompipeError, EXIT } from '../../errors.js';
@@ -8,9 +8,11 @@ import { pause } from '../../wait.js';
 import { asAccount } from './account.js';
 import { OWN_SERVER_HINT, program } from './binaries.js';
 import type { Cluster } from './cluster.js';
+import { openLogFile, readText, replaceText } from './files.js';
 import { holdData, prepareRelease, startHeartbeat } from './holder.js';
 import { serverEnvironment, spawnError } from './initdb.js';
 import { findRunningServer, isPostmaster, removeStalePidFile, type RunningServer } from './pidFile.js';
+import { majorUpgrade, serverVersionOf } from './releases.js';
 import { measureMachine, serverSettings } from './serverSettings.js';
 import { usableServerFiles } from './staging.js';
 
@@ -51,7 +53,7 @@ export async function startServer(cluster: Cluster, log: Logger, signal: AbortSi
   );
   try {
     const outcome = await Promise.race([ended, untilListening(cluster, AbortSignal.any([signal, over.signal]))]);
-    return outcome === 'ended' ? await readFrom(cluster, logStart.offset) : undefined;
+    return outcome === 'ended' ? await readFrom(logStart) : undefined;
   } catch (error) {
     signal.throwIfAborted();
     throw spawnError(error, cluster.account);
@@ -86,7 +88,7 @@ function runId(server: RunningServer): string {
 
 /** Says that the running server stays when nobody uses it any more. Ends with this run: a reboot is a `db stop`. */
 export async function markKept(cluster: Cluster, server: RunningServer): Promise<void> {
-  await replaceFile(path.join(cluster.home, 'kept'), `${runId(server)}\n`);
+  await replaceText(path.join(cluster.home, 'kept'), `${runId(server)}\n`);
 }
 
 export async function isKept(cluster: Cluster, server: RunningServer): Promise<boolean> {
@@ -95,7 +97,7 @@ export async function isKept(cluster: Cluster, server: RunningServer): Promise<b
 
 /** Says that the running server ends on purpose, so that the commands it is taken from don't start it again. */
 export async function markStopped(cluster: Cluster, server: RunningServer): Promise<void> {
-  await replaceFile(path.join(cluster.home, 'stopped'), `${runId(server)}\n`);
+  await replaceText(path.join(cluster.home, 'stopped'), `${runId(server)}\n`);
 }
 
 export async function isStoppedOnPurpose(cluster: Cluster, server: RunningServer): Promise<boolean> {
@@ -103,28 +105,34 @@ export async function isStoppedOnPurpose(cluster: Cluster, server: RunningServer
 }
 
 async function isMarked(cluster: Cluster, mark: 'kept' | 'stopped', server: RunningServer): Promise<boolean> {
-  const marked = await readFile(path.join(cluster.home, mark), 'utf8').catch(() => '');
+  const marked = await readText(path.join(cluster.home, mark)).catch(() => '');
   return marked.trim() === runId(server);
+}
+
+/** The major version that created the data. */
+export async function dataVersion(cluster: Cluster): Promise<string> {
+  return (await readText(path.join(cluster.data, 'PG_VERSION'))).trim();
 }
 
 /** PostgreSQL opens data of its own major version only; say so before it does, and what to do. */
 async function assertSameMajor(cluster: Cluster, version: string): Promise<void> {
-  const created = (await readFile(path.join(cluster.data, 'PG_VERSION'), 'utf8')).trim();
+  const created = await dataVersion(cluster);
   if (created === version.split('.')[0]) return;
   throw new EcompipeError(EXIT.unavailable, {
-    what: `the database in ${cluster.home} was created by PostgreSQL ${created}, the embedded server is ${version}`,
-    hint: `dump it with the version of ecompipe that created it, move the directory away and load the dump; or ${OWN_SERVER_HINT}`,
+    what: `the database in ${cluster.home} was created by PostgreSQL ${created}, the embedded server is ${serverVersionOf(version)}`,
+    outcome: 'it was not touched',
+    hint: `${majorUpgrade()}; or ${OWN_SERVER_HINT}`,
   });
 }
 
 /** The port of last time, so that a psql or a GUI stays connected to the right place; another one if that is taken. */
 async function choosePort(cluster: Cluster): Promise<number> {
   const file = path.join(cluster.home, 'port');
-  const last = Number(await readFile(file, 'utf8').catch(() => '0'));
+  const last = Number(await readText(file).catch(() => '0'));
   const port = await probePort(Number.isInteger(last) && last > 0 && last < 65_536 ? last : 0).catch(() =>
     probePort(0),
   );
-  if (port !== last) await replaceFile(file, `${port}\n`);
+  if (port !== last) await replaceText(file, `${port}\n`);
   return port;
 }
 
@@ -146,28 +154,25 @@ async function untilListening(cluster: Cluster, signal: AbortSignal): Promise<'l
   }
 }
 
-async function openLog(cluster: Cluster): Promise<{ handle: Awaited<ReturnType<typeof open>>; offset: number }> {
-  const file = logFile(cluster);
-  const size = (await stat(file).catch(() => undefined))?.size ?? 0;
+interface ServerLog {
+  readonly handle: FileHandle;
+  /** Where this start's lines begin. */
+  readonly offset: number;
+}
+
+async function openLog(cluster: Cluster): Promise<ServerLog> {
+  const file = path.join(cluster.home, 'server.log');
+  const size = (await lstat(file).catch(() => undefined))?.size ?? 0;
   if (size > LOG_LIMIT_BYTES) await rename(file, `${file}.1`);
-  const handle = await open(file, 'a', 0o600);
-  if (cluster.account !== undefined) await chown(file, cluster.account.uid, cluster.account.gid);
-  return { handle, offset: size > LOG_LIMIT_BYTES ? 0 : size };
+  const handle = await openLogFile(file, cluster.account);
+  return { handle, offset: (await handle.stat()).size };
 }
 
-async function readFrom(cluster: Cluster, offset: number): Promise<string> {
-  const log = await readFile(logFile(cluster));
-  return log.subarray(offset).toString().trim().split('\n').slice(-5).join('\n');
-}
-
-function logFile(cluster: Cluster): string {
-  return path.join(cluster.home, 'server.log');
-}
-
-async function replaceFile(file: string, content: string): Promise<void> {
-  const temporary = `${file}.${process.pid}`;
-  await writeFile(temporary, content, { mode: 0o644 });
-  await rename(temporary, file);
+/** The last lines of a start. */
+async function readFrom({ handle, offset }: ServerLog): Promise<string> {
+  const lines = Buffer.alloc(Math.min((await handle.stat()).size - offset, LOG_LIMIT_BYTES));
+  const { bytesRead } = await handle.read(lines, 0, lines.length, offset);
+  return lines.toString('utf8', 0, bytesRead).trim().split('\n').slice(-5).join('\n');
 }
 
 /** Windows has no signals: pg_ctl knows the named pipe that stands in for them. */

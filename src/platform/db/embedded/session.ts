@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
 import pg from 'pg';
 import { EcompipeError, EXIT } from '../../errors.js';
+import { guardPassword } from '../passwordGuard.js';
 import type { Cluster } from './cluster.js';
 import { DATABASE, USER } from './initdb.js';
 import type { RunningServer } from './pidFile.js';
@@ -48,6 +49,8 @@ export async function openSession<T>(
     application_name: `${LEASE_NAME} ${process.pid}`,
     connectionTimeoutMillis: 10_000,
   });
+  // Whatever else answers on that port must not be handed the password.
+  guardPassword(session, { host: '127.0.0.1', requireAuth: ['scram-sha-256'] }, false);
   // A lost session shows in its queries and in its `end`; without a listener its `error` would end the process.
   session.on('error', () => undefined);
   // Not a farewell: a server that doesn't answer wouldn't answer that either.

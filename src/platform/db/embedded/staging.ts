@@ -26,7 +26,7 @@ export async function usableServerFiles(
       from: installed.root,
       to: root,
     });
-    await stage(installed, root);
+    await stage(installed, root, account);
   }
   return { ...installed, root };
 }
@@ -35,13 +35,17 @@ export async function usableServerFiles(
  * Runs `use` with server files whose path initdb can stand: it puts that path between double quotes into a shell command
  * (src/bin/initdb/initdb.c), so the characters that mean something there need a copy elsewhere.
  */
-export async function withShellSafeFiles<T>(files: ServerFiles, use: (files: ServerFiles) => Promise<T>): Promise<T> {
+export async function withShellSafeFiles<T>(
+  files: ServerFiles,
+  account: ServerAccount | undefined,
+  use: (files: ServerFiles) => Promise<T>,
+): Promise<T> {
   if (process.platform === 'win32' || !/["$`\\\n]/.test(files.root)) return use(files);
   const scratch = await mkdtemp(path.join(os.tmpdir(), 'ecompipe-initdb-'));
   try {
-    await chmod(scratch, 0o711);
+    await chmod(scratch, account === undefined ? 0o700 : 0o711);
     const root = path.join(scratch, 'server');
-    await stage(files, root);
+    await stage(files, root, account);
     return await use({ ...files, root });
   } finally {
     await rm(scratch, { recursive: true, force: true });
@@ -49,7 +53,7 @@ export async function withShellSafeFiles<T>(files: ServerFiles, use: (files: Ser
 }
 
 /** Copies what the server needs at run time, complete or not at all. */
-async function stage(files: ServerFiles, root: string): Promise<void> {
+async function stage(files: ServerFiles, root: string, account: ServerAccount | undefined): Promise<void> {
   const temporary = await mkdtemp(path.join(path.dirname(root), '.server-'));
   try {
     await cp(files.root, temporary, {
@@ -58,7 +62,7 @@ async function stage(files: ServerFiles, root: string): Promise<void> {
       mode: constants.COPYFILE_FICLONE,
       filter: (source) => !isBuildFile(source),
     });
-    await chmod(temporary, 0o755);
+    await chmod(temporary, account === undefined ? 0o700 : 0o755);
     await repairServerFiles({ ...files, root: temporary });
     await rename(temporary, root).catch((error: unknown) => {
       // Another command was faster; its copy is as good.

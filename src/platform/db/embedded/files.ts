@@ -1,0 +1,102 @@
+import { constants } from 'node:fs';
+import { open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { errnoOf, FileError } from '../../errors.js';
+import { temporaryPath } from '../../files/temporary.js';
+import { printableLine } from '../../printable.js';
+import type { ServerAccount } from './account.js';
+
+/** The longest that we write is a few lines. */
+const MAX_TEXT_BYTES = 64 * 1024;
+
+/** A link is no file of ours, and a FIFO would block its reader for ever. */
+const CAREFULLY = constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/**
+ * The text of a small file of a cluster. Also where the server's account can write, root reads no file that a link leads to.
+ * @throws FileError when it is anything else than a regular file; ENOENT as it is.
+ */
+export async function readText(file: string): Promise<string> {
+  const handle = await openRegular(file, constants.O_RDONLY);
+  try {
+    const bytes = Buffer.alloc(MAX_TEXT_BYTES);
+    const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0);
+    return bytes.toString('utf8', 0, bytesRead);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Opens a file to append to it, and to read it, for an account; it is created when missing. @throws FileError as `readText`. */
+export async function openLogFile(file: string, account: ServerAccount | undefined): Promise<FileHandle> {
+  const handle = await openRegular(file, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT);
+  try {
+    // A second name may be in somebody else's hands.
+    if ((await handle.stat()).nlink > 1) throw notPlain(file, 'it has another name elsewhere');
+    await giveTo(handle, account);
+    return handle;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** Replaces a file, or makes it, whole: nobody sees half of it. */
+export async function replaceText(file: string, text: string): Promise<void> {
+  const temporary = await writeBeside(file, text);
+  try {
+    await rename(temporary, file);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** Writes a text under a temporary name beside the file that it is to become. @returns that name. */
+export async function writeBeside(file: string, text: string, account?: ServerAccount): Promise<string> {
+  const temporary = temporaryPath(file);
+  await writeNew(temporary, text, account);
+  return temporary;
+}
+
+/** Writes a file that must not exist yet, for nobody but its owner to read. */
+export async function writeNew(file: string, text: string, account?: ServerAccount): Promise<void> {
+  const handle = await open(file, 'wx', 0o600);
+  try {
+    await handle.writeFile(text);
+    await handle.sync();
+    await giveTo(handle, account);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Makes a file or directory the account's. By its descriptor: a name could be another's by the time it is changed. */
+export async function chownPlain(file: string, owner: Pick<ServerAccount, 'uid' | 'gid'>): Promise<void> {
+  const handle = await open(file, constants.O_RDONLY | CAREFULLY);
+  try {
+    await handle.chown(owner.uid, owner.gid);
+  } finally {
+    await handle.close();
+  }
+}
+
+async function giveTo(handle: FileHandle, account: ServerAccount | undefined): Promise<void> {
+  if (account !== undefined) await handle.chown(account.uid, account.gid);
+}
+
+async function openRegular(file: string, flags: number): Promise<FileHandle> {
+  const handle = await open(file, flags | CAREFULLY, 0o600).catch((error: unknown) => {
+    throw errnoOf(error) === 'ELOOP' ? notPlain(file, 'it is a symbolic link') : error;
+  });
+  if ((await handle.stat()).isFile()) return handle;
+  await handle.close();
+  throw notPlain(file, 'it is not a regular file');
+}
+
+function notPlain(file: string, why: string): FileError {
+  return new FileError(file, 'EPERM', {
+    what: `cannot use ${printableLine(file)}`,
+    why,
+    hint: 'a database of ours has none there: look who put it there',
+  });
+}
