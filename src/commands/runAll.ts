@@ -11,7 +11,7 @@ import type { RunAllSettings } from '../pipeline/runAll.js';
 import type { Feed } from '../pipeline/dashboard/feed.js';
 import type { DashboardServerSettings } from '../pipeline/dashboard/server.js';
 import type { StageCounts } from '../pipeline/dashboard/stageRates.js';
-import type { RunSummary } from '../pipeline/summary.js';
+import type { RunSummary, SummaryOptions } from '../pipeline/summary.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
 import { DEFAULT_PORT, dashboardAccess } from './dashboard.js';
 import type { Meter } from './metrics.js';
@@ -80,7 +80,7 @@ async function runPipeline(
   context: CommandContext,
   meter: Meter,
 ): Promise<CommandResult> {
-  const { untilDrained, processingDir, outputDir, ...rest } = values;
+  const { untilDrained, processingDir, outputDir } = values;
   const [{ readBacklog }, { runAll: run }, { recordPipeline }, { showProgress }, { summarize, describeSummary }] =
     await Promise.all([
       import('../contract/backlog.js'),
@@ -108,10 +108,6 @@ async function runPipeline(
       run(stagesOf(values), database, { stop: context.stop, log, emit }),
     );
     state.phase = 'proving';
-    const places = {
-      waitingDirs: [outputDir, processingDir],
-      loadedDirs: [rest.archiveDir, processingDir, rest.quarantineDir],
-    };
     // A first signal ends the generating; the summary is what it was sent for.
     const summary = await summarize(
       result,
@@ -119,7 +115,7 @@ async function runPipeline(
       {
         prove: untilDrained ? 'all' : context.stop.aborted ? 'loaded' : 'nothing',
         elapsedMs: performance.now() - state.startedAtMs,
-        places,
+        places: placesOf(values),
         files: state.files,
       },
       { log, stop: new AbortController().signal },
@@ -136,6 +132,11 @@ async function runPipeline(
     context.stop.removeEventListener('abort', beginDraining);
     progress.stop();
   }
+}
+
+/** Where the proof looks for files. */
+function placesOf({ outputDir, processingDir, archiveDir, quarantineDir }: Values): SummaryOptions['places'] {
+  return { waitingDirs: [outputDir, processingDir], loadedDirs: [archiveDir, processingDir, quarantineDir] };
 }
 
 /** Which files of the directories are ours. */

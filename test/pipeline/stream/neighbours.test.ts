@@ -62,7 +62,6 @@ test('a server without a free connection is waited for, by a new stream and by o
   const server = await startRestartableServer({
     max_connections: '8',
     superuser_reserved_connections: '0',
-    reserved_connections: '0',
   });
   t.after(() => server.remove());
   const database = await migratedDatabase(server);
