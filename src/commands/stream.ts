@@ -73,8 +73,7 @@ export const stream = defineCommand({
   ],
   run: async ({ once, strict, ...settings }, context) => {
     const sparkFlags = context.args;
-    if (settings.engine === 'native' && sparkFlags.length > 0)
-      throw new UsageError([`${JSON.stringify(sparkFlags[0])}: unexpected; only --engine spark takes flags after --`]);
+    assertFlagsOf(settings.engine, sparkFlags);
     const feeds = await loadFeeds(settings);
     const listing = listOptions({ ...settings, feeds });
     const { ensureDirectory, withDatabase, ensureSchema, assertUsable, isUri, runEngine, ...shown } = await loadParts(
@@ -166,6 +165,11 @@ async function lookLeft(
     incomingDir,
     incomingFiles: incoming.files,
   };
+}
+
+function assertFlagsOf(engine: 'native' | 'spark', flags: readonly string[]): void {
+  if (engine === 'native' && flags.length > 0)
+    throw new UsageError([`${JSON.stringify(flags[0])}: unexpected; only --engine spark takes flags after --`]);
 }
 
 async function startRetention(
