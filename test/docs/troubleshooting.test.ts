@@ -36,13 +36,8 @@ test('each provocation is for a message of the document', () => {
   );
 });
 
-/** `…` stands for anything within its line. */
+/** `…` stands for anything within its line; alone in a line, for any number of lines. */
 function patternOf(text: string): RegExp {
-  return new RegExp(
-    text
-      .trim()
-      .split('…')
-      .map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'))
-      .join('[^\\n]*'),
-  );
+  const escaped = text.trim().replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
+  return new RegExp(escaped.replaceAll('\n…\n', '\n(?:[^\\n]*\\n)*').replaceAll('…', '[^\\n]*'));
 }
