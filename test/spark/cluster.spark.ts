@@ -136,7 +136,7 @@ test('a standalone cluster of a master and two workers', async (t) => {
   });
 
   await t.test(
-    'an executor that stands still is overtaken by speculation, and writes nothing that counts when it wakes up',
+    'an executor that stands still is overtaken or given up, and writes nothing that counts when it wakes up',
     async () => {
       let frozen: number | undefined;
       await load(60_000, (database) =>
@@ -155,7 +155,7 @@ test('a standalone cluster of a master and two workers', async (t) => {
         ),
       );
       assert.notEqual(frozen, undefined);
-      if (frozen !== undefined) process.kill(frozen, 'SIGCONT');
+      if (frozen !== undefined) wake(frozen);
       await load(2000, () => Promise.resolve());
     },
   );
@@ -193,4 +193,13 @@ async function assertSound(pipeline: Pipeline): Promise<void> {
   await assertLedger(pipeline.database);
   const { ok, counts } = await pipeline.verify();
   assert.equal(ok, true, JSON.stringify(counts));
+}
+
+/** Speculation needs a free slot elsewhere; without one, Spark gives up an executor whose heartbeats are missing, and ends it. */
+function wake(pid: number): void {
+  try {
+    process.kill(pid, 'SIGCONT');
+  } catch (error) {
+    assert.equal((error as NodeJS.ErrnoException).code, 'ESRCH');
+  }
 }
