@@ -11,6 +11,9 @@ import { FILE_MODE, makeDirectorySync } from '../../platform/files/ensureDirecto
  */
 export const STAGING_DIRECTORY = '.staging';
 
+/** So often the staging directory is made again when it vanishes before a file is in it. */
+const MAX_ATTEMPTS = 100;
+
 /**
  * A file that is written where nobody looks and then appears whole, by rename(2). Not by link and unlink: between the
  * two a file would be both staged and published, and the manifest tells the two apart by whether it is staged. The
@@ -40,13 +43,16 @@ export class StagedFile {
   /** @returns false when another run of the same seed is writing there, or was killed while it did. */
   private open(): boolean {
     return this.attempt('create', () => {
-      makeDirectorySync(path.dirname(this.stagedPath));
-      try {
-        this.descriptor = openSync(this.stagedPath, 'wx', FILE_MODE);
-        return true;
-      } catch (error) {
-        if (errnoOf(error) === 'EEXIST') return false;
-        throw error;
+      for (let attempt = 1; ; attempt++) {
+        makeDirectorySync(path.dirname(this.stagedPath));
+        try {
+          this.descriptor = openSync(this.stagedPath, 'wx', FILE_MODE);
+          return true;
+        } catch (error) {
+          if (errnoOf(error) === 'EEXIST') return false;
+          // A run that ends at this moment removes the directory while it is empty, as anybody who tidies up may.
+          if (errnoOf(error) !== 'ENOENT' || attempt === MAX_ATTEMPTS) throw error;
+        }
       }
     });
   }

@@ -5,8 +5,10 @@ import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { runGenerate } from '../../../src/pipeline/generate/index.js';
 import { until } from '../../helpers/until.js';
-import { readManifest, readOutput, temporaryDirectory } from './run.js';
+import { contextOf, FIXED, readManifest, readOutput, temporaryDirectory } from './run.js';
 
 const COMMAND = [
   '--import',
@@ -60,4 +62,22 @@ test('a live run that is stopped by SIGINT ends in good order, with exit 0', asy
     rows: 10 * readOutput(directory).names.length,
   });
   assert.ok(!existsSync(path.join(directory, '.staging')));
+});
+
+test('another run that ends, and removes the staging directory whenever it is empty, does no harm', async (t) => {
+  const outputDir = temporaryDirectory(t);
+  const remover = new Worker(
+    `const { rmdirSync } = require('node:fs');
+     const { parentPort, workerData } = require('node:worker_threads');
+     parentPort.postMessage('started');
+     for (;;) try { rmdirSync(workerData); } catch {}`,
+    { eval: true, workerData: path.join(outputDir, '.staging') },
+  );
+  await once(remover, 'message');
+  try {
+    const { files } = await runGenerate({ ...FIXED, outputDir, batches: 1000, batchSize: 2 }, contextOf());
+    assert.deepEqual([files, readOutput(outputDir).names.length], [1000, 1000]);
+  } finally {
+    await remover.terminate();
+  }
 });
