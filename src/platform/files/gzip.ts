@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { createGunzip, gunzipSync, type Gunzip } from 'node:zlib';
-import { errnoOf } from '../errors.js';
 
 /** The bytes are not what `gzip -t` accepts: cut short, damaged, or followed by something that is no gzip member. */
 export class DamagedGzipError extends Error {
@@ -51,7 +50,11 @@ export async function* gunzipChunks(source: AsyncIterable<Buffer>): AsyncGenerat
     })(),
   );
   const engine = createGunzip();
-  input.on('error', (error) => engine.destroy(error));
+  let sourceError: Error | undefined;
+  input.on('error', (error) => {
+    sourceError = error;
+    engine.destroy(error);
+  });
   try {
     for await (const chunk of input.pipe(engine) as AsyncIterable<Buffer>) yield chunk;
     // zlib stops at a zero byte where a member should begin; what it left unread is looked at here.
@@ -59,8 +62,9 @@ export async function* gunzipChunks(source: AsyncIterable<Buffer>): AsyncGenerat
     for await (const rest of input) assert(rest instanceof Buffer, 'the source yields buffers');
     assertPadding(engine.bytesWritten, lastByte);
   } catch (error) {
+    if (error === sourceError) throw error;
     // An empty file is a file without content, compressed or not.
-    if (length === 0 && errnoOf(error) === undefined) return;
+    if (length === 0) return;
     throw asDamage(error);
   } finally {
     input.destroy();
@@ -80,8 +84,7 @@ function assertPadding(consumed: number, lastByte: number): void {
     throw new DamagedGzipError(`byte ${consumed} does not begin a gzip member, and more than zeros follow it`);
 }
 
-/** An error of the file system stays what it is; zlib's own codes begin with Z_. */
 function asDamage(error: unknown): unknown {
-  if (error instanceof DamagedGzipError || errnoOf(error) !== undefined) return error;
+  if (error instanceof DamagedGzipError) return error;
   return new DamagedGzipError(error instanceof Error ? error.message : String(error), { cause: error });
 }

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { copyFile, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { gunzipSync } from 'node:zlib';
+import { setImmediate } from 'node:timers/promises';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import pg from 'pg';
 import { withConnection } from '../../../src/platform/db/target.js';
+import { withDumpReader } from '../../../src/pipeline/migrate/dump/dumpFile.js';
 import { loadMigrations } from '../../../src/pipeline/migrate/migrations.js';
 import { applyInside } from '../../../src/pipeline/migrate/runMigrate.js';
 import { createdProject, embeddedProject } from '../../helpers/embeddedProject.js';
@@ -12,6 +15,7 @@ import { run, start, type Ended } from '../../helpers/executable.js';
 import { migratedDatabase, onDatabase } from '../../helpers/migrated.js';
 import { startTestServer, type TestDatabase } from '../../helpers/postgres.js';
 import { startProxy } from '../../helpers/proxy.js';
+import { temporaryDirectory } from '../../platform/files/directories.js';
 import { until } from '../../helpers/until.js';
 
 /** PostgreSQL 15 where dumps come from, and the embedded 18 or another database of the 15 where they go. */
@@ -289,6 +293,15 @@ test('a damaged dump is refused as a whole: cut, changed, or no dump at all', as
   await copyFile(path.join(cwd, 'good.gz'), cutGzip);
   await truncate(cutGzip, (await stat(cutGzip)).size - 20);
   for (const [name, content] of Object.entries(damaged)) await writeFile(path.join(cwd, name), content);
+  // Opened, and read only after a connection: by then, the decompression must not have failed where nobody listens.
+  await withDumpReader(cutGzip, new AbortController().signal, async (reader) => {
+    for (let turn = 0; turn < 1000; turn++) await setImmediate();
+    await assert.rejects(async () => {
+      await reader.readHeader();
+      while (typeof (await reader.next()) === 'string')
+        for await (const rows of reader.rows()) assert(Buffer.isBuffer(rows));
+    }, /is damaged/);
+  });
   for (const name of [...Object.keys(damaged), 'cut.gz']) {
     const { exitCode, stderr } = await run(t, { cwd, env: target.env }, 'db', 'restore', name);
     assert.equal(exitCode, 74, `${name}: ${stderr}`);
@@ -303,6 +316,23 @@ test('a damaged dump is refused as a whole: cut, changed, or no dump at all', as
   assert.match((await run(t, { cwd, env: target.env }, 'db', 'restore', 'other')).stderr, /not a dump/);
   assert.equal((await run(t, { cwd, env: target.env }, 'db', 'restore', 'missing')).exitCode, 74);
   assert.equal((await target.query("select from pg_tables where schemaname = 'public'")).length, 0);
+});
+
+test('a reader of a dump that is told to stop says so, and not that the dump is damaged', async (t) => {
+  const file = path.join(temporaryDirectory(t), 'a.gz');
+  await writeFile(
+    file,
+    gzipSync(`ecompipe dump 1\n${JSON.stringify({ noise: randomBytes(2 ** 20).toString('hex') })}\n`),
+  );
+  const stop = new AbortController();
+  await assert.rejects(
+    withDumpReader(file, stop.signal, async (reader) => {
+      stop.abort();
+      await setImmediate();
+      await reader.readHeader();
+    }),
+    { name: 'AbortError' },
+  );
 });
 
 test('what a dump does not carry is named, and left out only with --force', async (t) => {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { createGunzip } from 'node:zlib';
 import { EcompipeError, EXIT, UsageError, withFileErrors } from '../../../platform/errors.js';
+import { DamagedGzipError, gunzipChunks } from '../../../platform/files/gzip.js';
 import { printableLine } from '../../../platform/printable.js';
 import type { Applied } from '../runMigrate.js';
 import type { SchemaDescription } from './describeSchema.js';
@@ -39,6 +39,9 @@ export interface DumpEnd {
 const END_OF_ROWS = Buffer.from('\n\\.\n');
 /** The header grows with tables, not with rows: a line longer than this is none of ours. */
 const MAX_LINE_BYTES = 64 * 2 ** 20;
+/** RFC 1952, section 2.3.1. */
+const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
+const CHUNK_BYTES = 2 ** 18;
 
 /** Reads a dump from its beginning to its end, and notices when that is not what was written. */
 export class DumpReader {
@@ -136,9 +139,7 @@ export class DumpReader {
       const next = await this.chunks.next();
       return next.done === true ? undefined : next.value;
     } catch (error) {
-      // What zlib says of a compressed file that was cut or changed.
-      const code = String((error as NodeJS.ErrnoException).code);
-      throw code.startsWith('Z_') ? this.damaged((error as Error).message) : error;
+      throw error instanceof DamagedGzipError ? this.damaged(error.message) : error;
     }
   }
 
@@ -174,15 +175,20 @@ export async function withDumpReader<T>(
     } finally {
       await handle.close();
     }
-    const raw = createReadStream(file, { highWaterMark: 2 ** 18, signal });
-    const isCompressed = magic.equals(Buffer.from([0x1f, 0x8b]));
-    const bytes = isCompressed ? raw.pipe(createGunzip({ chunkSize: 2 ** 18 })) : raw;
-    if (bytes !== raw) raw.on('error', (error) => bytes.destroy(error));
+    const bytes = bytesOf(file, magic.equals(GZIP_MAGIC), signal);
     try {
       return await use(new DumpReader(file, bytes));
     } finally {
-      raw.destroy();
-      bytes.destroy();
+      await bytes.return(undefined);
     }
   });
+}
+
+/** Opened only when the first bytes are asked for: a stream that fails while nobody reads it would end the process. */
+async function* bytesOf(file: string, isCompressed: boolean, signal: AbortSignal): AsyncGenerator<Buffer> {
+  const raw = createReadStream(file, { highWaterMark: CHUNK_BYTES }) as AsyncIterable<Buffer>;
+  for await (const chunk of isCompressed ? gunzipChunks(raw) : raw) {
+    signal.throwIfAborted();
+    yield chunk;
+  }
 }
