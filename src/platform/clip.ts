@@ -4,7 +4,7 @@ export const MAX_MESSAGE_CHARACTERS = 1000;
 /** A text that is shown whole or, when it is too long, by its beginning; no character is cut in two. */
 export function clip(text: string, maxCharacters = MAX_MESSAGE_CHARACTERS): string {
   if (text.length <= maxCharacters) return text;
-  const end = maxCharacters - 1;
+  const end = Math.max(0, maxCharacters - 1);
   const isHalf = /[\uD800-\uDBFF]/.test(text.charAt(end - 1));
   return `${text.slice(0, isHalf ? end - 1 : end)}…`;
 }

@@ -2,6 +2,7 @@ import type { RejectFilter } from './filter.js';
 import type { Reject, RejectGroup, RejectList } from './list.js';
 import type { ReplayResult } from './replay.js';
 import type { RejectedRow } from './show.js';
+import { clip } from '../../platform/clip.js';
 import { printableLine, shellQuote } from '../../platform/printable.js';
 
 const MAX_GROUPS = 20;
@@ -18,7 +19,7 @@ export function describeList({ groups, total, rejects }: RejectList, { all }: Re
     rejects.length < total ? `the newest ${rejects.length}:` : 'newest first:',
     ...rejects.map(
       (reject) =>
-        `  ${printableLine(describePlace(reject))}  ${reject.sqlState}  ${clip(reject.message)}${reject.resolution === null ? '' : `  (resolved: ${reject.resolution})`}`,
+        `  ${printableLine(describePlace(reject))}  ${reject.sqlState}  ${firstLine(reject.message)}${reject.resolution === null ? '' : `  (resolved: ${reject.resolution})`}`,
     ),
     '',
     'to correct them: ecompipe rejects export --output FILE, edit it, ecompipe rejects replay FILE',
@@ -27,7 +28,7 @@ export function describeList({ groups, total, rejects }: RejectList, { all }: Re
 }
 
 function describeGroup({ rows, files, sqlState, rule, example }: RejectGroup): string {
-  return `  ${String(rows).padStart(7)}  ${sqlState}  ${printableLine(rule)} in ${files} ${files === 1 ? 'file' : 'files'}, such as: ${clip(example)}`;
+  return `  ${String(rows).padStart(7)}  ${sqlState}  ${printableLine(rule)} in ${files} ${files === 1 ? 'file' : 'files'}, such as: ${firstLine(example)}`;
 }
 
 function describePlace({ rejectId, file, line }: Reject): string {
@@ -35,9 +36,8 @@ function describePlace({ rejectId, file, line }: Reject): string {
 }
 
 /** One line of a message, as long as one line may be. */
-function clip(text: string): string {
-  const [first = ''] = text.split('\n');
-  return first.length > 160 ? `${first.slice(0, 159)}…` : first;
+function firstLine(text: string): string {
+  return clip(text.split('\n', 1).join(), 160);
 }
 
 export function describeReject(row: RejectedRow): string {

@@ -1,5 +1,6 @@
 import type { Backlog } from '../../contract/backlog.js';
 import { describeLeftAlone } from '../../contract/leftAlone.js';
+import { clip } from '../../platform/clip.js';
 import { countOf, formatBytes, formatCount, formatSpan, shortName } from '../../platform/format.js';
 import type { ErrorFacts } from '../../platform/errors.js';
 import { printableLine } from '../../platform/printable.js';
@@ -29,7 +30,7 @@ export function describeStatus(status: Status, violations: readonly Violation[] 
             : violations.map(({ message }) => line('check', `failed: ${message}`))),
         ]),
   ];
-  return lines.map((text) => fit(printableLine(text), columns)).join('\n');
+  return lines.map((text) => clip(printableLine(text), columns)).join('\n');
 }
 
 function ledgerLines({ totals, throughput, freshnessMs, latency, problems, batches, owners }: LedgerStatus): string[] {
@@ -121,8 +122,4 @@ function line(name: string, text: string): string {
 
 function oneLine(text: string): string {
   return text.replaceAll(/\s+/g, ' ');
-}
-
-function fit(text: string, columns: number): string {
-  return text.length <= columns ? text : `${text.slice(0, columns - 1)}…`;
 }

@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import type { Logger } from '../log.js';
 import type { Connection } from './client.js';
 import type { ConnectionSettings } from './connectionSettings.js';
+import { clip } from '../clip.js';
 import { printableLine } from '../printable.js';
 
 /** A statement that takes longer than this may be waiting for a lock: the server is asked. */
@@ -133,7 +134,7 @@ export class LockWatch {
         userName,
         state,
         since,
-        query: clip(query),
+        query: redact(query),
       });
     }
     for (const [key, atMs] of this.reportedAtMs)
@@ -179,18 +180,18 @@ function describe({ pid, lock, mode, application, userName, state, since, query 
   return `waiting for a lock${lock === null ? '' : ` on ${printableLine(lock)}`}${mode === null ? '' : ` (${mode})`}: the session with pid ${pid} is in the way (${printableLine(who)}${when}, ${state ?? 'state unknown'})${
     query === null || query === ''
       ? ''
-      : `\n  its ${state === 'active' ? 'statement' : 'last statement'}: ${clip(query)}`
+      : `\n  its ${state === 'active' ? 'statement' : 'last statement'}: ${redact(query)}`
   }\n  hint: let it end its transaction, or end it: select pg_terminate_backend(${pid})`;
 }
 
 /** The start of a statement in one line, without what its literals say: they may hold passwords and other people's data. */
-function clip(query: string | null): string {
+function redact(query: string | null): string {
   const text = (query ?? '')
     .replace(/\$(\w*)\$[^]*?(\$\1\$|$)/g, '$$…$$')
     .replace(/'(?:[^']|'')*('|$)/g, "'…'")
     .replace(/\s+/g, ' ')
     .trim();
-  return text.length > QUERY_CHARS ? `${text.slice(0, QUERY_CHARS)}…` : text;
+  return clip(text, QUERY_CHARS + 1);
 }
 
 /** The protocol's own request (PostgreSQL manual, 55.2.9): needs no login, so it works when no connection is left. */

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { clip } from '../clip.js';
 import { countOf } from '../format.js';
 import type { Logger } from '../log.js';
 import { printable } from '../printable.js';
@@ -34,8 +35,6 @@ export interface NoticePayload {
 /** Of each kind there is a post at once, and then at most one in this time. */
 const INTERVAL_MS = 60_000;
 const MAX_DETAILS = 20;
-/** Names have 255 bytes at most; what a server says can have any length. */
-const MAX_CHARS = 1000;
 /** 1 s, 2 s, 4 s, … a minute: for about five minutes. */
 const MAX_ATTEMPTS = 10;
 const FIRST_DELAY_MS = 1000;
@@ -172,8 +171,4 @@ function clipFacts(facts: Notice['facts']): Notice['facts'] {
   return Object.fromEntries(
     Object.entries(facts).map(([name, value]) => [name, typeof value === 'string' ? clip(value) : value]),
   );
-}
-
-function clip(text: string): string {
-  return text.length <= MAX_CHARS ? text : `${text.slice(0, MAX_CHARS)}…`;
 }

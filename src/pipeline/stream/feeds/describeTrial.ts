@@ -1,3 +1,4 @@
+import { clip } from '../../../platform/clip.js';
 import { printable as escaped } from '../../../platform/printable.js';
 import type { Trial, TriedRecord } from './tryFile.js';
 
@@ -39,7 +40,7 @@ function sections({ first, reasons, feed }: Trial, width: number): string[] {
         '  ',
         width,
       ),
-      cut(`      line ${line}: ${printable(record)}`, width),
+      clip(`      line ${line}: ${printable(record)}`, width),
     );
   return parts;
 }
@@ -62,7 +63,7 @@ function grid(
   const nameWidth = Math.min(Math.max(4, ...names.map((name) => name.length)), Math.max(4, Math.floor(width / 3)));
   const cellWidth = Math.max(6, Math.floor((width - 2 - nameWidth) / records.length) - 2);
   const row = (name: string, cells: readonly string[]): string =>
-    `  ${[cut(name, nameWidth).padEnd(nameWidth), ...cells.map((cell) => cut(cell, cellWidth).padEnd(cellWidth))].join('  ')}`.trimEnd();
+    `  ${[clip(name, nameWidth).padEnd(nameWidth), ...cells.map((cell) => clip(cell, cellWidth).padEnd(cellWidth))].join('  ')}`.trimEnd();
   return [
     row(
       '',
@@ -89,10 +90,6 @@ function grid(
   ];
 }
 
-function cut(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
-}
-
 function wrap(text: string, indent: string, width: number): string[] {
   const lines: string[] = [];
   let line = indent;
@@ -103,5 +100,5 @@ function wrap(text: string, indent: string, width: number): string[] {
     }
     line += line.trim() === '' ? word : ` ${word}`;
   }
-  return [...lines, line].map((each) => cut(each, width));
+  return [...lines, line].map((each) => clip(each, width));
 }
