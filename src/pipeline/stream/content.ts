@@ -150,16 +150,11 @@ const MAX_HASHED_UNREAD_BYTES = 2 ** 30;
 type Identity = Pick<Content, 'sha256' | 'size' | 'fault'>;
 
 async function identify(file: FileHandle, bytes: number, isGzip: boolean, limits: ReadLimits): Promise<Identity> {
-  const start = Buffer.alloc(Math.min(bytes, START_BYTES));
-  await plainReader(file, 0).read(start);
   const early = await faultOf(() => judge(file, bytes, isGzip, limits));
-  if (early !== undefined)
-    return {
-      sha256: bytes > MAX_HASHED_UNREAD_BYTES ? nameUnread(start, bytes) : (await hashPlain(file, limits.stop)).sha256,
-      size: bytes,
-      fault: early,
-    };
+  if (early !== undefined && bytes > MAX_HASHED_UNREAD_BYTES)
+    return { sha256: await nameUnread(file, bytes), size: bytes, fault: early };
   const { sha256, size: read } = await hashPlain(file, limits.stop);
+  if (early !== undefined) return { sha256, size: bytes, fault: early };
   if (!isGzip) return { sha256, size: read, fault: undefined };
   let size = 0;
   const fault = await faultOf(async () => {
@@ -196,7 +191,9 @@ async function faultOf(action: () => Promise<void>): Promise<UnreadableFile | un
  * Stands for the hash of a file that is never read: minutes of reading would say no more than that it came. Delivered again
  * it is the same; once it is loaded after all (another table, a higher limit), it is known by its hash, as another file.
  */
-function nameUnread(start: Buffer, bytes: number): Buffer {
+async function nameUnread(file: FileHandle, bytes: number): Promise<Buffer> {
+  const start = Buffer.alloc(START_BYTES);
+  await plainReader(file, 0).read(start);
   return createHash('sha256').update(`not read, ${bytes} bytes that begin with\n`).update(start).digest();
 }
 
