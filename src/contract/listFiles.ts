@@ -40,7 +40,7 @@ export interface FileListing {
  * @throws the file system's error when the directory itself can't be listed. A subdirectory that can't be is left alone.
  */
 export async function listFiles(directory: string, options: ListOptions): Promise<FileListing> {
-  const isOwn = await recognizeOwn(options.ownDirs ?? []);
+  const isOwn = recognizeOwn(options.ownDirs ?? []);
   const listing = { files: [] as string[], leftAlone: [] as LeftAlone[], subdirectories: [] as string[] };
   const list = async (parent: string, entries: readonly Dirent[]): Promise<void> => {
     for (const entry of entries) {
@@ -79,17 +79,24 @@ async function readSubdirectory(directory: string): Promise<readonly Dirent[] | 
 }
 
 /** By path and by inode: a directory of ours may have a second path, by a link or a mount. */
-async function recognizeOwn(ownDirs: readonly string[]): Promise<(file: string, entry: Dirent) => Promise<boolean>> {
+function recognizeOwn(ownDirs: readonly string[]): (file: string, entry: Dirent) => Promise<boolean> {
   const paths = new Set(ownDirs.map((directory) => path.resolve(directory)));
+  // Asked for by the first subdirectory: most directories that are listed every second have none.
+  let inodes: Promise<ReadonlySet<string>> | undefined;
+  return async (file, entry) => {
+    if (paths.has(path.resolve(file))) return true;
+    if (paths.size === 0 || !entry.isDirectory()) return false;
+    inodes ??= inodesOf([...paths]);
+    const stats = await lstat(file, { bigint: true }).catch(() => undefined);
+    return stats !== undefined && (await inodes).has(`${stats.dev}:${stats.ino}`);
+  };
+}
+
+async function inodesOf(directories: readonly string[]): Promise<ReadonlySet<string>> {
   const inodes = new Set<string>();
-  for (const directory of paths) {
+  for (const directory of directories) {
     const stats = await stat(directory, { bigint: true }).catch(() => undefined);
     if (stats !== undefined) inodes.add(`${stats.dev}:${stats.ino}`);
   }
-  return async (file, entry) => {
-    if (paths.has(path.resolve(file))) return true;
-    if (inodes.size === 0 || !entry.isDirectory()) return false;
-    const stats = await lstat(file, { bigint: true }).catch(() => undefined);
-    return stats !== undefined && inodes.has(`${stats.dev}:${stats.ino}`);
-  };
+  return inodes;
 }
