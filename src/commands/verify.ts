@@ -49,22 +49,17 @@ export const verify = defineCommand({
     ['ecompipe verify --ledger', 'finds deleted rows, TRUNCATE and restored backups, for any files'],
   ],
   run: async ({ incomingDir, processingDir, archiveDir, quarantineDir, manifestDir, ...settings }, context) => {
-    const [{ withExistingDatabase }, { ensureSchema }, stage] = await Promise.all([
-      import('../platform/db/target.js'),
-      import('../pipeline/migrate/schema.js'),
+    const [{ onDatabase }, stage] = await Promise.all([
+      import('./onConnection.js'),
       import('../pipeline/verify/index.js'),
     ]);
     const { log, stop } = context;
     const { describeLedgerProof, describeVerify, proveLedger, runVerify } = stage;
     if (settings.ledger) {
-      const proof = await withExistingDatabase(settings, context, async (database) => {
-        await ensureSchema(database, context);
-        return await proveLedger(database);
-      });
+      const proof = await onDatabase(settings, context, proveLedger);
       return { json: proof, text: describeLedgerProof(proof), exitCode: proof.ok ? EXIT.done : EXIT.checkFailed };
     }
-    const result = await withExistingDatabase(settings, context, async (database) => {
-      await ensureSchema(database, context);
+    const result = await onDatabase(settings, context, async (database) => {
       const { connections, allowPending } = settings;
       const places = {
         waitingDirs: [incomingDir, processingDir],
