@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
 import { withUserPath } from '../../platform/db/sessionSettings.js';
 import { isRefusal, sqlStateOf } from '../../platform/db/sqlState.js';
@@ -12,6 +11,7 @@ import { haveOnlyIsoDates, temporalFields } from './isoDates.js';
 import type { Target, TargetTable } from './targetTable.js';
 import { fileColumns, unnamedFields } from '../../contract/csv/header.js';
 import { printableLine } from '../../platform/printable.js';
+import { elementAt } from '../../platform/elementAt.js';
 
 export interface LoadContext extends Pick<Load, 'lockTimeoutMs' | 'limits' | 'onAttempt'> {
   readonly target: Target;
@@ -87,20 +87,14 @@ async function loadBy(
           : await loadStaged(connection, remaining, { ...context, target: table, fileIds: resolved.fileIds, batchId });
       const parts = resolved.parts.map((part, index) => ({
         part,
-        fileId: at(resolved.fileIds, index),
-        ...at(results, index),
+        fileId: elementAt(resolved.fileIds, index),
+        ...elementAt(results, index),
       }));
       const { enteredLoaded } = resolved;
       return { loadPath, columns: fileColumns(batch), feed: batch.feed, parts, enteredLoaded, ...sumOfParts(parts) };
     },
   });
   return { committed, known };
-}
-
-function at<T>(list: readonly T[], index: number): T {
-  const value = list[index];
-  assert(value !== undefined, `there is no element ${index} of ${list.length}`);
-  return value;
 }
 
 /** What a batch has left to load, and with which entries of the ledger. */

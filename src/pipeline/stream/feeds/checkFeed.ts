@@ -17,23 +17,25 @@ export interface CheckedFeed {
 
 /** Checks a feed in a transaction of its own, which changes nothing. */
 export async function checkFeed(connection: Connection, feed: Feed): Promise<CheckedFeed> {
-  await connection.client.query('begin');
-  try {
-    return await new FeedCheck(connection, feed).run();
-  } finally {
-    await connection.client.query('rollback');
-  }
+  return await checkBetween(connection, feed, 'begin', 'rollback');
 }
 
 /** As {@link checkFeed}, within the caller's transaction. */
 export async function checkFeedWithin(connection: Connection, feed: Feed): Promise<CheckedFeed> {
-  await connection.client.query('savepoint ecompipe_check');
+  return await checkBetween(connection, feed, SAVE, UNDO);
+}
+
+async function checkBetween(connection: Connection, feed: Feed, begin: string, end: string): Promise<CheckedFeed> {
+  await connection.client.query(begin);
   try {
     return await new FeedCheck(connection, feed).run();
   } finally {
-    await connection.client.query('rollback to savepoint ecompipe_check; release savepoint ecompipe_check');
+    await connection.client.query(end);
   }
 }
+
+const SAVE = 'savepoint ecompipe_check';
+const UNDO = 'rollback to savepoint ecompipe_check; release savepoint ecompipe_check';
 
 const UNDEFINED_COLUMN = '42703';
 
@@ -186,14 +188,13 @@ class FeedCheck {
 
   private async guarded<T>(action: () => Promise<T>): Promise<T> {
     const { client } = this.connection;
-    await client.query('savepoint ecompipe_check');
+    await client.query(SAVE);
     try {
       const result = await action();
       await client.query('release savepoint ecompipe_check');
       return result;
     } catch (error) {
-      if (isCompileError(error))
-        await client.query('rollback to savepoint ecompipe_check; release savepoint ecompipe_check');
+      if (isCompileError(error)) await client.query(UNDO);
       throw error;
     }
   }

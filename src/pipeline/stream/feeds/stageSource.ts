@@ -16,11 +16,7 @@ export async function stageSource(
   records: Records,
 ): Promise<void> {
   const { client } = connection;
-  await client.query({
-    name: 'stage_parts',
-    text: 'insert into pg_temp.ecompipe_parts (part, path) select n - 1, path from unnest($1::text[]) with ordinality as p (path, n)',
-    values: [batch.parts.map(({ name }) => name)],
-  });
+  await stagePartNames(connection, batch.parts);
   const { encoding, nulls } = bound.feed.format;
   const wire = wireOf(bound.feed.format, batch.dialect);
   const send = (): Promise<number> =>
@@ -50,6 +46,18 @@ export async function stageSource(
     await send();
   }
   await client.query('release savepoint ecompipe_source');
+}
+
+/** The names of the parts, which a feed's SQL sees as the path of a record. */
+export async function stagePartNames(
+  { client }: Connection,
+  parts: readonly { readonly name: string }[],
+): Promise<void> {
+  await client.query({
+    name: 'stage_parts',
+    text: 'insert into pg_temp.ecompipe_parts (part, path) select n - 1, path from unnest($1::text[]) with ordinality as p (path, n)',
+    values: [parts.map(({ name }) => name)],
+  });
 }
 
 /** character_not_in_repertoire and untranslatable_character. */

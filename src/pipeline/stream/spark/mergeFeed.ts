@@ -1,14 +1,15 @@
-import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
 import type { BoundFeed } from '../../../contract/feeds/bindFeed.js';
 import { NO_ROWS, type PartResult } from '../batch.js';
 import { planFeed } from '../feeds/feedPlan.js';
 import { judgeSource, type FeedVerdicts, type StagedPart } from '../feeds/judgeFeed.js';
+import { stagePartNames } from '../feeds/stageSource.js';
 import { prepareStage } from '../staged/stage.js';
 import type { TargetTable } from '../targetTable.js';
 import { writeBroken, writeJudged } from './mergeTexts.js';
 import { StageLost, type Staged } from './stage.js';
 import { stagedColumns, type Unit } from './units.js';
+import { elementAt } from '../../../platform/elementAt.js';
 
 /**
  * Merges records of a feed that executors staged as texts of their fields: they go into the session's own stage, and the
@@ -32,8 +33,8 @@ export async function mergeFeed(
   const partOf = (ordinal: number): number => firstOrdinals.findLastIndex((first) => first <= ordinal);
   const malformedByPart = countBy(unit, malformed, partOf);
   const parts: StagedPart[] = unit.parts.map(({ part }, index) => ({
-    firstOrdinal: at(firstOrdinals, index),
-    sound: part.rows - at(malformedByPart, index),
+    firstOrdinal: elementAt(firstOrdinals, index),
+    sound: part.rows - elementAt(malformedByPart, index),
   }));
   const verdicts = await judgeSource(connection, plan, parts, target, () => Promise.resolve());
   await writeJudged(connection, unit, staged, batchId, verdicts, plan.hasItems);
@@ -51,23 +52,22 @@ function firstOrdinalsOf({ parts }: Unit): number[] {
 
 /** Brings the records that are such by structure into the session's stage. @returns how many there are. */
 async function takeSource(
-  { client }: Connection,
+  connection: Connection,
   unit: Unit,
   { table, attempts, partOfPiece }: Staged,
   firstOrdinals: readonly number[],
 ): Promise<number> {
-  await client.query({
-    name: 'stage_parts',
-    text: 'insert into pg_temp.ecompipe_parts (part, path) select n - 1, path from unnest($1::text[]) with ordinality as p (path, n)',
-    values: [unit.parts.map(({ part }) => part.name)],
-  });
+  await stagePartNames(
+    connection,
+    unit.parts.map(({ part }) => part),
+  );
   const fields = stagedColumns(unit).join(', ');
-  const { rowCount } = await client.query(
+  const { rowCount } = await connection.client.query(
     `insert into pg_temp.ecompipe_source (ordinal, record_number, part, ${fields})
      select ordinal, ($2::bigint[])[($3::integer[])[piece + 1] + 1] + ordinal, ($3::integer[])[piece + 1], ${fields}
      from ${table} where defect is null and attempt = any ($1)
      order by ordinal`,
-    [attempts, unit.parts.map(({ part }, index) => part.firstRecord - at(firstOrdinals, index)), partOfPiece],
+    [attempts, unit.parts.map(({ part }, index) => part.firstRecord - elementAt(firstOrdinals, index)), partOfPiece],
   );
   return rowCount ?? 0;
 }
@@ -76,7 +76,7 @@ function countBy(unit: Unit, ordinals: readonly number[], partOf: (ordinal: numb
   const counts = unit.parts.map(() => 0);
   for (const ordinal of ordinals) {
     const part = partOf(ordinal);
-    counts[part] = at(counts, part) + 1;
+    counts[part] = elementAt(counts, part) + 1;
   }
   return counts;
 }
@@ -90,21 +90,15 @@ function resultsOf(
   const partOfRow = (ordinal: number): number => partOf(originOf(ordinal).record);
   const [refused, known] = [countBy(unit, rejected, partOfRow), countBy(unit, duplicates, partOfRow)];
   return unit.parts.map((_, index) => {
-    const { rows, skipped } = at(made, index);
-    const [broken, duplicate] = [at(malformed, index), at(known, index)];
+    const { rows, skipped } = elementAt(made, index);
+    const [broken, duplicate] = [elementAt(malformed, index), elementAt(known, index)];
     const counts = {
       ...NO_ROWS,
       read: rows + broken,
-      inserted: rows - at(refused, index) - duplicate,
+      inserted: rows - elementAt(refused, index) - duplicate,
       duplicate,
-      rejected: at(refused, index) + broken,
+      rejected: elementAt(refused, index) + broken,
     };
     return { counts, skipped };
   });
-}
-
-function at<T>(list: readonly T[], index: number): T {
-  const value = list[index];
-  assert(value !== undefined, `there is no element ${index} of ${list.length}`);
-  return value;
 }
