@@ -1,9 +1,11 @@
 import uPlot from '/uplot.js';
-import { tickTime } from '/format.js';
+import { tickTime, timeOfBucket } from '/format.js';
 import { element, makeScrollable, showTable } from '/tables.js';
 
 /** Steps of an axis on which halves make no sense. */
 const WHOLE = [0, 1, 2, 3, 4, 5].flatMap((exponent) => [1, 2, 5].map((step) => step * 10 ** exponent));
+/** Of one that stands alone, nobody can see the width; it is as short as bars get. */
+const LONE_BUCKET_SECONDS = 60;
 const COLORS = ['--accent', '--second', '--bad'];
 
 /** Half a bar more on both sides. @param {number} min @param {number} max @param {number} count @returns {[number, number]} */
@@ -19,7 +21,7 @@ function padded(min, max, count) {
 export class Chart {
   /**
    * @param {HTMLElement} place
-   * @param {{ title: string, series: SeriesOptions[], bars?: boolean, whole?: boolean, axis: (value: number) => string, time: (seconds: number) => string, empty: string }} options
+   * @param {{ title: string, series: SeriesOptions[], bars?: boolean, whole?: boolean, axis: (value: number) => string, empty: string }} options
    */
   constructor(place, options) {
     this.place = place;
@@ -78,6 +80,12 @@ export class Chart {
     return (times.at(-1) ?? 0) - (times[0] ?? 0);
   }
 
+  /** How the time of a point is written: by its bucket, and by how much time they span together. */
+  time() {
+    const [first, second] = this.data[0] ?? [];
+    return timeOfBucket(second == null || first == null ? LONE_BUCKET_SECONDS : second - first, this.spanned());
+  }
+
   plotted() {
     return this.data.slice(0, this.drawn.length + 1);
   }
@@ -102,7 +110,8 @@ export class Chart {
 
   showTable() {
     if (!this.details.open) return;
-    const { title, series, time } = this.options;
+    const { title, series } = this.options;
+    const time = this.time();
     const [times = [], ...values] = this.data;
     const rows = times
       .map((at, index) => ({ at, index }))
@@ -131,7 +140,7 @@ export class Chart {
     tip.hidden = plot === undefined || index === null || at == null || this.isEmpty || (plot.cursor.left ?? -1) < 0;
     if (tip.hidden || plot === undefined || index === null || at == null) return;
     tip.replaceChildren(
-      element('strong', {}, this.options.time(at)),
+      element('strong', {}, this.time()(at)),
       ...this.options.series.map(({ name, isOnlyTold }, column) => {
         const key = element('span', { className: 'key' });
         if (isOnlyTold !== true) key.dataset.series = String(column);

@@ -1,13 +1,11 @@
 import { Chart } from '/charts.js';
-import { count, finePercent, middle, rate, short, size, span, timeAndDay, timeOfBucket, timeOfDay } from '/format.js';
+import { count, finePercent, middle, rate, short, size, span, timeAndDay, timeOfDay } from '/format.js';
 import { stageName, typeName } from '/names.js';
 import { byId, say, sayIfAny, showCard, showIf } from '/tables.js';
 
 /** More than this share of the rows of the last minutes asks for somebody to look: a producer has changed something. */
 const BAD_REJECT_SHARE = 0.01;
 
-/** Their times are written by how much they span, which another range changes. */
-let time = timeOfBucket(5, 0);
 const charts = {
   rate: new Chart(byId('rate-chart'), {
     title: 'Events a second',
@@ -17,7 +15,6 @@ const charts = {
       { name: 'Rejected', value: rate },
     ],
     axis: rate,
-    time: (seconds) => time(seconds),
     empty: 'Nothing was loaded in this time',
   }),
   latency: new Chart(byId('latency-chart'), {
@@ -27,7 +24,6 @@ const charts = {
       { name: 'p99', value: (seconds) => span(seconds * 1000) },
     ],
     axis: (seconds) => span(seconds * 1000),
-    time: (seconds) => time(seconds),
     empty: '',
   }),
   backlog: new Chart(byId('backlog-chart'), {
@@ -38,17 +34,9 @@ const charts = {
     ],
     whole: true,
     axis: short,
-    time: (seconds) => time(seconds),
     empty: '',
   }),
 };
-
-/** @param {Chart} chart @param {readonly number[]} times @param {...(readonly (number | null)[])} values */
-function showSeries(chart, times, ...values) {
-  const spanned = (times.at(-1) ?? 0) - (times[0] ?? 0);
-  time = timeOfBucket(Math.max(1, (times[1] ?? 0) - (times[0] ?? 0)), spanned);
-  chart.show(times, ...values);
-}
 
 /** @param {any} snapshot */
 export function showPipeline(snapshot) {
@@ -56,10 +44,10 @@ export function showPipeline(snapshot) {
   say('where', database.label);
   showTiles(snapshot);
   if (rates !== null)
-    showSeries(charts.rate, rates.times, rates.values.inserted, rates.values.duplicate, rates.values.rejected);
-  if (latency !== null) showSeries(charts.latency, latency.times, latency.values.p50, latency.values.p99);
+    charts.rate.show(rates.times, rates.values.inserted, rates.values.duplicate, rates.values.rejected);
+  if (latency !== null) charts.latency.show(latency.times, latency.values.p50, latency.values.p99);
   showIf(charts.latency.place, latency !== null && !charts.latency.isEmpty);
-  showSeries(charts.backlog, backlog.series.times, backlog.series.values.incoming, backlog.series.values.processing);
+  charts.backlog.show(backlog.series.times, backlog.series.values.incoming, backlog.series.values.processing);
   showIf(charts.backlog.place, !charts.backlog.isEmpty);
   const types = shop?.types ?? [];
   const most = Math.max(1, ...types.map((/** @type {any} */ row) => row.events));

@@ -1,5 +1,5 @@
 import { Chart } from '/charts.js';
-import { count, finePercent, money, percent, shortMoney, span, timeAndDay, timeOfBucket, timeOfDay } from '/format.js';
+import { count, finePercent, money, percent, shortMoney, span, timeAndDay, timeOfDay } from '/format.js';
 import { countryName, plainWord, stepName, typeName } from '/names.js';
 import { PERIODS } from '/range.js';
 import { byId, makeScrollable, say, sayIfAny, showCard, showIf } from '/tables.js';
@@ -9,7 +9,8 @@ const BEHIND_MS = 10_000;
 
 /** @type {Chart | undefined} */
 let chart;
-let chartKind = '';
+/** @type {string | null} */
+let chartCurrency = null;
 
 /** The money first. @param {any} snapshot */
 export function showShop({ shop, behind, latestEvents, range }) {
@@ -117,11 +118,8 @@ function tile(name, now, before, text, { range, isCovered }) {
 
 /** @param {any} window @param {any} sales */
 function showRevenue({ bucketSeconds }, { series, currency }) {
-  const spanned = (series.times.at(-1) ?? 0) - (series.times[0] ?? 0);
-  const time = timeOfBucket(bucketSeconds, spanned);
-  const kind = `${bucketSeconds} ${spanned > 72_000} ${currency}`;
-  if (kind !== chartKind || chart === undefined) {
-    chartKind = kind;
+  if (chart === undefined || currency !== chartCurrency) {
+    chartCurrency = currency;
     chart?.remove();
     chart = new Chart(byId('revenue-chart'), {
       title: 'Revenue',
@@ -132,7 +130,6 @@ function showRevenue({ bucketSeconds }, { series, currency }) {
         { name: 'Orders', value: count, isOnlyTold: true },
       ],
       axis: (value) => shortMoney(value, currency),
-      time,
       empty: '',
     });
   }
