@@ -40,7 +40,7 @@ test('an events table of the old stack is left alone by migrate, and the recipe 
   assert.equal(refused.exitCode, 2);
   assert.match(
     refused.stderr,
-    /public\.events \(6 rows\) that is not ours[\s\S]*✗ 1 rows have the event_id of another row[\s\S]*hint: .*docs\/migrating\.md/,
+    /public\.events \(6 rows\) that is not ours[\s\S]*✗ 1 row has the event_id of another row[\s\S]*hint: .*docs\/migrating\.md/,
   );
 
   await database.query(sqlBlock('old-schema.sql'));

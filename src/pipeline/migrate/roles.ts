@@ -1,9 +1,10 @@
-import assert from 'node:assert/strict';
-import pg from 'pg';
 import type { Connection } from '../../platform/db/client.js';
+import { quoteName } from '../../platform/db/names.js';
 import { sqlStateOf } from '../../platform/db/sqlState.js';
 import { explainIfFinal } from '../../platform/db/errors.js';
 import { EXIT, EcompipeError } from '../../platform/errors.js';
+import { quoteText } from '../../contract/feeds/sqlNames.js';
+import { soleRow } from '../../platform/db/soleRow.js';
 
 const READER = [
   'usage on schema ecompipe, analytics',
@@ -53,8 +54,7 @@ export async function grantRoles(connection: Connection): Promise<void> {
 /** New migrations bring new tables: the roles that this database has granted something get what is missing. */
 export async function renewGrants(connection: Connection): Promise<void> {
   const { rows } = await connection.client.query<{ names: string[]; isOwner: boolean }>(IN_USE, [ROLE_NAMES]);
-  const [found] = rows;
-  assert(found !== undefined, 'an aggregate has a row');
+  const found = soleRow(rows);
   // Whoever only looks whether something is pending may be somebody else than the owner.
   if (found.isOwner) await grant(connection, found.names);
 }
@@ -69,7 +69,7 @@ const IN_USE = `
 
 async function grant({ client }: Connection, names: readonly string[]): Promise<void> {
   const statements = names.flatMap((name) =>
-    (ROLES[name] ?? []).map((right) => `grant ${right} to ${pg.escapeIdentifier(name)}`),
+    (ROLES[name] ?? []).map((right) => `grant ${right} to ${quoteName(name)}`),
   );
   try {
     if (statements.length > 0) await client.query(statements.join(';\n'));
@@ -84,8 +84,8 @@ async function createRole({ client }: Connection, name: string): Promise<void> {
     await client.query(`
       do $$
       begin
-        if not exists (select from pg_roles where rolname = ${pg.escapeLiteral(name)}) then
-          create role ${pg.escapeIdentifier(name)} nologin;
+        if not exists (select from pg_roles where rolname = ${quoteText(name)}) then
+          create role ${quoteName(name)} nologin;
         end if;
       exception when duplicate_object or unique_violation then null;
       end

@@ -4,6 +4,7 @@ import { explainIfFinal } from '../../platform/db/errors.js';
 import { withConnection, type Database } from '../../platform/db/target.js';
 import { withTransaction } from '../../platform/db/transaction.js';
 import { IntegrityError } from '../../platform/errors.js';
+import { countOf } from '../../platform/format.js';
 import type { Logger } from '../../platform/log.js';
 import {
   adoptEvents,
@@ -228,7 +229,7 @@ export function describeMigrations(result: MigrateResult): string {
     ...(adoption === undefined
       ? []
       : [
-          `  public.events ${result.mode === 'apply' ? 'was' : 'would be'} adopted with its ${adoption.rows} rows:`,
+          `  public.events ${result.mode === 'apply' ? 'was' : 'would be'} adopted with its ${countOf(adoption.rows, 'row')}:`,
           listFindings(adoption.findings),
         ]),
     ...(result.roles === undefined

@@ -1,5 +1,5 @@
-import pg from 'pg';
 import type { Connection } from '../../platform/db/client.js';
+import { quoteName } from '../../platform/db/names.js';
 import { sqlStateOf } from '../../platform/db/sqlState.js';
 import type { Logger } from '../../platform/log.js';
 
@@ -16,7 +16,7 @@ export async function validateConstraints({ client }: Connection, log: Logger): 
   );
   for (const { name } of rows) {
     try {
-      await client.query(`alter table public.events validate constraint ${pg.escapeIdentifier(name)}`);
+      await client.query(`alter table public.events validate constraint ${quoteName(name)}`);
     } catch (error) {
       if (sqlStateOf(error) !== '23514') throw error;
       log.warn('constraint_not_validated', `rows of public.events break ${name}: it holds for new rows only`, { name });

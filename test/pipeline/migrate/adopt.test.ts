@@ -74,8 +74,8 @@ test('migrate says what of an existing table fits and what does not, names the w
     '~ currency is missing and is added as text',
     '! event_time: its times have no zone and are taken for UTC',
     '! session_id is NULL in 1 of 3 rows',
-    '! 1 of 3 rows break events_event_type_known',
-    '! 2 of 3 rows break events_price_has_currency',
+    '! 1 of 3 rows breaks events_event_type_known: ',
+    '! 2 of 3 rows break events_price_has_currency: ',
     'columns of your own stay, and files may bring them: ip_address',
     'migrate --adopt` takes it over',
     'use another database',
@@ -230,12 +230,12 @@ test('keys, types and values that would be lost are listed together, and nothing
     assert.equal(exitCode, 2);
     for (const line of [
       'things keep it from being adopted',
-      '✗ event_id is text, and 1 values would change or be lost as uuid',
+      '✗ event_id is text, and 1 value would change or be lost as uuid',
       '✗ event_time (timestamp with time zone) is missing, and the rows must have one',
       '✗ session_id (text) is missing, and the rows must have one',
-      '✗ price is double precision, and 1 values would change or be lost as numeric(12,2)',
-      '✗ quantity is numeric, and 1 values would change or be lost as integer',
-      '✗ batch_id has 1 values that are not of our batches',
+      '✗ price is double precision, and 1 value would change or be lost as numeric(12,2)',
+      '✗ quantity is numeric, and 1 value would change or be lost as integer',
+      '✗ batch_id has 1 value that our batches did not set',
       '✗ country is jsonb and should be text',
       '✗ device is generated',
       '✗ its primary key is PRIMARY KEY (id) and should be (event_id)',
@@ -257,7 +257,7 @@ test('event ids that are there twice, in whatever case, or not at all, keep the 
   const { exitCode, stderr } = await migrate('--adopt');
   assert.equal(exitCode, 2);
   assert.match(stderr, /✗ event_id is NULL in 1 of 5 rows/);
-  assert.match(stderr, /✗ 1 rows have the event_id of another row/);
+  assert.match(stderr, /✗ 1 row has the event_id of another row/);
   assert.deepEqual(await snapshot(database), before);
 });
 

@@ -1,6 +1,7 @@
 import type { Connection } from '../../../platform/db/client.js';
 import { explainIfFinal } from '../../../platform/db/errors.js';
 import { EXIT, EcompipeError } from '../../../platform/errors.js';
+import { countOf } from '../../../platform/format.js';
 import type { Logger } from '../../../platform/log.js';
 import { judgeTable, type Judgement } from './judge.js';
 import type { Migration } from '../migrations.js';
@@ -88,10 +89,10 @@ function refusal({ rows, findings }: Judgement): EcompipeError {
   const obstacles = findings.filter(({ kind }) => kind === 'obstacle');
   return new EcompipeError(EXIT.usage, {
     what:
-      `there is a table public.events (${rows} rows) that is not ours` +
+      `there is a table public.events (${countOf(rows, 'row')}) that is not ours` +
       (obstacles.length === 0
         ? ', and it can be adopted'
-        : `, and ${obstacles.length} things keep it from being adopted`) +
+        : `, and ${countOf(obstacles.length, 'thing keeps', 'things keep')} it from being adopted`) +
       `:\n${listFindings(findings)}`,
     outcome: 'nothing was changed',
     hint:
@@ -115,7 +116,7 @@ export function listFindings(findings: readonly Finding[]): string {
 
 /** What a person must know is also in the log, as standard output may be nobody's to read. */
 export function logAdoption({ rows, findings }: Adoption, log: Logger): void {
-  log.info('events_adopted', `adopted public.events with its ${rows} rows`, { rows });
+  log.info('events_adopted', `adopted public.events with its ${countOf(rows, 'row')}`, { rows });
   for (const { kind, text } of findings) if (kind === 'remark') log.warn('adoption_remark', text, { text });
   if (rows > 0) log.warn('adoption_remark', ROWS_WITHOUT_BATCH, { text: ROWS_WITHOUT_BATCH });
 }

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import pg from 'pg';
 import type { Connection } from '../../../platform/db/client.js';
+import { quoteName } from '../../../platform/db/names.js';
+import { countOf } from '../../../platform/format.js';
 import { tableFindings, type TableFacts } from './tableFindings.js';
 import { notNullRule, planColumns, planStatements, type ColumnPlan, type Finding, type RowCounts } from './plan.js';
 import { readShape, type TableShape } from './tableShape.js';
+import { soleRow } from '../../../platform/db/soleRow.js';
 
 /** Whether and how the existing `public.events` becomes ours. */
 export interface Judgement {
@@ -45,12 +47,12 @@ function columnFinding({ wanted, existing, conversion, obstacle }: ColumnPlan, c
   if (lossy > 0 && name === 'batch_id')
     return {
       kind: 'obstacle',
-      text: `batch_id has ${lossy} values that are not of our batches: rename the column, it stays as one of your own`,
+      text: `batch_id has ${countOf(lossy, 'value')} that our batches did not set: rename the column, it stays as one of your own`,
     };
   if (lossy > 0)
     return {
       kind: 'obstacle',
-      text: `${name} is ${existing.type}, and ${lossy} values would change or be lost as ${type}`,
+      text: `${name} is ${existing.type}, and ${countOf(lossy, 'value')} would change or be lost as ${type}`,
     };
   if (conversion !== undefined) return { kind: 'change', text: `${name} is ${existing.type} and becomes ${type}` };
   return { kind: 'fits', text: `${name} fits` };
@@ -84,11 +86,11 @@ async function countRows(
 ): Promise<RowCounts> {
   const key = wanted.constraints.find(({ kind }) => kind === 'primary key')?.columns ?? [];
   const checks = wanted.constraints.filter(({ kind }) => kind === 'check');
-  const names = key.map((name) => pg.escapeIdentifier(name)).join(', ');
+  const names = key.map(quoteName).join(', ');
   const lossy = columns.map(({ wanted: { name }, isLossless, existing }, index) => ({
     name,
     sql: `count(*) filter (where lossy_${index})`,
-    flag: `${existing === undefined ? 'false' : `${pg.escapeIdentifier(name)} is not null and (${isLossless}) is not true`} as lossy_${index}`,
+    flag: `${existing === undefined ? 'false' : `${quoteName(name)} is not null and (${isLossless}) is not true`} as lossy_${index}`,
   }));
   const nulls = columns.filter(({ wanted: { isNotNull } }) => isNotNull);
   const values = [
@@ -97,14 +99,14 @@ async function countRows(
     // A value that can't be converted is reported as such, and not as missing.
     ...nulls.map(
       (column) =>
-        `count(*) filter (where ${pg.escapeIdentifier(column.wanted.name)} is null and not lossy_${columns.indexOf(column)})`,
+        `count(*) filter (where ${quoteName(column.wanted.name)} is null and not lossy_${columns.indexOf(column)})`,
     ),
     ...checks.map(({ condition }) => `count(*) filter (where not (${condition ?? 'true'}))`),
     `(count(${names}) - count(distinct ${names}))`,
   ];
   const { rows } = await client.query<{ counts: number[] }>(
     `select json_build_array(${values.join(', ')}) as counts
-     from (select ${[...columns.map(({ wanted: { name }, value }) => `${value} as ${pg.escapeIdentifier(name)}`), ...lossy.map(({ flag }) => flag)].join(', ')}
+     from (select ${[...columns.map(({ wanted: { name }, value }) => `${value} as ${quoteName(name)}`), ...lossy.map(({ flag }) => flag)].join(', ')}
            from only public.events) as events`,
   );
   const counts = rows[0]?.counts;
@@ -140,8 +142,7 @@ async function readFacts(
     converted.filter(({ conversion }) => conversion?.keepsOrder === false).map(({ wanted: { name } }) => name),
     [...wanted.constraints, ...wanted.indexes].map(({ name }) => name),
   ]);
-  const [facts] = rows;
-  assert(facts !== undefined, 'the table is there');
+  const facts = soleRow(rows);
   return facts;
 }
 

@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { quoteName } from '../../../platform/db/names.js';
 import type { Column } from './tableShape.js';
 
 /** How the values of a column get another type, as SQL about the column. */
@@ -19,7 +19,7 @@ const UUID = '^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}$';
 
 /** The conversion of a column to the type that it should have; undefined where some loss can't be excluded value by value. */
 export function conversionOf(column: Column, wanted: Column): Conversion | undefined {
-  const value = pg.escapeIdentifier(column.name);
+  const value = quoteName(column.name);
   if (column.isGenerated || column.type !== column.baseType) return undefined;
   if (wanted.type === 'text') return toText(column, value);
   if (wanted.type === 'uuid' && column.category === 'S')

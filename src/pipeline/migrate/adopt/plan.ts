@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { quoteName } from '../../../platform/db/names.js';
 import { conversionOf, type Conversion } from './lossless.js';
 import type { Column, TableShape } from './tableShape.js';
 
@@ -35,7 +35,7 @@ function planColumn(existing: Column | undefined, wanted: Column): ColumnPlan {
   const nothing = `${wanted.defaultValue ?? 'null'}::${wanted.type}`;
   const plan = { wanted, existing, conversion: undefined, isLossless: 'true', obstacle: undefined };
   if (existing === undefined) return { ...plan, value: nothing };
-  const name = pg.escapeIdentifier(existing.name);
+  const name = quoteName(existing.name);
   // The batch that loaded a row is ours to say: the ids of others would be taken for those of our own batches.
   if (wanted.name === 'batch_id') {
     const conversion = { using: `null::${wanted.type}`, isLossless: `${name} is null`, keepsOrder: false };
@@ -84,7 +84,7 @@ export function planStatements(
       .filter(({ name, kind }) => !present.has(name) && !(kind === 'primary key' && hasKey))
       .map(
         ({ name, definition }) =>
-          `add constraint ${pg.escapeIdentifier(name)} ${definition}${isBroken(counts, name) ? ' not valid' : ''}`,
+          `add constraint ${quoteName(name)} ${definition}${isBroken(counts, name) ? ' not valid' : ''}`,
       ),
   ];
   return [
@@ -103,7 +103,7 @@ export function notNullRule(column: string): string {
 }
 
 function columnParts({ wanted, existing, conversion }: ColumnPlan, { nulls }: RowCounts): string[] {
-  const name = pg.escapeIdentifier(wanted.name);
+  const name = quoteName(wanted.name);
   if (existing === undefined) {
     const rest = `${wanted.defaultValue === null ? '' : ` default ${wanted.defaultValue}`}${wanted.isNotNull ? ' not null' : ''}`;
     return [`add column ${name} ${wanted.type}${rest}`];
@@ -122,7 +122,7 @@ function columnParts({ wanted, existing, conversion }: ColumnPlan, { nulls }: Ro
     parts.push(
       (nulls.get(wanted.name) ?? 0) === 0
         ? `alter column ${name} set not null`
-        : `add constraint ${pg.escapeIdentifier(notNullRule(wanted.name))} check (${name} is not null) not valid`,
+        : `add constraint ${quoteName(notNullRule(wanted.name))} check (${name} is not null) not valid`,
     );
   return parts;
 }

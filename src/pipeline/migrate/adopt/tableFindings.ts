@@ -1,3 +1,4 @@
+import { countOf } from '../../../platform/format.js';
 import { notNullRule, type ColumnPlan, type Finding, type RowCounts } from './plan.js';
 import type { Constraint, TableShape } from './tableShape.js';
 
@@ -52,7 +53,11 @@ function keyFindings({ existing, wanted, counts }: Table): Finding[] {
   const findings = [
     ...(missing > 0 ? [obstacle(`${key} is NULL in ${missing} of ${counts.rows} rows`)] : []),
     ...(counts.repeatedKeys > 0
-      ? [obstacle(`${counts.repeatedKeys} rows have the ${key} of another row: keep one of each`)]
+      ? [
+          obstacle(
+            `${countOf(counts.repeatedKeys, 'row has', 'rows have')} the ${key} of another row: keep one of each`,
+          ),
+        ]
       : []),
   ];
   if (findings.length > 0) return findings;
@@ -76,12 +81,17 @@ function ruleFindings({ existing, wanted, counts }: Table): Finding[] {
     ...taken.map((name) => obstacle(`its constraint ${name} is not ours: rename it`)),
     ...(kept.length === 0
       ? []
-      : [{ kind: 'change', text: `${kept.length} constraints are added that all rows meet` } as const]),
+      : [
+          {
+            kind: 'change',
+            text: `${countOf(kept.length, 'constraint is', 'constraints are')} added that all rows meet`,
+          } as const,
+        ]),
     ...added
       .filter((rule) => !kept.includes(rule))
       .map(({ name }) => ({
         kind: 'remark' as const,
-        text: `${counts.broken.get(name)} of ${counts.rows} rows break ${name}: they stay, and it holds for new rows only (NOT VALID)`,
+        text: `${counts.broken.get(name)} of ${counts.rows} rows ${counts.broken.get(name) === 1 ? 'breaks' : 'break'} ${name}: they stay, and it holds for new rows only (NOT VALID)`,
       })),
   ];
 }
