@@ -1,4 +1,5 @@
 import type { Connection } from '../platform/db/client.js';
+import { soleRow } from '../platform/db/soleRow.js';
 
 /**
  * Adds all batches that are pending to the rollups behind the views of schema `analytics`, each batch exactly once
@@ -10,7 +11,7 @@ import type { Connection } from '../platform/db/client.js';
 export async function refreshAnalytics({ client }: Connection, stop?: AbortSignal): Promise<number> {
   for (let total = 0; ;) {
     const { rows } = await client.query<{ batches: number }>('select analytics.refresh() as batches');
-    const batches = rows[0]?.batches ?? 0;
+    const { batches } = soleRow(rows);
     total += batches;
     if (batches === 0 || stop?.aborted === true) return total;
   }

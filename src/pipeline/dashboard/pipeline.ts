@@ -1,6 +1,7 @@
 import type { QueryFn } from '../../platform/db/readOnlyClient.js';
 import { WRITTEN_AT } from '../status/ledger.js';
 import { bucketSeconds, bucketStarts, RANGES, type Range } from './ranges.js';
+import { soleRow } from '../../platform/db/soleRow.js';
 
 /** Points over a range; `times` are seconds since 1970 by the server's clock, without gaps, from the first one known. */
 export interface Series<Key extends string> {
@@ -83,10 +84,10 @@ export async function readLatencies(ask: QueryFn, range: Range): Promise<Series<
 }
 
 async function readClock(ask: QueryFn, column: string, from: string): Promise<Clock> {
-  const [clock] = await ask<Clock>(
+  const rows = await ask<Clock>(
     `select extract(epoch from clock_timestamp())::float8 as now, (select extract(epoch from min(${column}))::float8 from ${from}) as first`,
   );
-  return clock ?? { now: 0, first: null };
+  return soleRow(rows);
 }
 
 const SPEED_SECONDS = 10;
@@ -94,11 +95,11 @@ const RECENT_SECONDS = 300;
 
 /** Files a second that were finished in the last seconds, of the latest thousand. */
 export async function readFileSpeed(ask: QueryFn): Promise<number> {
-  const [row] = await ask<{ files: number }>(
+  const rows = await ask<{ files: number }>(
     `select count(*) as files from (select finished_at from ecompipe.files order by file_id desc limit 1000) as latest
      where finished_at > clock_timestamp() - interval '${SPEED_SECONDS} seconds'`,
   );
-  return (row?.files ?? 0) / SPEED_SECONDS;
+  return soleRow(rows).files / SPEED_SECONDS;
 }
 
 /** What became of the rows that were read in the last minutes, by the latest batches. */
@@ -109,10 +110,10 @@ export interface RecentRows {
 }
 
 export async function readRecentRows(ask: QueryFn): Promise<RecentRows> {
-  const [row] = await ask<{ read: number; rejected: number }>(
+  const rows = await ask<{ read: number; rejected: number }>(
     `select coalesce(sum(rows_read), 0)::bigint as read, coalesce(sum(rows_rejected), 0)::bigint as rejected
      from (select * from ecompipe.batches order by batch_id desc limit 5000) as latest
      where committed_at > clock_timestamp() - interval '${RECENT_SECONDS} seconds'`,
   );
-  return { read: row?.read ?? 0, rejected: row?.rejected ?? 0, seconds: RECENT_SECONDS };
+  return { ...soleRow(rows), seconds: RECENT_SECONDS };
 }

@@ -3,6 +3,7 @@ import { classifyError, serverMessage } from '../../platform/db/sqlState.js';
 import type { Database } from '../../platform/db/target.js';
 import type { Logger } from '../../platform/log.js';
 import { pause } from '../../platform/wait.js';
+import { soleRow } from '../../platform/db/soleRow.js';
 
 const MIN_PAUSE_MS = 2000;
 /** While rows are being loaded, refreshing takes at most a fiftieth of the time: the loader comes first. */
@@ -62,7 +63,7 @@ export class RollupRefresher {
       if (this.connection?.broken === true) this.connection = undefined;
       this.connection ??= await this.database.openUnwatched();
       const { rows } = await this.connection.client.query<{ batches: number }>('select analytics.refresh() as batches');
-      return rows[0]?.batches ?? 0;
+      return soleRow(rows).batches;
     } catch (error) {
       void this.connection?.close();
       this.connection = undefined;

@@ -1,6 +1,7 @@
 import type { QueryFn } from '../../platform/db/readOnlyClient.js';
 import { askWithin } from './askWithin.js';
 import { RANGES, type Range } from './ranges.js';
+import { soleRow } from '../../platform/db/soleRow.js';
 
 /** Rejected rows that nobody has corrected yet, of all tables that files are loaded into. */
 export interface RejectFigures {
@@ -36,10 +37,10 @@ export async function readRejects(ask: QueryFn, range: Range): Promise<RejectFig
   const open = `resolved_at is null${seconds === undefined ? '' : ` and rejected_at > clock_timestamp() - interval '${seconds} seconds'`}`;
   const latest = `(select * from ecompipe.rejected_rows order by reject_id desc limit ${LOOKED_AT}) as latest where ${open}`;
   const total = await askWithin(ask, COUNT_TIMEOUT_MS, async () => {
-    const [row] = await ask<{ rows: number }>(`select count(*) as rows from ecompipe.rejected_rows where ${open}`);
-    return row?.rows ?? 0;
+    return soleRow(await ask<{ rows: number }>(`select count(*) as rows from ecompipe.rejected_rows where ${open}`))
+      .rows;
   });
-  const [seen] = await ask<{ rows: number }>(`select count(*) as rows from ${latest}`);
+  const looked = soleRow(await ask<{ rows: number }>(`select count(*) as rows from ${latest}`)).rows;
   const reasons = await ask<RejectFigures['reasons'][number]>(
     `select kind, sql_state as "sqlState", left(coalesce(constraint_name, column_name, ''), 200) as rule, count(*) as rows
      from ${latest} group by 1, 2, 3 order by 4 desc, 1, 2, 3 limit ${REASONS}`,
@@ -50,7 +51,7 @@ export async function readRejects(ask: QueryFn, range: Range): Promise<RejectFig
   );
   return {
     total: total ?? null,
-    looked: seen?.rows ?? 0,
+    looked,
     reasons,
     // Bytes that are no UTF-8 become the replacement character.
     examples: examples.map((example) => ({ ...example, raw: example.raw.toString('utf8') })),

@@ -1,5 +1,6 @@
 import type { QueryFn } from '../../platform/db/readOnlyClient.js';
 import { bucketStarts, type EventBounds, type Window } from './ranges.js';
+import { soleRow } from '../../platform/db/soleRow.js';
 
 /** What was sold in a window, in the currency that most of it was sold in. */
 export interface SalesFigures {
@@ -126,8 +127,7 @@ select (select currency from main) as currency, (select coalesce(json_agg(t), '[
 
 /** Sales by the events themselves. */
 export async function scanSales(ask: QueryFn, window: Window, bounds: EventBounds): Promise<SalesFigures> {
-  const [scan] = await ask<Scan>(SCAN, boundsOf(window));
-  if (scan === undefined) throw new TypeError('a select of values without a row');
+  const scan = soleRow(await ask<Scan>(SCAN, boundsOf(window)));
   const totalsOf = (wanted: boolean): SalesTotals => {
     const found = scan.totals.find(({ current }) => current === wanted);
     return { revenue: found?.revenue ?? 0, refunds: found?.refunds ?? 0, orders: found?.orders ?? 0 };

@@ -3,6 +3,7 @@ import { askWithin } from './askWithin.js';
 import { windowOf, type EventBounds, type Range, type Window } from './ranges.js';
 import { readSalesFromRollups, scanSales, SCAN_TIMEOUT_MS, type SalesFigures } from './sales.js';
 import { readVisits, SESSION_IDLE_SECONDS, type VisitFigures } from './visits.js';
+import { soleRow } from '../../platform/db/soleRow.js';
 
 /** Figures of the shop over one range. */
 export interface ShopFigures {
@@ -23,30 +24,29 @@ export interface Behind {
 }
 
 export async function readBehind(ask: QueryFn): Promise<Behind> {
-  const [behind] = await ask<Behind>(
+  const rows = await ask<Behind>(
     `select count(*) as batches, coalesce(sum(p.rows), 0)::bigint as rows, coalesce(extract(epoch from clock_timestamp() - min(b.committed_at)) * 1000, 0)::float8 as ms
      from analytics.pending_batches p left join ecompipe.batches b using (batch_id)`,
   );
-  return behind ?? { batches: 0, rows: 0, ms: 0 };
+  return soleRow(rows);
 }
 
 /** Events of all time; the rollups' part of it, to which `Behind.rows` come. */
 export async function readEventCount(ask: QueryFn): Promise<number> {
-  const [row] = await ask<{ events: number }>(
+  const rows = await ask<{ events: number }>(
     'select coalesce(sum(events), 0)::bigint as events from analytics.type_rollup',
   );
-  return row?.events ?? 0;
+  return soleRow(rows).events;
 }
 
 /** What the sessions of the rollup cover; undefined while there are none. Times after now come from wrong clocks. */
 export async function readEventBounds(ask: QueryFn): Promise<EventBounds | undefined> {
-  const [row] = await ask<{ firstMs: number | null; newestMs: number | null }>(
+  const rows = await ask<{ firstMs: number | null; newestMs: number | null }>(
     `select (extract(epoch from min(started_at)) * 1000)::float8 as "firstMs", (extract(epoch from max(ended_at)) * 1000)::float8 as "newestMs"
      from analytics.session_rollup where isfinite(started_at) and ended_at <= now()`,
   );
-  return row === undefined || row.firstMs === null || row.newestMs === null
-    ? undefined
-    : { firstMs: row.firstMs, newestMs: row.newestMs };
+  const { firstMs, newestMs } = soleRow(rows);
+  return firstMs === null || newestMs === null ? undefined : { firstMs, newestMs };
 }
 
 /** What only a scan of the events knows, when there are not too many of them; else what the rollups know. */

@@ -1,5 +1,6 @@
 import type { QueryFn } from '../../platform/db/readOnlyClient.js';
 import type { Window } from './ranges.js';
+import { soleRow } from '../../platform/db/soleRow.js';
 
 /** Visits and how far they came. Only those that have ended are counted: an open one may still buy. */
 export interface VisitFigures {
@@ -57,7 +58,7 @@ export async function readVisits(ask: QueryFn, window: Window): Promise<VisitFig
      from analytics.session_rollup where ended_at >= to_timestamp($1::float8 - $4) and ended_at < to_timestamp($3::float8 - $4) group by 1, 2`,
     times,
   );
-  const [users] = await ask<{ now: number; before: number; activeNow: number; open: number }>(
+  const rows = await ask<{ now: number; before: number; activeNow: number; open: number }>(
     `select count(*) filter (where now) as now, count(*) filter (where before) as before, count(*) filter (where open > 0) as "activeNow", coalesce(sum(open), 0)::bigint as open
      from (
        select user_id, bool_or(ended_at >= to_timestamp($2)) as now, bool_or(started_at < to_timestamp($2)) as before,
@@ -66,16 +67,17 @@ export async function readVisits(ask: QueryFn, window: Window): Promise<VisitFig
      ) as users`,
     times,
   );
+  const { now, before, activeNow, open } = soleRow(rows);
   const totals = (wanted: boolean, visitors: number): VisitTotals => {
     const those = ends.filter(({ current }) => current === wanted);
     const sum = (key: 'sessions' | 'bought'): number => those.reduce((total, row) => total + row[key], 0);
     return { visitors, ended: sum('sessions'), bought: sum('bought') };
   };
   return {
-    now: totals(true, users?.now ?? 0),
-    before: previousStartMs === null ? null : totals(false, users?.before ?? 0),
-    activeNow: users?.activeNow ?? 0,
-    open: users?.open ?? 0,
+    now: totals(true, now),
+    before: previousStartMs === null ? null : totals(false, before),
+    activeNow,
+    open,
     funnel: funnelOf(ends.filter(({ current }) => current)),
   };
 }

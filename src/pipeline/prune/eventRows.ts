@@ -5,6 +5,7 @@ import { withUserPath } from '../../platform/db/sessionSettings.js';
 import { withTransaction } from '../../platform/db/transaction.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { PrunedEvents } from './types.js';
+import { soleRow } from '../../platform/db/soleRow.js';
 
 /** About this many rows a transaction: a quarter of a second, whose locks nobody notices. */
 const ROWS_AT_ONCE = 50_000;
@@ -120,7 +121,7 @@ async function removeSpan(
     // Triggers of the table's owner may fire.
     const { rows } = await withUserPath(connection, remove);
     failpoint('ledger-written');
-    return rows[0]?.rows ?? 0;
+    return soleRow(rows).rows;
   });
 }
 
@@ -162,6 +163,6 @@ async function dropPartition(connection: Connection, { name }: Leaf, before: Dat
     const { rows } = await client.query<{ rows: number }>(`select count(*) as rows from only ${name}`);
     await client.query(`drop table ${name}`);
     failpoint('ledger-written');
-    return rows[0]?.rows ?? 0;
+    return soleRow(rows).rows;
   });
 }

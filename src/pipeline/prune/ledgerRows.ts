@@ -1,7 +1,7 @@
-import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
 import { withTransaction } from '../../platform/db/transaction.js';
 import type { PrunedLedger } from './types.js';
+import { soleRow } from '../../platform/db/soleRow.js';
 
 /** Batches looked at in one transaction; of small files a batch holds hundreds. */
 const BATCHES_AT_ONCE = 200;
@@ -22,8 +22,7 @@ export async function countOldLedger({ client }: Connection, before: Date): Prom
      from ecompipe.rejected_rows r where r.file_id in (select file_id from old)`,
     [before],
   );
-  const [counts] = rows;
-  assert(counts !== undefined, 'counts are one row');
+  const counts = soleRow(rows);
   return counts;
 }
 
@@ -91,8 +90,7 @@ async function compactFiles(
      select (select count(*) from file) as files, count(*) as rejects, count(*) filter (where resolved_at is null) as "openRejects" from rejects`,
     [before, batchIds],
   );
-  const [counts] = rows;
-  assert(counts !== undefined, 'counts are one row');
+  const counts = soleRow(rows);
   return counts;
 }
 
@@ -109,5 +107,5 @@ async function removeBatches({ client }: Connection, batchIds: readonly number[]
      select count(*) as batches from gone`,
     [batchIds],
   );
-  return rows[0]?.batches ?? 0;
+  return soleRow(rows).batches;
 }

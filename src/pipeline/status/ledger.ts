@@ -1,4 +1,5 @@
 import type { QueryFn } from '../../platform/db/readOnlyClient.js';
+import { soleRow } from '../../platform/db/soleRow.js';
 
 /** Latest batches that the figures of "now" come from; that many are read from the end of the primary key in milliseconds. */
 const BATCHES_LOOKED_AT = 5000;
@@ -94,14 +95,13 @@ export interface Totals {
 }
 
 export async function readTotals(ask: QueryFn): Promise<Totals> {
-  const [row] = await ask<Totals>(
+  const rows = await ask<Totals>(
     `select count(*) filter (where state = 'loaded') as "loadedFiles", count(*) filter (where state = 'loading') as "loadingFiles", count(*) filter (where state = 'quarantined') as "quarantinedFiles",
             (select count(*) from ecompipe.redeliveries) as redeliveries,
             coalesce(sum(rows_inserted), 0)::bigint as inserted, coalesce(sum(rows_duplicate), 0)::bigint as duplicate, coalesce(sum(rows_rejected), 0)::bigint as rejected
      from ecompipe.files`,
   );
-  if (row === undefined) throw new TypeError('an aggregate without a row');
-  return row;
+  return soleRow(rows);
 }
 
 /** A stream, or run-all, that holds the lock of a checkpoint directory. */

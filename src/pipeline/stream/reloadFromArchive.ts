@@ -11,6 +11,7 @@ import { moveIntoDirectory } from '../../platform/files/publish.js';
 import { Subfolders } from '../../platform/files/subfolders.js';
 import { printableLine } from '../../platform/printable.js';
 import type { StreamSettings } from './streamEvents.js';
+import { soleRow } from '../../platform/db/soleRow.js';
 
 /** The clocks of the server and of this machine may differ, and a file is archived after its commit. */
 const CLOCK_SLACK_MS = 24 * 3_600_000;
@@ -69,7 +70,7 @@ async function namesIn(directory: string, recursive: boolean): Promise<string[]>
 /** When the newest batch that the ledger has was committed; null where it has none. */
 export async function readLastCommit({ client }: Connection): Promise<Date | null> {
   const { rows } = await client.query<{ at: Date | null }>('select max(committed_at) as at from ecompipe.batches');
-  return rows[0]?.at ?? null;
+  return soleRow(rows).at;
 }
 
 /**

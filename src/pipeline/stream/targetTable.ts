@@ -1,7 +1,7 @@
-import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
 import type { ExpectedColumns } from '../../contract/csv/header.js';
 import { EcompipeError, EXIT } from '../../platform/errors.js';
+import { soleRow } from '../../platform/db/soleRow.js';
 
 /** A column that a file may bring. */
 export interface TargetColumn {
@@ -47,8 +47,7 @@ export async function readTargetTable({ client }: Connection, name: string): Pro
   const { rows } = await client.query<
     Omit<TargetTable, 'name' | 'keyColumns' | 'header'> & { keyColumns: readonly string[] | null }
   >({ name: 'describe_target', text: DESCRIBE, values: [name] });
-  const [row] = rows;
-  assert(row !== undefined, 'describe_table returns one row');
+  const row = soleRow(rows);
   const { keyColumns, ...table } = row;
   if (keyColumns === null)
     throw new EcompipeError(EXIT.usage, {

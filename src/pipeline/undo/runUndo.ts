@@ -7,6 +7,7 @@ import type { RemakeRows, UndoneFile, UndoResult, UndoSettings } from './undoEve
 import { findOrphans, invalidateRollups, recountReplays, removeFiles, reopenRejects } from './ledger.js';
 import { prepareRemoval, REMOVED, removeBatches, removeEventsOf } from './removeEvents.js';
 import { findTarget, type TargetFile, type UndoTarget } from './target.js';
+import { soleRow } from '../../platform/db/soleRow.js';
 
 /**
  * Takes a file, or a batch with its files, out again: its events, rejects, duplicates and ledger entries, in one
@@ -132,7 +133,8 @@ async function lookAgain(
 }
 
 async function countRemoved({ client }: Connection): Promise<number> {
-  return (await client.query<{ rows: number }>(`select count(*) as rows from ${REMOVED}`)).rows[0]?.rows ?? 0;
+  const { rows } = await client.query<{ rows: number }>(`select count(*) as rows from ${REMOVED}`);
+  return soleRow(rows).rows;
 }
 
 async function countOfBatch({ client }: Connection, batchId: number): Promise<number> {

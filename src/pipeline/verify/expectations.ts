@@ -4,6 +4,7 @@ import type { Connection } from '../../platform/db/client.js';
 import type { FaultLine, FileLine } from '../../contract/manifest/format.js';
 import type { VerifyEvent } from './verifyEvents.js';
 import { readManifests, type ManifestEntry } from './manifests.js';
+import { soleRow } from '../../platform/db/soleRow.js';
 
 /** Rows sent to the server at once. */
 const CHUNK_ROWS = 2000;
@@ -55,7 +56,7 @@ export async function stageExpectations(
   const { rows } = await client.query<Omit<Expectations, 'runs'>>(
     'select (select count(*) from expected_file) as files, (select count(*) from expected_fault) as faults',
   );
-  const counted = { runs: stage.runs, files: rows[0]?.files ?? 0, faults: rows[0]?.faults ?? 0 };
+  const counted = { runs: stage.runs, ...soleRow(rows) };
   emit({ type: 'manifestsRead', ...counted });
   return counted;
 }

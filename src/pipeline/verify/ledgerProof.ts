@@ -1,7 +1,7 @@
-import assert from 'node:assert/strict';
 import { withConnection, type Database } from '../../platform/db/target.js';
 import { countOf, formatSpan } from '../../platform/format.js';
 import { printableLine } from '../../platform/printable.js';
+import { soleRow } from '../../platform/db/soleRow.js';
 
 /** What can be off between the ledger and the tables, in the order in which it is reported. */
 export const LEDGER_FINDING_KINDS = ['lost', 'surplus', 'unknownBatch', 'miscounted'] as const;
@@ -139,8 +139,7 @@ export async function proveLedger(database: Database): Promise<LedgerProof> {
       [targets],
     );
     await client.query('commit');
-    const [total] = totals;
-    assert(total !== undefined, 'the totals of the ledger are one row');
+    const total = soleRow(totals);
     const ok = Object.values(counts).every((count) => count === 0);
     const unprovedTables = tables.filter(({ relation }) => relation === null).map(({ target }) => target);
     return { ok, ...total, unprovedTables, counts, findings, durationMs: Math.round(performance.now() - startMs) };

@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
 import { withConnection, type Database } from '../../platform/db/target.js';
 import type { Logger } from '../../platform/log.js';
@@ -11,6 +10,7 @@ import { drillDown } from './drillDown.js';
 import { compareRejects } from './rejects.js';
 import { reportForeignCopies } from './rows.js';
 import { scanEvents, type ScanResult } from './scan.js';
+import { soleRow } from '../../platform/db/soleRow.js';
 
 export interface VerifyContext {
   readonly log: Logger;
@@ -70,7 +70,7 @@ async function compareInSnapshot(
   const scan = await scanEvents(
     connection,
     database,
-    rows[0]?.snapshot ?? '',
+    soleRow(rows).snapshot,
     settings.connections ?? DEFAULT_CONNECTIONS,
     stop,
     emit,
@@ -112,8 +112,7 @@ async function summarize(
            count(*) filter (where state = 'quarantined') as quarantined,
            (select count(*) from pruned_file) as "prunedFiles", (select coalesce(sum(rows), 0)::int8 from pruned_file) as "prunedRows"
     from expected_file`);
-  const [sums] = rows;
-  assert(sums !== undefined, 'sums are one row');
+  const sums = soleRow(rows);
   const { pendingFiles, pendingRows } = totals;
   return {
     ok: findings.total === 0 && (pendingFiles === 0 || allowPending === true),

@@ -1,12 +1,11 @@
-import assert from 'node:assert/strict';
 import { EcompipeError, EXIT } from '../errors.js';
 import type { Connection } from './client.js';
+import { soleRow } from './soleRow.js';
 
 /** @throws EcompipeError (2) for a database whose encoding can't hold every text of a UTF-8 file. */
 export async function assertUtf8({ client }: Connection): Promise<void> {
   const { rows } = await client.query<{ encoding: string }>(`select current_setting('server_encoding') as encoding`);
-  const [row] = rows;
-  assert(row !== undefined, 'a setting has a value');
+  const row = soleRow(rows);
   if (row.encoding === 'UTF8') return;
   throw new EcompipeError(EXIT.usage, {
     what: `the database's encoding is ${row.encoding}`,

@@ -56,6 +56,11 @@ function facts(what: string, error: unknown): ErrorFacts {
   return { what, why: serverMessage(error), ...(hint === undefined ? {} : { hint }), cause: error };
 }
 
+/** What ended an action that is not tried again: {@link unavailableError} where a retry might have helped, else {@link explainIfFinal}. */
+export function explainFailure(what: string, error: unknown): unknown {
+  return classifyError(error) === 'retry' ? unavailableError(what, error, 0) : explainIfFinal(what, error);
+}
+
 /** Makes an error that no retry will mend explain itself; passing failures and bugs come back as they are. */
 export function explainIfFinal(what: string, error: unknown): unknown {
   const kind = classifyError(error);

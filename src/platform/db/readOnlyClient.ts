@@ -2,8 +2,8 @@ import type pg from 'pg';
 import { EcompipeError, EXIT } from '../errors.js';
 import type { Connection } from './client.js';
 import type { RawDatabaseSettings } from './connectionSettings.js';
-import { explainIfFinal, unavailableError } from './errors.js';
-import { classifyError, isCancelled } from './sqlState.js';
+import { explainFailure, unavailableError } from './errors.js';
+import { isCancelled } from './sqlState.js';
 import { withExistingDatabase, type Database, type TargetContext } from './target.js';
 
 /**
@@ -36,9 +36,7 @@ export class ReadOnlyClient {
     } catch (error) {
       this.discard();
       const label = `${what} (PostgreSQL at ${this.database.label})`;
-      throw classifyError(error) === 'retry' || isCancelled(error)
-        ? unavailableError(label, error, 0)
-        : explainIfFinal(label, error);
+      throw isCancelled(error) ? unavailableError(label, error, 0) : explainFailure(label, error);
     }
   }
 

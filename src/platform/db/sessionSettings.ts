@@ -1,5 +1,5 @@
-import assert from 'node:assert/strict';
 import type pg from 'pg';
+import { soleRow } from './soleRow.js';
 
 interface SessionSetting {
   readonly name: string;
@@ -76,9 +76,7 @@ export async function pinSessionSettings(client: pg.Client): Promise<SessionOrig
     select pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as "serverVersion",
            pg_catalog.current_setting('search_path') as "userPath";
     ${PIN_SETTINGS}`)) as unknown as [pg.QueryResult<SessionOrigin>, pg.QueryResult];
-  const [row] = results[0].rows;
-  assert(row !== undefined, 'the server says its version');
-  return row;
+  return soleRow(results[0].rows);
 }
 
 /**

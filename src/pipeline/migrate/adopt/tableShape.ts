@@ -1,7 +1,7 @@
-import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
 import { explainIfFinal } from '../../../platform/db/errors.js';
 import type { Migration } from '../migrations.js';
+import { soleRow } from '../../../platform/db/soleRow.js';
 
 /** A table as the catalogue describes it. */
 export interface TableShape {
@@ -73,8 +73,7 @@ export async function readShape(client: Connection['client'], relation: string):
      from (select $1::regclass as target) as t`,
     [relation],
   );
-  const [shape] = rows;
-  assert(shape !== undefined, 'a select without a condition has a row');
+  const shape = soleRow(rows);
   return shape;
 }
 

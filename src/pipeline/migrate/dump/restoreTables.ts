@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
 import { quoteName } from '../../../platform/db/names.js';
 import {
@@ -10,6 +9,7 @@ import {
   type SchemaDescription,
   type TableDescription,
 } from './describeSchema.js';
+import { soleRow } from '../../../platform/db/soleRow.js';
 
 /** Makes the schemas and sequences that the migrations have not made. */
 export async function createSequences(
@@ -110,8 +110,7 @@ async function identitySequence(client: Connection['client'], table: string, col
     table,
     column,
   ]);
-  const [row] = rows;
-  assert(row !== undefined, 'a function returns a row');
+  const row = soleRow(rows);
   return row.name;
 }
 

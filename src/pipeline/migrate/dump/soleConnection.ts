@@ -1,6 +1,5 @@
 import type { Connection } from '../../../platform/db/client.js';
-import { explainIfFinal, unavailableError } from '../../../platform/db/errors.js';
-import { classifyError } from '../../../platform/db/sqlState.js';
+import { explainFailure } from '../../../platform/db/errors.js';
 import type { Database } from '../../../platform/db/target.js';
 import { EcompipeError, InterruptedError } from '../../../platform/errors.js';
 
@@ -24,9 +23,7 @@ export async function withSoleConnection<T>(
     const error = connection.explain(raw);
     if (stop.aborted) throw new InterruptedError({ what: 'interrupted', outcome, cause: error });
     if (error instanceof EcompipeError) throw error;
-    const label = `${what} (PostgreSQL at ${database.label})`;
-    if (classifyError(error) === 'retry') throw unavailableError(label, error, 0);
-    throw explainIfFinal(label, error);
+    throw explainFailure(`${what} (PostgreSQL at ${database.label})`, error);
   } finally {
     await connection.close();
   }

@@ -19,6 +19,7 @@ import { readApplied } from '../runMigrate.js';
 import { describeSchema, nameOf, quotedName, type TableDescription } from './describeSchema.js';
 import { FIRST_LINE, type DumpEnd, type DumpHeader } from './dumpFile.js';
 import { withSoleConnection } from './soleConnection.js';
+import { soleRow } from '../../../platform/db/soleRow.js';
 
 export interface DumpResult {
   readonly file: string;
@@ -98,7 +99,7 @@ async function beginSnapshot(connection: Connection): Promise<DumpHeader> {
   const { rows } = await client.query<{ server_version: string }>('show server_version');
   return {
     createdAt: new Date().toISOString(),
-    postgres: rows[0]?.server_version ?? '',
+    postgres: soleRow(rows).server_version,
     migrations: await readApplied(connection),
     ...(await describeSchema(connection)),
   };

@@ -4,6 +4,7 @@ import type { BoundFeed } from '../../../contract/feeds/bindFeed.js';
 import { compileFeed, ORDINAL, type CompiledColumn, type CompiledFeed } from '../../../contract/feeds/compile.js';
 import { quoteText } from '../../../contract/feeds/sqlNames.js';
 import type { TargetTable } from '../targetTable.js';
+import { soleRow } from '../../../platform/db/soleRow.js';
 
 /** A feed as statements that bring its staged records into the typed stage of a table (sql/005_judge.sql and the feeds' migration). */
 export interface FeedPlan {
@@ -82,8 +83,7 @@ async function describeItems(connection: Connection, bound: BoundFeed, compiled:
   const { rows } = await connection.client.query<{ name: string }>('select format_type($1, null) as name', [
     fields[0]?.dataTypeID,
   ]);
-  assert(rows[0] !== undefined, 'format_type returns one row');
-  return rows[0].name;
+  return soleRow(rows).name;
 }
 
 async function readTargetPlan(
@@ -97,8 +97,7 @@ async function readTargetPlan(
      from ecompipe.load_plan($1::regclass, $2)`,
     [name, columns],
   );
-  assert(rows[0] !== undefined, 'load_plan returns one row');
-  return rows[0];
+  return soleRow(rows);
 }
 
 /** The records, or the rows made of them: those that the statement is given by their places, all, or none. */

@@ -1,6 +1,6 @@
-import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
 import type { TargetTable } from '../targetTable.js';
+import { soleRow } from '../../../platform/db/soleRow.js';
 
 /** What became of staged rows, by ordinal. Why, the session's table `ecompipe_verdicts` says until the commit. */
 export interface Verdicts {
@@ -33,7 +33,6 @@ export async function insertRows(
     text: 'select inserted, rejected, duplicates from ecompipe.insert_rows($1::regclass, $2, $3)',
     values: [name, columns, userPath],
   });
-  const [verdicts] = rows;
-  assert(verdicts !== undefined, 'insert_rows returns one row');
+  const verdicts = soleRow(rows);
   return verdicts;
 }
