@@ -4,7 +4,7 @@ import { EventLoopYielder } from '../../../platform/eventLoopYielder.js';
 import type { Dialect } from '../../../contract/csv/dialect.js';
 import { unnamedFields, type RecordShape } from '../../../contract/csv/header.js';
 import { UTF_8 } from '../../../contract/feeds/encodings.js';
-import { COMMA, CR, DIGIT_0, LF, NUL, QUOTE } from '../../../contract/csv/bytes.js';
+import { COMMA, CR, DIGIT_0, LF, MAX_RECORD_BYTES, NUL, QUOTE } from '../../../contract/csv/bytes.js';
 import { frameRecords } from '../../../contract/csv/frameRecords.js';
 import type { Defect, RecordFrame, RecordFrames } from '../../../contract/csv/recordFrames.js';
 import type { Batch, BatchPart } from '../batch.js';
@@ -115,14 +115,28 @@ export async function splitRecords(batch: Batch): Promise<Records> {
     const firstOrdinal = records.length;
     for (const index of clean && records.unnamed === 0 ? frames.defective() : indexesOf(frames)) {
       if (yielder.shouldYield) await yielder.yield();
+      const frame = frames.at(index);
+      const defect = frame.defect === 'unclosed-quote' ? defectInContent(part, frame, batch) : frame.defect;
       const reason =
-        explainDefect(part.body, frames.at(index), batch, clean, isOther) ??
+        explainDefect(part.body, { ...frame, defect }, batch, clean, isOther) ??
         (records.namedEnd(part.body, frames.endOf(index)) === undefined ? UNNAMED_VALUE : undefined);
       if (reason !== undefined) records.malformed.set(firstOrdinal + index, reason);
     }
     records.addPart(part, frames);
   }
   return records;
+}
+
+/** Where a quote closes in the bytes behind the part, it is not one that never closes: whatever the batches, the reason must be the same. */
+function defectInContent(
+  { body, following, isLast }: BatchPart,
+  { start }: RecordFrame,
+  { fieldCount, dialect }: RecordShape,
+): Defect | undefined {
+  if (following === undefined) return 'unclosed-quote';
+  const content = Buffer.concat([body.subarray(start), following.subarray(0, MAX_RECORD_BYTES)]);
+  const { records } = frameRecords(content, isLast, fieldCount, 1, dialect);
+  return records.length === 0 ? 'unclosed-quote' : records.at(0).defect;
 }
 
 function* indexesOf({ length }: RecordFrames): Generator<number> {
