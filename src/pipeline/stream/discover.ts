@@ -7,15 +7,21 @@ import { FileError, withFileErrors } from '../../platform/errors.js';
 import { printableLine } from '../../platform/printable.js';
 import type { StreamEvent } from './streamEvents.js';
 
-/** Lists the files of a directory that can be loaded, and reports once what else is there. */
+/** Files of which names are held: 50,000 take about 10 MB, and a directory of a million is read twenty times. */
+const PAGE_FILES = 50_000;
+
+/** Lists the files of a directory that can be loaded, in pages, and reports once what else is there. */
 export class InputListing {
   private reported = new Map<string, LeftAloneReason>();
   private latest: readonly string[] = [];
+  /** The last file of the page before; empty when that was the last page. */
+  private after = '';
 
   constructor(
     private readonly directory: string,
     private readonly options: ListOptions,
     private readonly emit: (event: StreamEvent) => void,
+    private readonly pageFiles = PAGE_FILES,
   ) {}
 
   /** Those that were looked into last. */
@@ -23,17 +29,30 @@ export class InputListing {
     return this.latest;
   }
 
-  /** @returns names, sorted. Links, FIFOs, directories and hidden names are none. @throws FileError. */
-  async list(): Promise<string[]> {
-    const { directory } = this;
-    const listing = await withFileErrors('list', directory, () => listFiles(directory, this.options));
-    this.latest = listing.subdirectories;
-    for (const { name, reason } of listing.leftAlone)
+  /**
+   * The next page. Pages follow each other to the last file, so that files that come meanwhile keep none waiting.
+   * @param isWanted called for each file that is there; the page holds those that are wanted.
+   * @returns names, sorted. Links, FIFOs, directories and hidden names are none. @throws FileError.
+   */
+  async next(isWanted: (name: string) => boolean): Promise<InputPage> {
+    const { directory, after } = this;
+    const { files, hasMore, leftAlone, subdirectories } = await withFileErrors('list', directory, () =>
+      listFiles(directory, this.options, { after, size: this.pageFiles, isWanted }),
+    );
+    this.after = hasMore ? (files.at(-1) ?? '') : '';
+    this.latest = subdirectories;
+    for (const { name, reason } of leftAlone)
       if (this.reported.get(name) !== reason) this.emit({ type: 'fileSkipped', name, reason });
     // What is gone is forgotten: it is reported again when it comes back.
-    this.reported = new Map(listing.leftAlone.map(({ name, reason }) => [name, reason]));
-    return [...listing.files].sort();
+    this.reported = new Map(leftAlone.map(({ name, reason }) => [name, reason]));
+    return { names: files, isAll: after === '' && !hasMore };
   }
+}
+
+export interface InputPage {
+  readonly names: readonly string[];
+  /** Whether no other file is wanted. */
+  readonly isAll: boolean;
 }
 
 /**

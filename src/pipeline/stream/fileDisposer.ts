@@ -19,7 +19,7 @@ export interface ReadFile {
 }
 
 /** What becomes of files, wherever they are. */
-export type FilesFinisher = Pick<FileDisposer, 'loaded' | 'quarantined' | 'isKept' | 'forgetAllBut'>;
+export type FilesFinisher = Pick<FileDisposer, 'loaded' | 'quarantined' | 'isKept' | 'isRemembered' | 'forgetAllBut'>;
 
 /** Takes files out of the way whose content is in the ledger. Until that is done, they only look like redeliveries. */
 export class FileDisposer {
@@ -96,6 +96,11 @@ export class FileDisposer {
   isKept(name: string): boolean {
     const fileStamp = this.kept.get(name);
     return fileStamp !== undefined && lookAtStill(path.join(this.settings.inputDir, name), fileStamp) !== undefined;
+  }
+
+  /** Whether a file of this name is remembered as kept, whatever it is now. */
+  isRemembered(name: string): boolean {
+    return this.kept.has(name);
   }
 
   /** Forgets kept files that were taken away: years of names would pile up. */

@@ -66,7 +66,12 @@ export class ResultRecorder {
     return this.finisher.isKept(name);
   }
 
-  /** Told which files are there now, so that nothing is remembered of the others. */
+  /** Whether {@link forgetAllBut} would make a difference. */
+  isRemembered(name: string): boolean {
+    return this.ends.has(name) || this.finisher.isRemembered(name);
+  }
+
+  /** Told which of them are there now, so that nothing is remembered of the others. */
   forgetAllBut(present: ReadonlySet<string>): void {
     this.finisher.forgetAllBut(present);
     for (const name of this.ends.keys()) if (!present.has(name)) this.ends.delete(name);
