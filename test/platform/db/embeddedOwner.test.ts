@@ -101,6 +101,18 @@ test('a guest with another role, even the superuser, keeps the server up', async
   }
 });
 
+test('no role that somebody made can keep commands out by the lock of leases', async (t) => {
+  const directory = await createdProject(t);
+  const lease = await attachEmbeddedServer({ directory });
+  await queryAs('ecompipe test', lease.connection, `create role analyst login password 'analyst'`);
+  const analyst = { ...lease.connection, user: 'analyst', password: 'analyst' };
+  const lock = 'select pg_try_advisory_lock_shared(1701015405, 1)';
+  // Locks of this kind are of one database, and leases hold theirs in `postgres`.
+  assert.equal((await queryAs('psql', analyst, lock)).length, 1);
+  await assert.rejects(queryAs('psql', { ...analyst, database: 'postgres' }, lock), { code: '42501' });
+  await lease.release();
+});
+
 /** A database as versions before 0.2 made it: its superuser is the role that commands connect as. */
 async function createOld(directory: string): Promise<void> {
   const account = await serverAccount();

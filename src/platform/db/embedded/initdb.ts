@@ -71,6 +71,9 @@ async function createOwner(files: ServerFiles, options: InitdbOptions): Promise<
     `create role ${USER} login createdb createrole password '${options.password}'`,
     `grant pg_monitor, pg_signal_backend to ${USER}`,
     `create database ${DATABASE} owner ${USER}`,
+    // Whoever can connect to `postgres` can take the lock that leases hold there (see session.ts), and no command would get in.
+    `revoke all on database postgres from public`,
+    `grant connect on database postgres to ${USER}`,
   ];
   await runProgram(program(files, 'postgres'), args, statements.map((statement) => `${statement}\n`).join(''), options);
 }
