@@ -11,7 +11,7 @@ const table = {
     env: 'ECOMPIPE_WITH_PASSWORD',
     default: false,
     parse: parse.boolean,
-    help: "with url: with the password, which is a superuser's; other users of the machine can read command lines",
+    help: 'with url: with the password; other users of the machine can read command lines',
   },
   force: {
     flag: '--force',
