@@ -21,7 +21,7 @@ export function describeTrial(trial: Trial, width: number): string {
   ];
   return [
     `${printable(file)}: ${made}, into ${table}`,
-    ...wrap(`${counts.join(', ')}; nothing was taken`, '', width),
+    ...wrap(`${counts.join(', ')}; nothing was loaded`, '', width),
     ...sections(trial, width),
   ].join('\n');
 }
