@@ -1,6 +1,7 @@
 import { terminalSize } from '../platform/terminal.js';
+import { didYouMean } from '../platform/didYouMean.js';
 import { EXIT, UsageError } from '../platform/errors.js';
-import { defineCommand, type CommandContext, type CommandResult } from './command.js';
+import { defineCommand, unknownAction, type CommandContext, type CommandResult } from './command.js';
 import { feedsDirectory, feedSettings, loadFeeds } from './feedSettings.js';
 import { databaseSettings } from './settings.js';
 import type { SettingsOf } from '../platform/settings.js';
@@ -26,8 +27,8 @@ export const feeds = defineCommand({
   run: async (settings, context): Promise<CommandResult> => {
     const [action = '', target, ...more] = context.args;
     const wanted = { list: undefined, show: 'the name of a feed', init: 'a file', check: 'a file' };
-    if (!(action in wanted))
-      throw new UsageError([`feeds ${action}: expected list, show NAME, init FILE or check FILE`]);
+    if (!Object.hasOwn(wanted, action))
+      throw unknownAction('feeds', action, ['list', 'show NAME', 'init FILE', 'check FILE']);
     const expected = wanted[action as keyof typeof wanted];
     if (more.length > 0 || (target === undefined) !== (expected === undefined))
       throw new UsageError([`feeds ${action}: expected ${expected ?? 'no further word'}`]);
@@ -66,12 +67,10 @@ async function list(settings: Settings): Promise<CommandResult> {
 
 /** One of one's own, or a shipped one. */
 async function show(settings: Settings, name: string): Promise<CommandResult> {
-  const [directory, { listOwnFeeds, readFeedText, SHIPPED_FEEDS, SHIPPED_FEED_NAMES }, { didYouMean }] =
-    await Promise.all([
-      feedsDirectory(settings),
-      import('../contract/feeds/readFeeds.js'),
-      import('../contract/feeds/yamlReader.js'),
-    ]);
+  const [directory, { listOwnFeeds, readFeedText, SHIPPED_FEEDS, SHIPPED_FEED_NAMES }] = await Promise.all([
+    feedsDirectory(settings),
+    import('../contract/feeds/readFeeds.js'),
+  ]);
   const own = directory === undefined ? [] : await listOwnFeeds(directory);
   const found = directory !== undefined && own.includes(name) ? (await readFeedText(directory, name)).text : '';
   // An empty one is what a shell has just made of `feeds show rees46 > feeds/rees46.yaml`.

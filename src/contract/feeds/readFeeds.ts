@@ -1,10 +1,10 @@
 import { readdir, readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { didYouMean } from '../../platform/didYouMean.js';
 import { UsageError, withFileErrors } from '../../platform/errors.js';
 import type { Feed } from './feed.js';
 import { parseFeed } from './parseFeed.js';
-import { didYouMean } from './yamlReader.js';
 
 /** The `feeds` directory of the package, next to `dist` and `src`. */
 export const SHIPPED_FEEDS = fileURLToPath(new URL('../../../feeds', import.meta.url));
