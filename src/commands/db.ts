@@ -86,10 +86,12 @@ async function restore(settings: Settings, context: CommandContext, args: readon
   const [file, ...more] = args;
   assertNoMore('restore', more);
   if (file === undefined) throw new UsageError(['db restore: expected a file that db dump has written']);
-  const [{ withDatabase }, { restoreDump, describeRestore }] = await Promise.all([
+  const [{ assertReadable }, { withDatabase }, { restoreDump, describeRestore }] = await Promise.all([
+    import('../platform/files/assertReadable.js'),
     import('../platform/db/target.js'),
     import('../pipeline/migrate/dump/restoreDump.js'),
   ]);
+  await assertReadable(file);
   const result = await withDatabase(settings, context, (database) => restoreDump(database, file, context));
   return { text: describeRestore(result), json: result, isReport: true };
 }

@@ -91,6 +91,8 @@ async function init(file: string): Promise<CommandResult> {
 }
 
 async function check(settings: Settings, context: CommandContext, file: string): Promise<CommandResult> {
+  const { assertReadable } = await import('../platform/files/assertReadable.js');
+  await assertReadable(file);
   const [known, { withDatabase }, { ensureSchema }, { tryFile }, { describeTrial }] = await Promise.all([
     loadFeeds(settings),
     import('../platform/db/target.js'),

@@ -172,12 +172,14 @@ async function exportRows(values: Settings, context: CommandContext): Promise<Co
 }
 
 async function replay(values: Settings, context: CommandContext, file: string): Promise<CommandResult> {
-  const [{ onDatabase }, { runReplay }, { replayRows }, { describeReplay }] = await Promise.all([
+  const [{ assertReadable }, { onDatabase }, { runReplay }, { replayRows }, { describeReplay }] = await Promise.all([
+    import('../platform/files/assertReadable.js'),
     import('./onConnection.js'),
     import('../pipeline/rejects/replay.js'),
     import('../pipeline/stream/replay.js'),
     import('../pipeline/rejects/describeRejects.js'),
   ]);
+  await assertReadable(file);
   const result = await onDatabase(values, context, (database) => runReplay(file, database, replayRows, context.stop));
   const isIncomplete = result.rejected + result.unknown > 0;
   return {

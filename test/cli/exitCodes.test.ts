@@ -176,6 +176,22 @@ test('69: no server, after the retries; the first line already says what to do',
   assert.match(stderr, /error cannot migrate .*127\.0\.0\.1:1.*\n.*nothing is lost/);
 });
 
+test('74: a file to be read that is not there, which nobody is told to create', async (t) => {
+  const cwd = project(t);
+  for (const args of [
+    ['feeds', 'init', 'nope.csv'],
+    ['feeds', 'check', 'nope.csv'],
+    ['db', 'restore', 'nope.gz'],
+    ['rejects', 'replay', 'nope.csv'],
+  ]) {
+    const { exitCode, stderr } = await run(t, { cwd }, ...args);
+    assert.equal(exitCode, 74);
+    assert.match(stderr, /cannot read nope\.\w+: ENOENT.*\n +hint: name one that exists\n/);
+    // Nothing is made for it.
+    assert.ok(!existsSync(path.join(cwd, '.ecompipe')));
+  }
+});
+
 test('74: a directory that was named and is not there; the default ones are made', async (t) => {
   const cwd = project(t);
   const [move, stream, defaults] = await Promise.all([
