@@ -130,7 +130,7 @@ test('4: more rejected rows than allowed', async (t) => {
 test('5: a second run-all in the same directory, which generates nothing', async (t) => {
   const { env } = await migratedDatabase(t);
   const cwd = project(t);
-  const first = start(t, { cwd, env }, 'run-all', '--interval', '60');
+  const first = start(t, { cwd, env }, 'run-all', '--interval', '60', '--history', 'none');
   await first.said('generating');
   const second = await run(t, { cwd, env }, 'run-all', '--interval', '0', '--output-dir', 'other');
   assert.equal(second.exitCode, 5);
@@ -190,6 +190,17 @@ test('74: a file to be read that is not there, which nobody is told to create', 
     // Nothing is made for it.
     assert.ok(!existsSync(path.join(cwd, '.ecompipe')));
   }
+});
+
+test('74: a path of containers in .env is named as what it is', async (t) => {
+  const cwd = project(t);
+  writeFileSync(path.join(cwd, '.env'), 'PROCESSING_PATH=/no-such-volume/processing\n');
+  const { exitCode, stderr } = await run(t, { cwd }, 'stream', '--once');
+  assert.equal(exitCode, 74);
+  assert.match(
+    stderr,
+    /there is no \/no-such-volume on this machine\n +hint: if PROCESSING_PATH in \.env is a path inside containers/,
+  );
 });
 
 test('74: a directory that was named and is not there; the default ones are made', async (t) => {
