@@ -1,9 +1,9 @@
-import { constants, readdirSync } from 'node:fs';
+import { constants, existsSync, readdirSync, type Stats } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { LeftAloneReason } from '../../contract/leftAlone.js';
 import { listFiles, type ListOptions } from '../../contract/listFiles.js';
-import { FileError, withFileErrors } from '../../platform/errors.js';
+import { errnoOf, FileError, withFileErrors } from '../../platform/errors.js';
 import { printableLine } from '../../platform/printable.js';
 import type { StreamEvent } from './streamEvents.js';
 
@@ -81,10 +81,25 @@ function escapeBytes(name: Buffer): string {
   return [...name].map((byte) => (byte < 0x80 ? String.fromCharCode(byte) : `\\x${byte.toString(16)}`)).join('');
 }
 
+/** An absolute path of which not even the parent exists comes from another machine, most likely from a container's .env. */
+async function statOrExplain(directory: string): Promise<Stats> {
+  try {
+    return await stat(directory);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT' || !path.isAbsolute(directory) || existsSync(path.dirname(directory))) throw error;
+    throw new FileError(directory, 'ENOENT', {
+      what: `cannot use the directory ${directory}`,
+      why: `there is no ${path.dirname(directory)} on this machine`,
+      hint: 'if PROCESSING_PATH in .env is a path inside containers, name one of this machine: --input-dir data/processing',
+      cause: error,
+    });
+  }
+}
+
 /** @throws FileError when the directory can't be read (or written, if files leave it). */
 export async function assertUsable(directory: string, mustWrite: boolean): Promise<void> {
   await withFileErrors('use the directory', directory, async () => {
-    if (!(await stat(directory)).isDirectory())
+    if (!(await statOrExplain(directory)).isDirectory())
       throw new FileError(directory, 'ENOTDIR', {
         what: `cannot load from ${directory}`,
         why: 'it is not a directory',
