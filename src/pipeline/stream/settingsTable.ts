@@ -132,6 +132,15 @@ export const sparkSettings = {
     parse: parse.integer(1, 100_000),
     help: 'spark: files in a micro-batch',
   }),
+  maxBytesPerTrigger: setting<number | undefined>({
+    flag: '--max-bytes-per-trigger',
+    placeholder: '<size>',
+    env: 'ECOMPIPE_MAX_BYTES_PER_TRIGGER',
+    default: undefined,
+    defaultText: 'no limit',
+    parse: parse.optional(parse.bytes(1, Number.MAX_SAFE_INTEGER)),
+    help: 'spark: bytes of files, as delivered, in a micro-batch; one file at least',
+  }),
   triggerIntervalMs: setting({
     flag: '--trigger-interval',
     placeholder: '<time>',

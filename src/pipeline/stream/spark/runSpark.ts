@@ -35,6 +35,8 @@ export interface SparkSettings extends StreamSettings {
   readonly sparkFlags: readonly string[];
   /** Files that one micro-batch takes. */
   readonly maxFilesPerTrigger: number;
+  /** Bytes of files, as delivered, that one micro-batch takes; one file at least. */
+  readonly maxBytesPerTrigger: number | undefined;
   /** Time between two looks at the directory, in milliseconds. */
   readonly triggerIntervalMs: number;
   /** Bytes of CSV that the executors stage for one transaction. */
@@ -178,6 +180,7 @@ class SparkRun {
             ...start,
             once: drain.aborted,
             maxFiles: this.settings.maxFilesPerTrigger,
+            maxBytes: this.settings.maxBytesPerTrigger ?? Number.MAX_SAFE_INTEGER,
             triggerMs: this.settings.triggerIntervalMs,
             pieceBytes: PIECE_BYTES,
           });
