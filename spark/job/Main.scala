@@ -1,5 +1,6 @@
 package ecompipe
 
+import java.nio.file.Paths
 import java.util.concurrent.Executors
 import scala.util.control.NonFatal
 import com.fasterxml.jackson.databind.JsonNode
@@ -16,7 +17,15 @@ import org.apache.spark.util.SerializableConfiguration
  * (`src/pipeline/stream/spark/`): this side only does what it is told, over standard input and output.
  */
 object Main {
-  def main(arguments: Array[String]): Unit = {
+  def main(arguments: Array[String]): Unit = if (arguments.sameElements(Array("locate-driver"))) locateDriver() else run()
+
+  /** For `ecompipe spark prepare`: where the JDBC driver is that Spark was started with. */
+  private def locateDriver(): Unit = {
+    val driver = Thread.currentThread.getContextClassLoader.loadClass("org.postgresql.Driver")
+    println(s"driver ${Paths.get(driver.getProtectionDomain.getCodeSource.getLocation.toURI)}")
+  }
+
+  private def run(): Unit = {
     val control = new Control(System.in, System.out)
     // Whatever else prints must not get between the messages.
     System.setOut(System.err)
