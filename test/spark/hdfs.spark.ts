@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
@@ -41,9 +41,20 @@ async function startHdfs(t: TestContext): Promise<{ uri: string; shell: (...args
   });
   await until('HDFS is there', () => existsSync(started) || child.exitCode !== null, WITHIN_MS);
   assert.equal(child.exitCode, null, log);
+  // The shell wants to read one.
+  writeFileSync(path.join(home, 'core-site.xml'), '<configuration/>');
   const uri = `hdfs://127.0.0.1:${port}`;
   const shell = async (...args: string[]): Promise<string> =>
-    (await promisify(execFile)(java, ['-cp', sparkJars, 'org.apache.hadoop.fs.FsShell', '-fs', uri, ...args])).stdout;
+    (
+      await promisify(execFile)(java, [
+        '-cp',
+        `${home}:${sparkJars}`,
+        'org.apache.hadoop.fs.FsShell',
+        '-fs',
+        uri,
+        ...args,
+      ])
+    ).stdout;
   return { uri, shell };
 }
 
