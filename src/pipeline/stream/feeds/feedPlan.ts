@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
 import type { BoundFeed } from '../../../contract/feeds/bindFeed.js';
-import { compileFeed, ORDINAL, type CompiledColumn, type CompiledFeed } from '../../../contract/feeds/compile.js';
+import {
+  compileFeed,
+  DEFECT,
+  ORDINAL,
+  PLACE,
+  type CompiledColumn,
+  type CompiledFeed,
+} from '../../../contract/feeds/compile.js';
 import { quoteText } from '../../../contract/feeds/sqlNames.js';
 import type { TargetTable } from '../targetTable.js';
 import { soleRow } from '../../../platform/db/soleRow.js';
@@ -63,24 +70,32 @@ export async function planFeed(connection: Connection, bound: BoundFeed, target:
   return plan;
 }
 
-async function prepareSource({ client }: Connection, { fields }: BoundFeed, itemType: string): Promise<void> {
+/** Makes the session's stage for records of these fields and elements of `rows:`, or empties it. */
+export async function prepareSource({ client }: Connection, { fields }: BoundFeed, itemType: string): Promise<void> {
   await client.query({
     name: 'prepare_source',
     text: 'select ecompipe.prepare_source($1, $2)',
-    values: [fields.length, itemType],
+    // A feed may ask for nothing but what every record has; a stage has a field all the same.
+    values: [Math.max(1, fields.length), itemType],
   });
 }
 
 /** Where there are no elements, a row that is kept has one of these. */
-const NO_ITEM = 'boolean';
+export const NO_ITEM = 'boolean';
 
 async function describeItems(connection: Connection, bound: BoundFeed, compiled: CompiledFeed): Promise<string> {
   if (compiled.items === undefined) return NO_ITEM;
   await prepareSource(connection, bound, NO_ITEM);
-  const { fields } = await connection.client.query(
-    `select item from ${compiled.records('false')} cross join lateral ${compiled.items}\n as item (item) limit 0`,
+  return await itemTypeOf(connection, compiled);
+}
+
+/** The type of the elements of `rows:`, as the server tells it. The session's stage must be there. */
+export async function itemTypeOf({ client }: Connection, compiled: CompiledFeed): Promise<string> {
+  assert(compiled.items !== undefined, 'the feed has rows:');
+  const { fields } = await client.query(
+    `select item.item from ${compiled.records('false')} cross join lateral ${compiled.items}\n as item (item) limit 0`,
   );
-  const { rows } = await connection.client.query<{ name: string }>('select format_type($1, null) as name', [
+  const { rows } = await client.query<{ name: string }>('select format_type($1, null) as name', [
     fields[0]?.dataTypeID,
   ]);
   return soleRow(rows).name;
@@ -118,7 +133,7 @@ function expandStatement(compiled: CompiledFeed): string {
     compiled.items === undefined ? 'array[true]' : `array(select item from ${compiled.items}\n as item (item))`;
   const kept = compiled.where === undefined ? items : `case when (${compiled.where}\n) then ${items} end`;
   const records = compiled.records(BY_PLACE.source);
-  return `insert into pg_temp.ecompipe_expanded (ordinal, place, items) select r.${ORDINAL}, r."ecompipe#place", ${kept} from ${records}`;
+  return `insert into pg_temp.ecompipe_expanded (ordinal, place, items) select r.${ORDINAL}, r.${PLACE}, ${kept} from ${records}`;
 }
 
 /** Computed as its column's type: taken as it is; else as a text, which the type's input function reads as it would in COPY. */
@@ -190,8 +205,8 @@ function defectsQuery(
   });
   if (defects.length === 0) return undefined;
   const choose = (what: (defect: (typeof defects)[number]) => string): string =>
-    `case r."ecompipe#defect" ${defects.map((defect, index) => `when ${index} then ${what(defect)}`).join(' ')} end`;
+    `case r.${DEFECT} ${defects.map((defect, index) => `when ${index} then ${what(defect)}`).join(' ')} end`;
   const which = `case ${defects.map(({ condition }, index) => `when ${condition} then ${index}`).join(' ')} end`;
   return `select r.${ORDINAL} as ordinal, ${choose(({ name }) => quoteText(name))} as column_name, ${choose(({ sqlState }) => sqlState)} as sql_state, ${choose(({ message }) => message)} as message
-    from (select r.*, ${which} as "ecompipe#defect" from ${relationOf(compiled, 'all')} offset 0) as r where r."ecompipe#defect" is not null`;
+    from (select r.*, ${which} as ${DEFECT} from ${relationOf(compiled, 'all')} offset 0) as r where r.${DEFECT} is not null`;
 }
