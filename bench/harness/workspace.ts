@@ -46,8 +46,8 @@ export class Workspace {
     return startEcompipe(['stream', ...args], { env, cwd: this.root, stop: this.stop });
   }
 
-  async drain(database: Pick<BenchDatabase, 'env'>): Promise<EndedEcompipe> {
-    return await this.startStream(database, ['--once']).ended;
+  async drain(database: Pick<BenchDatabase, 'env'>, args: readonly string[] = []): Promise<EndedEcompipe> {
+    return await this.startStream(database, ['--once', ...args]).ended;
   }
 }
 
