@@ -40,7 +40,7 @@ export function bindFeed(feed: Feed, fields: readonly string[], sqlFields: reado
       `feed ${feed.name} needs ${missing.length === 1 ? 'a field' : 'fields'} that the file does not have: ${clippedList(missing)}`,
     );
   const inSql = new Set([...expressionNames(feed)].map((name) => name.trim().toLowerCase()));
-  const plain = plainNames(feed);
+  const plain = namesOutsideSql(feed);
   const isUsed = (field: string): boolean =>
     plain.some((name) => sameName(name, field)) || inSql.has(field.trim().toLowerCase());
   const twice = fields.filter(
@@ -59,12 +59,12 @@ export function bindFeed(feed: Feed, fields: readonly string[], sqlFields: reado
 
 /** Fields that a feed names outside of SQL, and that a file must have. */
 export function namedFields(feed: Feed): string[] {
-  const names = plainNames(feed).filter((name) => !BUILT_IN.includes(name));
+  const names = namesOutsideSql(feed).filter((name) => !BUILT_IN.includes(name));
   return names.filter((name, index, all) => all.findIndex((other) => sameName(other, name)) === index);
 }
 
 /** What a feed names outside of SQL: fields, and values that every record has. Elements of `rows:` are neither. */
-function plainNames({ columns, rows }: Feed): string[] {
+export function namesOutsideSql({ columns, rows }: Feed): string[] {
   const ofColumn = (source: ColumnSource): string[] => {
     if (source.kind === 'derive') return source.parts.flatMap((part) => ('field' in part ? [part.field] : []));
     return 'from' in source ? [source.from] : [];

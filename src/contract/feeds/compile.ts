@@ -10,7 +10,7 @@ const own = (name: string): string => quoteName(`${RESERVED_PREFIX}${name}`);
 export const ORDINAL = own('ordinal');
 export const PLACE = own('place');
 export const DEFECT = own('defect');
-const EVENT_TIME = own('event_time');
+export const EVENT_TIME = own('event_time');
 const RECORD_NUMBER = own('record_number');
 const ITEM_NUMBER = own('item_number');
 
@@ -31,10 +31,14 @@ export interface CompiledFeed {
   readonly columns: readonly CompiledColumn[];
   /** Fields of the staged records (`s`) for which this is true, under all names that the feed may call them, as a relation `r`. */
   readonly records: (condition: string) => string;
+  /** Those of all staged records that `where:` wants. For a feed each of whose records is one row, or none. */
+  readonly wantedRecords: string;
   /** The same of the rows that are made of the records, where those are not the same. */
   readonly madeRows: (condition: string) => string;
   /** Whether rows and records are not the same. */
   readonly makesRows: boolean;
+  /** Whether the relations have the event's time, for ids to begin with. */
+  readonly hasTime: boolean;
   readonly where: string | undefined;
   /** The set of `rows:` without its alias. */
   readonly items: string | undefined;
@@ -56,21 +60,23 @@ export function compileFeed({ feed, fields, unused }: BoundFeed, hasExtra: boole
     });
   const time = feed.columns.some(({ source }) => source.kind === 'derive') ? timeOf(columns) : undefined;
   const makesRows = feed.where !== undefined || feed.rows !== undefined;
-  // Of what becomes of a record by `rows:` the time may be another one each.
-  const withTime = (relation: string, isRow = true): string =>
-    time === undefined || !isRow ? relation : `(select r.*, ${time} as ${EVENT_TIME} from ${relation} offset 0) as r`;
+  const withTime = (relation: string, where?: string): string => {
+    if (time === undefined && where === undefined) return relation;
+    const more = time === undefined ? '' : `, ${time} as ${EVENT_TIME}`;
+    return `(select r.*${more} from ${relation}${where === undefined ? '' : ` where (${where}\n)`} offset 0) as r`;
+  };
+  const records = (condition: string): string =>
+    `(select ${[`s.ordinal as ${ORDINAL}`, `s.ctid as ${PLACE}`, `s.record_number as ${RECORD_NUMBER}`, ...names.ofRecords].join(', ')} from pg_temp.ecompipe_source s where ${condition} offset 0) as r`;
   return {
     columns,
-    records: (condition) =>
-      withTime(
-        `(select ${[`s.ordinal as ${ORDINAL}`, `s.ctid as ${PLACE}`, `s.record_number as ${RECORD_NUMBER}`, ...names.ofRecords].join(', ')} from pg_temp.ecompipe_source s where ${condition} offset 0) as r`,
-        !makesRows,
-      ),
+    records: (condition) => (makesRows ? records(condition) : withTime(records(condition))),
+    wantedRecords: withTime(records('true'), feed.where?.sql),
     madeRows: (condition) =>
       withTime(
         `(select ${[`m.ordinal as ${ORDINAL}`, `m.item_number as ${ITEM_NUMBER}`, `s.record_number as ${RECORD_NUMBER}`, ...names.ofRows].join(', ')} from pg_temp.ecompipe_made m join pg_temp.ecompipe_source s on s.ctid operator(pg_catalog.=) m.place where ${condition} offset 0) as r`,
       ),
     makesRows,
+    hasTime: time !== undefined,
     where: feed.where?.sql,
     items: feed.rows?.sql.replace(ENDS_WITH_ITEM, ''),
   };

@@ -4,6 +4,7 @@ import type { BoundFeed } from '../../../contract/feeds/bindFeed.js';
 import {
   compileFeed,
   DEFECT,
+  EVENT_TIME,
   ORDINAL,
   PLACE,
   type CompiledColumn,
@@ -11,6 +12,7 @@ import {
 } from '../../../contract/feeds/compile.js';
 import { quoteText } from '../../../contract/feeds/sqlNames.js';
 import type { TargetTable } from '../targetTable.js';
+import { quoteName } from '../../../platform/db/names.js';
 import { soleRow } from '../../../platform/db/soleRow.js';
 
 /** A feed as statements that bring its staged records into the typed stage of a table (sql/005_judge.sql and the feeds' migration). */
@@ -24,6 +26,10 @@ export interface FeedPlan {
   /** Makes rows of records; undefined where each is one. */
   readonly expand: string | undefined;
   readonly insert: string;
+  /** Inserts rows of all staged records into the table itself. Undefined where a record may be several rows. */
+  readonly insertAll: string | undefined;
+  /** How many of the staged records `where:` wants; undefined: all. */
+  readonly countWanted: string | undefined;
   readonly defects: string | undefined;
   /** Queries that fail on a row for which a column can't be made, and which column that is. */
   readonly probes: readonly { readonly column: string; readonly query: string }[];
@@ -39,6 +45,8 @@ const BY_PLACE = { source: 's.ctid operator(pg_catalog.=) any ($1)', made: 'm.ct
 
 /** From this version on the server can say whether a text is valid without an error. */
 const INPUT_IS_VALID_VERSION = 160_000;
+
+const TIMESTAMPTZ_OID = 1184;
 
 const plans = new WeakMap<BoundFeed, { readonly fingerprint: string; readonly plan: FeedPlan }>();
 
@@ -147,10 +155,13 @@ function statements(
   types: readonly number[],
   target: TargetTable,
   serverVersion: number,
-): Pick<FeedPlan, 'insert' | 'defects' | 'probes'> {
-  const staged = compiled.columns.map(
-    (column, index) => `${stagedSql(column, isTyped(index, goal, types), target)} as c${index + 1}`,
-  );
+): Pick<FeedPlan, 'insert' | 'insertAll' | 'countWanted' | 'defects' | 'probes'> {
+  const staged = compiled.columns.map((column, index) => {
+    const isTime = compiled.hasTime && column.name === 'event_time' && types[index] === TIMESTAMPTZ_OID;
+    // For the id it is computed already.
+    const once = isTime ? { ...column, sql: `r.${EVENT_TIME}` } : column;
+    return `${stagedSql(once, isTyped(index, goal, types), target)} as c${index + 1}`;
+  });
   const converted = compiled.columns.map((_, index) => {
     const conversion = goal.conversions[index];
     assert(conversion !== undefined, 'each column has its conversion');
@@ -160,6 +171,14 @@ function statements(
   const names = compiled.columns.map((_, index) => `c${index + 1}`).join(', ');
   return {
     insert: `insert into pg_temp.ecompipe_typed (ordinal, ${names}) select s.ordinal, ${converted.join(', ')} from (select r.${ORDINAL} as ordinal, ${staged.join(', ')} from ${relation} offset 0) as s`,
+    insertAll:
+      compiled.items === undefined
+        ? `insert into ${target.name} (${compiled.columns.map(({ name }) => quoteName(name)).join(', ')}) overriding system value select ${converted.join(', ')} from (select ${staged.join(', ')} from ${compiled.wantedRecords} offset 0) as s`
+        : undefined,
+    countWanted:
+      compiled.where === undefined
+        ? undefined
+        : `select pg_catalog.count(*) as wanted from ${compiled.records('true')} where (${compiled.where}\n)`,
     defects: defectsQuery(compiled, goal, types, target, serverVersion),
     probes: [...compiled.columns.entries()]
       .sort(([, a], [, b]) => Number(a.isDerived) - Number(b.isDerived))
