@@ -159,6 +159,59 @@ describe('a staged feed with events of their own, killed with SIGKILL', { concur
     });
 });
 
+/** Nothing in it asks for numbers, and no record is bad: its batches are inserted by one statement each. */
+const AT_ONCE = `match: "plain*.txt"
+format: { delimiter: ";" }
+where: "what <> 'heartbeat'"
+columns:
+  event_id: { derive: [at, who] }
+  event_type: { value: view_item }
+  event_time: { from: at, time: iso }
+  user_id: who
+  session_id: who
+  product_id: { sql: "upper(what)" }
+`;
+
+const plain = (bad: number): string =>
+  [
+    'at;who;what',
+    ...Array.from(
+      { length: 300 },
+      (_, n) => `${n === bad ? 'tomorrow' : '2026-11-22 10:00:00'};u${n};${n % 7 === 0 ? 'heartbeat' : 'shoe'}`,
+    ),
+    '',
+  ].join('\n');
+
+describe('a feed whose batches are inserted at once', { concurrency: 2 }, () => {
+  for (const moment of ['copying', 'copied', 'ledger-written', 'commit-sent', 'committed'])
+    for (const bad of [-1, 150])
+      test(`killed at ${moment}${bad < 0 ? '' : ', with a row that is refused'}: nothing lost, nothing doubled`, async (t) => {
+        const database = await migratedDatabase();
+        const shop = openShop(t);
+        const feedsDir = path.join(shop.home, 'feeds');
+        mkdirSync(feedsDir);
+        writeFileSync(path.join(feedsDir, 'plain.yaml'), AT_ONCE);
+        shop.put('plain.txt', plain(bad));
+        const { signal, stderr } = await startStream(t, database, { shop, feedsDir }, `${moment}:3=kill`).end;
+        assert.equal(signal, 'SIGKILL', stderr);
+        await assertLedger(database);
+        const feeds = await readFeeds({ feedsDir, shipped: [] });
+        await Promise.all(
+          [0, 1].map((n) =>
+            load(shop, database, { feeds, batchBytes: 2500, checkpointDir: path.join(shop.home, `stream-${n}`) }),
+          ),
+        );
+        const { events, rejects, records } = await loadedIn(database);
+        const skipped = 43;
+        assert.deepEqual(records, { read: 300, skipped, rows: 300 - skipped });
+        assert.deepEqual([events.length, rejects.length], [300 - skipped - (bad < 0 ? 0 : 1), bad < 0 ? 0 : 1]);
+        assert.deepEqual(await database.query('select distinct load_path from ecompipe.batches'), [
+          { load_path: 'staged' },
+        ]);
+        await assertLedger(database);
+      });
+});
+
 for (const batchBytes of [1024, 2500, 1 << 20])
   test(`a stream of a staged feed that stands still and wakes up when another has loaded its file with batches of ${batchBytes} bytes changes nothing`, async (t) => {
     const database = await migratedDatabase();
