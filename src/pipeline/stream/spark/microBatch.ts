@@ -23,6 +23,7 @@ import type { Inspection, LeftFile, SparkFile } from './messages.js';
 import { SourceGone } from './stage.js';
 import { canResumeAt, planUnits, type InspectedFile, type Unit } from './units.js';
 import { printableLine } from '../../../platform/printable.js';
+import { countOf } from '../../../platform/format.js';
 
 export interface MicroBatchSettings extends Pick<StreamSettings, 'inputDir' | 'maxRejected' | 'atomicFile'> {
   /** Bytes of CSV that one transaction merges. */
@@ -199,7 +200,7 @@ export class MicroBatch {
     }));
     return await this.context.loader.pool.use(
       'bulk',
-      `cannot enter ${files.length} files into the ledger`,
+      `cannot enter ${countOf(files.length, 'file')} into the ledger`,
       (connection) =>
         withTransaction(connection, async () => {
           await registerFiles(connection, identities);

@@ -136,7 +136,7 @@ async function prepareDriver(
 
 /** Spark lists the files itself and says nothing of the others; what comes later is counted by `ecompipe status`. */
 async function reportLeftAlone(settings: StreamSettings, emit: (event: StreamEvent) => void): Promise<void> {
-  await new InputListing(settings.inputDir, listOptions(settings), emit).list();
+  await new InputListing(settings.inputDir, listOptions(settings), emit).next(() => false);
 }
 
 /** Files leave a URI for another one: neither side could move them from one file system to the other. */
