@@ -68,7 +68,9 @@ async function startObjectStore(t: TestContext, { server, jars }: NonNullable<ty
     keys: async () =>
       [...(await ask('GET', '?list-type=2')).matchAll(/<Key>(.*?)<\/Key>/g)].map(([, key]) => key ?? ''),
     requests: () =>
-      [...stripVTControlCharacters(log).matchAll(/"([A-Z]+) \/bucket\/?([^ "?]*)[^ "]* HTTP/g)].map(([, method, key]) => `${method} ${key}`),
+      [...stripVTControlCharacters(log).matchAll(/"([A-Z]+) \/bucket\/?([^ "?]*)[^ "]* HTTP/g)].map(
+        ([, method, key]) => `${method} ${key}`,
+      ),
   };
 }
 
