@@ -2,13 +2,15 @@ import type { Connection } from '../../platform/db/client.js';
 
 /** What is to be taken out, and how. */
 export interface UndoSettings {
-  /** Name of a file, or its SHA-256 in hexadecimal. Either this or `batchId`. */
+  /** Name of a file, or its SHA-256 in hexadecimal. Either this or `batchId`. @default none */
   readonly file: string | undefined;
+  /** Number of a batch. Either this or `file`. @default none */
   readonly batchId: number | undefined;
-  /** Do everything, then roll back. */
+  /** Do everything, then roll back. @default false */
   readonly dryRun: boolean;
-  /** Where files may lie: loaded ones first, then those that wait. */
+  /** Where loaded files may lie. @default ['data/archive'] */
   readonly loadedDirs: readonly string[];
+  /** Where files may lie that wait to be loaded; looked into after `loadedDirs`. @default ['data/processing'] */
   readonly waitingDirs: readonly string[];
 }
 

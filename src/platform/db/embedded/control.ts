@@ -11,7 +11,7 @@ import { markKept, markStopped, stopServer } from './server.js';
 import { leaseHolders, openSession, tryLockExclusive, type EmbeddedConnection } from './session.js';
 
 export interface StopOptions extends EmbeddedOptions {
-  /** Also stop it under commands that use it: their open transactions are rolled back. Default false. */
+  /** Also stop it under commands that use it: their open transactions are rolled back. @default false */
   readonly force?: boolean;
 }
 
@@ -27,14 +27,17 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
   }
 }
 
-/**
- * The server's address for psql and other clients; starts and keeps it, as `startEmbedded` does.
- * @param options.withPassword whether the URL contains the password, which command lines show to other users. Default true.
- *   Without, it names a password file, which clients that use libpq read.
- */
-export async function embeddedUrl(
-  options: EmbeddedOptions & { readonly withPassword?: boolean } = {},
-): Promise<string> {
+export interface UrlOptions extends EmbeddedOptions {
+  /**
+   * Whether the URL contains the password, which command lines show to other users. Without, it names a password file,
+   * which clients that use libpq read.
+   * @default true
+   */
+  readonly withPassword?: boolean;
+}
+
+/** The server's address for psql and other clients; starts and keeps it, as `startEmbedded` does. */
+export async function embeddedUrl(options: UrlOptions = {}): Promise<string> {
   const { host, port, database, user, password } = await startEmbedded(options);
   const address = `${host}:${port}/${database}`;
   if (options.withPassword !== false) return `postgresql://${user}:${password}@${address}`;
