@@ -24,8 +24,8 @@ test('stages: settings may be left out, results and events have types of their o
   expectTypeOf(ecompipe.runAll).returns.resolves.toEqualTypeOf<ecompipe.RunAllResult>();
   expectTypeOf(ecompipe.runMigrate).returns.resolves.toEqualTypeOf<ecompipe.MigrateResult>();
 
-  expectTypeOf<Record<never, never>>().toExtend<Settings<typeof ecompipe.runGenerate>>();
-  expectTypeOf<Record<never, never>>().toExtend<Settings<typeof ecompipe.runStream>>();
+  expectTypeOf<Partial<ecompipe.GenerateSettings>>().toExtend<Settings<typeof ecompipe.runGenerate>>();
+  expectTypeOf<Partial<ecompipe.StreamSettings>>().toExtend<Settings<typeof ecompipe.runStream>>();
   expectTypeOf<{ once: true; settleMs: 0 }>().toExtend<Settings<typeof ecompipe.runMove>>();
   expectTypeOf<Settings<typeof ecompipe.runStream>['afterLoad']>().toEqualTypeOf<
     'archive' | 'delete' | 'keep' | undefined
