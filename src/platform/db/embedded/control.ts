@@ -3,7 +3,8 @@ import path from 'node:path';
 import { EcompipeError, AlreadyRunningError } from '../../errors.js';
 import { silentLogger } from '../../log.js';
 import { openCluster, type Cluster } from './cluster.js';
-import { replaceText } from './files.js';
+import { replaceFile } from '../../files/atomicWrite.js';
+import { OWNER_ONLY } from './files.js';
 import { assertNotHeldElsewhere } from './holder.js';
 import { attachEmbeddedServer, type EmbeddedOptions } from './lease.js';
 import { findRunningServer, type RunningServer } from './pidFile.js';
@@ -53,7 +54,7 @@ async function writePassfile(
   { host, database, user, password }: Omit<EmbeddedConnection, 'port'>,
 ): Promise<string> {
   const file = path.resolve(home, 'pgpass');
-  await replaceText(file, `${host}:*:${database}:${user}:${password}\n`);
+  await replaceFile(file, `${host}:*:${database}:${user}:${password}\n`, OWNER_ONLY);
   return file;
 }
 
