@@ -9,7 +9,7 @@ import { frameRecords } from '../../../contract/csv/frameRecords.js';
 import type { Defect, RecordFrame, RecordFrames } from '../../../contract/csv/recordFrames.js';
 import type { Batch, BatchPart } from '../batch.js';
 import { endOfIsoDates, type TemporalField } from '../isoDates.js';
-import type { Reason } from './reject.js';
+import type { RejectReason } from '../../../contract/stageServices.js';
 
 /** One source row of a batch. */
 export interface SourceRecord {
@@ -26,7 +26,7 @@ export class Records {
     readonly firstOrdinal: number;
   }[] = [];
   /** The rows whose structure or encoding is broken, and why: all others can be staged. */
-  readonly malformed = new Map<number, Reason>();
+  readonly malformed = new Map<number, RejectReason>();
   length = 0;
 
   /** @param unnamed fields at the end of each record that have no name; see unnamedFields. */
@@ -84,7 +84,7 @@ const DEFECTS: Readonly<Record<Defect, string>> = {
   'field-count': 'wrong number of fields',
 };
 
-const UNNAMED_VALUE: Reason = {
+const UNNAMED_VALUE: RejectReason = {
   kind: 'malformed',
   sqlState: BAD_COPY_FILE_FORMAT,
   message: 'a value after the last column that the header names',
@@ -128,7 +128,7 @@ export function explainDefect(
   shape: Pick<RecordShape, 'fieldCount' | 'dialect'>,
   clean: boolean,
   isOtherEncoding = false,
-): Reason | undefined {
+): RejectReason | undefined {
   if (frame.defect !== undefined) {
     const message = describeDefect(body.subarray(frame.start, frame.end), frame.defect, shape);
     return { kind: 'malformed', sqlState: BAD_COPY_FILE_FORMAT, message };
