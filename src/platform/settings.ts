@@ -1,3 +1,4 @@
+import { elementAt } from './elementAt.js';
 import { UsageError } from './errors.js';
 
 /** Thrown by a parser: what is wrong with a raw value, as the end of a sentence that starts with its name and value. */
@@ -112,10 +113,10 @@ export function editDistance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const current = [i];
     for (let j = 1; j <= b.length; j++) {
-      const substituted = (previous[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      current.push(Math.min((previous[j] ?? 0) + 1, (current[j - 1] ?? 0) + 1, substituted));
+      const substituted = elementAt(previous, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      current.push(Math.min(elementAt(previous, j) + 1, elementAt(current, j - 1) + 1, substituted));
     }
     previous = current;
   }
-  return previous[b.length] ?? 0;
+  return elementAt(previous, b.length);
 }

@@ -1,3 +1,4 @@
+import { elementAt } from '../../platform/elementAt.js';
 import { BUILT_IN, expressionNames, namedFields, type BoundFeed } from './bindFeed.js';
 import { ENDS_WITH_ITEM } from './parseFeed.js';
 import type { ColumnSource, Feed, IdPart } from './feed.js';
@@ -250,7 +251,7 @@ function timeOf(columns: readonly CompiledColumn[]): string {
 
 function restOf({ format }: Feed, fields: readonly string[], unused: readonly number[]): string {
   if (format.type === 'jsonl') return 'r."record"';
-  const keys = unused.map((index) => quoteText(fields[index] ?? ''));
-  const values = unused.map((index) => `r.${quoteName((fields[index] ?? '').trim())}`);
+  const keys = unused.map((index) => quoteText(elementAt(fields, index)));
+  const values = unused.map((index) => `r.${quoteName(elementAt(fields, index).trim())}`);
   return `pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_object(array[${keys.join(', ')}], array[${values.join(', ')}]))`;
 }

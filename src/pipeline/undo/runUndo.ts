@@ -139,13 +139,11 @@ async function countRemoved({ client }: Connection): Promise<number> {
 }
 
 async function countOfBatch({ client }: Connection, batchId: number): Promise<number> {
-  return (
-    (
-      await client.query<{ rows: number }>('select rows_inserted as rows from ecompipe.batches where batch_id = $1', [
-        batchId,
-      ])
-    ).rows[0]?.rows ?? 0
+  const { rows } = await client.query<{ rows: number }>(
+    'select rows_inserted as rows from ecompipe.batches where batch_id = $1',
+    [batchId],
   );
+  return soleRow(rows).rows;
 }
 
 function nothingLeft(target: string): UndoResult {

@@ -21,6 +21,12 @@ export class Findings {
     if (this.examples.length < MAX_EXAMPLES) this.examples.push(finding);
   }
 
+  /** The rows beyond those that were named, of a query that counts them all as `total`. */
+  addRest(kind: FindingKind, rows: readonly { readonly total: number }[]): void {
+    const rest = (rows[0]?.total ?? 0) - rows.length;
+    if (rest > 0) this.add({ kind, detail: `and ${rest} rows more` }, rest);
+  }
+
   get total(): number {
     return Object.values(this.counts).reduce((sum, count) => sum + count, 0);
   }

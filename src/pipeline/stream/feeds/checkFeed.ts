@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
 import { isRefusal, sqlStateOf } from '../../../platform/db/sqlState.js';
 import { BUILT_IN, expressionNames, namedFields, type BoundFeed } from '../../../contract/feeds/bindFeed.js';
@@ -201,8 +202,9 @@ class FeedCheck {
 }
 
 async function itemTypeOf({ client }: Connection, compiled: CompiledFeed): Promise<string> {
+  assert(compiled.items !== undefined, 'only a feed that makes several rows of a record has items');
   const { fields } = await client.query(
-    `select item from ${compiled.records('false')} cross join lateral ${compiled.items ?? ''}\n as item (item) limit 0`,
+    `select item from ${compiled.records('false')} cross join lateral ${compiled.items}\n as item (item) limit 0`,
   );
   const { rows } = await client.query<{ name: string }>('select format_type($1, null) as name', [
     fields[0]?.dataTypeID,
