@@ -68,8 +68,8 @@ export async function readLatestBatches(ask: QueryFn, count: number): Promise<Ba
   );
 }
 
-/** The fourth part of `file_stamp` is the modification time in nanoseconds; Spark's entries may have none. */
-export const WRITTEN_AT = `case when file_stamp ~ '^\\d+:\\d+:\\d+:\\d+$' then to_timestamp(split_part(file_stamp, ':', 4)::float8 / 1e9) end`;
+/** A `file_stamp` begins with the modification time in milliseconds; Spark's entries may have none. */
+export const WRITTEN_AT = `case when file_stamp >> 20 > 0 then to_timestamp((file_stamp >> 20) / 1000.0) end`;
 
 export async function readLatency(ask: QueryFn): Promise<Latency | undefined> {
   const [row] = await ask<Latency>(

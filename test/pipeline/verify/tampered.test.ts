@@ -142,8 +142,8 @@ test('a file that is gone from the ledger is named, and its rows are not taken f
   const [file] = await pipeline.database.query<{ id: string; name: string }>(
     'select file_id as id, name from ecompipe.files order by file_id limit 1',
   );
-  await pipeline.database.query('delete from ecompipe.batch_ranges where file_id = $1', [file!.id]);
-  await pipeline.database.query('delete from ecompipe.files where file_id = $1', [file!.id]);
+  await pipeline.database.query('delete from ecompipe.range_entries where file_id = $1', [file!.id]);
+  await pipeline.database.query('delete from ecompipe.file_entries where file_id = $1', [file!.id]);
   const result = await pipeline.verify();
   assert.deepEqual([result.ok, result.counts.duplicated, result.counts.lost], [false, 0, 0]);
   assert.equal(named(result, 'miscounted')[0]!.file, file!.name);
