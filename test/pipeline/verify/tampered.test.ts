@@ -38,6 +38,13 @@ const TAMPERINGS: readonly Tampering[] = [
     namesEvent: false,
   },
   {
+    name: 'a row of a batch that the ledger does not have',
+    sql: `insert into events (event_id, ${COPIED}, batch_id) select '${OTHER_ID}', ${COPIED}, 99999 from events where event_id = $1`,
+    kind: 'duplicated',
+    says: /the table has 1 row of batch 99999, which the ledger does not have/,
+    namesEvent: false,
+  },
+  {
     name: 'a price a cent higher',
     sql: 'update events set price = price + 0.01 where event_id = $1',
     kind: 'corrupted',
