@@ -1,5 +1,5 @@
--- A lean ledger: a small file that was loaded whole, as most are, costs one short row and two index entries instead of two long
--- rows and five.
+-- A lean ledger: a small file that was loaded whole, as most are, costs one short row and three index entries instead of two
+-- long rows and five.
 --
 -- `ecompipe.files` and `ecompipe.batch_ranges` say what they said, and are views now. What they are made of is not for others
 -- to write: an ecompipe from before this migration that still runs can't, so its transaction rolls back.
@@ -77,13 +77,8 @@ begin
 end
 $$;
 
--- Entries are numbered as their batch makes them, so its usual files are those between the first and the last that name it.
-alter table ecompipe.batches
-  add column column_list_id integer references ecompipe.column_lists,
-  add column first_file_id  bigint,
-  add column last_file_id   bigint;
+alter table ecompipe.batches add column column_list_id integer references ecompipe.column_lists;
 comment on column ecompipe.batches.columns is 'Only of batches from before migration 014: later ones have a column_list_id.';
-comment on column ecompipe.batches.first_file_id is 'The first of the files that the batch loaded whole and that have no ranges of their own (ecompipe.file_entries.batch_id).';
 
 -- What there is, in the new form. A usual file is one whose only range says nothing that its own row does not say.
 insert into ecompipe.file_entries
@@ -117,11 +112,6 @@ left join lateral (
 order by f.file_id;
 
 select setval(pg_get_serial_sequence('ecompipe.file_entries', 'file_id'), max(file_id)) from ecompipe.file_entries having max(file_id) is not null;
-
-update ecompipe.batches b
-set first_file_id = f.first, last_file_id = f.last
-from (select batch_id, min(file_id) as first, max(file_id) as last from ecompipe.file_entries where batch_id is not null group by batch_id) f
-where b.batch_id = f.batch_id;
 
 create table ecompipe.range_entries (
   batch_id        bigint not null references ecompipe.batches,
@@ -157,6 +147,8 @@ drop table ecompipe.batch_ranges;
 drop table ecompipe.files;
 
 create unique index files_content on ecompipe.file_entries (ecompipe.content_key(sha256));
+-- Small, as the hundreds of files of a batch share an index entry.
+create index files_batch_id on ecompipe.file_entries (batch_id) where batch_id is not null;
 create index files_unfinished on ecompipe.file_entries (file_id) where state = 'loading';
 create index files_quarantined on ecompipe.file_entries (finished_at) where state = 'quarantined';
 alter table ecompipe.redeliveries add constraint redeliveries_file_id_fkey foreign key (file_id) references ecompipe.file_entries;
@@ -187,8 +179,9 @@ create view ecompipe.batch_ranges as
 select batch_id, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected, records_read, records_skipped
 from ecompipe.range_entries
 union all
-select f.batch_id, f.file_id, 0, f.size, 2, f.rows, f.rows, 0, 0, null, null
-from ecompipe.batches b join ecompipe.file_entries f on f.file_id between b.first_file_id and b.last_file_id and f.batch_id = b.batch_id;
+select batch_id, file_id, 0, size, 2, rows, rows, 0, 0, null, null
+from ecompipe.file_entries
+where batch_id is not null;
 
 comment on view ecompipe.batch_ranges is 'Ledger: the byte ranges of files that a batch loaded: part of a large file, or many small files whole.';
 

@@ -133,7 +133,6 @@ export async function registerFiles({ client }: Connection, files: readonly File
   return new Map(rows.map((row) => [row.sha256.toString('hex'), row.fileId]));
 }
 
-// The usual files of a batch are numbered in a row (ecompipe.batches.first_file_id), so what is entered anew is numbered anew.
 const REGISTER_SQL = `
   insert into ecompipe.file_entries as f
     (sha256, name, size, file_stamp, batch_id, rows, state, committed_offset, committed_lines, committed_records, rows_read, rows_inserted, rows_duplicate, rows_rejected, first_seen_at)
@@ -142,9 +141,9 @@ const REGISTER_SQL = `
   from unnest ($1::bytea[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::integer[]) as n (sha256, name, size, file_stamp, batch_id, rows),
        lateral (select case when rows is null then 0 end as zero) as z
   on conflict (ecompipe.content_key(sha256)) do update
-    set (file_id, state, reason, finished_at, name, size, file_stamp, batch_id, rows, committed_offset, committed_lines, committed_records,
+    set (state, reason, finished_at, name, size, file_stamp, batch_id, rows, committed_offset, committed_lines, committed_records,
          rows_read, rows_inserted, rows_duplicate, rows_rejected, first_seen_at) =
-        (excluded.file_id, excluded.state, null, null, excluded.name, excluded.size, excluded.file_stamp, excluded.batch_id, excluded.rows,
+        (excluded.state, null, null, excluded.name, excluded.size, excluded.file_stamp, excluded.batch_id, excluded.rows,
          excluded.committed_offset, excluded.committed_lines, excluded.committed_records,
          excluded.rows_read, excluded.rows_inserted, excluded.rows_duplicate, excluded.rows_rejected, excluded.first_seen_at)
     where f.state = 'quarantined' and f.committed_offset = 0 and f.sha256 = excluded.sha256
@@ -247,15 +246,10 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
     column(({ part }) => part.rows),
     ...recordsOf(entry),
     entry.feed === undefined ? parts.map(() => null) : column(({ skipped }) => skipped),
-    ...firstAndLast(entry.enteredLoaded),
   ];
   const { rows } = await client.query<CommittedTotals>({ name: 'write_ledger', text: LEDGER_SQL, values });
   if (rows.length !== parts.length) throw new CompareAndSetLost(`${rows.length} of ${parts.length} ranges advanced`);
   return rows;
-}
-
-function firstAndLast(fileIds: ReadonlySet<number>): [number | null, number | null] {
-  return fileIds.size === 0 ? [null, null] : [Math.min(...fileIds), Math.max(...fileIds)];
 }
 
 /** What the ledger says of a load by a feed: its text's hash, its table, and how many records were read, skipped, and became rows. */
@@ -299,9 +293,9 @@ const LEDGER_SQL = `
     from unnest ($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[], $21::bigint[], $27::bigint[])
       as p (file_id, start_offset, end_offset, first_line, lines, rows_read, rows_inserted, rows_duplicate, rows_rejected, is_last, records, skipped)
   ), batch as (
-    insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, column_list_id, feed_id, target, records_read, records_skipped, records_expanded, token, first_file_id, last_file_id)
+    insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, column_list_id, feed_id, target, records_read, records_skipped, records_expanded, token)
     values ($1, $15, $2, now(), $16::bigint, $17::bigint, $18::bigint, $19::bigint, $20::bigint, ecompipe.column_list_id($14::text[]),
-            (select feed_id from ecompipe.feeds where sha256 = $22::bytea), $23::text, $24::bigint, $25::bigint, $26::bigint, $3::uuid, $28::bigint, $29::bigint)
+            (select feed_id from ecompipe.feeds where sha256 = $22::bytea), $23::text, $24::bigint, $25::bigint, $26::bigint, $3::uuid)
   ), range as (
     insert into ecompipe.range_entries (batch_id, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected, records_read, records_skipped)
     select $1, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected,

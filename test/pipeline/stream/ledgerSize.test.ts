@@ -7,7 +7,7 @@ import { load, openShop } from './harness.js';
 const LOADED = 200;
 const COPIES = 40_000;
 
-test('a small file costs the ledger about 200 bytes with all its indexes, and a batch no list of columns', async (t) => {
+test('a small file costs the ledger at most 210 bytes with all its indexes, and a batch no list of columns', async (t) => {
   const database = await migratedDatabase();
   const shop = openShop(t);
   for (let file = 0; file < LOADED; file++)
@@ -29,6 +29,6 @@ test('a small file costs the ledger about 200 bytes with all its indexes, and a 
               or c.oid in (select indexrelid from pg_index where indrelid = 'ecompipe.file_entries'::regclass))::float8 / ${COPIES + LOADED} as file,
            (select max(pg_column_size(b.*)) from ecompipe.batches b) as batch`);
   assert(size !== undefined);
-  assert(size.file <= 205, `${size.file} bytes a file`);
+  assert(size.file <= 210, `${size.file} bytes a file`);
   assert(size.batch <= 200, `${size.batch} bytes a batch`);
 });
