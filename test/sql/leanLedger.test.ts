@@ -5,7 +5,7 @@ import { runMigrate } from '../../src/pipeline/migrate/runMigrate.js';
 import { proveLedger } from '../../src/pipeline/verify/index.js';
 import { silentLogger } from '../../src/platform/log.js';
 import { eventFile } from '../helpers/events.js';
-import { onDatabase } from '../helpers/migrated.js';
+import { migratedDatabase, onDatabase } from '../helpers/migrated.js';
 import { startTestServer, type TestDatabase } from '../helpers/postgres.js';
 import { load, openShop } from '../pipeline/stream/harness.js';
 
@@ -128,6 +128,31 @@ test('a process of an older version that still runs can not write the ledger', a
       'insert into ecompipe.batch_ranges (batch_id, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected) values (1, 1, 0, 1, 1, 0, 0, 0, 0)',
     ),
   );
+});
+
+test('what belongs to one content, file or batch is found without reading the whole ledger', async () => {
+  const database = await migratedDatabase();
+  await database.query(`
+    insert into ecompipe.batches (batch_id, engine, load_path, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, started_at)
+    select n, 'native', 'direct', 10, 10, 0, 0, 100, now() from generate_series(1, 100) as n;
+    insert into ecompipe.file_entries (batch_id, size, file_stamp, rows, sha256, name)
+    select n % 100 + 1, 10, 0, 1, sha256(n::text::bytea), n || '.csv' from generate_series(1, 50000) as n;
+    analyze ecompipe.batches, ecompipe.file_entries`);
+  const queries = [
+    "select * from ecompipe.files where ecompipe.content_key(sha256) = ecompipe.content_key(sha256('7'))",
+    "select * from ecompipe.files where ecompipe.content_key(sha256) = any (array(select ecompipe.content_key(s) from unnest (array[sha256('7')]) as s))",
+    'select * from ecompipe.files where file_id = 7',
+    'select * from ecompipe.files order by file_id desc limit 1000',
+    'select * from ecompipe.batch_ranges where file_id = any (array[7, 8])',
+    'select * from ecompipe.batch_ranges where batch_id = any (array[7, 8])',
+    "select from ecompipe.file_entries where state = 'quarantined' and finished_at > now() - interval '1 hour'",
+    "update ecompipe.file_entries f set committed_offset = 1 from unnest (array[7, 8]) as p (file_id) where f.file_id = p.file_id and f.state = 'loading'",
+  ];
+  for (const sql of queries) {
+    const plan = await database.query<{ 'QUERY PLAN': string }>(`explain ${sql}`);
+    const text = plan.map((line) => line['QUERY PLAN']).join('\n');
+    assert.doesNotMatch(text, /Seq Scan on file_entries/, `${sql}\n${text}`);
+  }
 });
 
 test('whoever could write or read the ledger still can', async () => {

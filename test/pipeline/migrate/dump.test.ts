@@ -80,7 +80,10 @@ async function contentOf(query: Query): Promise<Record<string, string>> {
   return content;
 }
 
-/** Constraints by table and name, columns with type and default (whose parentheses differ between versions), and indexes. */
+/**
+ * Constraints by table and name, columns with type and default (whose parentheses differ between versions), and indexes: names
+ * in our schema are written with it or without, as it is that of the embedded server's user.
+ */
 async function schemaOf(query: Query): Promise<string[]> {
   const rows = await query<{ line: string }>(
     `select concat_ws(' ', n.nspname, c.relname, conname, convalidated, confrelid > 0) as line
@@ -91,7 +94,7 @@ async function schemaOf(query: Query): Promise<string[]> {
         is_nullable, is_identity, identity_generation, identity_increment, is_generated, translate(column_default, '()', ''))
        from information_schema.columns where table_schema in ('public', 'ecompipe', 'analytics', 'shop')
      union all
-     select schemaname || ' ' || indexdef from pg_indexes where schemaname in ('public', 'ecompipe', 'analytics', 'shop')`,
+     select schemaname || ' ' || replace(indexdef, 'ecompipe.', '') from pg_indexes where schemaname in ('public', 'ecompipe', 'analytics', 'shop')`,
   );
   return rows.map(({ line }) => line).sort();
 }
