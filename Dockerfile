@@ -22,6 +22,7 @@ RUN npm prune --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 FROM node:22-bookworm-slim@sha256:48e4b67d85f87bd551df43704e24d252f56cc5f8e9718841aace50f19948f0f9 AS spark
 ENV NODE_ENV=production \
     SPARK_HOME=/opt/spark \
+    ECOMPIPE_SPARK_JARS=/opt/ecompipe-spark \
     PROCESSING_PATH=/data/processing \
     ARCHIVE_PATH=/data/archive \
     QUARANTINE_PATH=/data/quarantine \
@@ -44,6 +45,8 @@ COPY --from=build /build/sql sql
 COPY --from=build /build/bin bin
 COPY --from=build /build/feeds feeds
 COPY spark spark
+# Compiled and fetched here: a container then needs neither a compiler nor a network at its start.
+RUN node bin/ecompipe.js spark prepare && rm -rf /root/.ivy2*
 USER node
 VOLUME /data
 WORKDIR /data

@@ -29,6 +29,9 @@ function forbidPipeline(folder, allowed) {
   );
 }
 
+/** What messages count: of one it is said in the singular. */
+const counted = 'files|rows|fields|records|events|batches|columns|tables|rejects|reasons|runs|faults|others';
+
 export default tseslint.config(
   { ignores: ['dist/', 'bench/.cache/', 'node_modules/', 'data/', 'coverage/', 'spark/', '.ecompipe/'] },
   ...tseslint.configs.strictTypeChecked,
@@ -39,6 +42,13 @@ export default tseslint.config(
       'no-restricted-properties': [
         'error',
         { object: 'process', property: 'exit', message: 'Only src/cli.ts ends the process: throw an EcompipeError.' },
+      ],
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: `TemplateElement[value.raw=/^ (more |other )?(${counted})\\b(?!\\u002f)/]`,
+          message: "A count of one has a singular: countOf(files, 'file').",
+        },
       ],
       'max-lines': ['error', { max: 400, skipBlankLines: true, skipComments: true }],
       'max-lines-per-function': ['error', { max: 60, skipBlankLines: true, skipComments: true }],

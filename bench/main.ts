@@ -3,6 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { buildOf } from './harness/otherBuild.js';
 import { withBenchDatabase } from './harness/database.js';
 import { publish, sectionText } from './harness/document.js';
 import { describeMachine } from './harness/machine.js';
@@ -11,6 +12,7 @@ import type { Answer, Bench, Question } from './harness/question.js';
 import { printAnswer, printVerdicts } from './harness/print.js';
 import { Workspace } from './harness/workspace.js';
 import { installRivals } from './contenders/install.js';
+import { against } from './questions/against.js';
 import { questions } from './questions/index.js';
 
 const USAGE = `npm run bench [-- [question …] [options]]
@@ -19,6 +21,7 @@ questions: ${questions.map(({ name }) => name).join(' ')} (default: all but spar
   --scale N          multiply all sizes (default 1, which the goals are about)
   --runs N           rounds that medians are taken over (default 5)
   --database URL     a server to measure instead of the embedded one; a database ecompipe_bench is made there and dropped
+  --against REVISION measure this build beside that of another git revision instead; nothing is written
   --install-rivals   put pgloader and timescaledb-parallel-copy into bench/.cache first
   --write            write docs/performance_metrics.md also when scaled, or with fewer than 5 runs
 `;
@@ -33,6 +36,7 @@ async function main(): Promise<void> {
       scale: { type: 'string', default: '1' },
       runs: { type: 'string', default: String(FULL_RUNS) },
       database: { type: 'string' },
+      against: { type: 'string' },
       'install-rivals': { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -42,10 +46,11 @@ async function main(): Promise<void> {
     process.stdout.write(USAGE);
     return;
   }
-  const chosen = choose(positionals);
+  const asked = choose(positionals);
   const [scale, runs] = [positive('--scale', values.scale), Math.ceil(positive('--runs', values.runs))];
   const stop = stopOnSignal();
   mkdirSync(CACHE, { recursive: true });
+  const chosen = values.against === undefined ? asked : [against(buildOf(values.against, CACHE))];
   if (values['install-rivals']) await installRivals(CACHE);
   const progress = new Progress();
   const workspace = new Workspace(CACHE, stop);
@@ -60,7 +65,7 @@ async function main(): Promise<void> {
       if (answer === undefined) continue;
       answers.push([question, answer]);
       printAnswer(question, answer);
-      if (values.write || (scale === 1 && runs >= FULL_RUNS))
+      if (values.against === undefined && (values.write || (scale === 1 && runs >= FULL_RUNS)))
         publish(
           question.name,
           sectionText(question, answer, { machine, scale, runs }),

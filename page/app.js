@@ -1,4 +1,4 @@
-import { timeOfDay } from '/format.js';
+import { countOf, timeOfDay } from '/format.js';
 import { showPipeline } from '/pipeline.js';
 import { currentRange, onRangeChange } from '/range.js';
 import { showShop } from '/shop.js';
@@ -22,7 +22,7 @@ function show(snapshot) {
 
 /** @param {any} backlog */
 function describeEmpty({ incoming, processing }) {
-  const files = (/** @type {number} */ number) => (number === 1 ? '1 file waits' : `${number} files wait`);
+  const files = (/** @type {number} */ number) => countOf(number, 'file waits', 'files wait');
   if (processing.files > 0) return `${files(processing.files)} to be loaded: \`ecompipe stream\` does that.`;
   if (incoming.files > 0)
     return `${files(incoming.files)} to be moved and loaded: \`ecompipe move\` and \`ecompipe stream\` do that.`;

@@ -6,6 +6,8 @@ import { element, makeScrollable, showTable } from '/tables.js';
 const WHOLE = [0, 1, 2, 3, 4, 5].flatMap((exponent) => [1, 2, 5].map((step) => step * 10 ** exponent));
 /** Of one that stands alone, nobody can see the width; it is as short as bars get. */
 const LONE_BUCKET_SECONDS = 60;
+/** Of a time with seconds, in pixels. */
+const LABEL_WIDTH = 56;
 const COLORS = ['--accent', '--second', '--bad'];
 
 /** Half a bar more on both sides. @param {number} min @param {number} max @param {number} count @returns {[number, number]} */
@@ -182,6 +184,8 @@ export class Chart {
         width: this.plotPlace.clientWidth || 300,
         height: this.plotPlace.clientHeight || 200,
         legend: { show: false },
+        // Half a label of time stands right of the last tick.
+        padding: [null, LABEL_WIDTH / 2, null, null],
         cursor: { y: false, drag: { x: false, y: false }, points: { show: !bars, size: 7 } },
         hooks: { setCursor: [() => this.showTip()] },
         scales: {

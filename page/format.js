@@ -13,6 +13,9 @@ const dated = format({ month: 'short', day: 'numeric', hour: '2-digit', minute: 
 /** @param {number} value */
 export const count = (value) => whole.format(value);
 
+/** `1 file`, `2,000 files`. @param {number} value @param {string} noun @param {string} plural where it is not just an s more */
+export const countOf = (value, noun, plural = `${noun}s`) => `${count(value)} ${value === 1 ? noun : plural}`;
+
 /** @param {number} value */
 export const short = (value) => (Math.abs(value) < 100_000 ? count(value) : compact.format(value));
 
@@ -29,17 +32,17 @@ export const finePercent = (share) => `${(share * 100).toFixed(share < 0.00995 ?
 /** @param {number} bytes */
 export function size(bytes) {
   const exponent = bytes < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(bytes) / 3));
-  return `${fine.format(bytes / 1000 ** exponent)} ${['B', 'kB', 'MB', 'GB', 'TB'][exponent]}`;
+  return `${fine.format(bytes / 1000 ** exponent)}\u00a0${['B', 'kB', 'MB', 'GB', 'TB'][exponent]}`;
 }
 
 /** @param {number} ms */
 export function span(ms) {
-  if (ms < 999.5) return `${Math.round(ms)} ms`;
-  if (ms < 59_950) return `${fine.format(ms / 1000)} s`;
+  if (ms < 999.5) return `${Math.round(ms)}\u00a0ms`;
+  if (ms < 59_950) return `${fine.format(ms / 1000)}\u00a0s`;
   const minutes = Math.round(ms / 60_000);
-  if (minutes < 60) return `${minutes} min`;
-  if (minutes < 1440) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-  return `${Math.floor(minutes / 1440)} d ${Math.floor((minutes % 1440) / 60)} h`;
+  if (minutes < 60) return `${minutes}\u00a0min`;
+  if (minutes < 1440) return `${Math.floor(minutes / 60)}\u00a0h ${minutes % 60}\u00a0min`;
+  return `${Math.floor(minutes / 1440)}\u00a0d ${Math.floor((minutes % 1440) / 60)}\u00a0h`;
 }
 
 /** @param {number} value @param {string | null} currency @param {Intl.NumberFormatOptions} options */

@@ -1,5 +1,5 @@
 import { Chart } from '/charts.js';
-import { count, finePercent, middle, rate, short, size, span, timeAndDay, timeOfDay } from '/format.js';
+import { count, countOf, finePercent, middle, rate, short, size, span, timeAndDay, timeOfDay } from '/format.js';
 import { stageName, typeName } from '/names.js';
 import { byId, say, sayIfAny, showCard, showIf } from '/tables.js';
 
@@ -100,7 +100,7 @@ function showTiles({ throughput, freshnessMs, latestLatency, backlog, events, be
     'tile-latency-note',
     latestLatency === null
       ? 'no file loaded yet'
-      : `p99 ${span(latestLatency.p99Ms)}, last ${count(latestLatency.files)} files`,
+      : `p99 ${span(latestLatency.p99Ms)}, last ${countOf(latestLatency.files, 'file')}`,
   );
   say('tile-fresh', freshnessMs === null ? '–' : `${span(freshnessMs)} ago`);
   say('tile-fresh-note', freshnessMs === null ? 'nothing was loaded yet' : `batch ${batches[0]?.batchId ?? ''}`);

@@ -1,5 +1,5 @@
 import { Chart } from '/charts.js';
-import { count, finePercent, money, percent, shortMoney, span, timeAndDay, timeOfDay } from '/format.js';
+import { count, countOf, finePercent, money, percent, shortMoney, span, timeAndDay, timeOfDay } from '/format.js';
 import { countryName, plainWord, stepName, typeName } from '/names.js';
 import { PERIODS } from '/range.js';
 import { byId, makeScrollable, say, sayIfAny, showCard, showIf } from '/tables.js';
@@ -15,14 +15,18 @@ let chartCurrency = null;
 /** The money first. @param {any} snapshot */
 export function showShop({ shop, behind, latestEvents, range }) {
   showEvents(latestEvents);
-  if (shop === null) return;
+  if (shop === null) {
+    const rows = behind?.rows ?? 0;
+    sayIfAny('shop-age', rows === 0 ? '' : `Summing up ${countOf(rows, 'row')}; the figures follow`);
+    return;
+  }
   const { window, sales } = shop;
   say('shop-period', describeWindow(window, range));
   sayIfAny(
     'shop-age',
     behind === null || behind.ms < BEHIND_MS
       ? ''
-      : `${count(behind.rows)} rows of the last ${span(behind.ms)} are not in all figures yet`,
+      : `${countOf(behind.rows, 'row')} of the last ${span(behind.ms)} ${behind.rows === 1 ? 'is' : 'are'} not in all figures yet`,
   );
   showTiles(shop, range);
   showRevenue(window, sales);
@@ -83,7 +87,7 @@ function showTiles({ sales, visits, sessionIdleSeconds }, range) {
   tile('orders', orders, ordersBefore, count, period);
   say('tile-orders-note', now.orders === null ? 'sessions that bought: too many events to count orders' : '');
   tile('conversion', conversionOf(seenNow), conversionOf(seenBefore), finePercent, period);
-  say('tile-conversion-note', seenNow === null ? '' : `of ${count(seenNow.ended)} ended visits`);
+  say('tile-conversion-note', seenNow === null ? '' : `of ${countOf(seenNow.ended, 'ended visit')}`);
   tile('average', averageOf(now, orders), averageOf(before, ordersBefore), inMoney, period);
   tile('visitors', seenNow?.visitors ?? null, seenBefore?.visitors ?? null, count, period);
   say(
@@ -164,7 +168,7 @@ function showFunnel({ visits, sessionIdleSeconds }) {
     'funnel-note',
     visits === null
       ? 'Too many visits to count them in time'
-      : `Visits that have ended, ${minutes} min after their last event; ${count(visits.open)} are open`,
+      : `Visits that have ended, ${minutes} min after their last event; ${countOf(visits.open, 'is', 'are')} open`,
   );
   showCard('funnel', {
     caption: 'Visits by how far they came',
@@ -219,7 +223,8 @@ function showParts({ parts, currency }) {
                 title: 'Per visit',
                 kind: /** @type {const} */ ('number'),
                 text: (/** @type {any} */ { orders, visits }) => (visits === 0 ? '–' : finePercent(orders / visits)),
-                hint: (/** @type {any} */ { orders, visits }) => `${count(orders)} orders, ${count(visits)} visits`,
+                hint: (/** @type {any} */ { orders, visits }) =>
+                  `${countOf(orders, 'order')}, ${countOf(visits, 'visit')}`,
               },
             ]
           : []),

@@ -96,9 +96,15 @@ function bodyCell({ kind, text, hint, share, level, minor }, row, index) {
     cell.setAttribute('aria-hidden', 'true');
     return cell;
   }
+  const content = kind === 'name' || kind === 'raw' ? breakable(text(row)) : [text(row)];
   return index === 0
-    ? element('th', { scope: 'row', className, title }, text(row))
-    : element('td', { className, title }, text(row));
+    ? element('th', { scope: 'row', className, title }, ...content)
+    : element('td', { className, title }, ...content);
+}
+
+/** Lists without blanks, such as rows, break at a comma before they break in a word. @param {string} text */
+function breakable(text) {
+  return text.split(/(?<=,)(?! )/).flatMap((part, index) => (index === 0 ? [part] : [element('wbr', {}), part]));
 }
 
 /** What is wider than its place can be scrolled with the keyboard too. @param {HTMLElement} place @param {string} label */

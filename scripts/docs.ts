@@ -78,6 +78,8 @@ function outline(template: string): string {
     text = text.replaceAll(/\$\{[^{}]*\}/g, '…');
   }
   const [first = ''] = text.split('\\n');
+  // A template in a template ends the message too early.
+  if (first.includes('${')) throw new Error(`a piece of code is in the message ${JSON.stringify(first)}`);
   return first.replaceAll('|', '\\|').replaceAll('\\', '').trim();
 }
 

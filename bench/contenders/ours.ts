@@ -9,7 +9,7 @@ export const OURS = 'ecompipe stream --once';
  * The loader as a user runs it, measured two ways: `wall`, the whole process from before its start to its exit; and
  * `load`, from the moment it begins to look for files (connected, schema checked) to the commit of its last batch.
  */
-export function ours(bench: Bench, data: Dataset, inserted = data.rows, name = OURS): Contender {
+export function ours(bench: Bench, data: Dataset, inserted = data.rows, name = OURS, executable?: string): Contender {
   const { workspace, database } = bench;
   return {
     name,
@@ -18,7 +18,7 @@ export function ours(bench: Bench, data: Dataset, inserted = data.rows, name = O
       workspace.stage(data.files);
     },
     run: async () => {
-      const ended = await workspace.drain(database);
+      const ended = await workspace.drain(database, executable);
       const loadMs = await loadTime(bench, ended);
       await assertLoaded(bench, inserted, name);
       return {

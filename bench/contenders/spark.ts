@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { installSpark, type InstalledSpark } from '../../scripts/spark/install.js';
 import { silentLogger } from '../../src/platform/log.js';
 import { findSpark } from '../../src/pipeline/stream/spark/installation.js';
-import { jobJar } from '../../src/pipeline/stream/spark/jobJar.js';
+import { jarsDirectory, jobJar } from '../../src/pipeline/stream/spark/jobJar.js';
 import type { Bench } from '../harness/question.js';
 
 /** A loader that runs as a user starts it. */
@@ -60,7 +60,12 @@ export async function startLoader(bench: Bench, name: LoaderName, once: boolean)
     return launch(program, env, workspace.root, 'stdout', 'started');
   }
   const sparkEnv = sparkEnvironment(workspace, installSpark());
-  await jobJar(await findSpark(sparkEnv), { ...process.env, ...sparkEnv }, silentLogger);
+  await jobJar(
+    await findSpark(sparkEnv),
+    jarsDirectory(undefined, sparkEnv),
+    { ...process.env, ...sparkEnv },
+    silentLogger,
+  );
   return launch(
     [...ecompipe, '--engine', 'spark', '--master', MASTER, '--trigger-interval', '0'],
     { ...database.env, ...directories, ...sparkEnv },
@@ -81,6 +86,7 @@ export async function plainJob(
   const spark = await findSpark(env);
   const jar = await jobJar(
     spark,
+    jarsDirectory(undefined, env),
     { ...process.env, ...env },
     silentLogger,
     fileURLToPath(new URL('../spark', import.meta.url)),

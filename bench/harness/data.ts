@@ -1,3 +1,4 @@
+import { countOf } from '../../src/platform/format.js';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { silentLogger } from '../../src/platform/log.js';
@@ -30,9 +31,7 @@ export async function dataset(cacheDir: string, progress: Progress, shape: DataS
   const directory = directoryOf(cacheDir, shape);
   const ready = path.join(directory, '.rows');
   if (!existsSync(ready)) {
-    progress.step(
-      `making ${rows.toLocaleString('en')} rows in ${Math.ceil(rows / rowsPerFile).toLocaleString('en')} files`,
-    );
+    progress.step(`making ${rows.toLocaleString('en')} rows in ${countOf(Math.ceil(rows / rowsPerFile), 'file')}`);
     if (dirtPercent === 0) await makeClean(directory, shape);
     else await makeDirty(cacheDir, progress, directory, shape);
     writeFileSync(ready, String(rows));

@@ -48,13 +48,14 @@ export async function withBenchDatabase<T>(
   }
 }
 
-/** A second database beside the bench's own, for what needs other contents. */
+/** A second database beside the bench's own, for what needs other contents. @param executable of the build that makes its schema. Default: ours. */
 export async function withOtherDatabase<T>(
   beside: BenchDatabase,
   suffix: string,
   action: (database: BenchDatabase) => Promise<T>,
+  executable?: string,
 ): Promise<T> {
-  return await inDatabase(beside.settings, `${DATABASE}_${suffix}`, beside.embeddedDir, action);
+  return await inDatabase(beside.settings, `${DATABASE}_${suffix}`, beside.embeddedDir, action, executable);
 }
 
 async function inDatabase<T>(
@@ -62,12 +63,13 @@ async function inDatabase<T>(
   name: string,
   embeddedDir: string | undefined,
   action: (database: BenchDatabase) => Promise<T>,
+  executable?: string,
 ): Promise<T> {
   const template = { ...server, database: `${name}_empty` };
   const database = new Database({ ...server, database: name }, server, template.database, embeddedDir);
   try {
     await recreate(server, template.database, 'template0');
-    await runEcompipe(['migrate'], { env: { DATABASE_URL: urlOf(template) } });
+    await runEcompipe(['migrate'], { env: { DATABASE_URL: urlOf(template) }, executable });
     await database.reset();
     return await action(database);
   } finally {

@@ -33,6 +33,8 @@ interface LogLine {
 export interface EcompipeOptions {
   /** Of our own environment only PATH is passed on, so that no PG* can interfere. */
   readonly env: NodeJS.ProcessEnv;
+  /** Another build's. Default: ours. */
+  readonly executable?: string | undefined;
   /** Where a `.env` would be read. Default `/`. */
   readonly cwd?: string;
   /** Terminates it. */
@@ -42,10 +44,10 @@ export interface EcompipeOptions {
 /** Starts `ecompipe …args`. */
 export function startEcompipe(
   args: readonly string[],
-  { env, cwd = path.parse(EXECUTABLE).root, stop }: EcompipeOptions,
+  { env, executable = EXECUTABLE, cwd = path.parse(EXECUTABLE).root, stop }: EcompipeOptions,
 ): RunningEcompipe {
   const startedMs = performance.now();
-  const child = spawn(process.execPath, [EXECUTABLE, '--log-format', 'json', ...args], {
+  const child = spawn(executable, ['--log-format', 'json', ...args], {
     cwd,
     env: { PATH: process.env['PATH'], ...env },
     ...(stop === undefined ? {} : { signal: stop }),

@@ -34,8 +34,12 @@ export class Workspace {
     rmSync(this.root, { recursive: true, force: true });
   }
 
-  /** Starts the loader on it: everything at its default. */
-  startStream(database: Pick<BenchDatabase, 'env'>, args: readonly string[] = []): RunningEcompipe {
+  /** Starts the loader on it: everything at its default. @param executable another build's. Default: ours. */
+  startStream(
+    database: Pick<BenchDatabase, 'env'>,
+    args: readonly string[] = [],
+    executable?: string,
+  ): RunningEcompipe {
     const env = {
       ...database.env,
       PROCESSING_PATH: this.processing,
@@ -43,11 +47,11 @@ export class Workspace {
       QUARANTINE_PATH: path.join(this.root, 'quarantine'),
       CHECKPOINT_PATH: path.join(this.root, 'checkpoints'),
     };
-    return startEcompipe(['stream', ...args], { env, cwd: this.root, stop: this.stop });
+    return startEcompipe(['stream', ...args], { env, cwd: this.root, stop: this.stop, executable });
   }
 
-  async drain(database: Pick<BenchDatabase, 'env'>): Promise<EndedEcompipe> {
-    return await this.startStream(database, ['--once']).ended;
+  async drain(database: Pick<BenchDatabase, 'env'>, executable?: string): Promise<EndedEcompipe> {
+    return await this.startStream(database, ['--once'], executable).ended;
   }
 }
 

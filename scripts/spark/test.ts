@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
-import { installSpark } from './install.js';
+import { installForTests } from './install.js';
 
 const wanted = process.argv.slice(2);
 const files = readdirSync('test/spark')
@@ -10,7 +10,7 @@ const files = readdirSync('test/spark')
   .map((name) => path.join('test/spark', name))
   .sort();
 if (files.length === 0) throw new Error(`no test file matches ${wanted.join(' ')}`);
-installSpark();
+installForTests();
 // One after the other: each starts a Spark of its own, and measures nothing that waiting could not reach.
 const { status } = spawnSync(
   process.execPath,

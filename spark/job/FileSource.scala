@@ -5,7 +5,7 @@ import org.apache.spark.sql.SparkSession
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.connector.catalog.{SupportsRead, Table, TableCapability, TableProvider}
 import org.apache.spark.sql.connector.expressions.Transform
-import org.apache.spark.sql.connector.read.streaming.{MicroBatchStream, Offset, ReadLimit, SupportsTriggerAvailableNow}
+import org.apache.spark.sql.connector.read.streaming.{MicroBatchStream, Offset, ReadLimit, ReportsSourceMetrics, SupportsTriggerAvailableNow}
 import org.apache.spark.sql.connector.read.{InputPartition, PartitionReader, PartitionReaderFactory, Scan, ScanBuilder}
 import org.apache.spark.sql.types.{LongType, StringType, StructType}
 import org.apache.spark.sql.util.CaseInsensitiveStringMap
@@ -18,7 +18,8 @@ import org.apache.spark.unsafe.types.UTF8String
  * an older or equal time is never loaded, one older than `maxFileAge` is skipped, and the list of all files ever seen
  * grows in memory and checkpoint. Here the directory is the queue, as for the native engine: what is in it is loaded, what
  * is loaded leaves it, and the ledger in PostgreSQL, which knows files by content, decides about everything else. An
- * offset only says which files a micro-batch is about; a lost or repeated one does no harm.
+ * offset is only a number, so that a checkpoint and an event log stay small: a micro-batch that is repeated after a crash
+ * is about no files, and the next look at the directory finds them.
  */
 final class FileSource extends TableProvider {
   override def inferSchema(options: CaseInsensitiveStringMap): StructType = FileSource.Schema
@@ -37,58 +38,90 @@ private final class FileTable extends Table with SupportsRead {
     new Scan {
       override def readSchema: StructType = FileSource.Schema
       override def toMicroBatchStream(checkpointLocation: String): MicroBatchStream =
-        new FileStream(options.get("directory"), options.getInt("maxFiles", Int.MaxValue), Feeds.parse(Json.mapper.readTree(options.get("feeds"))))
+        new FileStream(options.get("directory"), options.getInt("maxFiles", Int.MaxValue), options.getLong("maxBytes", Long.MaxValue), Feeds.parse(Json.mapper.readTree(options.get("feeds"))))
     }
 }
 
-/** Which files a micro-batch is about. `look` makes two of them differ that are about the same files. */
-final case class FilesOffset(look: Long, files: Seq[SourceFile]) extends Offset {
-  override def json: String = {
-    val node = Json.mapper.createObjectNode().put("look", look)
-    val list = node.putArray("files")
-    files.foreach(file => Json.write(list.addObject(), file))
-    node.toString
-  }
+/** Which micro-batch of files it was; which files those are, only the process that made it knows. */
+final case class FilesOffset(look: Long) extends Offset {
+  override def json: String = Json.mapper.createObjectNode().put("look", look).toString
 }
 
 object FilesOffset {
-  def parse(json: String): FilesOffset = {
-    val node = Json.mapper.readTree(json)
-    FilesOffset(node.get("look").asLong, Json.list(node.get("files")).map(Json.sourceFile))
-  }
+  def parse(json: String): FilesOffset = FilesOffset(Json.mapper.readTree(json).get("look").asLong)
 }
 
-private final class FileStream(directory: String, maxFiles: Int, feeds: Feeds) extends MicroBatchStream with SupportsTriggerAvailableNow {
-  /** With AvailableNow: what was there at the start and is not taken yet. */
-  private var available: Option[Seq[SourceFile]] = None
+/**
+ * A listing is used up before the next one is made, so that a backlog of a million files is not listed anew for each
+ * thousand of them. What left meanwhile is found gone where it is read.
+ */
+private final class FileStream(directory: String, maxFiles: Int, maxBytes: Long, feeds: Feeds) extends MicroBatchStream with SupportsTriggerAvailableNow with ReportsSourceMetrics {
+  /** What was listed and is not taken yet. */
+  private var listed: Vector[SourceFile] = Vector.empty
+  /** With AvailableNow, what comes later is not for this run. */
+  private var isListedOnce = false
+  private val taken = new util.concurrent.ConcurrentHashMap[Long, Seq[SourceFile]]
 
   private def session = SparkSession.active
 
-  override def initialOffset(): Offset = FilesOffset(0, Seq.empty)
+  override def initialOffset(): Offset = FilesOffset(0)
   override def deserializeOffset(json: String): Offset = FilesOffset.parse(json)
   override def getDefaultReadLimit: ReadLimit = ReadLimit.maxFiles(maxFiles)
-  override def prepareForTriggerAvailableNow(): Unit = available = Some(list())
   override def latestOffset(): Offset = throw new UnsupportedOperationException("latestOffset(Offset, ReadLimit) is called instead")
 
-  override def latestOffset(start: Offset, limit: ReadLimit): Offset = {
-    val (files, rest) = available.getOrElse(list()).splitAt(maxFiles)
-    if (available.isDefined) available = Some(rest)
-    if (files.isEmpty) start else FilesOffset(start.asInstanceOf[FilesOffset].look + 1, files)
+  override def prepareForTriggerAvailableNow(): Unit = {
+    listed = list()
+    isListedOnce = true
   }
 
-  private def list(): Seq[SourceFile] = LeftFiles.without(Sources.list(directory, session.sparkContext.hadoopConfiguration, feeds.isWanted))
+  override def latestOffset(start: Offset, limit: ReadLimit): Offset = synchronized {
+    if (listed.isEmpty && !isListedOnce) listed = list()
+    val (next, rest) = listed.splitAt(FileStream.countWithin(listed, maxFiles, maxBytes))
+    listed = rest
+    val files = if (isListedOnce) next else next.flatMap(Sources.lookAgain)
+    if (files.isEmpty) start
+    else {
+      val end = FilesOffset(start.asInstanceOf[FilesOffset].look + 1)
+      taken.put(end.look, files)
+      TakenFiles.last = files
+      end
+    }
+  }
+
+  private def list(): Vector[SourceFile] = LeftFiles.without(Sources.list(directory, session.sparkContext.hadoopConfiguration, feeds.isWanted)).toVector
 
   override def planInputPartitions(start: Offset, end: Offset): Array[InputPartition] = {
-    val files = end.asInstanceOf[FilesOffset].files
+    val files = taken.getOrDefault(end.asInstanceOf[FilesOffset].look, Seq.empty)
     Slices.bySize(files, session.sparkContext.defaultParallelism * 2)(_.size + PerFileBytes).map(slice => FileSlice(slice): InputPartition).toArray
   }
 
+  /** The backlog as of the last listing, under the names of other file sources. */
+  override def metrics(latestConsumedOffset: util.Optional[Offset]): util.Map[String, String] = synchronized {
+    util.Map.of("numFilesOutstanding", listed.size.toString, "numBytesOutstanding", listed.map(_.size).sum.toString)
+  }
+
   override def createReaderFactory(): PartitionReaderFactory = FileSliceReaderFactory
-  override def commit(end: Offset): Unit = ()
+  override def commit(end: Offset): Unit = taken.keySet.removeIf(_ < end.asInstanceOf[FilesOffset].look)
   override def stop(): Unit = ()
 
   /** What opening a file costs, in bytes that could have been read instead. */
   private def PerFileBytes = 1 << 17
+}
+
+/** The files of the micro-batch that was made last, for those who describe it. */
+object TakenFiles {
+  @volatile var last: Seq[SourceFile] = Seq.empty
+}
+
+object FileStream {
+  /** How many of the first files a micro-batch takes: at least one, however large it is. */
+  def countWithin(files: Seq[SourceFile], maxFiles: Int, maxBytes: Long): Int = {
+    var bytes = 0L
+    files.iterator.take(maxFiles).zipWithIndex.takeWhile { case (file, index) =>
+      bytes += file.size
+      index == 0 || bytes <= maxBytes
+    }.size
+  }
 }
 
 private final case class FileSlice(files: Seq[SourceFile]) extends InputPartition
@@ -115,7 +148,9 @@ object LeftFiles {
     left.put(path, (fileStamp, if (forMs < 0) Long.MaxValue else System.nanoTime() / 1000000 + forMs))
 
   def without(files: Seq[SourceFile]): Seq[SourceFile] = {
-    left.keySet.retainAll(util.Arrays.asList(files.map(_.path): _*))
+    val present = new util.HashSet[String](files.size * 2)
+    files.foreach(file => present.add(file.path))
+    left.keySet.retainAll(present)
     files.filter { file =>
       val entry = left.get(file.path)
       entry == null || entry._1 != file.fileStamp || entry._2 <= System.nanoTime() / 1000000

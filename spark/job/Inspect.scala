@@ -26,21 +26,31 @@ object Inspect {
   /** @param from offset and physical lines that are done already; without, everything after the header */
   def apply(file: SourceFile, conf: Configuration, pieceBytes: Int, from: Option[(Long, Long)], format: Format): Inspection =
     try {
-      Sources.assertUnchanged(file, conf)
-      // A compressed file is known by its own bytes and cut by its content: two passes.
-      val known = if (from.isEmpty && Sources.isGzip(file.path)) hash(file, conf) else Array.emptyByteArray
-      val digest = MessageDigest.getInstance("SHA-256")
-      val content = new DigestInputStream(Sources.openContent(file, conf, from.fold(0L)(_._1)), digest)
-      try {
-        val inspection = cut(file, content, pieceBytes, from, format)
-        Sources.assertUnchanged(file, conf)
-        inspection.copy(sha256 = if (known.nonEmpty) known else digest.digest())
-      } finally content.close()
+      if (!Sources.isUri(file.path)) Sources.assertUnchanged(file, conf)
+      val inspection = Sources.reading(Seq(file), conf)(look(file, conf, pieceBytes, from, format))
+      // An object that was replaced is noticed when it is staged or put away: asking for each here would double the requests.
+      if (!Sources.isObject(file)) Sources.assertUnchanged(file, conf)
+      inspection
     } catch {
       case changed: FileChanged => failed(file, if (changed.isGone) "gone" else "changed")
       case _ @ (_: ZipException | _: EOFException) if Sources.isGzip(file.path) => failed(file, "gzip", hash(file, conf))
       case error: IOException => failed(file, s"${error.getClass.getSimpleName}: ${error.getMessage}")
     }
+
+  /** A compressed file is known by its own bytes and cut by its content, in one pass. */
+  private def look(file: SourceFile, conf: Configuration, pieceBytes: Int, from: Option[(Long, Long)], format: Format): Inspection = {
+    val digest = MessageDigest.getInstance("SHA-256")
+    val offset = from.fold(0L)(_._1)
+    val isWholeGzip = from.isEmpty && Sources.isGzip(file.path)
+    val raw = if (isWholeGzip) new DigestInputStream(Sources.openRaw(file, conf), digest) else null
+    val content = if (isWholeGzip) Sources.inflate(file, raw) else new DigestInputStream(Sources.openContent(file, conf, offset), digest)
+    try {
+      val inspection = cut(file, content, pieceBytes, from, format)
+      // What is behind the compressed data is of the file, too.
+      if (isWholeGzip) drain(raw)
+      inspection.copy(sha256 = digest.digest())
+    } finally content.close()
+  }
 
   /**
    * An executor that finds a file gone may only not have its directory: what the driver sees decides. A file that is gone
@@ -56,16 +66,16 @@ object Inspect {
 
   private def hash(file: SourceFile, conf: Configuration): Array[Byte] = {
     val digest = MessageDigest.getInstance("SHA-256")
-    val raw = Sources.openRaw(file, conf)
+    val raw = new DigestInputStream(Sources.openRaw(file, conf), digest)
     try {
-      val buffer = new Array[Byte](1 << 20)
-      var count = raw.read(buffer)
-      while (count != -1) {
-        digest.update(buffer, 0, count)
-        count = raw.read(buffer)
-      }
+      drain(raw)
       digest.digest()
     } finally raw.close()
+  }
+
+  private def drain(stream: InputStream): Unit = {
+    val buffer = new Array[Byte](1 << 20)
+    while (stream.read(buffer) != -1) {}
   }
 
   private[ecompipe] def cut(file: SourceFile, content: InputStream, pieceBytes: Int, from: Option[(Long, Long)], format: Format = Format.Plain): Inspection = {

@@ -1,5 +1,8 @@
 package ecompipe
 
+import java.nio.file.Paths
+import java.util.concurrent.Executors
+import scala.util.control.NonFatal
 import com.fasterxml.jackson.databind.JsonNode
 import org.apache.hadoop.conf.Configuration
 import org.apache.spark.TaskContext
@@ -14,7 +17,15 @@ import org.apache.spark.util.SerializableConfiguration
  * (`src/pipeline/stream/spark/`): this side only does what it is told, over standard input and output.
  */
 object Main {
-  def main(arguments: Array[String]): Unit = {
+  def main(arguments: Array[String]): Unit = if (arguments.sameElements(Array("locate-driver"))) locateDriver() else run()
+
+  /** For `ecompipe spark prepare`: where the JDBC driver is that Spark was started with. */
+  private def locateDriver(): Unit = {
+    val driver = Thread.currentThread.getContextClassLoader.loadClass("org.postgresql.Driver")
+    println(s"driver ${Paths.get(driver.getProtectionDomain.getCodeSource.getLocation.toURI)}")
+  }
+
+  private def run(): Unit = {
     val control = new Control(System.in, System.out)
     // Whatever else prints must not get between the messages.
     System.setOut(System.err)
@@ -51,6 +62,9 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
     DatabaseOptions(settings.get("database").get("url").asText, entries.result().toMap, settings.get("database").get("session").asText)
   }
   private val feeds = Feeds.parse(settings.get("feeds"))
+  private var batch = 0L
+  /** Spark's own count of input rows is one of files: a stage's page shows this beside it. */
+  private val rowsStaged = session.sparkContext.longAccumulator("rows staged")
   private val hadoop = new SerializableConfiguration(session.sparkContext.hadoopConfiguration)
 
   def start(): StreamingQuery = {
@@ -59,6 +73,7 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
       .format(classOf[FileSource].getName)
       .option("directory", settings.get("inputDir").asText)
       .option("maxFiles", settings.get("maxFiles").asInt)
+      .option("maxBytes", settings.get("maxBytes").asLong)
       .option("feeds", settings.get("feeds").toString)
       .load()
       .writeStream
@@ -72,6 +87,8 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
   /** Inspects the files, and then does what it is told until the batch is done. Running it again is harmless. */
   private def loadBatch(files: DataFrame, batch: Long): Unit = {
     val (pieceBytes, hadoop, feeds) = (this.pieceBytes, this.hadoop, this.feeds)
+    this.batch = batch
+    describe("inspect", TakenFiles.last)
     val inspections = files.rdd.map(row => Inspect(SourceFile(row.getString(0), row.getString(1), row.getLong(2)), hadoop.value, pieceBytes, None, feeds.formatOf(row.getString(0)))).collect().map(Inspect.lookAgain(_, hadoop.value))
     sendInspections("batch", batch, inspections)
     Failpoint.pass("inspected")
@@ -81,11 +98,7 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
       command.get("type").asText match {
         case "stage" => answer(command)(stage(command))
         case "cut" => answer(command)(cutAgain(command))
-        case "dispose" =>
-          answer(command) {
-            Sources.dispose(Json.sourceFile(command.get("file")), Option(command.get("directory")).map(_.asText), Option(command.get("reason")).map(_.asText), hadoop.value)
-            control.send("put", _.put("id", command.get("id").asLong))
-          }
+        case "dispose" => disposers.execute(() => dispose(command))
         case "done" =>
           Json.list(command.get("leave")).foreach(file => LeftFiles.leave(file.get("path").asText, file.get("fileStamp").asText, file.get("forMs").asLong))
           done = true
@@ -94,13 +107,39 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
     Failpoint.pass("batch-done")
   }
 
+  /** What Spark's pages call the next jobs. */
+  private def describe(action: String, files: Seq[SourceFile]): Unit = {
+    val names = files.map(file => file.path.substring(file.path.lastIndexOf('/') + 1)).distinct
+    val more = if (names.size > NamesShown) s" and ${names.size - NamesShown} more" else ""
+    session.sparkContext.setJobDescription(s"batch $batch: $action ${names.take(NamesShown).mkString(", ")}$more")
+  }
+
+  /**
+   * Many at a time, as each consists of requests that are waited for; here and not on executors, which would do the same
+   * requests, and twice where a task runs twice.
+   */
+  private lazy val disposers = Executors.newFixedThreadPool(DisposersAtATime, task => {
+    val thread = new Thread(task, "disposer")
+    thread.setDaemon(true)
+    thread
+  })
+
+  private def dispose(command: JsonNode): Unit =
+    try {
+      Sources.dispose(Json.sourceFile(command.get("file")), Option(command.get("directory")).map(_.asText), Option(command.get("reason")).map(_.asText), hadoop.value)
+      control.send("put", _.put("id", command.get("id").asLong))
+    } catch { case NonFatal(error) => sendFailed(command, error) }
+
   /** A job that failed for good is told, not thrown: whether and when to try again is not decided here. */
   private def answer(command: JsonNode)(action: => Unit): Unit =
     try action
     catch {
       case error @ (_: org.apache.spark.SparkException | _: java.io.IOException) if !session.sparkContext.isStopped =>
-        control.send("failed", _.put("id", command.get("id").asLong).put("message", Failures.rootMessage(error)))
+        sendFailed(command, error)
     }
+
+  private def sendFailed(command: JsonNode, error: Throwable): Unit =
+    control.send("failed", _.put("id", command.get("id").asLong).put("message", Failures.rootMessage(error)))
 
   private def stage(command: JsonNode): Unit = {
     val pieces = Json.list(command.get("pieces")).map { node =>
@@ -109,8 +148,13 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
     }
     val request = StageRequest(command.get("table").asText, command.get("asText").asBoolean, Seq.empty)
     val slices = Slices.bySize(pieces, session.sparkContext.defaultParallelism * TasksPerCore)(piece => piece.end - piece.start)
-    val (database, hadoop) = (this.database, this.hadoop)
-    val tasks = session.sparkContext.parallelize(slices, slices.size).map(slice => Stage(request, slice, TaskContext.get().taskAttemptId(), database, hadoop.value)).collect()
+    val (database, hadoop, rowsStaged) = (this.database, this.hadoop, this.rowsStaged)
+    describe("stage", pieces.map(_.file))
+    val tasks = session.sparkContext.parallelize(slices, slices.size).map { slice =>
+      val task = Stage(request, slice, TaskContext.get().taskAttemptId(), database, hadoop.value)
+      rowsStaged.add(task.rows)
+      task
+    }.collect()
     control.send("staged", { message =>
       message.put("id", command.get("id").asLong)
       val list = message.putArray("tasks")
@@ -129,6 +173,7 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
   /** For a file that another engine has loaded a part of: pieces from there on. */
   private def cutAgain(command: JsonNode): Unit = {
     val (pieceBytes, hadoop, feeds) = (this.pieceBytes, this.hadoop, this.feeds)
+    describe("cut", Seq(Json.sourceFile(command.get("file"))))
     val from = Some((command.get("offset").asLong, command.get("lines").asLong))
     val inspections = session.sparkContext.parallelize(Seq(Json.sourceFile(command.get("file"))), 1).map(file => Inspect(file, hadoop.value, pieceBytes, from, feeds.formatOf(file.path))).collect().map(Inspect.lookAgain(_, hadoop.value))
     sendInspections("cut", command.get("id").asLong, inspections)
@@ -150,4 +195,8 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
 
   /** More tasks than cores, so that one slow executor holds up less. */
   private def TasksPerCore = 2
+
+  private def DisposersAtATime = 16
+
+  private def NamesShown = 3
 }

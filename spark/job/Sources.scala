@@ -5,10 +5,12 @@ import java.nio.channels.Channels
 import java.nio.file.attribute.FileTime
 import java.nio.file.{Files, LinkOption, NoSuchFileException, Path => JavaPath, Paths, StandardOpenOption}
 import java.util
-import java.util.concurrent.TimeUnit
+import java.util.concurrent.{ConcurrentHashMap, TimeUnit}
 import java.util.zip.GZIPInputStream
 import org.apache.hadoop.conf.Configuration
-import org.apache.hadoop.fs.{FSDataInputStream, FileStatus, FileSystem, Path}
+import org.apache.hadoop.fs.{EtagSource, FileStatus, FileSystem, Path}
+import org.apache.hadoop.hdfs.protocol.HdfsFileStatus
+import org.apache.hadoop.util.functional.FutureIO
 
 /** A file as it was listed: where it is, and what tells it from another one that takes its name later. */
 final case class SourceFile(path: String, fileStamp: String, size: Long) extends Serializable
@@ -61,7 +63,28 @@ object Sources {
       case _: NoSuchFileException | _: FileNotFoundException => throw new FileChanged(path, isGone = true)
     }
 
-  private def stampOf(status: FileStatus): String = s"${status.getLen}:${status.getModificationTime}"
+  /** What was listed a while ago, as it is now; nothing when it left. An object costs a request for that: it is told when it is read. */
+  def lookAgain(file: SourceFile): Option[SourceFile] =
+    if (isUri(file.path)) Some(file)
+    else
+      try {
+        val attributes = attributesOf(Paths.get(file.path))
+        Some(SourceFile(file.path, stampOf(attributes), attributes.get("size").asInstanceOf[Long])).filter(_ => attributes.get("isRegularFile") == true)
+      } catch { case _: NoSuchFileException => None }
+
+  /**
+   * Object stores say times in seconds, and two objects of one name may follow each other faster than that: an ETag tells
+   * them apart where their bytes differ, as a file's number in HDFS tells two files. The time comes last, in nanoseconds,
+   * as of local files.
+   */
+  private def stampOf(status: FileStatus): String = {
+    val identity = status match {
+      case hdfs: HdfsFileStatus => s"${hdfs.getFileId}:"
+      case source: EtagSource if source.getEtag != null => s"$EtagMark${source.getEtag.replace("\"", "")}:"
+      case _ => ""
+    }
+    s"$identity${status.getLen}:${TimeUnit.MILLISECONDS.toNanos(status.getModificationTime)}"
+  }
 
   private def attributesOf(path: JavaPath): util.Map[String, AnyRef] = Files.readAttributes(path, "unix:dev,ino,size,lastModifiedTime,isRegularFile", LinkOption.NOFOLLOW_LINKS)
 
@@ -71,11 +94,32 @@ object Sources {
     s"${attributes.get("dev")}:${attributes.get("ino")}:${attributes.get("size")}:$nanos"
   }
 
+  /** Of an object store, whose objects are replaced as a whole and never written to. */
+  def isObject(file: SourceFile): Boolean = file.fileStamp.startsWith(EtagMark)
+
+  private val EtagMark = "etag-"
+
+  /**
+   * Does something that reads a file, or more of them.
+   * @throws FileChanged where that failed because one of them is not what was listed any more: an object store says so at
+   *   the first byte, each in its own words.
+   */
+  def reading[T](files: Seq[SourceFile], conf: Configuration)(body: => T): T =
+    try body
+    catch {
+      case error: IOException =>
+        files.foreach(assertUnchanged(_, conf))
+        throw error
+    }
+
   /** The file's own bytes from `offset` on. */
   def openRaw(file: SourceFile, conf: Configuration, offset: Long = 0): InputStream =
     try {
       if (isUri(file.path)) {
-        val stream: FSDataInputStream = new Path(file.path).getFileSystem(conf).open(new Path(file.path))
+        val path = new Path(file.path)
+        // With its length told, an object store is not asked for it.
+        val opening = path.getFileSystem(conf).openFile(path).opt("fs.option.openfile.length", file.size.toString).build()
+        val stream = FutureIO.awaitFuture(opening)
         if (offset > 0) stream.seek(offset)
         stream
       } else {
@@ -90,11 +134,12 @@ object Sources {
   /** The (decompressed) content from `offset` on. */
   def openContent(file: SourceFile, conf: Configuration, offset: Long): InputStream = {
     if (!isGzip(file.path)) return openRaw(file, conf, offset)
-    if (file.size == 0) return InputStream.nullInputStream()
-    val stream = new GZIPInputStream(openRaw(file, conf), 1 << 16)
+    val stream = inflate(file, openRaw(file, conf))
     stream.skipNBytes(offset)
     stream
   }
+
+  def inflate(file: SourceFile, raw: InputStream): InputStream = if (file.size == 0) raw else new GZIPInputStream(raw, 1 << 16)
 
   /** @throws FileChanged when the file is not the one that was listed, or was rewritten meanwhile. */
   def assertUnchanged(file: SourceFile, conf: Configuration): Unit =
@@ -121,26 +166,39 @@ object Sources {
     if (isStill(file, conf)) directory match {
       case None => fileSystem.delete(source, false)
       case Some(name) =>
-        val target = freePlace(fileSystem, new Path(name), source.getName)
-        fileSystem.mkdirs(target.getParent)
-        if (isMoved(fileSystem, source, target)) reason.foreach { text =>
-          val note = Json.mapper.createObjectNode().put("file", target.getName).put("deliveredAs", source.getName).put("reason", text).put("quarantinedAt", java.time.Instant.now.toString)
-          val out = fileSystem.create(new Path(s"$target.reason.json"), true)
-          try out.write(Json.mapper.writerWithDefaultPrettyPrinter.writeValueAsBytes(note)) finally out.close()
-        }
-        else if (isStill(file, conf)) throw new IOException(s"cannot move $source to $target")
+        val target = reservePlace(fileSystem, new Path(name), source.getName)
+        try {
+          fileSystem.mkdirs(target.getParent)
+          if (isMoved(fileSystem, source, target)) reason.foreach(note(fileSystem, target, source.getName, _))
+          else if (isStill(file, conf)) throw new IOException(s"cannot move $source to $target")
+        } finally reserved.remove(target)
     }
+  }
+
+  private def note(fileSystem: FileSystem, target: Path, deliveredAs: String, reason: String): Unit = {
+    val text = Json.mapper.createObjectNode().put("file", target.getName).put("deliveredAs", deliveredAs).put("reason", reason).put("quarantinedAt", java.time.Instant.now.toString)
+    val out = fileSystem.create(new Path(s"$target.reason.json"), true)
+    try out.write(Json.mapper.writerWithDefaultPrettyPrinter.writeValueAsBytes(text)) finally out.close()
   }
 
   private def isMoved(fileSystem: FileSystem, source: Path, target: Path): Boolean =
     try fileSystem.rename(source, target)
     catch { case _: FileNotFoundException => false }
 
-  private def freePlace(fileSystem: FileSystem, directory: Path, name: String): Path = {
+  /** Where files are being moved to: an object store's rename would write over what another one is about to become. */
+  private val reserved = ConcurrentHashMap.newKeySet[Path]
+
+  private def reservePlace(fileSystem: FileSystem, directory: Path, name: String): Path = {
     val ending = math.max(name.toLowerCase.lastIndexOf(".csv"), if (isGzip(name)) -1 else name.lastIndexOf('.'))
     val dot = if (ending > 0) ending else name.length
     val names = Iterator.single(name) ++ Iterator.from(1).map(number => s"${name.substring(0, dot)}-$number${name.substring(dot)}")
-    names.map(new Path(directory, _)).find(!fileSystem.exists(_)).get
+    names.map(new Path(directory, _)).find { place =>
+      reserved.add(place) && {
+        val isFree = !fileSystem.exists(place)
+        if (!isFree) reserved.remove(place)
+        isFree
+      }
+    }.get
   }
 
   private def isGone(file: SourceFile, conf: Configuration): Boolean =

@@ -33,23 +33,27 @@ object Stage {
     catch {
       case error: SQLException if error.getSQLState != null && Lasting.exists(prefix => error.getSQLState.startsWith(prefix)) =>
         StagedTask(attempt, 0, Seq.empty, (error.getSQLState, error.getMessage))
-      // It left after it was looked at: another attempt would only find the same.
-      case changed: FileChanged => StagedTask(attempt, 0, pieces.filter(_.file.path == changed.path).map(_.index))
+      // It left after it was looked at: another attempt would only find the same. Others may have left with it.
+      case changed: FileChanged =>
+        val gone = pieces.map(_.file).distinct.filterNot(file => file.path != changed.path && Sources.isStill(file, conf)).toSet
+        StagedTask(attempt, 0, pieces.filter(piece => gone(piece.file)).map(_.index))
     }
 
   private def stage(request: StageRequest, pieces: Seq[StagePiece], attempt: Long, database: DatabaseOptions, conf: Configuration): StagedTask =
     Connections.use(database) { connection =>
       Connections.execute(connection, s"set local ecompipe.stage_attempt = '$attempt'")
-      val missing = Seq.newBuilder[Int]
-      val present = pieces.filter { piece =>
-        val isStill = Sources.isStill(piece.file, conf)
-        if (!isStill) missing += piece.index
-        isStill
-      }
-      val rows = groups(present).map { group =>
-        if (request.asText) copyRecords(connection, request.table, group, conf) else copyBytes(connection, request.table, group, conf)
-      }.sum
-      StagedTask(attempt, rows, missing.result())
+      val files = pieces.map(_.file).distinct
+      val contents = new Contents(conf)
+      try
+        Sources.reading(files, conf) {
+          val rows = groups(pieces).map { group =>
+            if (request.asText) copyRecords(connection, request.table, group, contents) else copyBytes(connection, request.table, group, contents)
+          }.sum
+          // Only now is it known that what was read is what was listed.
+          files.foreach(Sources.assertUnchanged(_, conf))
+          StagedTask(attempt, rows, Seq.empty)
+        }
+      finally contents.close()
     }
 
   /** Neighbours that can share a COPY: the same columns and line ends. */
@@ -59,25 +63,25 @@ object Stage {
       case (done, piece) => List(piece) :: done
     }.map(_.reverse).reverse
 
-  private def copyBytes(connection: Connection, table: String, pieces: Seq[StagePiece], conf: Configuration): Long = {
+  private def copyBytes(connection: Connection, table: String, pieces: Seq[StagePiece], contents: Contents): Long = {
     val copy = new Copy(connection, s"copy $table (${pieces.head.columns.mkString(", ")}) from stdin (format csv)")
     copy.run {
       for (piece <- pieces) {
-        val bytes = read(piece, conf, 0)
+        val bytes = contents.read(piece, 0)
         copy.write(bytes)
         if (bytes.nonEmpty && bytes.last != Framing.LF) copy.write(if (piece.crlf) CrLf else Lf)
       }
     }
   }
 
-  private def copyRecords(connection: Connection, table: String, pieces: Seq[StagePiece], conf: Configuration): Long = {
+  private def copyRecords(connection: Connection, table: String, pieces: Seq[StagePiece], contents: Contents): Long = {
     val columns = pieces.head.columns
     val names = s"piece, ordinal, line, byte_offset, defect, broken, raw, ${columns.mkString(", ")}"
     val copy = new Copy(connection, s"copy $table ($names) from stdin (format csv)")
     val endMarkers = Seq.newBuilder[Seq[AnyRef]]
     val copied = copy.run {
       for (piece <- pieces) {
-        val records = new TextRecords(piece, read(piece, conf, TextRecords.LookAhead))
+        val records = new TextRecords(piece, contents.read(piece, TextRecords.LookAhead))
         while (records.next()) {
           if (records.holdsEndMarker) endMarkers += records.values
           else records.writeTo(copy)
@@ -98,22 +102,48 @@ object Stage {
     copied + rows.size
   }
 
-  /** The piece's bytes, and as many of those after it, as far as there are any. */
-  private def read(piece: StagePiece, conf: Configuration, lookAhead: Int): Array[Byte] = {
-    val content: InputStream = Sources.openContent(piece.file, conf, piece.start)
-    try {
-      val length = Math.toIntExact(piece.end - piece.start)
-      val bytes = content.readNBytes(length + lookAhead)
-      if (bytes.length < length) throw new FileChanged(piece.file.path, isGone = false)
-      bytes
-    } finally content.close()
-  }
-
   /** Classes of SQLSTATE that `src/platform/db/sqlState.ts` calls `row` or `fatal`. */
   private val Lasting = Seq("22", "23", "28", "3D", "3F", "42", "0A")
 
   private val Lf = Array[Byte]('\n')
   private val CrLf = Array[Byte]('\r', '\n')
+}
+
+/**
+ * Bytes of pieces, one after the other: a file is opened once for all pieces of it that follow each other, as a compressed
+ * one can only be read from its start.
+ */
+final class Contents(conf: Configuration) {
+  private var file: SourceFile = _
+  private var stream: InputStream = _
+  /** What was read beyond the last piece, and where in the content it starts. */
+  private var ahead: Array[Byte] = Array.emptyByteArray
+  private var aheadAt = 0L
+
+  /** The piece's bytes, and as many of those after it, as far as there are any. */
+  def read(piece: StagePiece, lookAhead: Int): Array[Byte] = {
+    if (stream == null || piece.file != file || piece.start < aheadAt) open(piece.file, piece.start)
+    val skipped = math.min(piece.start - aheadAt, ahead.length).toInt
+    stream.skipNBytes(piece.start - aheadAt - skipped)
+    val length = Math.toIntExact(piece.end - piece.start)
+    val bytes = java.util.Arrays.copyOf(ahead.drop(skipped), length + lookAhead)
+    val held = math.min(ahead.length - skipped, bytes.length)
+    val count = held + stream.readNBytes(bytes, held, bytes.length - held)
+    if (count < length) throw new FileChanged(piece.file.path, isGone = false)
+    ahead = if (ahead.length - skipped > bytes.length) ahead.drop(skipped + length) else java.util.Arrays.copyOfRange(bytes, length, count)
+    aheadAt = piece.end
+    if (count < bytes.length) java.util.Arrays.copyOf(bytes, count) else bytes
+  }
+
+  def close(): Unit = if (stream != null) stream.close()
+
+  private def open(next: SourceFile, at: Long): Unit = {
+    close()
+    stream = Sources.openContent(next, conf, at)
+    file = next
+    ahead = Array.emptyByteArray
+    aheadAt = at
+  }
 }
 
 /**

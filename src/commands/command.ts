@@ -1,3 +1,5 @@
+import { didYouMean } from '../platform/didYouMean.js';
+import { UsageError } from '../platform/errors.js';
 import type { Logger } from '../platform/log.js';
 import type { SettingsOf, SettingTable } from '../platform/settings.js';
 
@@ -58,4 +60,11 @@ export type AnyCommand = Command<SettingTable>;
  */
 export function defineCommand<Table extends SettingTable>(command: Command<Table>): AnyCommand {
   return command as unknown as AnyCommand;
+}
+
+/** A word that a command does not know. @param actions words that it knows, some with what must follow: `show ID` */
+export function unknownAction(command: string, action: string, actions: readonly string[]): UsageError {
+  const names = actions.map((each) => each.split(' ')[0] ?? each);
+  const listed = `${actions.slice(0, -1).join(', ')} or ${actions.at(-1) ?? ''}`;
+  return new UsageError([`${command} ${action}: expected ${listed}${didYouMean(action, names)}`]);
 }

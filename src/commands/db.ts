@@ -1,7 +1,7 @@
 import { UsageError } from '../platform/errors.js';
 import * as parse from '../platform/parsers.js';
 import type { SettingsOf } from '../platform/settings.js';
-import { defineCommand, type CommandContext, type CommandResult } from './command.js';
+import { defineCommand, unknownAction, type CommandContext, type CommandResult } from './command.js';
 import { databaseSettings } from './settings.js';
 
 const table = {
@@ -11,7 +11,7 @@ const table = {
     env: 'ECOMPIPE_WITH_PASSWORD',
     default: false,
     parse: parse.boolean,
-    help: "with url: with the password, which is a superuser's; other users of the machine can read command lines",
+    help: 'with url: with the password; other users of the machine can read command lines',
   },
   force: {
     flag: '--force',
@@ -46,12 +46,7 @@ export const db = defineCommand({
   run: async (settings, context): Promise<CommandResult> => {
     const [name = '', ...args] = context.args;
     const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name] : undefined;
-    if (action === undefined)
-      throw new UsageError([
-        `db ${name}: expected ${Object.keys(ACTIONS)
-          .join(', ')
-          .replace(/, (?=\w+$)/, ' or ')}`,
-      ]);
+    if (action === undefined) throw unknownAction('db', name, Object.keys(ACTIONS));
     return await action(settings, context, args);
   },
 });
@@ -91,10 +86,12 @@ async function restore(settings: Settings, context: CommandContext, args: readon
   const [file, ...more] = args;
   assertNoMore('restore', more);
   if (file === undefined) throw new UsageError(['db restore: expected a file that db dump has written']);
-  const [{ withDatabase }, { restoreDump, describeRestore }] = await Promise.all([
+  const [{ assertReadable }, { withDatabase }, { restoreDump, describeRestore }] = await Promise.all([
+    import('../platform/files/assertReadable.js'),
     import('../platform/db/target.js'),
     import('../pipeline/migrate/dump/restoreDump.js'),
   ]);
+  await assertReadable(file);
   const result = await withDatabase(settings, context, (database) => restoreDump(database, file, context));
   return { text: describeRestore(result), json: result, isReport: true };
 }

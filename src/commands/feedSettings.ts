@@ -37,14 +37,21 @@ export const ownDirectories = {
   },
 } satisfies SettingTable;
 
+/** Where one's own feeds are, if anywhere. */
+export async function feedsDirectory({
+  feedsDir,
+}: Pick<SettingsOf<typeof feedSettings>, 'feedsDir'>): Promise<string | undefined> {
+  const { findFeedsDirectory } = await import('../contract/feeds/findFeedsDirectory.js');
+  return feedsDir ?? (await findFeedsDirectory());
+}
+
 /** Reads the feeds that are wanted. @throws UsageError with all that is wrong with any of them. */
 export async function loadFeeds(settings: SettingsOf<typeof feedSettings>): Promise<readonly Feed[]> {
   const shipped = (settings.shippedFeeds ?? '')
     .split(',')
     .map((name) => name.trim())
     .filter((name) => name !== '');
-  const { findFeedsDirectory } = await import('../contract/feeds/findFeedsDirectory.js');
-  const feedsDir = settings.feedsDir ?? (await findFeedsDirectory());
+  const feedsDir = await feedsDirectory(settings);
   if (feedsDir === undefined && shipped.length === 0) return [];
   const { readFeeds } = await import('../contract/feeds/readFeeds.js');
   return await readFeeds({ feedsDir, shipped: [...new Set(shipped)] });

@@ -1,7 +1,8 @@
 import { terminalSize } from '../platform/terminal.js';
+import { didYouMean } from '../platform/didYouMean.js';
 import { EXIT, UsageError } from '../platform/errors.js';
-import { defineCommand, type CommandContext, type CommandResult } from './command.js';
-import { feedSettings, loadFeeds } from './feedSettings.js';
+import { defineCommand, unknownAction, type CommandContext, type CommandResult } from './command.js';
+import { feedsDirectory, feedSettings, loadFeeds } from './feedSettings.js';
 import { databaseSettings } from './settings.js';
 import type { SettingsOf } from '../platform/settings.js';
 
@@ -26,8 +27,8 @@ export const feeds = defineCommand({
   run: async (settings, context): Promise<CommandResult> => {
     const [action = '', target, ...more] = context.args;
     const wanted = { list: undefined, show: 'the name of a feed', init: 'a file', check: 'a file' };
-    if (!(action in wanted))
-      throw new UsageError([`feeds ${action}: expected list, show NAME, init FILE or check FILE`]);
+    if (!Object.hasOwn(wanted, action))
+      throw unknownAction('feeds', action, ['list', 'show NAME', 'init FILE', 'check FILE']);
     const expected = wanted[action as keyof typeof wanted];
     if (more.length > 0 || (target === undefined) !== (expected === undefined))
       throw new UsageError([`feeds ${action}: expected ${expected ?? 'no further word'}`]);
@@ -45,11 +46,11 @@ export const feeds = defineCommand({
 });
 
 async function list(settings: Settings): Promise<CommandResult> {
-  const [own, { listFeeds, readFeeds, SHIPPED_FEEDS }] = await Promise.all([
+  const [own, { readFeeds, SHIPPED_FEED_NAMES }] = await Promise.all([
     loadFeeds({ ...settings, shippedFeeds: undefined }),
     import('../contract/feeds/readFeeds.js'),
   ]);
-  const shipped = await readFeeds({ feedsDir: undefined, shipped: await listFeeds(SHIPPED_FEEDS) });
+  const shipped = await readFeeds({ feedsDir: undefined, shipped: SHIPPED_FEED_NAMES });
   const used = (settings.shippedFeeds ?? '').split(',').map((name) => name.trim());
   const entries = [
     ...own.map((feed) => ({ feed, origin: 'own' })),
@@ -66,18 +67,19 @@ async function list(settings: Settings): Promise<CommandResult> {
 
 /** One of one's own, or a shipped one. */
 async function show(settings: Settings, name: string): Promise<CommandResult> {
-  const [own, { listFeeds, readFeedText, SHIPPED_FEEDS }, { didYouMean }] = await Promise.all([
-    loadFeeds({ ...settings, shippedFeeds: undefined }),
+  const [directory, { listOwnFeeds, readFeedText, SHIPPED_FEEDS, SHIPPED_FEED_NAMES }] = await Promise.all([
+    feedsDirectory(settings),
     import('../contract/feeds/readFeeds.js'),
-    import('../contract/feeds/yamlReader.js'),
   ]);
-  const found = own.find((feed) => feed.name === name);
-  if (found !== undefined) return { json: { name, text: found.text }, text: found.text.trimEnd() };
-  const shipped = await listFeeds(SHIPPED_FEEDS);
-  if (!shipped.includes(name)) {
-    const names = [...own.map((feed) => feed.name), ...shipped];
-    throw new UsageError([`feeds show ${name}: no such feed${didYouMean(name, names)}`], 'ecompipe feeds list');
-  }
+  const own = directory === undefined ? [] : await listOwnFeeds(directory);
+  const found = directory !== undefined && own.includes(name) ? (await readFeedText(directory, name)).text : '';
+  // An empty one is what a shell has just made of `feeds show rees46 > feeds/rees46.yaml`.
+  if (found.trim() !== '') return { json: { name, text: found }, text: found.trimEnd() };
+  if (!SHIPPED_FEED_NAMES.includes(name))
+    throw new UsageError(
+      [`feeds show ${name}: no such feed${didYouMean(name, [...own, ...SHIPPED_FEED_NAMES])}`],
+      'ecompipe feeds list',
+    );
   const { text } = await readFeedText(SHIPPED_FEEDS, name);
   return { json: { name, text }, text: text.trimEnd() };
 }
@@ -89,6 +91,8 @@ async function init(file: string): Promise<CommandResult> {
 }
 
 async function check(settings: Settings, context: CommandContext, file: string): Promise<CommandResult> {
+  const { assertReadable } = await import('../platform/files/assertReadable.js');
+  await assertReadable(file);
   const [known, { withDatabase }, { ensureSchema }, { tryFile }, { describeTrial }] = await Promise.all([
     loadFeeds(settings),
     import('../platform/db/target.js'),

@@ -10,6 +10,7 @@ import { move } from './move.js';
 import { prune } from './prune.js';
 import { rejects } from './rejects.js';
 import { runAll } from './runAll.js';
+import { spark } from './spark.js';
 import { status } from './status.js';
 import { stream } from './stream.js';
 import { trace } from './trace.js';
@@ -31,6 +32,7 @@ export const commands: readonly AnyCommand[] = [
   undo,
   prune,
   feeds,
+  spark,
   db,
   completion,
   failpoints,

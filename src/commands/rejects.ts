@@ -2,7 +2,7 @@ import { EcompipeError, EXIT, UsageError } from '../platform/errors.js';
 import { printable, printableLine, shellQuote } from '../platform/printable.js';
 import * as parse from '../platform/parsers.js';
 import type { SettingsOf } from '../platform/settings.js';
-import { defineCommand, type CommandContext, type CommandResult } from './command.js';
+import { defineCommand, unknownAction, type CommandContext, type CommandResult } from './command.js';
 import { databaseSettings } from './settings.js';
 import { loadSettings } from '../pipeline/stream/settingsTable.js';
 
@@ -82,9 +82,8 @@ export const rejects = defineCommand({
   ],
   run: async (values, context): Promise<CommandResult> => {
     const [action = '', target, ...more] = context.args;
-    const expected = { list: 0, show: 1, export: 0, replay: 1 }[action];
-    if (expected === undefined)
-      throw new UsageError([`rejects ${action}: expected list, show ID, export or replay FILE`]);
+    const expected = new Map(Object.entries({ list: 0, show: 1, export: 0, replay: 1 })).get(action);
+    if (expected === undefined) throw unknownAction('rejects', action, ['list', 'show ID', 'export', 'replay FILE']);
     if (more.length > 0 || (target === undefined ? 0 : 1) !== expected)
       throw new UsageError([
         `rejects ${action}: expected ${expected === 0 ? 'no further word' : action === 'show' ? 'the number of a reject' : 'a file with corrected rows'}`,
@@ -173,12 +172,14 @@ async function exportRows(values: Settings, context: CommandContext): Promise<Co
 }
 
 async function replay(values: Settings, context: CommandContext, file: string): Promise<CommandResult> {
-  const [{ onDatabase }, { runReplay }, { replayRows }, { describeReplay }] = await Promise.all([
+  const [{ assertReadable }, { onDatabase }, { runReplay }, { replayRows }, { describeReplay }] = await Promise.all([
+    import('../platform/files/assertReadable.js'),
     import('./onConnection.js'),
     import('../pipeline/rejects/replay.js'),
     import('../pipeline/stream/replay.js'),
     import('../pipeline/rejects/describeRejects.js'),
   ]);
+  await assertReadable(file);
   const result = await onDatabase(values, context, (database) => runReplay(file, database, replayRows, context.stop));
   const isIncomplete = result.rejected + result.unknown > 0;
   return {

@@ -1,12 +1,23 @@
-import { lstat, readdir, stat } from 'node:fs/promises';
-import type { Dirent } from 'node:fs';
+import { opendirSync, type Dirent } from 'node:fs';
+import { lstat, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { errnoOf } from '../platform/errors.js';
+import { EventLoopYielder } from '../platform/eventLoopYielder.js';
 import { judgeEntry, type FileSelection, type LeftAlone } from './leftAlone.js';
 
 export interface ListOptions extends FileSelection {
   /** Directories of our own that may lie in the one that is listed: in use, so neither looked into nor left alone. */
   readonly ownDirs?: readonly string[] | undefined;
+}
+
+/** Which of the files are wanted now, where there may be more than the memory should hold. */
+export interface Page {
+  /** Only files after this one, in the order of their names. */
+  readonly after: string;
+  /** Most files; the first ones in the order of their names. */
+  readonly size: number;
+  /** Called for each file there is, whatever the page; files that it does not want are left out. */
+  readonly isWanted: (name: string) => boolean;
 }
 
 /** The directories in which the stages meet, as far as a command knows them. */
@@ -28,54 +39,110 @@ export function listOptions(settings: FileSelection & PipelineDirectories): List
 }
 
 export interface FileListing {
-  /** Files to move and load, by names relative to the directory. */
+  /** Files to move and load, by names relative to the directory; those of a page are sorted. */
   readonly files: readonly string[];
+  /** Whether a page has no room for all that are wanted. */
+  readonly hasMore: boolean;
   readonly leftAlone: readonly LeftAlone[];
   /** Subdirectories that were looked into. */
   readonly subdirectories: readonly string[];
 }
 
+/** Entries that one system call reads: 32 would be the default, and are slow for directories of many thousands. */
+const ENTRIES_AT_ONCE = 1024;
+
 /**
  * Lists the files of a directory that are to be moved and loaded, with `recursive` those of its subdirectories, too.
+ * @param page default: all of them, in the directory's own order.
  * @throws the file system's error when the directory itself can't be listed. A subdirectory that can't be is left alone.
  */
-export async function listFiles(directory: string, options: ListOptions): Promise<FileListing> {
+export async function listFiles(directory: string, options: ListOptions, page?: Page): Promise<FileListing> {
   const isOwn = recognizeOwn(options.ownDirs ?? []);
-  const listing = { files: [] as string[], leftAlone: [] as LeftAlone[], subdirectories: [] as string[] };
-  const list = async (parent: string, entries: readonly Dirent[]): Promise<void> => {
-    for (const entry of entries) {
+  const files = page === undefined ? new AllFiles() : new PageOfFiles(page);
+  const listing = { leftAlone: [] as LeftAlone[], subdirectories: [] as string[] };
+  const yielder = new EventLoopYielder();
+  const list = async (parent: string): Promise<void> => {
+    const below: string[] = [];
+    for (const entry of entriesOf(path.join(directory, parent))) {
+      if (yielder.shouldYield) await yielder.yield();
       const name = parent === '' ? entry.name : `${parent}/${entry.name}`;
       const verdict = judgeEntry(entry, name, options);
-      if (verdict === 'file') listing.files.push(name);
+      if (verdict === 'file') files.add(name);
       else if (verdict !== 'ignored' && !(await isOwn(path.join(directory, name), entry))) {
-        if (verdict === 'subdirectory') await listBelow(name);
+        if (verdict === 'subdirectory') below.push(name);
         else listing.leftAlone.push({ name, reason: verdict });
       }
     }
+    // Afterwards: a directory of any depth is listed with one descriptor.
+    for (const name of below) await listBelow(name);
   };
   const listBelow = async (name: string): Promise<void> => {
-    const entries = await readSubdirectory(path.join(directory, name));
-    if (entries === undefined) listing.leftAlone.push({ name, reason: 'unreadable' });
-    else {
+    try {
+      await list(name);
       listing.subdirectories.push(name);
-      await list(name, entries);
+    } catch (error) {
+      if (isUnlistable(error, path.join(directory, name))) listing.leftAlone.push({ name, reason: 'unreadable' });
+      // One that went away meanwhile has nothing in it.
+      else if (!['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error;
     }
   };
-  await list('', await readdir(directory, { withFileTypes: true }));
-  return listing;
+  await list('');
+  return { ...files.end(), ...listing };
 }
 
-/** @returns nothing for one that went away meanwhile; undefined for one that can't be listed, which must not stop the others. */
-async function readSubdirectory(directory: string): Promise<readonly Dirent[] | undefined> {
+/** One by one, as an array of a million entries takes hundreds of megabytes. */
+function* entriesOf(directory: string): Generator<Dirent> {
+  const opened = opendirSync(directory, { bufferSize: ENTRIES_AT_ONCE });
   try {
-    return await readdir(directory, { withFileTypes: true });
-  } catch (error) {
-    const errno = errnoOf(error) ?? '';
-    // A name that is not UTF-8 can't be written back, so the directory that was listed is never found.
-    if (['EACCES', 'EPERM', 'ENAMETOOLONG'].includes(errno) || directory.includes('\uFFFD')) return undefined;
-    if (['ENOENT', 'ENOTDIR'].includes(errno)) return [];
-    throw error;
+    for (let entry = opened.readSync(); entry !== null; entry = opened.readSync()) yield entry;
+  } finally {
+    opened.closeSync();
   }
+}
+
+class AllFiles {
+  private readonly files: string[] = [];
+
+  add(name: string): void {
+    this.files.push(name);
+  }
+
+  end(): Pick<FileListing, 'files' | 'hasMore'> {
+    return { files: this.files, hasMore: false };
+  }
+}
+
+class PageOfFiles {
+  private files: string[] = [];
+  private hasMore = false;
+
+  constructor(private readonly page: Page) {}
+
+  add(name: string): void {
+    const { after, size, isWanted } = this.page;
+    if (!isWanted(name) || name <= after) return;
+    this.files.push(name);
+    // Not for each file, as sorting costs; not too late, as names take memory.
+    if (this.files.length >= size * 1.5) this.cut();
+  }
+
+  end(): Pick<FileListing, 'files' | 'hasMore'> {
+    this.cut();
+    return { files: this.files, hasMore: this.hasMore };
+  }
+
+  private cut(): void {
+    const { size } = this.page;
+    this.files.sort();
+    if (this.files.length > size) this.hasMore = true;
+    this.files.length = Math.min(size, this.files.length);
+  }
+}
+
+/** Whether a subdirectory can't be listed; that must not stop the others. */
+function isUnlistable(error: unknown, directory: string): boolean {
+  // A name that is not UTF-8 can't be written back, so the directory that was listed is never found.
+  return ['EACCES', 'EPERM', 'ENAMETOOLONG'].includes(errnoOf(error) ?? '') || directory.includes('\uFFFD');
 }
 
 /** By path and by inode: a directory of ours may have a second path, by a link or a mount. */

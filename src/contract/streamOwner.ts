@@ -57,8 +57,8 @@ export async function createOwnerId(checkpointDir: string): Promise<void> {
   );
   if (exists) return;
   const temporary = temporaryPath(target);
-  await writeFile(temporary, `${randomUUID()}\n`, { flag: 'wx', mode: FILE_MODE });
   try {
+    await writeFile(temporary, `${randomUUID()}\n`, { flag: 'wx', mode: FILE_MODE });
     await link(temporary, target);
   } catch (error) {
     if (errnoOf(error) !== 'EEXIST') throw error;

@@ -1,6 +1,6 @@
 import { countOf, formatCount, withPace } from '../platform/format.js';
 import type { FileCount, UnsettledFiles } from './unsettledFiles.js';
-import { withConnection, type Database } from '../platform/db/target.js';
+import { finishing, withConnection, type Database } from '../platform/db/target.js';
 import type { Logger } from '../platform/log.js';
 import type { RunAllResult } from './runAll.js';
 import {
@@ -70,11 +70,13 @@ export interface SummaryOptions {
 /** Reads what the table holds now and puts the run's figures beside it. */
 export async function summarize(
   result: RunAllResult,
-  database: Database,
+  reached: Database,
   { prove, elapsedMs, files, places }: SummaryOptions,
   context: { readonly log: Logger; readonly stop: AbortSignal },
 ): Promise<RunSummary> {
   const { generated, loaded } = result;
+  // It may be a signal that we are here for.
+  const database = finishing(reached);
   const eventsByType = await withConnection(database, 'cannot read the result', async ({ client }) => {
     const { rows } = await client.query<{ event_type: string; count: number }>(
       'select event_type, count(*) as count from public.events group by 1 order by 2 desc, 1',

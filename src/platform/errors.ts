@@ -133,7 +133,8 @@ export function errnoOf(error: unknown): string | undefined {
 export function asFileError(error: unknown, what: string, path: string): unknown {
   const errno = errnoOf(error);
   if (error instanceof EcompipeError || errno === undefined) return error;
-  const hint = ERRNO_HINTS[errno];
+  // What is to be read is nothing to create.
+  const hint = errno === 'ENOENT' && what === 'read' ? 'name one that exists' : ERRNO_HINTS[errno];
   return new FileError(path, errno, {
     what: `cannot ${what} ${printableLine(path)}`,
     why: printableLine((error as Error).message),

@@ -1,4 +1,5 @@
 import { UsageError } from './errors.js';
+import { didYouMean } from './didYouMean.js';
 
 /** Thrown by a parser: what is wrong with a raw value, as the end of a sentence that starts with its name and value. */
 export class InvalidValueError extends Error {}
@@ -88,6 +89,7 @@ export function flagKey(flag: string): string {
 /** Names that begin with our prefix but mean nothing: most likely typing errors. */
 export function unknownVariables(raw: RawSettings, known: ReadonlySet<string>): string[] {
   const names = new Set([...Object.keys(raw.environment), ...Object.keys(raw.envFile)]);
+  const prefixed = [...known].filter((name) => name.startsWith('ECOMPIPE_'));
   return [...names]
     .filter(
       (name) =>
@@ -96,26 +98,5 @@ export function unknownVariables(raw: RawSettings, known: ReadonlySet<string>): 
         name !== 'ECOMPIPE_FAILPOINT' &&
         !known.has(name),
     )
-    .map((name) => `${name}: no such setting${suggestion(name, known)}`);
-}
-
-function suggestion(name: string, known: ReadonlySet<string>): string {
-  const close = [...known]
-    .filter((candidate) => candidate.startsWith('ECOMPIPE_'))
-    .find((candidate) => editDistance(name, candidate) <= 2);
-  return close === undefined ? '' : ` (did you mean ${close}?)`;
-}
-
-/** Levenshtein distance, by the two-row dynamic programme. */
-export function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const current = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substituted = (previous[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      current.push(Math.min((previous[j] ?? 0) + 1, (current[j - 1] ?? 0) + 1, substituted));
-    }
-    previous = current;
-  }
-  return previous[b.length] ?? 0;
+    .map((name) => `${name}: no such setting${didYouMean(name, prefixed, 2)}`);
 }

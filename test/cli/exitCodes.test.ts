@@ -130,7 +130,7 @@ test('4: more rejected rows than allowed', async (t) => {
 test('5: a second run-all in the same directory, which generates nothing', async (t) => {
   const { env } = await migratedDatabase(t);
   const cwd = project(t);
-  const first = start(t, { cwd, env }, 'run-all', '--interval', '60');
+  const first = start(t, { cwd, env }, 'run-all', '--interval', '60', '--history', 'none');
   await first.said('generating');
   const second = await run(t, { cwd, env }, 'run-all', '--interval', '0', '--output-dir', 'other');
   assert.equal(second.exitCode, 5);
@@ -174,6 +174,33 @@ test('69: no server, after the retries; the first line already says what to do',
     /ECONNREFUSED.*trying again for up to 1 s \(--retry-for\)\n +hint: check POSTGRES_HOST/,
   );
   assert.match(stderr, /error cannot migrate .*127\.0\.0\.1:1.*\n.*nothing is lost/);
+});
+
+test('74: a file to be read that is not there, which nobody is told to create', async (t) => {
+  const cwd = project(t);
+  for (const args of [
+    ['feeds', 'init', 'nope.csv'],
+    ['feeds', 'check', 'nope.csv'],
+    ['db', 'restore', 'nope.gz'],
+    ['rejects', 'replay', 'nope.csv'],
+  ]) {
+    const { exitCode, stderr } = await run(t, { cwd }, ...args);
+    assert.equal(exitCode, 74);
+    assert.match(stderr, /cannot read nope\.\w+: ENOENT.*\n +hint: name one that exists\n/);
+    // Nothing is made for it.
+    assert.ok(!existsSync(path.join(cwd, '.ecompipe')));
+  }
+});
+
+test('74: a path of containers in .env is named as what it is', async (t) => {
+  const cwd = project(t);
+  writeFileSync(path.join(cwd, '.env'), 'PROCESSING_PATH=/no-such-volume/processing\n');
+  const { exitCode, stderr } = await run(t, { cwd }, 'stream', '--once');
+  assert.equal(exitCode, 74);
+  assert.match(
+    stderr,
+    /there is no \/no-such-volume on this machine\n +hint: if PROCESSING_PATH in \.env is a path inside containers/,
+  );
 });
 
 test('74: a directory that was named and is not there; the default ones are made', async (t) => {

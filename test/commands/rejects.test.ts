@@ -47,6 +47,21 @@ test('rejects are listed, shown, exported, corrected and replayed, with exit cod
   assert.match((await rejects('show', '2', '--json')).stdout, /"resolution":"inserted"/);
 });
 
+test('a word that is nearly right gets a suggestion, and a name of JavaScript is no word', async (t) => {
+  const cwd = project(t);
+  for (const [command, word, said] of [
+    ['rejects', 'lst', /expected list, show ID, export or replay FILE \(did you mean list\?\)/],
+    ['feeds', 'lst', /expected list, show NAME, init FILE or check FILE \(did you mean list\?\)/],
+    ['feeds', 'constructor', /feeds constructor: expected list/],
+    ['rejects', 'constructor', /rejects constructor: expected list/],
+    ['db', 'stat', /\(did you mean start\?\)/],
+  ] as const) {
+    const { exitCode, stderr } = await run(t, { cwd }, command, word);
+    assert.equal(exitCode, 2);
+    assert.match(stderr, said);
+  }
+});
+
 test('wrong words are usage errors', async (t) => {
   const { env } = await migratedDatabase(t);
   const cwd = project(t);

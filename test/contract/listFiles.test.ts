@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { isSelected } from '../../src/contract/leftAlone.js';
@@ -80,4 +80,40 @@ test('patterns include and exclude by relative name or by its last part, and exc
 test('patterns that are given together are told apart where the comma is not their own', () => {
   assert.deepEqual(parseGlobs('{a,b}*.csv, c[,;].csv,d\\,e'), ['{a,b}*.csv', 'c[,;].csv', 'd\\,e']);
   assert.throws(() => parseGlobs('a{.csv'), /a \{ without its \}/);
+});
+
+test('a page holds the first of the files that are wanted, in the order of their names, and the next one goes on', async (t) => {
+  const directory = temporaryDirectory(t);
+  const names = Array.from({ length: 25 }, (_, index) => `${(index * 7) % 25}.csv`);
+  tree(directory, [...names, 'x/y.csv', 'z.txt']);
+  const wanted = [...names, 'x/y.csv'].filter((name) => !name.startsWith('1')).sort();
+  const looked: string[] = [];
+  const isWanted = (name: string): boolean => looked.push(name) > 0 && !name.startsWith('1');
+  const pages: (readonly string[])[] = [];
+  for (let after = ''; ;) {
+    const { files, hasMore, leftAlone } = await listFiles(directory, { recursive: true }, { after, size: 4, isWanted });
+    assert.deepEqual([leftAlone.length, looked.splice(0).length], [1, 26]);
+    pages.push(files);
+    if (!hasMore) break;
+    after = files.at(-1)!;
+  }
+  assert.deepEqual(pages.flat(), wanted);
+  assert.deepEqual(
+    pages.map(({ length }) => length),
+    [4, 4, 4, 3],
+  );
+});
+
+test('subdirectories of any depth are listed with one descriptor', async (t) => {
+  const directory = temporaryDirectory(t);
+  tree(directory, ['a.csv']);
+  let below = directory;
+  for (let level = 0; level < 900; level++) below = path.join(below, 'd');
+  mkdirSync(below, { recursive: true });
+  const before = readdirSync('/proc/self/fd').length;
+  let most = 0;
+  const isWanted = (): boolean => (most = Math.max(most, readdirSync('/proc/self/fd').length)) > 0;
+  writeFileSync(path.join(below, 'b.csv'), 'x');
+  const { files } = await listFiles(directory, { recursive: true }, { after: '', size: 10, isWanted });
+  assert.deepEqual([files.length, most - before], [2, 1]);
 });

@@ -22,7 +22,7 @@ for (const document of DOCUMENTS.filter(
     );
     for (const { language, file, norun, text, place } of documentBlocks(document)) {
       if (norun !== undefined) continue;
-      if (file !== undefined && language === 'csv') {
+      if (file !== undefined && ['csv', 'yaml'].includes(language)) {
         mkdirSync(path.dirname(path.join(directory, file)), { recursive: true });
         writeFileSync(path.join(directory, file), text);
       }

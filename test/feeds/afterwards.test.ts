@@ -207,6 +207,9 @@ test('for an unknown file feeds init makes a feed that compiles and marks what i
   assert.equal(shipped, undefined);
   assert.match(text, /delimiter: "\\t"/);
   assert.match(text, /# TODO/);
+  // By the values, as the names are of another language.
+  assert.match(text, /event_time: \{ from: Zeit, time: "DD\.MM\.YYYY HH24:MI", zone: UTC \}/);
+  assert.match(text, /#   Kunde: ä1, b\n/);
   const { feed, problems } = parseFeed('mine', 'feeds/mine.yaml', text);
   assert.ok(feed, problems?.join('; '));
   const trial = await onDatabase(database, {}, (target) => tryFile(target, file, [feed]));

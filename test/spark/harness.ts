@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { InstalledForTests } from '../../scripts/spark/install.js';
 import { start, type Ended, type Running } from '../helpers/executable.js';
 import type { TestDatabase } from '../helpers/postgres.js';
 import type { Pipeline } from '../pipeline/verify/pipeline.js';
@@ -18,12 +19,19 @@ const DEFAULTS = {
   'spark.sql.streaming.metricsEnabled': 'false',
 };
 
+/** What `npm run test:spark` has installed besides. */
+export function installedForTests(): InstalledForTests {
+  const read = (name: string): object => JSON.parse(readFileSync(path.join(INSTALLED, name), 'utf8')) as object;
+  return {
+    objectStore: undefined,
+    ...read('installed.json'),
+    ...read('installed-for-tests.json'),
+  } as InstalledForTests;
+}
+
 /** The environment in which the tests start Spark. `conf` goes into its spark-defaults.conf, as users do it. */
 export function sparkEnv(home: string, conf: Readonly<Record<string, string>> = {}): Record<string, string> {
-  const { sparkHome, jdbcDriver } = JSON.parse(readFileSync(path.join(INSTALLED, 'installed.json'), 'utf8')) as {
-    sparkHome: string;
-    jdbcDriver: string;
-  };
+  const { sparkHome, jdbcDriver } = installedForTests();
   writeFileSync(
     path.join(home, 'spark-defaults.conf'),
     Object.entries({ ...DEFAULTS, ...conf })

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { silentLogger } from '../../src/platform/log.js';
 import { findSpark } from '../../src/pipeline/stream/spark/installation.js';
-import { jobJar } from '../../src/pipeline/stream/spark/jobJar.js';
+import { jarsDirectory, jobJar } from '../../src/pipeline/stream/spark/jobJar.js';
 import { temporaryDirectory } from '../platform/files/directories.js';
 import { sparkEnv } from './harness.js';
 
@@ -22,7 +22,10 @@ export async function compileJobPrograms(t: TestContext): Promise<JobPrograms> {
   const env = { PATH: process.env['PATH'], ...sparkEnv(home) };
   const spark = await findSpark(env);
   const java = process.env['JAVA_HOME'] ? path.join(process.env['JAVA_HOME'], 'bin/java') : 'java';
-  const classPath = [path.join(spark.home, 'jars/*'), await jobJar(spark, env, silentLogger)].join(':');
+  const classPath = [
+    path.join(spark.home, 'jars/*'),
+    await jobJar(spark, jarsDirectory(undefined, env), env, silentLogger),
+  ].join(':');
   const sources = readdirSync(SOURCES).map((name) => path.join(SOURCES, name));
   const jar = path.join(home, 'programs.jar');
   await promisify(execFile)(java, [

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { parse } from 'csv-parse/sync';
 import type { BoundFeed } from '../feeds/bindFeed.js';
 import { clip, clippedList } from '../../platform/clip.js';
+import { countOf } from '../../platform/format.js';
 import { COMMA, CR, LF, QUOTE } from './bytes.js';
 import { RFC_4180, type Dialect } from './dialect.js';
 
@@ -75,7 +76,7 @@ export function assertHeaderSize(line: Buffer, delimiter: number, quote: number 
     else if (byte === delimiter && !isQuoted) fields++;
   }
   if (fields > MAX_FIELDS)
-    throw new UnreadableFile(`the header has ${fields} fields; a table has at most ${MAX_FIELDS}`);
+    throw new UnreadableFile(`the header has ${countOf(fields, 'field')}; a table has at most ${MAX_FIELDS}`);
 }
 
 export const UTF8_BOM = Buffer.from([0xef, 0xbb, 0xbf]);

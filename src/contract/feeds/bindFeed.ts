@@ -1,4 +1,5 @@
 import { clippedList } from '../../platform/clip.js';
+import { countOf } from '../../platform/format.js';
 import type { Dialect } from '../csv/dialect.js';
 import { UnreadableFile } from '../csv/header.js';
 import type { ColumnSource, Feed } from './feed.js';
@@ -26,7 +27,7 @@ const MAX_FIELDS = 1500;
  */
 export function bindFeed(feed: Feed, fields: readonly string[], sqlFields: readonly string[]): BoundFeed {
   if (fields.length > MAX_FIELDS)
-    throw new UnreadableFile(`${fields.length} fields; at most ${MAX_FIELDS} can be loaded`);
+    throw new UnreadableFile(`${countOf(fields.length, 'field')}; at most ${MAX_FIELDS} can be loaded`);
   const wanted = namedFields(feed);
   const missing = [...new Set([...wanted, ...sqlFields])].filter(
     (name) => !fields.some((field) => sameName(field, name)),

@@ -1,7 +1,8 @@
 import { isScalar, isSeq, type Node } from 'yaml';
 import { collides, ENCODING_NAMES, findEncoding, UTF_8, type Encoding } from './encodings.js';
 import type { FeedFormat } from './feed.js';
-import { didYouMean, type YamlReader } from './yamlReader.js';
+import { didYouMean } from '../../platform/didYouMean.js';
+import type { YamlReader } from './yamlReader.js';
 
 const KEYS = ['type', 'delimiter', 'quote', 'header', 'encoding', 'null', 'skip'] as const;
 

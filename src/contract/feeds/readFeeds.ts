@@ -1,21 +1,40 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { didYouMean } from '../../platform/didYouMean.js';
 import { UsageError, withFileErrors } from '../../platform/errors.js';
 import type { Feed } from './feed.js';
 import { parseFeed } from './parseFeed.js';
-import { didYouMean } from './yamlReader.js';
 
 /** The `feeds` directory of the package, next to `dist` and `src`. */
 export const SHIPPED_FEEDS = fileURLToPath(new URL('../../../feeds', import.meta.url));
 
-/** Names of the feeds in a directory, in order. */
-export async function listFeeds(directory: string): Promise<string[]> {
-  const entries = await withFileErrors('list the feeds in', directory, () => readdir(directory));
+/** The feeds of the package. By name: in a clone, where its directory is also that of one's own feeds, they are told apart. */
+export const SHIPPED_FEED_NAMES: readonly string[] = [
+  'ga4-flat',
+  'otto',
+  'rees46',
+  'retailrocket',
+  'segment-tracks',
+  'shopify-orders',
+  'taobao-user-behavior',
+  'uci-online-retail',
+];
+
+/** Names of one's own feeds in a directory, in order. */
+export async function listOwnFeeds(directory: string): Promise<string[]> {
+  const [entries, isShipped] = await withFileErrors('list the feeds in', directory, () =>
+    Promise.all([readdir(directory), isShippedDirectory(directory)]),
+  );
   return entries
     .filter((name) => /^[^.].*\.ya?ml$/i.test(name))
     .map((name) => name.replace(/\.ya?ml$/i, ''))
+    .filter((name) => !isShipped || !SHIPPED_FEED_NAMES.includes(name))
     .sort();
+}
+
+async function isShippedDirectory(directory: string): Promise<boolean> {
+  return (await realpath(directory)) === (await realpath(SHIPPED_FEEDS));
 }
 
 /** A feed's text and where it is. */
@@ -46,17 +65,17 @@ export interface FeedSettings {
  * @throws UsageError with all that is wrong with any of them.
  */
 export async function readFeeds({ feedsDir, shipped }: FeedSettings): Promise<Feed[]> {
-  const available = shipped.length === 0 ? [] : await listFeeds(SHIPPED_FEEDS);
   const problems = shipped
-    .filter((name) => !available.includes(name))
+    .filter((name) => !SHIPPED_FEED_NAMES.includes(name))
     .map(
       (name) =>
-        `--feed ${name}: no such feed is shipped${didYouMean(name, available) || `; there are ${available.join(', ')}`}`,
+        `--feed ${name}: no such feed is shipped${didYouMean(name, SHIPPED_FEED_NAMES) || `; there are ${SHIPPED_FEED_NAMES.join(', ')}`}`,
     );
-  const own = feedsDir === undefined ? [] : (await listFeeds(feedsDir)).map((name) => ({ directory: feedsDir, name }));
+  const own =
+    feedsDir === undefined ? [] : (await listOwnFeeds(feedsDir)).map((name) => ({ directory: feedsDir, name }));
   const wanted = [
     ...own,
-    ...shipped.filter((name) => available.includes(name)).map((name) => ({ directory: SHIPPED_FEEDS, name })),
+    ...shipped.filter((name) => SHIPPED_FEED_NAMES.includes(name)).map((name) => ({ directory: SHIPPED_FEEDS, name })),
   ];
   const feeds: Feed[] = [];
   for (const { directory, name } of wanted) {

@@ -1,5 +1,5 @@
 import { isMap, isScalar, isSeq, LineCounter, parseDocument, type Node, type YAMLMap } from 'yaml';
-import { editDistance } from '../../platform/settings.js';
+import { didYouMean } from '../../platform/didYouMean.js';
 import type { FeedPosition } from './feed.js';
 
 /** A text with its place in the file. */
@@ -104,14 +104,4 @@ export class YamlReader {
 /** A number as it is written (`007`), where it was written as one. */
 function scalarText(value: unknown, source: string | undefined): string {
   return typeof value === 'number' && source !== undefined ? source : String(value);
-}
-
-/** The end of a message about a name that nothing has: the one that was probably meant. */
-export function didYouMean(name: string, known: readonly string[]): string {
-  const [closest] = known
-    .map((candidate) => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
-    .sort((a, b) => a.distance - b.distance);
-  return closest === undefined || closest.distance > Math.max(1, Math.floor(name.length / 3))
-    ? ''
-    : ` (did you mean ${closest.candidate}?)`;
 }

@@ -18,7 +18,7 @@ export const COUPON_PERCENT = [10, 15, 20] as const;
 const FAVOURITE_PAYMENTS = COUNTRIES.map(({ favouritePayment }) => PAYMENT_TYPES.indexOf(favouritePayment));
 
 /** A cart line: item and quantity. */
-interface Line {
+export interface Line {
   readonly item: number;
   quantity: number;
 }

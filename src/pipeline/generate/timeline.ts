@@ -3,10 +3,10 @@ import { draw, exponentialTable } from './math.js';
 import type { Profile } from './profile.js';
 import { PURPOSE, Random, type StreamKey } from './random.js';
 import { TrafficCurve } from './trafficCurve.js';
-import type { Simulator } from './simulator.js';
+import type { Line, Simulator } from './simulator.js';
 import { Visit } from './visit.js';
 import type { Visitors } from './visitors.js';
-import { VisitQueue } from './visitQueue.js';
+import { TimeQueue } from './timeQueue.js';
 
 /** How many visits begin. */
 export interface Traffic {
@@ -18,6 +18,25 @@ export interface Traffic {
   /** `daily` follows the local clocks of the users; `flat` is for a rate that somebody asked for. */
   readonly rhythm: 'daily' | 'flat';
 }
+
+/** A session in which something is sent back, days before it takes place: as little as it needs to be played then. */
+interface PlannedRefund {
+  readonly number: number;
+  readonly orderNumber: number;
+  readonly user: number;
+  readonly country: number;
+  readonly device: number;
+  readonly source: number;
+  readonly payment: number;
+  readonly coupon: number;
+  readonly order: readonly Line[];
+}
+
+/**
+ * The object of a longer session is not used again: its arrays never get shorter, and after some hours each would be as long
+ * as the longest session that it has ever held. Most sessions are shorter.
+ */
+const MAX_SPARE_STEPS = 40;
 
 /**
  * All sessions merged in the order of time. Only the sessions in progress are in memory: {@link next} lets sessions
@@ -34,7 +53,8 @@ export class Timeline {
   private meanIntervalMs!: number;
   private isDaily!: boolean;
   private isInHistory: boolean;
-  private readonly queue = new VisitQueue();
+  private readonly queue = new TimeQueue<Visit>();
+  private readonly refunds = new TimeQueue<PlannedRefund>();
   private readonly spare: Visit[] = [];
   private nextArrivalMs!: number;
   private begun = 0;
@@ -68,11 +88,16 @@ export class Timeline {
     this.visit = visit;
     this.step = visit.cursor++;
     if (visit.cursor < visit.length) this.queue.reschedule(visit.timesMs[visit.cursor] as number);
-    else this.spare.push(this.queue.remove());
+    else this.release(this.queue.remove());
   }
 
   private fillQueue(): void {
-    while (this.queue.length === 0 || this.nextArrivalMs <= this.queue.earliestMs) this.arrive();
+    for (;;) {
+      const earliestMs = Math.min(this.queue.earliestMs, this.refunds.earliestMs);
+      if (this.nextArrivalMs <= earliestMs) this.arrive();
+      else if (this.refunds.earliestMs === earliestMs) this.beginRefund();
+      else return;
+    }
   }
 
   /**
@@ -99,22 +124,23 @@ export class Timeline {
   private scheduleRefund(visit: Visit): void {
     const order = this.simulator.refundedOrder();
     if (order === undefined) return;
-    const refund = this.take();
-    refund.reset(this.begun++);
-    Object.assign(refund, {
-      user: visit.user,
-      country: visit.country,
-      device: visit.device,
-      source: visit.source,
-      returning: true,
-    });
-    refund.orderNumber = visit.number;
-    refund.payment = visit.payment;
-    refund.coupon = visit.coupon;
+    const { number: orderNumber, user, country, device, source, payment, coupon } = visit;
     // Whole days and some hours: parcels take days, and people keep their hours.
     const delayMs = (2 + this.random.below(14)) * DAY_MS + this.random.below(DAY_MS / 12);
-    this.simulator.playRefund(refund, Math.round((visit.timesMs[visit.length - 1] as number) + delayMs), order);
-    this.queue.add(refund, refund.timesMs[0] as number);
+    this.refunds.add(
+      { number: this.begun++, orderNumber, user, country, device, source, payment, coupon, order },
+      Math.round((visit.timesMs[visit.length - 1] as number) + delayMs),
+    );
+  }
+
+  private beginRefund(): void {
+    const startMs = this.refunds.earliestMs;
+    const { number, order, ...planned } = this.refunds.remove();
+    const visit = this.take();
+    visit.reset(number);
+    Object.assign(visit, planned, { returning: true });
+    this.simulator.playRefund(visit, startMs, order);
+    this.queue.add(visit, startMs);
   }
 
   private setRate(visitsPerDay: number, rhythm: Traffic['rhythm']): void {
@@ -134,6 +160,10 @@ export class Timeline {
 
   private take(): Visit {
     return this.spare.pop() ?? new Visit();
+  }
+
+  private release(visit: Visit): void {
+    if (visit.timesMs.length <= MAX_SPARE_STEPS) this.spare.push(visit);
   }
 
   private drawInterval(): number {

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
-import { access, rename, writeFile } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import path from 'node:path';
-import { temporaryPath } from '../../platform/files/publish.js';
+import { replaceFile } from '../../platform/files/replace.js';
 import { withFileErrors } from '../../platform/errors.js';
 import { assertProtected, createAccessCheck, refuse } from '../../platform/httpAccess.js';
 import { listen, type Listening } from '../../platform/httpServer.js';
@@ -79,10 +79,6 @@ export async function assertTextfile(file: string): Promise<void> {
 
 /** Writes all metrics to a file for the node exporter's textfile collector, which reads `*.prom`; it sees the old or the new one, whole. */
 export async function writeTextfile({ registry }: PipelineMetrics, file: string): Promise<void> {
-  const temporary = temporaryPath(file);
   // For everybody: the exporter is another user's, and there are only numbers in it.
-  await withFileErrors('write', file, async () => {
-    await writeFile(temporary, await registry.metrics(), { flag: 'wx', mode: 0o644 });
-    await rename(temporary, file);
-  });
+  await withFileErrors('write', file, async () => replaceFile(file, await registry.metrics(), 0o644));
 }

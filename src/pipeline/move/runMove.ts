@@ -7,6 +7,7 @@ import { countBacklog, prepareDirectories } from './directories.js';
 import type { MoveEvent, MoveResult, MoveSettings } from './moveEvents.js';
 import { Failures } from '../../platform/files/failures.js';
 import { Subfolders } from '../../platform/files/subfolders.js';
+import { countOf } from '../../platform/format.js';
 import { moveFiles } from './moveFiles.js';
 
 /** How many settling times a draining mover waits for files that keep changing before it leaves them to the next run. */
@@ -20,9 +21,9 @@ export class FilesNotMovedError extends EcompipeError {
     readonly result: MoveResult,
   ) {
     super(failures.every(({ error }) => error.exitCode === EXIT.permission) ? EXIT.permission : EXIT.io, {
-      what: failures.length === 1 ? 'one file could not be moved' : `${failures.length} files could not be moved`,
+      what: `${countOf(failures.length, 'file')} could not be moved`,
       why: firstReasons(failures),
-      outcome: `they are where they were; ${result.filesMoved} others were moved`,
+      outcome: `${failures.length === 1 ? 'it is where it was' : 'they are where they were'}; ${countOf(result.filesMoved, 'other was', 'others were')} moved`,
       cause: failures[0]?.error,
     });
   }

@@ -4,6 +4,7 @@ import { CsvError, parse } from 'csv-parse';
 import { stringify } from 'csv-stringify/sync';
 import { MAX_RECORD_BYTES } from '../../contract/csv/bytes.js';
 import { asFileError, UsageError } from '../../platform/errors.js';
+import { countOf } from '../../platform/format.js';
 import { REJECT_COLUMNS } from './export.js';
 import { nullIfUnquoted, type Fields } from './rawRow.js';
 import { ESCAPED_COLUMN, unescapeFormula } from './formulas.js';
@@ -78,7 +79,7 @@ export async function* readCorrections(file: string, columns: readonly string[])
       else if (record.length === place.width) yield correctionOf(record, place, line);
       else
         throw new UsageError(
-          [`${file}:${line}: ${record.length} fields where the header has ${place.width}`],
+          [`${file}:${line}: ${countOf(record.length, 'field')} where the header has ${place.width}`],
           NOT_DONE,
         );
       line = info.lines + 1;

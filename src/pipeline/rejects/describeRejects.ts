@@ -4,6 +4,7 @@ import type { ReplayResult } from './replay.js';
 import type { RejectedRow } from './show.js';
 import { clip } from '../../platform/clip.js';
 import { printableLine, shellQuote } from '../../platform/printable.js';
+import { countOf } from '../../platform/format.js';
 
 const MAX_GROUPS = 20;
 const MAX_REPORTED = 20;
@@ -12,9 +13,9 @@ export function describeList({ groups, total, rejects }: RejectList, { all }: Re
   const open = all ? '' : 'open ';
   if (total === 0) return `no ${open}rejects`;
   const lines = [
-    `${total} ${open}${total === 1 ? 'reject' : 'rejects'}, by reason:`,
+    `${countOf(total, `${open}reject`)}, by reason:`,
     ...groups.slice(0, MAX_GROUPS).map(describeGroup),
-    ...(groups.length > MAX_GROUPS ? [`  and ${groups.length - MAX_GROUPS} more reasons`] : []),
+    ...(groups.length > MAX_GROUPS ? [`  and ${countOf(groups.length - MAX_GROUPS, 'more reason')}`] : []),
     '',
     rejects.length < total ? `the newest ${rejects.length}:` : 'newest first:',
     ...rejects.map(

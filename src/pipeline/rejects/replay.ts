@@ -1,3 +1,4 @@
+import { countOf } from '../../platform/format.js';
 import { withConnection, type Database } from '../../platform/db/target.js';
 import { checkCorrections, readCorrections, type Correction } from './corrections.js';
 import { fieldsOf, readable, readEventColumns, type Fields } from './rawRow.js';
@@ -168,7 +169,7 @@ function stillBroken({ kind, sqlState, message, columns }: StoredReject, isChang
   const why =
     columns === null
       ? 'its fields are not the columns of the table, or nobody knows them any more; fill in the columns instead'
-      : `reject_raw is no row of ${columns.length} fields: ${columns.join(',')}`;
+      : `reject_raw is no row of ${countOf(columns.length, 'field')}: ${columns.join(',')}`;
   return { kind, sqlState, message: why };
 }
 

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { moveWithoutOverwrite, temporaryPath } from '../../platform/files/publish.js';
 import { InterruptedError, UsageError, withFileErrors } from '../../platform/errors.js';
+import { countOf } from '../../platform/format.js';
 
 /** Pieces of text with the rows in each. */
 type Pieces = AsyncIterable<{ readonly text: string; readonly rows: number }>;
@@ -53,7 +54,10 @@ export async function writePieces(
   let rows = 0;
   for await (const piece of pieces) {
     if (stop.aborted)
-      throw new InterruptedError({ what: 'the export was interrupted', outcome: `${rows} rows were written` });
+      throw new InterruptedError({
+        what: 'the export was interrupted',
+        outcome: `${countOf(rows, 'row was', 'rows were')} written`,
+      });
     await write(piece.text);
     rows += piece.rows;
   }

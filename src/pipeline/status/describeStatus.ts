@@ -46,7 +46,7 @@ function ledgerLines({ totals, throughput, freshnessMs, latency, problems, batch
     ),
     line(
       'speed',
-      `${formatCount(throughput.rowsPerSecond)} rows/s, ${formatBytes(throughput.bytesPerSecond)}/s in ${throughput.batches === 1 ? '1 batch' : `${formatCount(throughput.batches)} batches`} over ${throughput.windowMs >= 60_000 ? 'the last minute' : `the last ${formatSpan(throughput.windowMs)}`}`,
+      `${formatCount(throughput.rowsPerSecond)} rows/s, ${formatBytes(throughput.bytesPerSecond)}/s in ${countOf(throughput.batches, 'batch', 'batches')} over ${throughput.windowMs >= 60_000 ? 'the last minute' : `the last ${formatSpan(throughput.windowMs)}`}`,
     ),
     line('freshness', freshnessMs === null ? 'nothing was ever loaded' : `last commit ${formatSpan(freshnessMs)} ago`),
     line(

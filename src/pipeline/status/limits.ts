@@ -1,4 +1,4 @@
-import { formatCount, formatSpan } from '../../platform/format.js';
+import { countOf, formatCount, formatSpan } from '../../platform/format.js';
 import type { Status } from './runStatus.js';
 
 /** What must hold for all to be well; undefined: not looked at. */
@@ -49,7 +49,7 @@ export function findViolations(
   check(
     'maxPending',
     incoming.files + processing.files,
-    (value, allowed) => `${formatCount(value)} files wait (limit ${formatCount(allowed)})`,
+    (value, allowed) => `${countOf(value, 'file waits', 'files wait')} (limit ${formatCount(allowed)})`,
   );
   check(
     'maxPendingMs',
@@ -79,7 +79,7 @@ export function findViolations(
     'maxQuarantined',
     recentQuarantined,
     (value, allowed) =>
-      `${formatCount(value)} files went to quarantine within the last hour (limit ${formatCount(allowed)})`,
+      `${countOf(value, 'file')} went to quarantine within the last hour (limit ${formatCount(allowed)})`,
   );
   return found;
 }

@@ -11,6 +11,7 @@ import { assertUnchanged, type LoaderContext } from './runBatch.js';
 import { useFor } from './notAccepted.js';
 import { loadStaged } from './staged/loadStaged.js';
 import { printableLine } from '../../platform/printable.js';
+import { countOf } from '../../platform/format.js';
 
 /** Most rows of a file that is loaded whole or not at all are rejected. Not for a retry. */
 class MostlyRejected extends Error {}
@@ -93,7 +94,7 @@ async function putRanges(
     const reason = part.isLast ? undefined : context.limits.reasonToStop({ fileId: source.fileId, ...counts });
     // Whole or not at all: what is read of it must not stay.
     if (reason !== undefined)
-      throw new MostlyRejected(`${counts.rejected} of the first ${counts.read} rows were rejected`);
+      throw new MostlyRejected(`${counts.rejected} of the first ${countOf(counts.read, 'row')} were rejected`);
   }
   assert(whole !== undefined, `${source.name} has a range left`);
   const parts = [{ part: whole, fileId: source.fileId, counts, skipped }];

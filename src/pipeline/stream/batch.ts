@@ -1,5 +1,6 @@
 import type { RecordShape } from '../../contract/csv/header.js';
 import { printableLine } from '../../platform/printable.js';
+import { countOf } from '../../platform/format.js';
 
 /** A place in a file's (decompressed) content, as ledger, logs and errors name it. */
 export interface ByteRange {
@@ -79,5 +80,5 @@ export function describeBatch(batch: Batch): string {
   if (first === undefined) return 'an empty batch';
   return batch.parts.length === 1
     ? `${printableLine(first.name)} bytes ${first.startOffset}–${first.endOffset}`
-    : `${printableLine(first.name)} and ${batch.parts.length - 1} more files`;
+    : `${printableLine(first.name)} and ${countOf(batch.parts.length - 1, 'more file')}`;
 }

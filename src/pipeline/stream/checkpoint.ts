@@ -1,7 +1,8 @@
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Connection } from '../../platform/db/client.js';
-import { syncDirectory, temporaryPath } from '../../platform/files/publish.js';
+import { syncDirectory } from '../../platform/files/publish.js';
+import { replaceFile } from '../../platform/files/replace.js';
 import { asFileError, errnoOf } from '../../platform/errors.js';
 import { ensureDirectory, FILE_MODE } from '../../platform/files/ensureDirectory.js';
 import { failpoint } from '../../platform/failpoint.js';
@@ -130,16 +131,8 @@ export class CheckpointWriter {
   /** Temp, fsync, rename, fsync of the directory: a crash leaves the old or the new file, whole. */
   private async write(checkpoint: Checkpoint): Promise<void> {
     const target = path.join(this.directory, CHECKPOINT_NAME);
-    const temporary = temporaryPath(target);
-    const file = await open(temporary, 'wx', FILE_MODE);
-    try {
-      await file.writeFile(`${JSON.stringify(checkpoint, null, 2)}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    failpoint('checkpoint-written');
-    await rename(temporary, target);
+    const text = `${JSON.stringify(checkpoint, null, 2)}\n`;
+    await replaceFile(target, text, FILE_MODE, () => failpoint('checkpoint-written'));
     failpoint('checkpoint-renamed');
     await syncDirectory(this.directory);
   }

@@ -1,21 +1,27 @@
-import { constants, readdirSync } from 'node:fs';
+import { constants, existsSync, readdirSync, type Stats } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { LeftAloneReason } from '../../contract/leftAlone.js';
 import { listFiles, type ListOptions } from '../../contract/listFiles.js';
-import { FileError, withFileErrors } from '../../platform/errors.js';
+import { errnoOf, FileError, withFileErrors } from '../../platform/errors.js';
 import { printableLine } from '../../platform/printable.js';
 import type { StreamEvent } from './streamEvents.js';
 
-/** Lists the files of a directory that can be loaded, and reports once what else is there. */
+/** Files of which names are held: 50,000 take about 10 MB, and a directory of a million is read twenty times. */
+const PAGE_FILES = 50_000;
+
+/** Lists the files of a directory that can be loaded, in pages, and reports once what else is there. */
 export class InputListing {
   private reported = new Map<string, LeftAloneReason>();
   private latest: readonly string[] = [];
+  /** The last file of the page before; empty when that was the last page. */
+  private after = '';
 
   constructor(
     private readonly directory: string,
     private readonly options: ListOptions,
     private readonly emit: (event: StreamEvent) => void,
+    private readonly pageFiles = PAGE_FILES,
   ) {}
 
   /** Those that were looked into last. */
@@ -23,17 +29,30 @@ export class InputListing {
     return this.latest;
   }
 
-  /** @returns names, sorted. Links, FIFOs, directories and hidden names are none. @throws FileError. */
-  async list(): Promise<string[]> {
-    const { directory } = this;
-    const listing = await withFileErrors('list', directory, () => listFiles(directory, this.options));
-    this.latest = listing.subdirectories;
-    for (const { name, reason } of listing.leftAlone)
+  /**
+   * The next page. Pages follow each other to the last file, so that files that come meanwhile keep none waiting.
+   * @param isWanted called for each file that is there; the page holds those that are wanted.
+   * @returns names, sorted. Links, FIFOs, directories and hidden names are none. @throws FileError.
+   */
+  async next(isWanted: (name: string) => boolean): Promise<InputPage> {
+    const { directory, after } = this;
+    const { files, hasMore, leftAlone, subdirectories } = await withFileErrors('list', directory, () =>
+      listFiles(directory, this.options, { after, size: this.pageFiles, isWanted }),
+    );
+    this.after = hasMore ? (files.at(-1) ?? '') : '';
+    this.latest = subdirectories;
+    for (const { name, reason } of leftAlone)
       if (this.reported.get(name) !== reason) this.emit({ type: 'fileSkipped', name, reason });
     // What is gone is forgotten: it is reported again when it comes back.
-    this.reported = new Map(listing.leftAlone.map(({ name, reason }) => [name, reason]));
-    return [...listing.files].sort();
+    this.reported = new Map(leftAlone.map(({ name, reason }) => [name, reason]));
+    return { names: files, isAll: after === '' && !hasMore };
   }
+}
+
+export interface InputPage {
+  readonly names: readonly string[];
+  /** Whether no other file is wanted. */
+  readonly isAll: boolean;
 }
 
 /**
@@ -62,10 +81,25 @@ function escapeBytes(name: Buffer): string {
   return [...name].map((byte) => (byte < 0x80 ? String.fromCharCode(byte) : `\\x${byte.toString(16)}`)).join('');
 }
 
+/** An absolute path of which not even the parent exists comes from another machine, most likely from a container's .env. */
+async function statOrExplain(directory: string): Promise<Stats> {
+  try {
+    return await stat(directory);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT' || !path.isAbsolute(directory) || existsSync(path.dirname(directory))) throw error;
+    throw new FileError(directory, 'ENOENT', {
+      what: `cannot use the directory ${directory}`,
+      why: `there is no ${path.dirname(directory)} on this machine`,
+      hint: 'if PROCESSING_PATH in .env is a path inside containers, name one of this machine: --input-dir data/processing',
+      cause: error,
+    });
+  }
+}
+
 /** @throws FileError when the directory can't be read (or written, if files leave it). */
 export async function assertUsable(directory: string, mustWrite: boolean): Promise<void> {
   await withFileErrors('use the directory', directory, async () => {
-    if (!(await stat(directory)).isDirectory())
+    if (!(await statOrExplain(directory)).isDirectory())
       throw new FileError(directory, 'ENOTDIR', {
         what: `cannot load from ${directory}`,
         why: 'it is not a directory',

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, unlinkSync, type BigIntStats } from 'node:fs';
-import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { assertDistinctDirectories } from '../../platform/files/distinctDirectories.js';
 import { dayFolders, dayOf } from '../../platform/files/dayFolders.js';
 import { ensureDirectory, FILE_MODE, makeDirectory } from '../../platform/files/ensureDirectory.js';
-import { moveIntoDirectory, syncDirectory, temporaryPath } from '../../platform/files/publish.js';
+import { moveIntoDirectory, syncDirectory } from '../../platform/files/publish.js';
+import { replaceFile } from '../../platform/files/replace.js';
 import { Subfolders } from '../../platform/files/subfolders.js';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
 import { errnoOf, FileError, withFileErrors } from '../../platform/errors.js';
@@ -19,7 +19,7 @@ export interface ReadFile {
 }
 
 /** What becomes of files, wherever they are. */
-export type FilesFinisher = Pick<FileDisposer, 'loaded' | 'quarantined' | 'isKept' | 'forgetAllBut'>;
+export type FilesFinisher = Pick<FileDisposer, 'loaded' | 'quarantined' | 'isKept' | 'isRemembered' | 'forgetAllBut'>;
 
 /** Takes files out of the way whose content is in the ledger. Until that is done, they only look like redeliveries. */
 export class FileDisposer {
@@ -79,16 +79,9 @@ export class FileDisposer {
     if (moved === undefined) return false;
     const { folder, name } = moved;
     const target = path.join(folder, reasonName(name));
-    const temporary = temporaryPath(target);
-    await withFileErrors('write', target, async () => {
-      await writeFile(
-        temporary,
-        `${JSON.stringify({ file: name, deliveredAs: file.name, reason, quarantinedAt: new Date().toISOString() }, null, 2)}\n`,
-        // Never through a link that somebody has put there.
-        { flag: 'wx', mode: FILE_MODE },
-      );
-      await rename(temporary, target);
-    });
+    const quarantinedAt = new Date().toISOString();
+    const text = `${JSON.stringify({ file: name, deliveredAs: file.name, reason, quarantinedAt }, null, 2)}\n`;
+    await withFileErrors('write', target, () => replaceFile(target, text, FILE_MODE));
     return true;
   }
 
@@ -96,6 +89,11 @@ export class FileDisposer {
   isKept(name: string): boolean {
     const fileStamp = this.kept.get(name);
     return fileStamp !== undefined && lookAtStill(path.join(this.settings.inputDir, name), fileStamp) !== undefined;
+  }
+
+  /** Whether a file of this name is remembered as kept, whatever it is now. */
+  isRemembered(name: string): boolean {
+    return this.kept.has(name);
   }
 
   /** Forgets kept files that were taken away: years of names would pile up. */

@@ -13,7 +13,7 @@ import { listOptions } from '../../contract/listFiles.js';
 import { canonicalShape, parseHeader, unnamedFields, UnreadableFile, type Header } from '../../contract/csv/header.js';
 import { hintOfShipped } from './feeds/shippedFeeds.js';
 import { FileChanged, NotARegularFile, openLarge, readSmall, type Content } from './content.js';
-import { InputListing, nameError } from './discover.js';
+import { InputListing, nameError, type InputPage } from './discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from './streamEvents.js';
 import type { ReadFile } from './fileDisposer.js';
 import { loadLargeFile } from './largeFile.js';
@@ -71,9 +71,9 @@ export class FileLoader {
       while (!this.halt.signal.aborted) {
         watch.renew();
         const isDraining = this.context.drain.aborted;
-        const found = await this.takeListed(isDraining);
+        const wasAllListed = await this.takeListed(isDraining);
         watch.watchSubdirectories(this.listing.subdirectories);
-        if (found > 0) continue;
+        if (!wasAllListed) continue;
         if (isDraining && this.inFlight.size === 0) break;
         if (this.inFlight.size === 0) this.onIdle();
         await this.wake.wait(
@@ -103,16 +103,13 @@ export class FileLoader {
     while (this.tasks.size > 0) await Promise.all(this.tasks);
   }
 
-  /** Lists, and starts to load what is new. @returns how many files were taken. */
-  private async takeListed(isDraining: boolean): Promise<number> {
-    let taken = 0;
+  /** Lists, and starts to load what is new. @returns whether nothing was. */
+  private async takeListed(isDraining: boolean): Promise<boolean> {
     const yielder = new EventLoopYielder();
-    for (const name of await this.list()) {
+    const { names, isAll } = await this.list(isDraining);
+    for (const name of names) {
       if (this.halt.signal.aborted) break;
       if (yielder.shouldYield) await yielder.yield();
-      if (this.inFlight.has(name) || this.outcomes.isKept(name)) continue;
-      if (isDraining ? this.failures.has(name) : this.failures.retryAt(name) > performance.now()) continue;
-      taken++;
       this.inFlight.add(name);
       this.take(name);
       if (this.group.isFull) this.launchGroup();
@@ -120,25 +117,38 @@ export class FileLoader {
     }
     this.launchGroup();
     await this.untilFewGroups();
-    return taken;
+    return isAll && names.length === 0;
   }
 
-  private async list(): Promise<string[]> {
+  private async list(isDraining: boolean): Promise<InputPage> {
     try {
-      const names = await this.listing.list();
+      const present = new Set<string>();
+      const page = await this.listing.next((name) => {
+        if (this.isRemembered(name)) present.add(name);
+        return this.isNew(name, isDraining);
+      });
       if (this.isMissing) this.context.emit({ type: 'directoryBack', directory: this.settings.inputDir });
       this.isMissing = false;
-      const present = new Set(names);
       this.failures.keepOnly(present);
       this.outcomes.forgetAllBut(present);
       for (const name of this.returned) if (!present.has(name)) this.returned.delete(name);
-      return names;
+      return page;
     } catch (error) {
       if (!(error instanceof EcompipeError) || this.context.drain.aborted) throw error;
       if (!this.isMissing) this.context.emit({ type: 'directoryMissing', directory: this.settings.inputDir, error });
       this.isMissing = true;
-      return [];
+      return { names: [], isAll: true };
     }
+  }
+
+  private isNew(name: string, isDraining: boolean): boolean {
+    if (this.inFlight.has(name) || this.outcomes.isKept(name)) return false;
+    return isDraining ? !this.failures.has(name) : this.failures.retryAt(name) <= performance.now();
+  }
+
+  /** Whether anything is remembered of a file for as long as it is there. */
+  private isRemembered(name: string): boolean {
+    return this.failures.has(name) || this.returned.has(name) || this.outcomes.isRemembered(name);
   }
 
   /** Reads a small file into the group at once; puts a large one in line. */

@@ -3,6 +3,7 @@ import type { Connection } from '../../platform/db/client.js';
 import { classifyError, serverMessage } from '../../platform/db/sqlState.js';
 import type { Database } from '../../platform/db/target.js';
 import type { Logger } from '../../platform/log.js';
+import { countOf } from '../../platform/format.js';
 
 /** Shortest time between two refreshes, in milliseconds: the views are right without, only slower. */
 const INTERVAL_MS = 5000;
@@ -52,7 +53,9 @@ export class IdleRefresh {
       if (this.connection?.broken === true) this.connection = undefined;
       this.connection ??= await this.database.open();
       const batches = await refreshAnalytics(this.connection, this.stop.signal);
-      this.log.debug('analytics_refreshed', `${batches} batches added to the analytics views`, { batches });
+      this.log.debug('analytics_refreshed', `${countOf(batches, 'batch', 'batches')} added to the analytics views`, {
+        batches,
+      });
     } catch (error) {
       this.isDue = true;
       if (classifyError(error) === 'retry') return;

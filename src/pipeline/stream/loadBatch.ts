@@ -12,6 +12,7 @@ import type { Target, TargetTable } from './targetTable.js';
 import { fileColumns, unnamedFields } from '../../contract/csv/header.js';
 import { printableLine } from '../../platform/printable.js';
 import { elementAt } from '../../platform/elementAt.js';
+import { countOf } from '../../platform/format.js';
 
 export interface LoadContext extends Pick<Load, 'lockTimeoutMs' | 'limits' | 'onAttempt'> {
   readonly target: Target;
@@ -168,7 +169,7 @@ export async function loadDirect(
     const copy = (): Promise<number> => copyDirect(connection, batch, name);
     const copied = !hasRows ? 0 : await (runsUserCode ? withUserPath(connection, copy) : copy());
     const counted = batch.parts.reduce((sum, part) => sum + part.rows, 0);
-    if (copied !== counted) throw new DirectPathFailed(`COPY saw ${copied} rows, we counted ${counted}`);
+    if (copied !== counted) throw new DirectPathFailed(`COPY saw ${countOf(copied, 'row')}, we counted ${counted}`);
     return batch.parts.map((part) => ({
       counts: { ...NO_ROWS, read: part.rows, inserted: part.rows },
       skipped: 0,

@@ -4,6 +4,7 @@ import type { BatchPart } from './batch.js';
 import { quarantineRest, type CommittedPart, type CommittedTotals } from './ledger.js';
 import type { StreamSettings } from './streamEvents.js';
 import { printableLine } from '../../platform/printable.js';
+import { countOf } from '../../platform/format.js';
 
 /** A file has more rejected rows than `--max-rejected` allows (exit 4). */
 export class RejectLimitError extends EcompipeError {
@@ -47,7 +48,7 @@ function assertAllowed(
   const limit = 'rows' in maxRejected ? String(maxRejected.rows) : `${maxRejected.share * 100} %`;
   throw new RejectLimitError(EXIT.rejectLimit, {
     what: `${printableLine(part.name)} has more rejected rows than --max-rejected ${limit}`,
-    why: `${rejected} of ${read} rows up to byte ${part.endOffset}`,
+    why: `${rejected} of ${countOf(read, 'row')} up to byte ${part.endOffset}`,
     outcome: atomicFile
       ? 'the file was rolled back whole and is where it was'
       : `the last batch was rolled back; what was committed before it stays, and the file is where it was`,
@@ -58,7 +59,7 @@ function assertAllowed(
 function reasonToStop({ read, rejected }: CommittedTotals): string | undefined {
   const isGarbage = read >= MIN_ROWS_TO_JUDGE && rejected > GARBAGE_SHARE * read;
   if (!isGarbage && rejected <= MAX_KEPT_REJECTS) return undefined;
-  return `${rejected} of the first ${read} rows were rejected, so the rest was not loaded; of these rows ${read - rejected} were good and stay (ecompipe undo --file takes them out; --max-rejected none loads whatever comes)`;
+  return `${rejected} of the first ${countOf(read, 'row')} were rejected, so the rest was not loaded; of these rows ${read - rejected} were good and stay (ecompipe undo --file takes them out; --max-rejected none loads whatever comes)`;
 }
 
 /** Gives up, in the transaction that is about to commit, the rest of files that are mostly rejects. */

@@ -12,6 +12,7 @@ import { Subfolders } from '../../platform/files/subfolders.js';
 import { printableLine } from '../../platform/printable.js';
 import type { StreamSettings } from './streamEvents.js';
 import { soleRow } from '../../platform/db/soleRow.js';
+import { countOf } from '../../platform/format.js';
 
 /** The clocks of the server and of this machine may differ, and a file is archived after its commit. */
 const CLOCK_SLACK_MS = 24 * 3_600_000;
@@ -97,7 +98,7 @@ export async function reloadFromArchive(
       if (sha256 === undefined)
         throw new InterruptedError({
           what: 'the search of the archive was interrupted',
-          outcome: `${returned} files are back in ${inputDir}`,
+          outcome: `${countOf(returned, 'file is', 'files are')} back in ${inputDir}`,
           hint: 'run it again to go on',
         });
       files.push({ ...file, sha256 });

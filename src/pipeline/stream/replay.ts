@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
 import type { Database } from '../../platform/db/target.js';
 import { EcompipeError, EXIT, InterruptedError } from '../../platform/errors.js';
+import { countOf } from '../../platform/format.js';
 import { addCounts, NO_ROWS, type RowCounts } from './batch.js';
 import { ConnectionPool } from './connectionPool.js';
 import { isContention } from './loadBatch.js';
@@ -67,7 +68,7 @@ export async function replayRows(
       if (stop.aborted)
         throw new InterruptedError({
           what: 'the replay was interrupted',
-          outcome: `${rows.inserted + rows.duplicate} rejects are resolved, the others stay open`,
+          outcome: `${countOf(rows.inserted + rows.duplicate, 'reject is', 'rejects are')} resolved, the others stay open`,
           hint: 'run it again with the same file: what is resolved is left alone',
         });
       // None of its rows was corrected.

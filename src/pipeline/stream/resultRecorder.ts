@@ -13,6 +13,7 @@ import type { CommittedBatch } from './loadTransaction.js';
 import { ledgerNotKept } from './notAccepted.js';
 import { storedStamp } from './storedStamp.js';
 import { printableLine } from '../../platform/printable.js';
+import { countOf } from '../../platform/format.js';
 
 /** Some files could not be loaded or put away (exit 74, unless all of them call for the same other one, such as 77); each is where it was. */
 export class FilesNotLoadedError extends EcompipeError {
@@ -21,12 +22,9 @@ export class FilesNotLoadedError extends EcompipeError {
     const [first] = failures;
     const isShared = failures.every(({ error }) => error.exitCode === first?.error.exitCode);
     super(isShared && first !== undefined ? first.error.exitCode : EXIT.io, {
-      what:
-        failures.length === 1
-          ? 'one file could not be loaded or put away'
-          : `${failures.length} files could not be loaded or put away`,
+      what: `${countOf(failures.length, 'file')} could not be loaded or put away`,
       why: firstReasons(failures),
-      outcome: `they are where they were; ${result.filesLoaded} others were loaded`,
+      outcome: `${failures.length === 1 ? 'it is where it was' : 'they are where they were'}; ${countOf(result.filesLoaded, 'other was', 'others were')} loaded`,
       cause: first?.error,
     });
   }
@@ -67,7 +65,12 @@ export class ResultRecorder {
     return this.finisher.isKept(name);
   }
 
-  /** Told which files are there now, so that nothing is remembered of the others. */
+  /** Whether {@link forgetAllBut} would make a difference. */
+  isRemembered(name: string): boolean {
+    return this.ends.has(name) || this.finisher.isRemembered(name);
+  }
+
+  /** Told which of them are there now, so that nothing is remembered of the others. */
   forgetAllBut(present: ReadonlySet<string>): void {
     this.finisher.forgetAllBut(present);
     for (const name of this.ends.keys()) if (!present.has(name)) this.ends.delete(name);

@@ -105,6 +105,28 @@ export const loadSettings = {
   ...selectionSettings,
 } satisfies SettingTable;
 
+/** Where the jars are that the Spark engine starts with: what `spark prepare` makes and `stream` uses. */
+export const sparkJarsSettings = {
+  jdbcDriver: setting<string | undefined>({
+    flag: '--jdbc-driver',
+    placeholder: '<jar>',
+    env: 'ECOMPIPE_JDBC_DRIVER',
+    default: undefined,
+    defaultText: 'the one in jars/ of Spark, else in --spark-jars, else fetched by Spark',
+    parse: parse.optional(parse.directory),
+    help: "spark: PostgreSQL's JDBC driver",
+  }),
+  sparkJars: setting<string | undefined>({
+    flag: '--spark-jars',
+    placeholder: '<dir>',
+    env: 'ECOMPIPE_SPARK_JARS',
+    default: undefined,
+    defaultText: "the user's cache, filled at the first use",
+    parse: parse.optional(parse.directory),
+    help: 'spark: what `ecompipe spark prepare` made; nothing else is then compiled or fetched',
+  }),
+} satisfies SettingTable;
+
 /** What only the Spark engine listens to. */
 export const sparkSettings = {
   engine: setting<'native' | 'spark'>({
@@ -132,6 +154,15 @@ export const sparkSettings = {
     parse: parse.integer(1, 100_000),
     help: 'spark: files in a micro-batch',
   }),
+  maxBytesPerTrigger: setting<number | undefined>({
+    flag: '--max-bytes-per-trigger',
+    placeholder: '<size>',
+    env: 'ECOMPIPE_MAX_BYTES_PER_TRIGGER',
+    default: undefined,
+    defaultText: 'no limit',
+    parse: parse.optional(parse.bytes(1, Number.MAX_SAFE_INTEGER)),
+    help: 'spark: bytes of files, as delivered, in a micro-batch; one file at least',
+  }),
   triggerIntervalMs: setting({
     flag: '--trigger-interval',
     placeholder: '<time>',
@@ -150,15 +181,7 @@ export const sparkSettings = {
     parse: parse.bytes(mebibytes, 1024 * mebibytes),
     help: 'spark: bytes of CSV that executors stage for one transaction',
   }),
-  jdbcDriver: setting<string | undefined>({
-    flag: '--jdbc-driver',
-    placeholder: '<jar>',
-    env: 'ECOMPIPE_JDBC_DRIVER',
-    default: undefined,
-    defaultText: 'the one in jars/ of Spark, else fetched by Spark',
-    parse: parse.optional(parse.directory),
-    help: "spark: PostgreSQL's JDBC driver",
-  }),
+  ...sparkJarsSettings,
 } satisfies SettingTable;
 
 /** What `stream` can be told. */

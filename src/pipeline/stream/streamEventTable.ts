@@ -142,7 +142,7 @@ const FILES: Pick<
     log: (log, { file, columns }, { filesWithUnnamed }) => {
       (filesWithUnnamed <= MAX_REPORTED_SKIPS ? log.warn : log.debug)(
         'columns_ignored',
-        `${printableLine(file)}: the header ends with ${columns === 1 ? 'a column that has no name; it is' : `${columns} columns that have no name; they are`} ignored where empty`,
+        `${printableLine(file)}: the header ends with ${countOf(columns, 'column that has no name; it is', 'columns that have no name; they are')} ignored where empty`,
       );
     },
   },

@@ -1,5 +1,6 @@
 import type { Origin, Trace, TracedEvent, TracedReject } from './traceEvents.js';
 import { printableLine } from '../../platform/printable.js';
+import { countOf } from '../../platform/format.js';
 
 const MAX_SHOWN = 20;
 
@@ -44,13 +45,13 @@ function describeEvent({ eventType, eventTime, ingestedAt, batch, origins, repla
   if (origins.length === 1) return [...lines, `  from:       ${describeOrigin(origin)}`];
   return [
     ...lines,
-    `  from:       one of ${origins.length} files of that batch, whose bytes are gone: ${clipped(origins.map(({ file }) => file))}`,
+    `  from:       one of ${countOf(origins.length, 'file')} of that batch, whose bytes are gone: ${clipped(origins.map(({ file }) => file))}`,
   ];
 }
 
 function describeOrigin({ file, line, firstLine, rows, startOffset, endOffset }: Origin): string {
   return line === undefined
-    ? `${file}, one of ${rows} rows from line ${firstLine} on (bytes ${startOffset}–${endOffset}); the file is gone`
+    ? `${file}, one of ${countOf(rows, 'row')} from line ${firstLine} on (bytes ${startOffset}–${endOffset}); the file is gone`
     : `${file}:${line}`;
 }
 

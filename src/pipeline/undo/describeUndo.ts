@@ -1,5 +1,6 @@
 import type { UndoResult } from './undoEvents.js';
 import { printableLine } from '../../platform/printable.js';
+import { countOf } from '../../platform/format.js';
 
 const MAX_FILES = 10;
 
@@ -21,21 +22,21 @@ export function describeUndo(result: UndoResult): string {
   if (outcome === 'already-undone') return `${printableLine(target)}: taken out before, nothing is left to do`;
   const isDry = outcome === 'would-undo';
   const lines = [
-    `${isDry ? 'would take out' : 'took out'} ${printableLine(target)}: ${count(eventsRemoved, 'event')}, ${count(rejectsRemoved, 'reject')}, ${count(duplicatesRemoved, 'duplicate')} of ${count(files.length, 'file')} (${batchIds.length === 1 ? 'batch' : 'batches'} ${clipped(batchIds.map(String))})`,
+    `${isDry ? 'would take out' : 'took out'} ${printableLine(target)}: ${countOf(eventsRemoved, 'event')}, ${countOf(rejectsRemoved, 'reject')}, ${countOf(duplicatesRemoved, 'duplicate')} of ${countOf(files.length, 'file')} (${batchIds.length === 1 ? 'batch' : 'batches'} ${clipped(batchIds.map(String))})`,
   ];
   if (files.length > 1) lines.push(`  files: ${clipped(files.map(({ name }) => name))}`);
   if (eventsMissing > 0)
     lines.push(
-      `  ${count(eventsMissing, 'event')} of it ${eventsMissing === 1 ? 'was' : 'were'} not in the table any more`,
+      `  ${countOf(eventsMissing, 'event')} of it ${eventsMissing === 1 ? 'was' : 'were'} not in the table any more`,
     );
   if (redeliveriesRemoved > 0)
     lines.push(
-      `  the same content came ${redeliveriesRemoved} more times under other names; the next time it is loaded`,
+      `  the same content came ${countOf(redeliveriesRemoved, 'more time', 'more times')} under other names; the next time it is loaded`,
     );
   lines.push(...describeOrphans(result));
   if (rejectsReopened > 0)
     lines.push(
-      `  ${count(rejectsReopened, 'reject')} ${rejectsReopened === 1 ? 'is' : 'are'} open again, as the corrected row is gone, or what it was a duplicate of`,
+      `  ${countOf(rejectsReopened, 'reject')} ${rejectsReopened === 1 ? 'is' : 'are'} open again, as the corrected row is gone, or what it was a duplicate of`,
     );
   if (rollupsRebuilt)
     lines.push(
@@ -50,7 +51,7 @@ function describeOrphans({ strandedDuplicates }: UndoResult): string[] {
   if (strandedDuplicates.length === 0) return [];
   const rows = strandedDuplicates.reduce((sum, orphan) => sum + orphan.rows, 0);
   return [
-    `  attention: ${count(rows, 'row')} of ${count(strandedDuplicates.length, 'other file')} had been duplicates of these events and are in no table now: ${clipped(strandedDuplicates.map((orphan) => `${orphan.file} (${orphan.rows})`))}`,
+    `  attention: ${countOf(rows, 'row')} of ${countOf(strandedDuplicates.length, 'other file')} had been duplicates of these events and are in no table now: ${clipped(strandedDuplicates.map((orphan) => `${orphan.file} (${orphan.rows})`))}`,
     '    to have them back, undo those files too and load them again',
   ];
 }
@@ -81,8 +82,4 @@ function clipped(words: readonly string[]): string {
   return shown.length > MAX_FILES
     ? `${shown.slice(0, MAX_FILES).join(', ')} and ${shown.length - MAX_FILES} more`
     : shown.join(', ');
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }

@@ -7,6 +7,7 @@ import { EcompipeError, EXIT } from '../../platform/errors.js';
 import type { TargetFile } from './target.js';
 import type { RemakeRows } from './undoEvents.js';
 import { printableLine } from '../../platform/printable.js';
+import { countOf } from '../../platform/format.js';
 
 /** Ids of the events that this transaction takes out. */
 export const REMOVED = 'pg_temp.ecompipe_removed';
@@ -74,7 +75,7 @@ export async function removeEventsOf(
     if (path === undefined) {
       throw new EcompipeError(EXIT.io, {
         what: `cannot take out ${printableLine(name)} alone`,
-        why: `it shares batch ${range.batchId} with ${range.others} other files, only its bytes tell which rows are its own, and it is neither in archive/ nor in processing/`,
+        why: `it shares batch ${range.batchId} with ${countOf(range.others, 'other file')}, only its bytes tell which rows are its own, and it is neither in archive/ nor in processing/`,
         outcome: 'nothing was changed',
         hint: `put the file back, or take out all of them: ecompipe undo --batch ${range.batchId}`,
       });
@@ -88,7 +89,7 @@ export async function removeEventsOf(
 function sharedByFeed(name: string, { batchId, others }: RemovedRange, why: string): EcompipeError {
   return new EcompipeError(EXIT.io, {
     what: `cannot take out ${printableLine(name)} alone`,
-    why: `it shares batch ${batchId} with ${others} other files, and ${why}`,
+    why: `it shares batch ${batchId} with ${countOf(others, 'other file')}, and ${why}`,
     outcome: 'nothing was changed',
     hint: `take out all of them: ecompipe undo --batch ${batchId}`,
   });
@@ -181,7 +182,7 @@ async function removeRange(
     throw sharedByFeed(
       file,
       range,
-      `feed ${feed.name} makes ${eventIds.length} rows of it now, and made ${rowsInserted} then`,
+      `feed ${feed.name} makes ${countOf(eventIds.length, 'row')} of it now, and made ${rowsInserted} then`,
     );
   await removeRows(
     connection,

@@ -2,6 +2,7 @@ import type { Connection } from '../../platform/db/client.js';
 import { UsageError } from '../../platform/errors.js';
 import type { UndoSettings } from './undoEvents.js';
 import { printableLine, shellQuote } from '../../platform/printable.js';
+import { countOf } from '../../platform/format.js';
 
 export interface TargetFile {
   readonly fileId: number;
@@ -72,7 +73,7 @@ async function findFile({ client }: Connection, file: string): Promise<UndoTarge
   if (files.length > 1) {
     throw new UsageError(
       [
-        `${files.length} files with the name ${printableLine(file)} were loaded: ${files.map(({ sha256, rowsInserted }) => `${sha256.toString('hex')} (${rowsInserted} events)`).join(', ')}`,
+        `${countOf(files.length, 'file')} with the name ${printableLine(file)} were loaded: ${files.map(({ sha256, rowsInserted }) => `${sha256.toString('hex')} (${countOf(rowsInserted, 'event')})`).join(', ')}`,
       ],
       'name the one that is meant by its SHA-256',
     );
@@ -120,7 +121,11 @@ async function findBatch({ client }: Connection, batchId: number): Promise<UndoT
   if (partial !== undefined)
     throw new UsageError(
       [
+<<<<<<< HEAD
         `${label} is a part of ${printableLine(partial.name)}, which has ${(others?.otherBatches ?? 0) + 1} batches: a file can only be taken out whole`,
+=======
+        `${label} is a part of ${printableLine(partial.name)}, which has ${countOf(partial.otherBatches + 1, 'batch', 'batches')}: a file can only be taken out whole`,
+>>>>>>> main
       ],
       `ecompipe undo --file ${shellQuote(partial.name)}`,
     );

@@ -9,6 +9,7 @@ import { locate } from '../../platform/files/locate.js';
 import { compareRows } from './rows.js';
 import { createFileRows, rereadFile } from './rereadFile.js';
 import { printableLine } from '../../platform/printable.js';
+import { countOf } from '../../platform/format.js';
 
 /** When more is off than this, the sums must do: re-reading runs at some 100,000 rows a second. */
 const MAX_ROWS = 5_000_000;
@@ -140,7 +141,7 @@ function reportBySums(
   why: string,
 ): void {
   const place = file === undefined ? {} : { file };
-  const detail = `${observedRows} rows in the table where ${expectedRows} must be; the rows can't be named: ${why}`;
+  const detail = `${countOf(observedRows, 'row')} in the table where ${expectedRows} must be; the rows can't be named: ${why}`;
   const difference = observedRows - expectedRows;
   if (difference < 0) findings.add({ kind: 'lost', ...place, detail }, -difference);
   else if (difference > 0) findings.add({ kind: 'duplicated', ...place, detail }, difference);
@@ -158,6 +159,6 @@ function reportUnexplained(
   { expectedRows, observedRows }: Deviation,
   file: string | undefined,
 ): void {
-  const detail = `the table has its rows, but manifest and ledger do not add up (${expectedRows} rows against ${observedRows}): one of the two was altered, or duplicates are not in ecompipe.duplicate_rows`;
+  const detail = `the table has its rows, but manifest and ledger do not add up (${countOf(expectedRows, 'row')} against ${observedRows}): one of the two was altered, or duplicates are not in ecompipe.duplicate_rows`;
   findings.add({ kind: 'miscounted', ...(file === undefined ? {} : { file }), detail });
 }

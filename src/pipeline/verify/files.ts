@@ -2,6 +2,7 @@ import type { Connection } from '../../platform/db/client.js';
 import type { VerifySettings } from './verifyEvents.js';
 import type { Findings } from './findings.js';
 import { locate } from '../../platform/files/locate.js';
+import { countOf } from '../../platform/format.js';
 
 export interface VerifiedFileTotals {
   readonly pendingFiles: number;
@@ -56,7 +57,11 @@ export async function compareFiles({ client }: Connection, findings: Findings): 
     else if (state === 'loaded' && quarantined !== null)
       findings.add({ kind: 'wronglyLoaded', file: name, detail: `loaded, but must be in quarantine (${quarantined})` });
     else
-      findings.add({ kind: 'miscounted', file: name, detail: `has ${written} rows, the ledger counted ${rowsRead}` });
+      findings.add({
+        kind: 'miscounted',
+        file: name,
+        detail: `has ${countOf(written, 'row')}, the ledger counted ${rowsRead}`,
+      });
   }
 }
 
@@ -89,7 +94,7 @@ export async function findUnloaded(
         {
           kind: 'lost',
           file: file.name,
-          detail: `the file was published with ${file.rows} rows; the ledger does not know it, and it is nowhere`,
+          detail: `the file was published with ${countOf(file.rows, 'row')}; the ledger does not know it, and it is nowhere`,
         },
         Math.max(1, file.rows),
       );

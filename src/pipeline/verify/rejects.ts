@@ -1,4 +1,5 @@
 import type { Connection } from '../../platform/db/client.js';
+import { countOf } from '../../platform/format.js';
 import type { Findings } from './findings.js';
 
 /** So many rows are read at once; more are still counted. */
@@ -60,7 +61,7 @@ async function reportUnexpected({ client }: Connection, findings: Findings): Pro
 
 function countRest(findings: Findings, kind: 'lost' | 'wronglyRejected', rows: readonly RejectRow[]): void {
   const rest = (rows[0]?.total ?? 0) - rows.length;
-  if (rest > 0) findings.add({ kind, detail: `and ${rest} rows more` }, rest);
+  if (rest > 0) findings.add({ kind, detail: `and ${countOf(rest, 'row')} more` }, rest);
 }
 
 /** SQL of a text as uuid, null where it is none. */

@@ -1,4 +1,5 @@
 import type { Connection } from '../../platform/db/client.js';
+import { countOf } from '../../platform/format.js';
 import { EVENT_COLUMNS } from '../../contract/columns.js';
 import type { Findings } from './findings.js';
 
@@ -141,5 +142,5 @@ function countRest(
   rows: readonly { readonly total: number }[],
 ): void {
   const rest = (rows[0]?.total ?? 0) - rows.length;
-  if (rest > 0) findings.add({ kind, detail: `and ${rest} rows more` }, rest);
+  if (rest > 0) findings.add({ kind, detail: `and ${countOf(rest, 'row')} more` }, rest);
 }

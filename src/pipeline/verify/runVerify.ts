@@ -18,6 +18,7 @@ import { compareRejects } from './rejects.js';
 import { reportForeignCopies } from './rows.js';
 import { scanEvents, type ScanResult } from './scan.js';
 import { soleRow } from '../../platform/db/soleRow.js';
+import { countOf } from '../../platform/format.js';
 
 export interface VerifyContext {
   readonly log: Logger;
@@ -90,7 +91,7 @@ async function compareInSnapshot(
       {
         kind: 'duplicated',
         file,
-        detail: `batch ${batchId} loaded ${ledgerRows} rows, and the table has ${observedRows} of it`,
+        detail: `batch ${batchId} loaded ${countOf(ledgerRows, 'row')}, and the table has ${observedRows} of it`,
       },
       observedRows - ledgerRows,
     );

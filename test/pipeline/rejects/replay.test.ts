@@ -219,7 +219,7 @@ for (const [what, text, why] of [
   ['has a column that nobody knows', 'reject_id,colour\n1,red\n', /columns that nobody knows: "colour"/],
   ['names a reject twice', 'reject_id,event_type\n1,refund\n1,purchase\n', /:3: reject 1 stands in line 2 already/],
   ['has a row without id', 'reject_id,event_type\n1,refund\n,purchase\n', /:3: reject_id is no number/],
-  ['has a row with too few fields', 'reject_id,event_type\n1,refund\n2\n', /:3: 1 fields where the header has 2/],
+  ['has a row with too few fields', 'reject_id,event_type\n1,refund\n2\n', /:3: 1 field where the header has 2/],
   ['is empty', '', /is empty/],
   ['is not UTF-8', Buffer.from([0x72, 0xe9, 0x0a]), /is not UTF-8/],
 ] as const) {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { createLogger } from '../../../src/platform/log.js';
 import { eventFile, eventId } from '../../helpers/events.js';
+import { noMount, withFileSystem } from '../../helpers/fileSystems.js';
 import { migratedDatabase, onDatabase } from '../../helpers/migrated.js';
 import { takeOwnership } from '../../../src/contract/streamOwner.js';
 import { load, openShop, type Shop } from './harness.js';
@@ -118,3 +119,28 @@ test('a second stream with the same checkpoint directory ends with exit code 5, 
   });
   await load(shop, database);
 });
+
+test(
+  'a checkpoint that finds no room is told, leaves nothing behind, and stops no load; it is there when there is room again',
+  { skip: noMount },
+  async (t) => {
+    const database = await migratedDatabase();
+    const shop = openShop(t, { batchBytes: 1024 });
+    const { checkpointDir } = shop.settings;
+    await withFileSystem(checkpointDir, 'size=8k', async () => {
+      // One page is for the owner's id; the other one is taken.
+      writeFileSync(path.join(checkpointDir, 'filler'), Buffer.alloc(4096));
+      shop.put('first.csv', eventFile(0, 40));
+      const warnings: string[] = [];
+      const log = createLogger({ level: 'warn', format: 'json', color: false }, (line) => warnings.push(line));
+      await load(shop, database, {}, { log });
+      assert.ok(warnings.length > 0 && warnings.every((line) => line.includes('ENOSPC')), warnings.join('\n'));
+      assert.deepEqual(readdirSync(checkpointDir).sort(), ['filler', 'owner-id']);
+      rmSync(path.join(checkpointDir, 'filler'));
+      shop.put('second.csv', eventFile(40, 80));
+      await load(shop, database);
+      assert.deepEqual(readdirSync(checkpointDir).sort(), ['owner-id', 'stream.json']);
+      assert.deepEqual(await eventIds(database), ids(80));
+    });
+  },
+);

@@ -62,7 +62,7 @@ test('a megabyte of distinct names in a header is refused at once', async (t) =>
 });
 
 for (const [what, header, expected] of [
-  ['more names than a table has columns', distinct(2000), /the header has 2000 fields; a table has at most 1600/],
+  ['more names than a table has columns', distinct(2000), /the header has 2,000 fields; a table has at most 1600/],
   ['a thousand unknown names', distinct(1000), /unknown column: "c0", .*"c9" and 990 more/],
   ['a name of 100,000 characters', `${HEADER},${'x'.repeat(100_000)}`, /unknown column: "x{59}…"/],
   [

@@ -76,12 +76,7 @@ test('a kept server outlives its commands until it is stopped, and starting or s
   const directory = await createdProject(t);
   const { port } = await startEmbedded({ directory });
   assert.equal((await startEmbedded({ directory })).port, port);
-  const pid = await withEmbeddedServer({ directory }, async (connection) => {
-    const [row] = (await queryAs('ecompipe test', connection, "select pg_read_file('postmaster.pid') as file")) as [
-      { file: string },
-    ];
-    return Number(row.file.split('\n')[0]);
-  });
+  const pid = await withEmbeddedServer({ directory }, (_connection, { server }) => Promise.resolve(server.pid));
   assert.ok(await isAlive(pid));
   assert.equal(await stopEmbedded({ directory }), true);
   assert.ok(!(await isAlive(pid)));

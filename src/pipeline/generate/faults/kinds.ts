@@ -1,3 +1,4 @@
+import { didYouMean } from '../../../platform/didYouMean.js';
 import { InvalidValueError } from '../../../platform/settings.js';
 
 /** What a fault falls on, how often under `--dirt dirty`, and what must become of it. */
@@ -100,7 +101,9 @@ export function parseFaults(text: string): FaultRates {
           : Number(rate)
         : Number.NaN;
     if (kind === undefined)
-      problems.push(`there is no fault called ${JSON.stringify(name)}; the faults are ${KIND_NAMES.join(', ')}`);
+      problems.push(
+        `there is no fault called ${JSON.stringify(name)}${didYouMean(name, KIND_NAMES)}; say clean, dirty, or some of ${KIND_NAMES.join(', ')}`,
+      );
     else if (!(value >= 0 && value <= 1))
       problems.push(`${kind} needs a rate from 0 to 1, or a percentage: ${kind}=0.01`);
     else if (kind in rates) problems.push(`${kind} is given twice`);

@@ -67,7 +67,7 @@ function columnRemarks({ wanted, existing, conversion }: ColumnPlan, { rows, nul
       ? [
           {
             kind: 'remark',
-            text: `${name} is NULL in ${missing} of ${rows} rows: they stay, and constraint ${notNullRule(name)} holds for new rows only`,
+            text: `${name} is NULL in ${missing} of ${countOf(rows, 'row')}: they stay, and constraint ${notNullRule(name)} holds for new rows only`,
           } as const,
         ]
       : []),

@@ -51,7 +51,7 @@ function keyFindings({ existing, wanted, counts }: Table): Finding[] {
     ];
   const missing = ours.columns.reduce((sum, name) => sum + (counts.nulls.get(name) ?? 0), 0);
   const findings = [
-    ...(missing > 0 ? [obstacle(`${key} is NULL in ${missing} of ${counts.rows} rows`)] : []),
+    ...(missing > 0 ? [obstacle(`${key} is NULL in ${missing} of ${countOf(counts.rows, 'row')}`)] : []),
     ...(counts.repeatedKeys > 0
       ? [
           obstacle(
@@ -91,7 +91,7 @@ function ruleFindings({ existing, wanted, counts }: Table): Finding[] {
       .filter((rule) => !kept.includes(rule))
       .map(({ name }) => ({
         kind: 'remark' as const,
-        text: `${counts.broken.get(name)} of ${counts.rows} rows ${counts.broken.get(name) === 1 ? 'breaks' : 'break'} ${name}: they stay, and it holds for new rows only (NOT VALID)`,
+        text: `${counts.broken.get(name)} of ${countOf(counts.rows, 'row')} ${counts.broken.get(name) === 1 ? 'breaks' : 'break'} ${name}: they stay, and it holds for new rows only (NOT VALID)`,
       })),
   ];
 }

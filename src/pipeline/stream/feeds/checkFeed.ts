@@ -4,7 +4,7 @@ import { BUILT_IN, expressionNames, namedFields, type BoundFeed } from '../../..
 import { compileFeed, type CompiledFeed } from '../../../contract/feeds/compile.js';
 import type { Feed, FeedPosition } from '../../../contract/feeds/feed.js';
 import { sameName } from '../../../contract/feeds/parseFormat.js';
-import { didYouMean } from '../../../contract/feeds/yamlReader.js';
+import { didYouMean } from '../../../platform/didYouMean.js';
 import { EcompipeError } from '../../../platform/errors.js';
 import { readTargetTable, type TargetTable } from '../targetTable.js';
 

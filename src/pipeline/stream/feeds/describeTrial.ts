@@ -1,5 +1,6 @@
 import { clip } from '../../../platform/clip.js';
 import { printable as escaped } from '../../../platform/printable.js';
+import { countOf, formatCount } from '../../../platform/format.js';
 import type { Trial, TriedRecord } from './tryFile.js';
 
 /** On one line, and safe for a terminal. */
@@ -12,15 +13,15 @@ export function describeTrial(trial: Trial, width: number): string {
   const { file, feed, table, records, skipped, rows } = trial;
   const made = feed === undefined ? 'no feed: its columns are those of the table' : `feed ${feed}`;
   const counts = [
-    `${records} records`,
+    countOf(records, 'record'),
     ...(skipped > 0 ? [`${skipped} skipped`] : []),
-    `${rows.read} rows: ${rows.inserted} new`,
+    `${countOf(rows.read, 'row')}: ${formatCount(rows.inserted)} new`,
     `${rows.duplicate} duplicate`,
     `${rows.rejected} rejected`,
   ];
   return [
     `${printable(file)}: ${made}, into ${table}`,
-    ...wrap(`${counts.join(', ')}; nothing was taken`, '', width),
+    ...wrap(`${counts.join(', ')}; nothing was loaded`, '', width),
     ...sections(trial, width),
   ].join('\n');
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
+import { countOf } from '../../../platform/format.js';
 import type { BoundFeed } from '../../../contract/feeds/bindFeed.js';
 import type { Batch } from '../batch.js';
 import { insertRows, type Verdicts } from '../staged/judge.js';
@@ -108,7 +109,7 @@ async function judgeRows(
   const total = made.reduce((sum, { rows }) => sum + rows, 0);
   assert(
     inserted + rejected.length + duplicates.length === total,
-    `of ${total} rows ${inserted} were inserted, ${rejected.length} rejected and ${duplicates.length} known`,
+    `of ${countOf(total, 'row')} ${inserted} were inserted, ${rejected.length} rejected and ${duplicates.length} known`,
   );
   const originOf = plan.hasItems
     ? await readOrigins(connection, [...rejected, ...duplicates])

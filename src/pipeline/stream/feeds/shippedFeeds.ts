@@ -2,14 +2,14 @@ import { bindFeed } from '../../../contract/feeds/bindFeed.js';
 import { LF } from '../../../contract/csv/bytes.js';
 import type { Feed } from '../../../contract/feeds/feed.js';
 import { fieldNamesOf } from '../../../contract/feeds/feedHeader.js';
-import { listFeeds, readFeeds, SHIPPED_FEEDS } from '../../../contract/feeds/readFeeds.js';
+import { readFeeds, SHIPPED_FEED_NAMES } from '../../../contract/feeds/readFeeds.js';
 import { expressionNames } from '../../../contract/feeds/bindFeed.js';
 
 let shipped: Promise<Feed[]> | undefined;
 
 /** All feeds of the package. */
 export async function shippedFeeds(): Promise<readonly Feed[]> {
-  shipped ??= listFeeds(SHIPPED_FEEDS).then((names) => readFeeds({ feedsDir: undefined, shipped: names }));
+  shipped ??= readFeeds({ feedsDir: undefined, shipped: SHIPPED_FEED_NAMES });
   return await shipped;
 }
 

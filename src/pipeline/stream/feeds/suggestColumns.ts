@@ -1,4 +1,6 @@
 import { REQUIRED_COLUMNS } from '../../../contract/columns.js';
+import { clip } from '../../../platform/clip.js';
+import { printableLine } from '../../../platform/printable.js';
 
 /** Names under which sources have what our columns mean. */
 const MEANINGS: readonly (readonly [column: string, names: RegExp])[] = [
@@ -36,6 +38,17 @@ export function suggestColumns(fields: readonly string[], records: Records, type
     const index = fields.findIndex((field, at) => ![...found.values()].includes(at) && names.test(plain(field)));
     if (index !== -1) found.set(column, index);
   }
+  const byValues = (column: string, fits: (values: readonly string[]) => boolean): void => {
+    if (found.has(column)) return;
+    const index = fields.findIndex((_, at) => ![...found.values()].includes(at) && fits(valuesOf(records, at)));
+    if (index !== -1) found.set(column, index);
+  };
+  // Names in other languages: what the values are tells as much.
+  byValues('event_time', (values) => timeFormat(values) !== undefined);
+  byValues(
+    'price',
+    (values) => values.length > 0 && values.every((value) => /^\d[\d.]*,\d\d$|^\d[\d,]*\.\d\d$/.test(value)),
+  );
   const lines = [
     `  event_id: { derive: [${fields.map(yamlText).join(', ')}] } # fields that tell one event from another`,
   ];
@@ -44,10 +57,24 @@ export function suggestColumns(fields: readonly string[], records: Records, type
     if (index !== undefined)
       lines.push(`  ${column}: ${sourceOf(column, fields[index] ?? '', valuesOf(records, index))}`);
     else if ((REQUIRED_COLUMNS as readonly string[]).includes(column)) lines.push(missing(column));
+    else if (column === 'currency' && found.has('price'))
+      lines.push('  currency: { value: EUR } # TODO: a price needs one, the file seems to have none');
   }
-  const unused = fields.filter((_, index) => ![...found.values()].includes(index));
-  if (unused.length > 0) lines.push(`  # not used: ${unused.join(', ')}`);
+  const unused = fields.flatMap((field, index) =>
+    [...found.values()].includes(index) ? [] : [printableLine(`  #   ${field}${exampleOf(valuesOf(records, index))}`)],
+  );
+  if (unused.length > 0) lines.push('  # not used, with their first values:', ...unused);
   return lines;
+}
+
+const MAX_EXAMPLES = 3;
+const MAX_EXAMPLE = 40;
+
+function exampleOf(values: readonly string[]): string {
+  const first = [...new Set(values)]
+    .slice(0, MAX_EXAMPLES)
+    .map((value) => clip(value.replace(/\s+/g, ' '), MAX_EXAMPLE));
+  return first.length === 0 ? ': always empty' : `: ${first.join(', ')}`;
 }
 
 function plain(field: string): string {
@@ -64,6 +91,8 @@ function valuesOf(records: Records, index: number): string[] {
 
 function sourceOf(column: string, field: string, values: readonly string[]): string {
   if (column === 'event_time') return timeOf(field, values);
+  if (column === 'price' && values.some((value) => /,\d{1,2}$/.test(value)))
+    return `{ sql: ${JSON.stringify(`replace(replace(${sqlName(field)}, '.', ''), ',', '.')`)} }`;
   if (column !== 'event_type') return yamlText(field);
   const kinds = [...new Set(values)].slice(0, 20);
   return `{ from: ${yamlText(field)}, map: { ${kinds.map((kind) => `${yamlText(kind)}: ${eventTypeOf(kind)}`).join(', ')} } } # TODO: check`;
@@ -87,17 +116,27 @@ function eventTypeOf(kind: string): string {
 }
 
 function timeOf(field: string, values: readonly string[]): string {
+  const format =
+    timeFormat(values) ?? epochFormat(values) ?? '"YYYY-MM-DD HH24:MI:SS", zone: UTC } # TODO: the pattern';
+  return `{ from: ${yamlText(field)}, time: ${format}`;
+}
+
+/** Of numbers, which may be something else unless their name says so. */
+function epochFormat(values: readonly string[]): string | undefined {
   const all = (pattern: RegExp): boolean => values.length > 0 && values.every((value) => pattern.test(value));
-  const from = `{ from: ${yamlText(field)}, time: `;
-  if (all(/^\d{9,10}(\.\d+)?$/)) return `${from}epoch-s }`;
-  if (all(/^\d{12,13}$/)) return `${from}epoch-ms }`;
-  if (all(/^\d{15,16}$/)) return `${from}epoch-us }`;
-  if (all(/^\d{4}-\d\d-\d\d/)) return `${from}iso, zone: UTC } # zone: of times that name none`;
+  if (all(/^\d{9,10}(\.\d+)?$/)) return 'epoch-s }';
+  if (all(/^\d{12,13}$/)) return 'epoch-ms }';
+  return all(/^\d{15,16}$/) ? 'epoch-us }' : undefined;
+}
+
+/** The format of values that are times, as the end of a mapping; undefined for all others. */
+function timeFormat(values: readonly string[]): string | undefined {
+  if (values.length > 0 && values.every((value) => /^\d{4}-\d\d-\d\d/.test(value)))
+    return 'iso, zone: UTC } # zone: of times that name none';
   const numbers = /^(\d{1,2})([/.-])(\d{1,2})[/.-](\d{4})(?: (\d{1,2}):\d\d(:\d\d)?( ?[AaPp][Mm])?)?/;
   const parts = values.map((value) => numbers.exec(value));
   const [first] = parts;
-  if (first === null || first === undefined || parts.includes(null))
-    return `${from}"YYYY-MM-DD HH24:MI:SS", zone: UTC } # TODO: the pattern`;
+  if (first === null || first === undefined || parts.includes(null)) return undefined;
   const isDayFirst = parts.some((part) => Number(part?.[1]) > 12) || first[2] === '.';
   const separator = first[2] ?? '/';
   const date = (isDayFirst ? ['DD', 'MM', 'YYYY'] : ['MM', 'DD', 'YYYY']).join(separator);
@@ -107,11 +146,12 @@ function timeOf(field: string, values: readonly string[]): string {
       ? ''
       : ` ${isHalf ? 'HH12' : 'HH24'}:MI${first[6] === undefined ? '' : ':SS'}${isHalf ? `${first[7]?.startsWith(' ') === true ? ' ' : ''}AM` : ''}`;
   const isSure = parts.some((part) => Number(part?.[1]) > 12 || Number(part?.[3]) > 12);
-  return `${from}"${date}${time}", zone: UTC }${isSure ? '' : ' # TODO: day or month first?'}`;
+  return `"${date}${time}", zone: UTC }${isSure ? '' : ' # TODO: day or month first?'}`;
 }
 
 function missing(column: string): string {
-  if (column === 'event_type') return '  event_type: { value: page_view } # TODO: which event a record is';
+  if (column === 'event_type')
+    return '  event_type: { value: page_view } # TODO: which event a record is; by a field: { from: FIELD, map: { its value: view_item } }';
   if (column === 'event_time') return '  event_time: { sql: "null::timestamptz" } # TODO: when it was';
   return `  ${column}: { value: unknown } # TODO: the file seems to have none`;
 }
@@ -135,6 +175,11 @@ function jsonColumns(records: Records): string[] {
     else if ((REQUIRED_COLUMNS as readonly string[]).includes(column)) lines.push(missing(column));
   }
   return [...lines, `  # keys of the records: ${[...keys].join(', ')}`];
+}
+
+/** A field as SQL names it. */
+function sqlName(field: string): string {
+  return /^[a-z_][a-z0-9_]*$/i.test(field) ? field : `"${field.replaceAll('"', '""')}"`;
 }
 
 /** A text as YAML has it in a list or mapping. */

@@ -5,7 +5,10 @@ import type { ConnectionSettings } from '../../../platform/db/connectionSettings
 import { PIN_SETTINGS } from '../../../platform/db/sessionSettings.js';
 import { UsageError } from '../../../platform/errors.js';
 import type { SparkInstallation } from './installation.js';
+import { notPrepared, type JarsDirectory } from './jobJar.js';
 import type { ToJob } from './messages.js';
+import type { SparkConf } from './sparkConf.js';
+import { hasJdbcDriver } from './submit.js';
 
 /** Ignoring these would connect elsewhere, or less safely, than was asked for. */
 const NOT_IN_JDBC = [
@@ -68,12 +71,28 @@ export function jdbcOptions(
   };
 }
 
-/** The driver's jar: the one that was named, else the one that Spark has; undefined when Spark shall fetch it. */
-export function findJdbcDriver(named: string | undefined, { home }: SparkInstallation): string | undefined {
+/**
+ * The driver's jar: the one that was named, else the one that Spark has, else the one that `ecompipe spark prepare` has
+ * fetched; undefined when Spark shall fetch it, or has it by its settings.
+ */
+export function findJdbcDriver(
+  named: string | undefined,
+  { home }: SparkInstallation,
+  jars: JarsDirectory,
+  conf: SparkConf,
+): string | undefined {
   if (named !== undefined) {
     if (!existsSync(named)) throw new UsageError([`--jdbc-driver ${JSON.stringify(named)}: there is no such file`]);
     return path.resolve(named);
   }
-  const own = readdirSync(path.join(home, 'jars')).find((name) => /^postgresql-\d.*\.jar$/.test(name));
-  return own === undefined ? undefined : path.join(home, 'jars', own);
+  const found = jdbcDriverIn(path.join(home, 'jars')) ?? jdbcDriverIn(jars.directory);
+  if (found === undefined && jars.isPrepared && !hasJdbcDriver(conf))
+    throw notPrepared(jars, "PostgreSQL's JDBC driver");
+  return found;
+}
+
+function jdbcDriverIn(directory: string): string | undefined {
+  const names = existsSync(directory) ? readdirSync(directory) : [];
+  const found = names.find((name) => /^postgresql-\d.*\.jar$/.test(name));
+  return found === undefined ? undefined : path.join(directory, found);
 }

@@ -11,26 +11,52 @@ import { SparkError, type SparkInstallation } from './installation.js';
 
 const JOB_SOURCES = fileURLToPath(new URL('../../../../spark/job', import.meta.url));
 
+/** Where jars are, and whether what is not there may be made. */
+export interface JarsDirectory {
+  readonly directory: string;
+  /** Named by the user: it holds what `ecompipe spark prepare` has put there, and nothing is compiled or fetched. */
+  readonly isPrepared: boolean;
+}
+
+/** The one that was named, else `ecompipe` in the user's cache (`XDG_CACHE_HOME`, else ~/.cache). */
+export function jarsDirectory(named: string | undefined, environment: NodeJS.ProcessEnv): JarsDirectory {
+  if (named !== undefined) return { directory: path.resolve(named), isPrepared: true };
+  const cache = environment['XDG_CACHE_HOME'] || path.join(os.homedir(), '.cache');
+  return { directory: path.join(cache, 'ecompipe'), isPrepared: false };
+}
+
+/** What a prepared directory lacks. */
+export function notPrepared({ directory }: JarsDirectory, missing: string): SparkError {
+  return new SparkError({
+    what: `cannot start Spark with the jars in ${directory}`,
+    why: `there is no ${missing}`,
+    outcome: 'nothing was loaded',
+    hint: `ecompipe spark prepare --spark-jars ${directory}, with this Spark and this version of ecompipe`,
+  });
+}
+
 /**
- * The job as a jar for this Spark, compiled at the first use and kept in the user's cache (`XDG_CACHE_HOME`, else
- * ~/.cache). The compiler is the one in Spark's own jars/ (spark-shell needs it), so that the job always fits the Spark
- * and the Scala it runs with, and needs no JDK, no build tool and no binary in our package. Takes some 15 s, once.
+ * The job as a jar for this Spark, compiled by `ecompipe spark prepare`, or else at the first use. The compiler is the one
+ * in Spark's own jars/ (spark-shell needs it), so that the job always fits the Spark and the Scala it runs with, and needs
+ * no JDK, no build tool and no binary in our package. Takes some 15 s, once.
  */
 export async function jobJar(
   spark: SparkInstallation,
+  jars: JarsDirectory,
   environment: NodeJS.ProcessEnv,
   log: Logger,
   sources = JOB_SOURCES,
 ): Promise<string> {
+  const { directory } = jars;
   const files = readdirSync(sources)
     .filter((name) => name.endsWith('.scala'))
     .sort()
     .map((name) => path.join(sources, name));
   const hash = createHash('sha256').update(spark.version);
   for (const file of files) hash.update('\0').update(readFileSync(file));
-  const directory = path.join(environment['XDG_CACHE_HOME'] || path.join(os.homedir(), '.cache'), 'ecompipe');
-  const jar = path.join(directory, `spark-${spark.version}-${hash.digest('hex').slice(0, 16)}.jar`);
+  const jar = path.join(directory, `ecompipe-spark-${spark.version}-${hash.digest('hex').slice(0, 16)}.jar`);
   if (existsSync(jar)) return jar;
+  if (jars.isPrepared) throw notPrepared(jars, `job for Spark ${spark.version} (${path.basename(jar)})`);
   await withFileErrors('create the directory', directory, () =>
     Promise.resolve(mkdirSync(directory, { recursive: true })),
   );

@@ -106,6 +106,7 @@ export type ToJob =
       readonly checkpointDir: string;
       readonly once: boolean;
       readonly maxFiles: number;
+      readonly maxBytes: number;
       readonly triggerMs: number;
       readonly pieceBytes: number;
       /** The first one that is for a file counts; of files without one, the names of the header are columns. */

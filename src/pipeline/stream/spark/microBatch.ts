@@ -17,13 +17,15 @@ import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from '.
 import type { CommittedBatch } from '../loadTransaction.js';
 import { ledgerNotKept, pauseBeforeRepeat } from '../notAccepted.js';
 import type { ResultRecorder } from '../resultRecorder.js';
+import { isUri } from './remoteFileDisposer.js';
 import { loadUnits, type UnitContext } from './loadUnits.js';
 import type { Inspection, LeftFile, SparkFile } from './messages.js';
 import { SourceGone } from './stage.js';
 import { canResumeAt, planUnits, type InspectedFile, type Unit } from './units.js';
 import { printableLine } from '../../../platform/printable.js';
+import { countOf } from '../../../platform/format.js';
 
-export interface MicroBatchSettings extends Pick<StreamSettings, 'maxRejected' | 'atomicFile'> {
+export interface MicroBatchSettings extends Pick<StreamSettings, 'inputDir' | 'maxRejected' | 'atomicFile'> {
   /** Bytes of CSV that one transaction merges. */
   readonly stageBytes: number;
 }
@@ -148,11 +150,15 @@ export class MicroBatch {
     });
     const committed = async (unit: Unit, batch: CommittedBatch): Promise<void> => {
       this.outcomes.batchCommitted(batch);
-      for (const { file, part } of unit.parts) {
-        if (!part.isLast) continue;
-        rest.delete(file);
-        await this.settle(file.inspection.file, () => this.outcomes.fileLoaded(file, part.fileSize));
-      }
+      const loaded = unit.parts.filter(({ part }) => part.isLast);
+      for (const { file } of loaded) rest.delete(file);
+      const putAway = loaded.map(
+        ({ file, part }) =>
+          () =>
+            this.settle(file.inspection.file, () => this.outcomes.fileLoaded(file, part.fileSize)),
+      );
+      if (isUri(this.settings.inputDir)) await allAtOnce(putAway);
+      else for (const each of putAway) await each();
     };
     let running: Unit | undefined;
     try {
@@ -194,7 +200,7 @@ export class MicroBatch {
     }));
     return await this.context.loader.pool.use(
       'bulk',
-      `cannot enter ${files.length} files into the ledger`,
+      `cannot enter ${countOf(files.length, 'file')} into the ledger`,
       (connection) =>
         withTransaction(connection, async () => {
           await registerFiles(connection, identities);
@@ -289,6 +295,13 @@ async function cutAgain(
     assert(cut !== undefined, 'what was asked about is answered');
     return cut;
   });
+}
+
+/** Each of them is requests to an object store that are waited for. Ends when all have; throws what the first one did. */
+async function allAtOnce(actions: readonly (() => Promise<void>)[]): Promise<void> {
+  const ends = await Promise.allSettled(actions.map((action) => action()));
+  const failed = ends.find((end) => end.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
 }
 
 function nameOf({ path }: SparkFile): string {

@@ -35,6 +35,10 @@ export class RemoteFileDisposer implements FilesFinisher {
     return this.kept.has(name);
   }
 
+  isRemembered(name: string): boolean {
+    return this.kept.has(name);
+  }
+
   forgetAllBut(present: ReadonlySet<string>): void {
     for (const name of this.kept) if (!present.has(name)) this.kept.delete(name);
   }

@@ -17,7 +17,7 @@ import { DriverProcess } from './driverProcess.js';
 import { feedFormatsOf } from './feedFormats.js';
 import { findSpark } from './installation.js';
 import { findJdbcDriver, jdbcOptions } from './jdbc.js';
-import { jobJar } from './jobJar.js';
+import { jarsDirectory, jobJar } from './jobJar.js';
 import type { UnitContext } from './loadUnits.js';
 import type { Inspection, ToJob } from './messages.js';
 import { MicroBatch } from './microBatch.js';
@@ -35,11 +35,15 @@ export interface SparkSettings extends StreamSettings {
   readonly sparkFlags: readonly string[];
   /** Files that one micro-batch takes. */
   readonly maxFilesPerTrigger: number;
+  /** Bytes of files, as delivered, that one micro-batch takes; one file at least. */
+  readonly maxBytesPerTrigger: number | undefined;
   /** Time between two looks at the directory, in milliseconds. */
   readonly triggerIntervalMs: number;
   /** Bytes of CSV that the executors stage for one transaction. */
   readonly stageBytes: number;
   readonly jdbcDriver: string | undefined;
+  /** Where `ecompipe spark prepare` has put the job and the driver; undefined: the user's cache. */
+  readonly sparkJars: string | undefined;
   /** How long a master that can't be reached is waited for, in milliseconds. */
   readonly retryForMs: number;
 }
@@ -114,24 +118,25 @@ export async function runSparkStream(
 
 /** Finds what the driver consists of, and checks what it is told. */
 async function prepareDriver(
-  { master, sparkFlags, jdbcDriver }: SparkSettings,
+  { master, sparkFlags, jdbcDriver, sparkJars }: SparkSettings,
   { log }: Pick<StageContext<StreamEvent>, 'log'>,
 ): Promise<DriverSettings> {
   const spark = await findSpark(process.env);
   const conf = readSparkConf(spark, sparkFlags, process.env);
   assertClientMode(conf, process.env);
+  const jars = jarsDirectory(sparkJars, process.env);
   return {
     spark,
     master,
     conf,
-    jdbcDriver: findJdbcDriver(jdbcDriver, spark),
-    jar: await jobJar(spark, process.env, log),
+    jdbcDriver: findJdbcDriver(jdbcDriver, spark, jars, conf),
+    jar: await jobJar(spark, jars, process.env, log),
   };
 }
 
 /** Spark lists the files itself and says nothing of the others; what comes later is counted by `ecompipe status`. */
 async function reportLeftAlone(settings: StreamSettings, emit: (event: StreamEvent) => void): Promise<void> {
-  await new InputListing(settings.inputDir, listOptions(settings), emit).list();
+  await new InputListing(settings.inputDir, listOptions(settings), emit).next(() => false);
 }
 
 /** Files leave a URI for another one: neither side could move them from one file system to the other. */
@@ -178,6 +183,7 @@ class SparkRun {
             ...start,
             once: drain.aborted,
             maxFiles: this.settings.maxFilesPerTrigger,
+            maxBytes: this.settings.maxBytesPerTrigger ?? Number.MAX_SAFE_INTEGER,
             triggerMs: this.settings.triggerIntervalMs,
             pieceBytes: PIECE_BYTES,
           });

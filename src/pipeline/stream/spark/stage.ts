@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { TransientError } from '../../../platform/db/sqlState.js';
 import type { Database } from '../../../platform/db/target.js';
+import { countOf } from '../../../platform/format.js';
 import type { DriverProcess } from './driverProcess.js';
 import { SparkError } from './installation.js';
 import type { FromJob, Piece, StageCommand, StagedTask } from './messages.js';
@@ -69,7 +70,9 @@ export async function stageUnit(
       );
     const rows = answer.tasks.reduce((sum, task) => sum + task.rows, 0);
     if (rows !== unit.rows)
-      throw asText ? new StageLost(`${rows} rows were staged where ${unit.rows} were counted`, true) : new NotTyped();
+      throw asText
+        ? new StageLost(`${countOf(rows, 'row was', 'rows were')} staged where ${unit.rows} were counted`, true)
+        : new NotTyped();
     return { table, asText, attempts: answer.tasks.map(({ attempt }) => attempt), partOfPiece };
   } catch (error) {
     await tables.drop(table);

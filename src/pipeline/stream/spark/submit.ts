@@ -84,15 +84,23 @@ export function submitArguments(settings: DriverSettings, environment: NodeJS.Pr
   ];
 }
 
+function listOf({ properties }: SparkConf, name: string): string[] {
+  return (properties.get(name) ?? '').split(',').filter((item) => item !== '');
+}
+
+/** Whether Spark's own settings bring PostgreSQL's driver. */
+export function hasJdbcDriver(conf: SparkConf): boolean {
+  return (
+    listOf(conf, 'spark.jars').some((jar) => /(^|\/)postgresql-\d[^/]*\.jar$/.test(jar)) ||
+    listOf(conf, 'spark.jars.packages').some((name) => name.startsWith('org.postgresql:postgresql:'))
+  );
+}
+
 /** The user's jars and packages, and PostgreSQL's driver, which would take their place otherwise. */
 function driverArguments({ spark, conf, jdbcDriver }: DriverSettings): string[] {
-  const listOf = (name: string): string[] => (conf.properties.get(name) ?? '').split(',').filter((item) => item !== '');
-  const [jars, packages] = [listOf('spark.jars'), listOf('spark.jars.packages')];
-  const isGiven =
-    jars.some((jar) => /(^|\/)postgresql-\d[^/]*\.jar$/.test(jar)) ||
-    packages.some((name) => name.startsWith('org.postgresql:postgresql:'));
+  const [jars, packages] = [listOf(conf, 'spark.jars'), listOf(conf, 'spark.jars.packages')];
   if (jdbcDriver === undefined) {
-    if (!isGiven) packages.push(JDBC_PACKAGE);
+    if (!hasJdbcDriver(conf)) packages.push(JDBC_PACKAGE);
   } else if (!jdbcDriver.startsWith(`${spark.home}${path.sep}`)) jars.push(jdbcDriver);
   return [
     ...(packages.length > 0 ? ['--packages', packages.join()] : []),

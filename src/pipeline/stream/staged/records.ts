@@ -7,6 +7,7 @@ import { UTF_8 } from '../../../contract/feeds/encodings.js';
 import { COMMA, LF, NUL, QUOTE } from '../../../contract/csv/bytes.js';
 import { frameRecords } from '../../../contract/csv/frameRecords.js';
 import type { Defect, RecordFrame, RecordFrames } from '../../../contract/csv/recordFrames.js';
+import { countOf } from '../../../platform/format.js';
 import type { Batch, BatchPart } from '../batch.js';
 import { endOfIsoDates, type TemporalField } from '../isoDates.js';
 import type { Reason } from './reject.js';
@@ -151,7 +152,8 @@ function describeDefect(
   defect: Defect,
   { fieldCount, dialect }: Pick<RecordShape, 'fieldCount' | 'dialect'>,
 ): string {
-  if (defect === 'field-count') return `${countFields(bytes, dialect)} fields where the header has ${fieldCount}`;
+  if (defect === 'field-count')
+    return `${countOf(countFields(bytes, dialect), 'field')} where the header has ${fieldCount}`;
   if (defect === 'too-long' || bytes.length > MAX_EXPLAINED_BYTES) return DEFECTS[defect];
   const delimiter = String.fromCharCode(dialect.delimiter);
   const quote = String.fromCharCode(dialect.quote ?? QUOTE);

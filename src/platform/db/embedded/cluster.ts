@@ -27,6 +27,9 @@ export interface ClusterOptions {
   readonly signal: AbortSignal;
 }
 
+/** For a person who needs more than the commands do; clusters of earlier versions have none. */
+const SUPERUSER_PASSWORD = 'superuser-password';
+
 /** initdb takes about a second: what is this old was left by one that was killed. */
 const ABANDONED_MS = 10 * 60_000;
 
@@ -102,14 +105,25 @@ async function fill(
   { log, signal }: ClusterOptions,
 ): Promise<void> {
   const data = path.join(home, 'data');
-  const passwordFile = path.join(home, 'password');
+  const superuserFile = path.join(home, SUPERUSER_PASSWORD);
+  const [password, ofSuperuser] = [newPassword(), newPassword()];
   // The account passes through to its data directory; it can't list the rest.
   await chmod(home, account === undefined ? 0o700 : 0o711);
   await mkdir(data, { mode: 0o700 });
-  await writeNew(passwordFile, `${randomBytes(24).toString('base64url')}\n`, account);
+  await writeNew(path.join(home, 'password'), `${password}\n`);
+  await writeNew(superuserFile, `${ofSuperuser}\n`, account);
   if (account !== undefined) await chownPlain(data, account);
-  await initdb({ data, passwordFile, account, place, log, signal });
-  if (account !== undefined) await chownPlain(passwordFile, { uid: 0, gid: 0 });
+  await initdb({ data, superuserFile, password, account, place, log, signal });
+  if (account !== undefined) await chownPlain(superuserFile, { uid: 0, gid: 0 });
+}
+
+function newPassword(): string {
+  return randomBytes(24).toString('base64url');
+}
+
+/** Whether the role that commands connect as is no superuser: there is another one, which earlier versions did not make. */
+export async function hasOwnSuperuser({ home }: Pick<Cluster, 'home'>): Promise<boolean> {
+  return (await lstat(path.join(home, SUPERUSER_PASSWORD)).catch(() => undefined)) !== undefined;
 }
 
 async function publishElsewhere(home: string, published: string): Promise<void> {

@@ -54,8 +54,13 @@ export async function replaceText(file: string, text: string): Promise<void> {
 /** Writes a text under a temporary name beside the file that it is to become. @returns that name. */
 export async function writeBeside(file: string, text: string, account?: ServerAccount): Promise<string> {
   const temporary = temporaryPath(file);
-  await writeNew(temporary, text, account);
-  return temporary;
+  try {
+    await writeNew(temporary, text, account);
+    return temporary;
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
 }
 
 /** Writes a file that must not exist yet, for nobody but its owner to read. */

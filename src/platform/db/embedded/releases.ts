@@ -36,11 +36,16 @@ export function versionAdvice(versions: {
 
 /** How data goes from one major version to the next. */
 export function majorUpgrade(): string {
-  return (
-    'with the version of ecompipe that created it run `ecompipe db dump FILE` and `ecompipe db stop`, move the directory ' +
-    'away, and run `ecompipe db restore FILE` with this one'
-  );
+  return `with the version of ecompipe that created it run ${DUMP_AND_RESTORE} with this one`;
 }
+
+/** How data gets out of a cluster whose superuser is the role that commands connect as; it is used as it is until then. */
+export function moveToOwner(): string {
+  return `commands connect as a superuser, which they need not be: to change that, run ${DUMP_AND_RESTORE}`;
+}
+
+const DUMP_AND_RESTORE =
+  '`ecompipe db dump FILE` and `ecompipe db stop`, move the directory away, and run `ecompipe db restore FILE`';
 
 function majorOf(version: string): string {
   return version.split('.')[0] ?? version;

@@ -1,9 +1,9 @@
 import { EcompipeError } from '../../errors.js';
 import { findServerFiles } from './binaries.js';
-import { openCluster, type Cluster } from './cluster.js';
+import { hasOwnSuperuser, openCluster, type Cluster } from './cluster.js';
 import type { EmbeddedOptions } from './lease.js';
 import { findRunningServer, type RunningServer } from './pidFile.js';
-import { serverVersionOf, versionAdvice } from './releases.js';
+import { moveToOwner, serverVersionOf, versionAdvice } from './releases.js';
 import { dataVersion, isKept } from './server.js';
 import { leaseHolders, openSession } from './session.js';
 
@@ -16,7 +16,7 @@ export interface EmbeddedStatus {
   /** Version of the installed server; undefined where none is. */
   readonly installed: string | undefined;
   readonly running: RunningStatus | undefined;
-  /** What is to be done about versions. */
+  /** What is to be done about versions and rights. */
   readonly advice: readonly string[];
 }
 
@@ -44,7 +44,10 @@ export async function embeddedStatus({
   const server = cluster && (await findRunningServer(cluster.data));
   const data = cluster && (await dataVersion(cluster));
   const running = cluster && server && (await look(cluster, server, signal));
-  const advice = versionAdvice({ data, installed, running: running?.version });
+  const advice = [
+    ...versionAdvice({ data, installed, running: running?.version }),
+    ...(cluster === undefined || (await hasOwnSuperuser(cluster)) ? [] : [moveToOwner()]),
+  ];
   return { home: cluster?.home, data, installed, running, advice };
 }
 
