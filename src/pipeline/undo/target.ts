@@ -121,11 +121,7 @@ async function findBatch({ client }: Connection, batchId: number): Promise<UndoT
   if (partial !== undefined)
     throw new UsageError(
       [
-<<<<<<< HEAD
-        `${label} is a part of ${printableLine(partial.name)}, which has ${(others?.otherBatches ?? 0) + 1} batches: a file can only be taken out whole`,
-=======
-        `${label} is a part of ${printableLine(partial.name)}, which has ${countOf(partial.otherBatches + 1, 'batch', 'batches')}: a file can only be taken out whole`,
->>>>>>> main
+        `${label} is a part of ${printableLine(partial.name)}, which has ${countOf((others?.otherBatches ?? 0) + 1, 'batch', 'batches')}: a file can only be taken out whole`,
       ],
       `ecompipe undo --file ${shellQuote(partial.name)}`,
     );

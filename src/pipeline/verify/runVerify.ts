@@ -1,4 +1,3 @@
-import { countOf } from '../../platform/format.js';
 import type { Connection } from '../../platform/db/client.js';
 import { withConnection, type Database } from '../../platform/db/target.js';
 import type { Logger } from '../../platform/log.js';
