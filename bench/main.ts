@@ -22,7 +22,7 @@ questions: ${questions.map(({ name }) => name).join(' ')} (default: all but spar
   --runs N           rounds that medians are taken over (default 5)
   --database URL     a server to measure instead of the embedded one; a database ecompipe_bench is made there and dropped
   --against REVISION measure this build beside that of another git revision instead; nothing is written
-  --install-rivals   put pgloader and timescaledb-parallel-copy into bench/.cache first
+  --install-rivals   put pgloader, timescaledb-parallel-copy and dlt into bench/.cache first
   --write            write docs/performance_metrics.md also when scaled, or with fewer than 5 runs
 `;
 

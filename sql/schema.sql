@@ -326,7 +326,7 @@ begin
     execute format('select %s, %s from (select %s from pg_temp.%I m) as t join %s e on %s',
       plan.key_text, plan.difference,
       (select string_agg(format('m.%I as c%s', name, position), ', ') from unnest(columns) with ordinality as x (name, position)),
-      mirror, target, plan.key_match) into key, differing;
+      mirror, ecompipe.keyed_rows(target), plan.key_match) into key, differing;
     is_there := differing is not null;
     raise exception using errcode = 'EC001';
   exception
@@ -493,7 +493,7 @@ begin
     return;
   end if;
   execute 'insert into pg_temp.ecompipe_verdicts (ordinal, kind, sql_state, column_name, constraint_name, message, key) '
-    || format(verdict, target, plan.key_match, key_constraint, plan.key_text, 'ecompipe_typed', plan.difference)
+    || format(verdict, ecompipe.keyed_rows(target), plan.key_match, key_constraint, plan.key_text, 'ecompipe_typed', plan.difference)
     || ' on conflict (ordinal) do update set kind = excluded.kind, sql_state = excluded.sql_state, column_name = excluded.column_name,
          constraint_name = excluded.constraint_name, message = excluded.message, key = excluded.key' using ordinals;
   if not plan.has_row_triggers then
@@ -702,17 +702,19 @@ declare
   statement constant text := format('insert into %s (%s) overriding system value select %s from pg_temp.ecompipe_typed t where ',
     target, plan.table_columns, plan.stage_columns);
   by_place constant text := statement || 't.ctid operator(pg_catalog.=) any ($1)';
+  -- The table has the key of a staged row.
+  is_there constant text := format('exists (select from %s e where %s)', ecompipe.keyed_rows(target), plan.key_match);
   key_constraints text[] := (select coalesce(array_agg(conname), '{}') from pg_constraint where contype = 'p' and conrelid in (select r from ecompipe.relations_of(target) r));
   is_secured constant boolean := row_security_active(target);
-  suspects integer[] := '{}';
+  suspects integer[];
+  later integer[];
   known integer[] := '{}';
-  later integer[] := '{}';
+  aside integer[];
   places tid[];
   ordinals integer[];
   walk record;
   unclear_state text;
   unclear_message text;
-  total bigint;
   expected bigint;
   is_whole boolean := true;
   constraints text;
@@ -724,34 +726,31 @@ begin
   if constraints is not null then
     execute 'set constraints ' || constraints || ' immediate';
   end if;
-  if plan.is_suspect is not null then
-    begin
-      execute format('select coalesce(array_agg(x.ordinal_of_row), ''{}'') from (%s) as x', plan.is_suspect) into suspects;
-    exception when others then
-      -- A rule that fails on some row, or says something about the table as a whole: the insert will tell.
-      if ecompipe.blames(sqlstate) = 'server' then raise; end if;
-      suspects := '{}';
-    end;
-  end if;
+  select coalesce(array_agg(a.ordinal) filter (where a.is_suspect), '{}'), coalesce(array_agg(a.ordinal) filter (where not a.is_suspect), '{}')
+  into suspects, later
+  from pg_temp.ecompipe_ahead a;
   if plan.key_match is not null then
-    execute format('select coalesce(array_agg(t.ordinal), ''{}'') from pg_temp.ecompipe_typed t where exists (select from %s e where %s)', target, plan.key_match) into known;
-    execute format('select coalesce(array_agg(o.ordinal), ''{}'') from (select t.ordinal, row_number() over (partition by %s order by t.ordinal) as occurrence from pg_temp.ecompipe_typed t) as o where o.occurrence > 1', plan.key_columns) into later;
+    execute format('select coalesce(array_agg(t.ordinal), ''{}'') from pg_temp.ecompipe_typed t where %s',
+      concat_ws(' and ', ecompipe.key_bound(target, columns), is_there)) into known;
   end if;
   -- Which of two rows that another unique index keeps apart is the first must not depend on what else is in the batch.
   if cardinality(suspects || later) > 0 and (
     select count(*) > 1 or bool_or(not indisprimary) from pg_index where indrelid = target and (indisunique or indisexclusion)
   ) then
-    select coalesce(array_agg(t.ordinal), '{}') into suspects from pg_temp.ecompipe_typed t where t.ordinal <> all (known) or t.ordinal = any (suspects);
+    delete from pg_temp.ecompipe_ahead;
+    insert into pg_temp.ecompipe_ahead (ordinal, place, is_suspect)
+    select t.ordinal, t.ctid, true from pg_temp.ecompipe_typed t where t.ordinal <> all (known) or t.ordinal = any (suspects);
+    suspects := array(select a.ordinal from pg_temp.ecompipe_ahead a);
     later := '{}';
   end if;
   -- All that looks good at once; if the table says no after all, as many as it takes at a time.
-  select count(*) into total from pg_temp.ecompipe_typed t;
-  select total - count(distinct o) into expected from unnest(suspects || known || later) as o;
+  aside := suspects || known || later;
+  select count(*) - (select count(distinct o) from unnest(aside) as o) into expected from pg_temp.ecompipe_typed t;
   inserted := 0;
   if expected > 0 then
     begin
       perform set_config('search_path', caller_path, true);
-      execute statement || 't.ordinal operator(pg_catalog.<>) all ($1)' using suspects operator(pg_catalog.||) known operator(pg_catalog.||) later;
+      execute statement || 't.ordinal operator(pg_catalog.<>) all ($1)' using aside;
       get diagnostics inserted = row_count;
       perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
       if inserted <> expected then
@@ -764,7 +763,7 @@ begin
     end;
     if not is_whole then
       select array_agg(t.ctid order by t.ordinal), array_agg(t.ordinal order by t.ordinal) into places, ordinals
-      from pg_temp.ecompipe_typed t where t.ordinal <> all (suspects || known || later);
+      from pg_temp.ecompipe_typed t where t.ordinal <> all (aside);
       walk := ecompipe.take_rows(by_place, places, ordinals, false, key_constraints, is_secured, caller_path);
       inserted := walk.taken;
       unclear_state := walk.unclear_state;
@@ -773,12 +772,13 @@ begin
   end if;
   -- Suspects, and rows whose key came before: those are known by now, unless the ones before were refused.
   if cardinality(later) > 0 then
-    execute format('select coalesce(array_agg(t.ordinal), ''{}'') from pg_temp.ecompipe_typed t where t.ordinal = any ($1) and exists (select from %s e where %s)', target, plan.key_match) into ordinals using later;
+    execute 'select coalesce(array_agg(t.ordinal), ''{}'') from pg_temp.ecompipe_ahead a join pg_temp.ecompipe_typed t on t.ctid = a.place where not a.is_suspect and '
+      || is_there into ordinals;
     known := known || ordinals;
   end if;
-  select array_agg(t.ctid order by t.ordinal), array_agg(t.ordinal order by t.ordinal) into places, ordinals
-  from pg_temp.ecompipe_typed t
-  where t.ordinal = any (suspects || later) and (t.ordinal = any (suspects) or t.ordinal <> all (known));
+  select array_agg(a.place order by a.ordinal), array_agg(a.ordinal order by a.ordinal) into places, ordinals
+  from (select distinct on (o.ordinal) o.* from pg_temp.ecompipe_ahead o order by o.ordinal, o.is_suspect desc) as a
+  where a.is_suspect or a.ordinal <> all (known);
   walk := ecompipe.take_rows(by_place, places, ordinals, false, key_constraints, is_secured, caller_path);
   inserted := inserted + walk.taken;
   unclear_state := coalesce(unclear_state, walk.unclear_state);
@@ -800,6 +800,24 @@ begin
   perform ecompipe.explain_refusals(target, columns);
 end
 $_$;
+CREATE FUNCTION ecompipe.key_bound(target regclass, columns text[]) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  select format('t.c%s operator(%I.%s) (select e.%4$I from %5$s e order by e.%4$I desc limit 1)',
+           array_position(columns, a.attname::text), n.nspname, o.oprname, a.attname, ecompipe.keyed_rows(target))
+  from pg_index i
+  join pg_attribute a on a.attrelid = target and a.attnum = i.indkey[0]
+  join pg_opclass c on c.oid = i.indclass[0] and c.opcdefault
+  join pg_amop m on m.amopfamily = c.opcfamily and m.amoplefttype = c.opcintype and m.amoprighttype = c.opcintype and m.amopstrategy = 2
+  join pg_operator o on o.oid = m.amopopr
+  join pg_namespace n on n.oid = o.oprnamespace
+  where i.indrelid = target and i.indisprimary and a.attname = any (columns) and not row_security_active(target)
+$_$;
+CREATE FUNCTION ecompipe.keyed_rows(target regclass) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$ select case when relkind = 'p' then '' else 'only ' end || target from pg_class where oid = target $$;
 CREATE FUNCTION ecompipe.load_plan(target regclass, columns text[], OUT text_columns text, OUT typed_columns text, OUT stage_columns text, OUT table_columns text, OUT conversions text[], OUT type_names text[], OUT date_defect text, OUT date_defects text[], OUT key_match text, OUT key_columns text, OUT key_text text, OUT is_suspect text, OUT difference text, OUT has_row_triggers boolean) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -903,7 +921,7 @@ begin
         select from pg_attribute a
         where a.attrelid = target and a.attnum = any (c.conkey) and a.attname <> all (columns) and (a.atthasdef or a.attidentity <> '' or a.attgenerated <> ''));
     if checks is not null or cardinality(not_null) > 0 then
-      is_suspect := format('select ordinal_of_row from (select t.ordinal as ordinal_of_row%s from pg_temp.ecompipe_typed t) as r where %s',
+      is_suspect := format('select r."ecompipe#ordinal", r."ecompipe#place" from (select t.ordinal as "ecompipe#ordinal", t.ctid as "ecompipe#place"%s from pg_temp.ecompipe_typed t) as r where %s',
         aliases, concat_ws(' or ', array_to_string(not_null, ' or '), checks));
       is_suspect := replace(is_suspect, 'where  or ', 'where ');
     end if;
@@ -933,6 +951,33 @@ CREATE FUNCTION ecompipe.loadable_columns(target regclass, OUT name text, OUT co
   join pg_type t on t.oid = b.oid and t.typtype <> 'd'
   join pg_attribute a on a.attrelid = target and a.attnum = b.attnum
   order by a.attnum
+$$;
+CREATE FUNCTION ecompipe.look_ahead(target regclass, columns text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET work_mem TO '32MB'
+    AS $$
+declare
+  plan record := ecompipe.load_plan(target, columns);
+begin
+  delete from pg_temp.ecompipe_ahead;
+  if plan.is_suspect is not null then
+    begin
+      execute format('insert into pg_temp.ecompipe_ahead (ordinal, place, is_suspect) select x.*, true from (%s) as x', plan.is_suspect);
+    exception when others then
+      -- A rule that fails on some row, or says something about the table as a whole: the insert will tell.
+      if ecompipe.blames(sqlstate) = 'server' then raise; end if;
+    end;
+  end if;
+  if plan.key_columns is not null then
+    execute format(
+      'insert into pg_temp.ecompipe_ahead (ordinal, place, is_suspect)
+       select o.ordinal, o.place, false
+       from (select t.ordinal, t.ctid as place, row_number() over (partition by %s order by t.ordinal) as occurrence from pg_temp.ecompipe_typed t) as o
+       where o.occurrence > 1', plan.key_columns);
+  end if;
+end
 $$;
 CREATE FUNCTION ecompipe.refuse(message text, sql_state text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -975,13 +1020,28 @@ declare
   plan record := ecompipe.load_plan(target, columns);
   shape text := md5(concat_ws('|', plan.text_columns, plan.typed_columns));
 begin
-  if current_setting('ecompipe.stage', true) is not distinct from shape and to_regclass('pg_temp.ecompipe_verdicts') is not null then
-    truncate pg_temp.ecompipe_text, pg_temp.ecompipe_typed, pg_temp.ecompipe_verdicts;
+  if current_setting('ecompipe.stage', true) is not distinct from shape and to_regclass('pg_temp.ecompipe_ahead') is not null then
+    -- Something is there after a rollback, or from a batch of the same transaction.
+    if pg_relation_size('pg_temp.ecompipe_text') + pg_relation_size('pg_temp.ecompipe_typed')
+      + pg_relation_size('pg_temp.ecompipe_ahead') + pg_relation_size('pg_temp.ecompipe_verdicts') > 0 then
+      truncate pg_temp.ecompipe_text, pg_temp.ecompipe_typed, pg_temp.ecompipe_ahead, pg_temp.ecompipe_verdicts;
+    end if;
     return;
   end if;
-  drop table if exists pg_temp.ecompipe_text, pg_temp.ecompipe_typed, pg_temp.ecompipe_verdicts;
+  drop table if exists pg_temp.ecompipe_text, pg_temp.ecompipe_typed, pg_temp.ecompipe_ahead, pg_temp.ecompipe_verdicts;
+  -- A batch is read several times; with the usual 8 MB each time from disk. Too late where the session has used temporary tables.
+  begin
+    perform set_config('temp_buffers', '32MB', false);
+  exception when invalid_parameter_value then
+    null;
+  end;
   execute format('create temporary table ecompipe_text (%s) on commit delete rows', concat_ws(', ', 'ordinal integer', plan.text_columns));
   execute format('create temporary table ecompipe_typed (%s) on commit delete rows', concat_ws(', ', 'ordinal integer', plan.typed_columns));
+  create temporary table ecompipe_ahead (
+    ordinal    integer not null,
+    place      tid not null,    -- in ecompipe_typed
+    is_suspect boolean not null -- or its key came before in the batch
+  ) on commit delete rows;
   create temporary table ecompipe_verdicts (
     ordinal         integer primary key,
     kind            text not null,  -- invalid, conflict, duplicate

@@ -1,15 +1,22 @@
 import type { Bench } from '../harness/question.js';
 import type { EndedEcompipe } from '../harness/ecompipe.js';
 import { perSecond, type Contender } from '../harness/rounds.js';
-import type { Dataset } from '../harness/workspace.js';
+import type { Dataset, StreamStart } from '../harness/workspace.js';
 
 export const OURS = 'ecompipe stream --once';
 
 /**
  * The loader as a user runs it, measured two ways: `wall`, the whole process from before its start to its exit; and
  * `load`, from the moment it begins to look for files (connected, schema checked) to the commit of its last batch.
+ * @param inserted rows that must be in the table then
  */
-export function ours(bench: Bench, data: Dataset, inserted = data.rows, name = OURS, executable?: string): Contender {
+export function ours(
+  bench: Bench,
+  data: Dataset,
+  inserted = data.rows,
+  name = OURS,
+  { args = [], executable }: StreamStart = {},
+): Contender {
   const { workspace, database } = bench;
   return {
     name,
@@ -18,7 +25,7 @@ export function ours(bench: Bench, data: Dataset, inserted = data.rows, name = O
       workspace.stage(data.files);
     },
     run: async () => {
-      const ended = await workspace.drain(database, executable);
+      const ended = await workspace.drain(database, { args, executable });
       const loadMs = await loadTime(bench, ended);
       await assertLoaded(bench, inserted, name);
       return {

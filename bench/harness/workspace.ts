@@ -10,6 +10,14 @@ export interface Dataset {
   readonly bytes: number;
 }
 
+/** How a loader is started. */
+export interface StreamStart {
+  /** Flags of `stream` besides. */
+  readonly args?: readonly string[] | undefined;
+  /** Another build's. Default: ours. */
+  readonly executable?: string | undefined;
+}
+
 /** The directories that the measured `stream` works on. Files get in as hard links: the data set stays whole. */
 export class Workspace {
   readonly root: string;
@@ -34,12 +42,8 @@ export class Workspace {
     rmSync(this.root, { recursive: true, force: true });
   }
 
-  /** Starts the loader on it: everything at its default. @param executable another build's. Default: ours. */
-  startStream(
-    database: Pick<BenchDatabase, 'env'>,
-    args: readonly string[] = [],
-    executable?: string,
-  ): RunningEcompipe {
+  /** Starts the loader on it: everything else at its default. */
+  startStream(database: Pick<BenchDatabase, 'env'>, { args = [], executable }: StreamStart = {}): RunningEcompipe {
     const env = {
       ...database.env,
       PROCESSING_PATH: this.processing,
@@ -50,8 +54,11 @@ export class Workspace {
     return startEcompipe(['stream', ...args], { env, cwd: this.root, stop: this.stop, executable });
   }
 
-  async drain(database: Pick<BenchDatabase, 'env'>, executable?: string): Promise<EndedEcompipe> {
-    return await this.startStream(database, ['--once'], executable).ended;
+  async drain(
+    database: Pick<BenchDatabase, 'env'>,
+    { args = [], executable }: StreamStart = {},
+  ): Promise<EndedEcompipe> {
+    return await this.startStream(database, { args: ['--once', ...args], executable }).ended;
   }
 }
 

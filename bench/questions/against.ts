@@ -26,7 +26,7 @@ export function against({ commit, executable }: OtherBuild): Question {
             const data = await dataset(bench.workspace.cacheDir, bench.progress, shape);
             const results = await measureRounds(bench, [
               ours(bench, data, inserted, NOW),
-              ours({ ...bench, database }, data, inserted, before, executable),
+              ours({ ...bench, database }, data, inserted, before, { executable }),
             ]);
             answers.push({ what, results });
           }

@@ -32,7 +32,7 @@ export const dirty: Question = {
           `${ratio?.toFixed(2) ?? '?'} ×`,
         ],
       ],
-      goals: [goal('loading:', ratio, '>=', 0.4, '× the clean rate')],
+      goals: [goal('loading:', ratio, '>=', 0.6, '× the clean rate')],
     };
   },
 };

@@ -2,6 +2,7 @@ import type { Question } from '../harness/question.js';
 import { backlog } from './backlog.js';
 import { bulk, files } from './bulk.js';
 import { dirty } from './dirty.js';
+import { feeds } from './feeds.js';
 import { growth } from './growth.js';
 import { latency } from './latency.js';
 import { memory } from './memory.js';
@@ -18,6 +19,7 @@ export const questions: readonly Question[] = [
   files,
   small,
   dirty,
+  feeds,
   latency,
   growth,
   memory,

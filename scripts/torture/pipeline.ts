@@ -1,12 +1,14 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
-import { isLoadableName } from '../../src/contract/fileNames.js';
+import { isWantedName } from '../../src/contract/feeds/findFeed.js';
+import { FOREIGN_MATCH, ForeignShop } from './foreignShop.js';
 import { Actor, type ActorOptions, type Role } from './actor.js';
 import type { Random } from './random.js';
 
 export interface Pipeline {
   readonly home: string;
   readonly actors: readonly Actor[];
+  readonly foreign: ForeignShop;
   readonly env: Readonly<Record<string, string>>;
   /** Where each stream keeps its checkpoint. */
   readonly checkpointOf: (actor: Actor) => string;
@@ -17,7 +19,7 @@ export interface Pipeline {
 const STREAMS = 3;
 const BATCH_BYTES = ['16KiB', '64KiB', '256KiB', '1MiB', '8MiB'] as const;
 
-/** Two generators of dirty files, small and large, two movers and three streams, all on the same directories. */
+/** Two generators of dirty files, small and large, a shop whose files need a feed, two movers and three streams, all on the same directories. */
 export function createPipeline(
   home: string,
   executable: string,
@@ -29,8 +31,10 @@ export function createPipeline(
     ['incoming', 'processing', 'archive', 'quarantine'].map((name) => [name, path.join(home, name)]),
   ) as Record<'incoming' | 'processing' | 'archive' | 'quarantine', string>;
   for (const directory of Object.values(directories)) mkdirSync(directory);
+  const foreign = new ForeignShop(home, directories.incoming, random.fork());
   const env = {
     ...databaseEnv,
+    FEEDS_PATH: foreign.feedsDir,
     INCOMING_PATH: directories.incoming,
     PROCESSING_PATH: directories.processing,
     ARCHIVE_PATH: directories.archive,
@@ -77,10 +81,12 @@ export function createPipeline(
     ...[0, 1].map((index) => create('mover', index, { args: () => ['--settle', '300'] })),
     ...streams,
   ];
-  const standing = (directory: string): number => readdirSync(directory).filter(isLoadableName).length;
+  const standing = (directory: string): number =>
+    readdirSync(directory).filter((name) => isWantedName(name, [{ match: [FOREIGN_MATCH] }])).length;
   return {
     home,
     actors,
+    foreign,
     env,
     checkpointOf: (actor) => path.join(checkpointDir(streams.indexOf(actor)), 'stream.json'),
     waiting: () => standing(directories.incoming) + standing(directories.processing),

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { VerifyResult } from '../../src/pipeline/verify/verifyEvents.js';
+import type { ForeignProof } from './foreignShop.js';
 import { GROWTH_LIMIT, type Growth } from './footprint.js';
 import { FAULTS, FAULT_KINDS, type FaultKind } from './schedule.js';
 
@@ -14,6 +15,7 @@ export interface Outcome {
   /** How long it took to load what was left when the faults ended; undefined: it never was. */
   readonly drainedInSeconds: number | undefined;
   readonly proof: VerifyResult | undefined;
+  readonly foreign: ForeignProof;
   /** Processes that ended by themselves, contradictions in the ledger, and so on. */
   readonly troubles: readonly string[];
 }
@@ -27,6 +29,7 @@ export function problemsOf({
   made,
   growth,
   proof,
+  foreign,
   troubles,
   forSeconds,
   drainedInSeconds,
@@ -46,6 +49,8 @@ export function problemsOf({
       problems.push(`the ${role} grew from ${descriptors[0]} to ${descriptors[1]} open files`);
   }
   if (drainedInSeconds === undefined) problems.push('not everything was loaded after the faults had ended');
+  problems.push(...foreign.problems.slice(0, 10));
+  if (foreign.rows < forSeconds * FEWEST_ROWS_PER_SECOND) problems.push(`only ${foreign.rows} rows by the feed`);
   if (proof === undefined) problems.push('verify came to no result');
   else {
     if (!proof.ok)
@@ -70,6 +75,7 @@ export function describeOutcome({
   growth,
   drainedInSeconds,
   proof,
+  foreign,
 }: Outcome): string {
   const total = FAULT_KINDS.reduce((sum, kind) => sum + made[kind], 0);
   const number = (value: number): string => value.toLocaleString('en-US');
@@ -80,6 +86,7 @@ export function describeOutcome({
       : [
           `${number(proof.rows)} rows, ${number(proof.duplicates)} duplicates and ${number(proof.rejects)} rejects of ${number(proof.files)} files (${number(proof.quarantined)} of them unreadable) from ${number(proof.runs)} runs of the generator: lost ${proof.counts.lost} · duplicated ${proof.counts.duplicated} · corrupted ${proof.counts.corrupted}.`,
         ]),
+    `By a staged feed with \`repeats: distinct\` ${number(foreign.rows)} rows, ${number(foreign.rejected)} rejects and ${number(foreign.skipped)} skipped records of ${number(foreign.files)} files${foreign.problems.length === 0 ? ': each as it must be' : ''}.`,
     ...(drainedInSeconds === undefined
       ? []
       : [`What was left when the faults ended was loaded ${Math.ceil(drainedInSeconds)} s later.`]),

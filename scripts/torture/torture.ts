@@ -79,6 +79,7 @@ const outcome = {
   growth,
   drainedInSeconds,
   proof,
+  foreign: await pipeline.foreign.prove(database),
   troubles: [
     ...troubles,
     ...(await findContradictions(database)).map(
@@ -114,7 +115,7 @@ async function makeFaults(planned: readonly PlannedFault[]): Promise<void> {
 }
 
 /** Ends the generators, waits until the directories are empty, and ends the rest. @returns seconds, unless it took too long. */
-async function drain({ actors, waiting }: Pipeline): Promise<number | undefined> {
+async function drain({ actors, foreign, waiting }: Pipeline): Promise<number | undefined> {
   const startMs = performance.now();
   const end = async (isWanted: (role: string) => boolean): Promise<void> => {
     await Promise.all(
@@ -129,6 +130,7 @@ async function drain({ actors, waiting }: Pipeline): Promise<number | undefined>
         }),
     );
   };
+  foreign.stop();
   await end((role) => role === 'generator');
   const deadlineMs = startMs + Math.max(DRAIN_MINIMUM_MS, forMs);
   while (waiting() > 0 && performance.now() < deadlineMs && troubles.length === 0) await delay(100);

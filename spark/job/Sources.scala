@@ -73,15 +73,16 @@ object Sources {
       } catch { case _: NoSuchFileException => None }
 
   /**
-   * Object stores say times in seconds, and two objects of one name may follow each other faster than that: an ETag tells
-   * them apart where their bytes differ, as a file's number in HDFS tells two files. The time comes last, in nanoseconds,
-   * as of local files.
+   * Object stores say times in seconds, and two objects may follow each other faster than that: a name and an ETag tell
+   * them apart where names or bytes differ, as a file's number in HDFS tells two files. The time comes last, in
+   * nanoseconds, as of local files.
    */
   private def stampOf(status: FileStatus): String = {
+    val name = status.getPath.getName
     val identity = status match {
       case hdfs: HdfsFileStatus => s"${hdfs.getFileId}:"
-      case source: EtagSource if source.getEtag != null => s"$EtagMark${source.getEtag.replace("\"", "")}:"
-      case _ => ""
+      case source: EtagSource if source.getEtag != null => s"$EtagMark${source.getEtag.replace("\"", "")}:$name:"
+      case _ => s"$name:"
     }
     s"$identity${status.getLen}:${TimeUnit.MILLISECONDS.toNanos(status.getModificationTime)}"
   }

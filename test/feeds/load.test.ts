@@ -356,6 +356,50 @@ test('files of different feeds and of none load side by side', async (t) => {
   ]);
 });
 
+test('fields may be called as what every record has, and as the elements of rows:', async (t) => {
+  const header = 'k,item,item_number,record_number,file_name,r,ordinal';
+  const plain = await loadBy(
+    t,
+    `where: "item <> 'x'"\ncolumns: { id: k, a: item, n: { sql: "item_number::int + record_number::int" }, b: file_name, c: { sql: "r || ordinal" } }`,
+    `${header}\n1,shoe,4,7,f,R,O\n2,x,4,7,f,R,O\n`,
+    { columns: 'id text primary key, a text, n integer, b text, c text' },
+  );
+  assert.deepEqual(plain.rows, [{ id: '1', a: 'shoe', n: 11, b: 'f', c: 'RO' }]);
+  const items = await loadBy(
+    t,
+    `unknown: keep\nwhere: "item <> ''"\nrows: "string_to_table(item, '+') as item"\ncolumns: { id: { sql: "k || item_number" }, a: item }`,
+    `${header}\n1,u+v,4,7,f,R,O\n2,,4,7,f,R,O\n`,
+    { columns: 'id text primary key, a text, extra jsonb' },
+  );
+  const extra = { item_number: '4', record_number: '7', file_name: 'f', r: 'R', ordinal: 'O' };
+  assert.deepEqual(items.rows, [
+    { id: '11', a: 'u', extra },
+    { id: '12', a: 'v', extra },
+  ]);
+});
+
+test('repeated records with a field record_number are events of their own, too', async (t) => {
+  const { result } = await loadBy(
+    t,
+    'columns: { id: { derive: [record_number], repeats: distinct }, a: record_number }',
+    'record_number\n7\n7\n',
+  );
+  assert.equal(result.rows.inserted, 2);
+});
+
+test('a field whose name is one of ours sends the file to quarantine', async (t) => {
+  const { result, events } = await loadBy(t, 'columns: { id: k, a: { sql: "upper(k)" } }', 'k,Ecompipe#ordinal\n1,2\n');
+  assert.equal(result.filesQuarantined, 1);
+  assert.match(JSON.stringify(events), /names beginning with ecompipe# are taken/);
+});
+
+test('an unnamed column has no place in extra', async (t) => {
+  const { rows } = await loadBy(t, 'unknown: keep\ncolumns: { id: k }', ',k,b\n0,1,x\n', {
+    columns: 'id text primary key, extra jsonb',
+  });
+  assert.deepEqual(rows, [{ id: '1', extra: { b: 'x' } }]);
+});
+
 test('a file that no feed is for says which shipped feed its header is that of', async (t) => {
   const shop = openShop(t);
   shop.put('x.csv', 'timestamp,visitorid,event,itemid,transactionid\n1,2,view,3,\n');

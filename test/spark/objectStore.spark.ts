@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { stripVTControlCharacters } from 'node:util';
 import { eventRow, HEADER } from '../helpers/events.js';
 import { until } from '../helpers/until.js';
 import { eventIds } from '../pipeline/stream/tables.js';
@@ -67,7 +68,9 @@ async function startObjectStore(t: TestContext, { server, jars }: NonNullable<ty
     keys: async () =>
       [...(await ask('GET', '?list-type=2')).matchAll(/<Key>(.*?)<\/Key>/g)].map(([, key]) => key ?? ''),
     requests: () =>
-      [...log.matchAll(/"([A-Z]+) \/bucket\/?([^ "?]*)[^ "]* HTTP/g)].map(([, method, key]) => `${method} ${key}`),
+      [...stripVTControlCharacters(log).matchAll(/"([A-Z]+) \/bucket\/?([^ "?]*)[^ "]* HTTP/g)].map(
+        ([, method, key]) => `${method} ${key}`,
+      ),
   };
 }
 

@@ -14,8 +14,7 @@ interface SparkEvent {
 }
 
 interface Progress {
-  readonly numInputRows: number;
-  readonly sources: readonly { readonly metrics?: Readonly<Record<string, string>> }[];
+  readonly sources: readonly { readonly numInputRows: number; readonly metrics?: Readonly<Record<string, string>> }[];
 }
 
 const FILES = 5;
@@ -51,7 +50,7 @@ test("Spark's pages and its log say which files a batch is about, and what waits
     .filter(({ Event }) => Event.endsWith('QueryProgressEvent'))
     .map(({ progress }) => (typeof progress === 'string' ? progress : JSON.stringify(progress)))
     .map((text) => JSON.parse(text) as Progress)
-    .filter(({ numInputRows }) => numInputRows > 0);
+    .filter(({ sources: [source] }) => (source?.numInputRows ?? 0) > 0);
   assert.deepEqual(
     progress.map(({ sources: [source] }) => source?.metrics),
     [3, 1, 0].map((left) => ({ numFilesOutstanding: String(left), numBytesOutstanding: String(left * bytes) })),

@@ -41,6 +41,25 @@ export class RecordFrames implements Iterable<RecordFrame> {
     if (endMarker) this.endMarkers.add(index);
   }
 
+  // One number of a record, for loops over all of them: an object for each would be most of what they cost.
+
+  startOf(index: number): number {
+    return this.numbers[NUMBERS * index] ?? 0;
+  }
+
+  endOf(index: number): number {
+    return this.numbers[NUMBERS * index + 1] ?? 0;
+  }
+
+  hasEndMarker(index: number): boolean {
+    return this.endMarkers.has(index);
+  }
+
+  /** The records that have a defect, in order. */
+  defective(): Iterable<number> {
+    return this.defects.keys();
+  }
+
   /** @throws RangeError when there is no such record. */
   at(index: number): RecordFrame {
     if (index < 0 || index >= this.count) throw new RangeError(`no record ${index} of ${this.count}`);

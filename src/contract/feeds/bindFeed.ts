@@ -3,6 +3,7 @@ import { countOf } from '../../platform/format.js';
 import type { Dialect } from '../csv/dialect.js';
 import { UnreadableFile } from '../csv/header.js';
 import type { ColumnSource, Feed } from './feed.js';
+import { ENDS_WITH_ITEM } from './parseFeed.js';
 import { sameName } from './parseFormat.js';
 import { namesIn } from './sqlNames.js';
 
@@ -28,6 +29,9 @@ const MAX_FIELDS = 1500;
 export function bindFeed(feed: Feed, fields: readonly string[], sqlFields: readonly string[]): BoundFeed {
   if (fields.length > MAX_FIELDS)
     throw new UnreadableFile(`${countOf(fields.length, 'field')}; at most ${MAX_FIELDS} can be loaded`);
+  const reserved = fields.find((field) => field.trim().toLowerCase().startsWith(RESERVED_PREFIX));
+  if (reserved !== undefined)
+    throw new UnreadableFile(`field ${JSON.stringify(reserved)}: names beginning with ${RESERVED_PREFIX} are taken`);
   const wanted = namedFields(feed);
   const missing = [...new Set([...wanted, ...sqlFields])].filter(
     (name) => !fields.some((field) => sameName(field, name)),
@@ -37,8 +41,9 @@ export function bindFeed(feed: Feed, fields: readonly string[], sqlFields: reado
       `feed ${feed.name} needs ${missing.length === 1 ? 'a field' : 'fields'} that the file does not have: ${clippedList(missing)}`,
     );
   const inSql = new Set([...expressionNames(feed)].map((name) => name.trim().toLowerCase()));
+  const plain = namesOutsideSql(feed);
   const isUsed = (field: string): boolean =>
-    wanted.some((name) => sameName(name, field)) || inSql.has(field.trim().toLowerCase());
+    plain.some((name) => sameName(name, field)) || inSql.has(field.trim().toLowerCase());
   const twice = fields.filter(
     (field, index) => fields.findIndex((other) => sameName(other, field)) !== index && isUsed(field),
   );
@@ -53,25 +58,30 @@ export function bindFeed(feed: Feed, fields: readonly string[], sqlFields: reado
   return { feed, fields, unused, direct: directColumns(feed, fields) };
 }
 
-/** Fields that a feed names outside of SQL. */
-export function namedFields({ columns, format }: Feed): string[] {
+/** Fields that a feed names outside of SQL, and that a file must have. */
+export function namedFields(feed: Feed): string[] {
+  const names = namesOutsideSql(feed).filter((name) => !BUILT_IN.includes(name));
+  return names.filter((name, index, all) => all.findIndex((other) => sameName(other, name)) === index);
+}
+
+/** What a feed names outside of SQL: fields, and values that every record has. Elements of `rows:` are neither. */
+export function namesOutsideSql({ columns, rows }: Feed): string[] {
   const ofColumn = (source: ColumnSource): string[] => {
     if (source.kind === 'derive') return source.parts.flatMap((part) => ('field' in part ? [part.field] : []));
     return 'from' in source ? [source.from] : [];
   };
-  const names = columns.flatMap(({ source }) => ofColumn(source)).filter((name) => !BUILT_IN.includes(name));
-  const declared = format.header === 'fromFile' ? [] : format.header;
-  return [...new Set(names)].filter(
-    (name, index, all) => all.findIndex((other) => sameName(other, name)) === index && !isItem(name, declared),
-  );
+  const names = columns.flatMap(({ source }) => ofColumn(source));
+  return [...new Set(names)].filter((name) => rows === undefined || !ITEM_NAMES.includes(name));
 }
 
-/** Names of values that every record has, beside its fields. */
-export const BUILT_IN: readonly string[] = ['file_name', 'file_path', 'record_number', 'item', 'item_number'];
+/** Values that every record has beside its fields. A field of the same name hides it. */
+export const BUILT_IN: readonly string[] = ['file_name', 'file_path', 'record_number'];
 
-function isItem(name: string, declared: readonly string[]): boolean {
-  return name === 'item' && !declared.includes('item');
-}
+/** What `rows:` makes of a record: its columns see these instead of fields of the same names, which `where:` and `rows:` see. */
+export const ITEM_NAMES: readonly string[] = ['item', 'item_number'];
+
+/** Names that the compiled SQL uses itself begin so: a file may have fields of any other. */
+export const RESERVED_PREFIX = 'ecompipe#';
 
 /** Identifiers in all SQL of a feed; some of them are fields. */
 export function expressionNames({ columns, where, rows }: Feed): ReadonlySet<string> {
@@ -79,8 +89,11 @@ export function expressionNames({ columns, where, rows }: Feed): ReadonlySet<str
     if (source.kind === 'sql') return [source.sql];
     return source.kind === 'derive' ? source.parts.flatMap((part) => ('sql' in part ? [part.sql] : [])) : [];
   });
-  const all = [...pieces, where?.sql ?? '', rows?.sql ?? ''];
-  return new Set(all.flatMap((sql) => [...namesIn(sql)]));
+  const ofColumns = pieces
+    .flatMap((sql) => [...namesIn(sql)])
+    .filter((name) => rows === undefined || !ITEM_NAMES.includes(name));
+  const ofRecords = [where?.sql ?? '', rows?.sql.replace(ENDS_WITH_ITEM, '') ?? ''];
+  return new Set([...ofColumns, ...ofRecords.flatMap((sql) => [...namesIn(sql)])]);
 }
 
 function directColumns({ columns, format, where, rows }: Feed, fields: readonly string[]): string[] | undefined {

@@ -1,4 +1,4 @@
-import { BUILT_IN, expressionNames, namedFields, type BoundFeed } from './bindFeed.js';
+import { BUILT_IN, expressionNames, ITEM_NAMES, namedFields, RESERVED_PREFIX, type BoundFeed } from './bindFeed.js';
 import { ENDS_WITH_ITEM } from './parseFeed.js';
 import type { ColumnSource, Feed, IdPart } from './feed.js';
 import { sameName } from './parseFormat.js';
@@ -6,8 +6,13 @@ import { quoteText } from './sqlNames.js';
 import { quoteName } from '../../platform/db/names.js';
 
 /** Names of ours among those of the fields, which can't be one. */
-export const ORDINAL = quoteName('ecompipe#ordinal');
-const EVENT_TIME = quoteName('ecompipe#event_time');
+const own = (name: string): string => quoteName(`${RESERVED_PREFIX}${name}`);
+export const ORDINAL = own('ordinal');
+export const PLACE = own('place');
+export const DEFECT = own('defect');
+export const EVENT_TIME = own('event_time');
+const RECORD_NUMBER = own('record_number');
+const ITEM_NUMBER = own('item_number');
 
 /** A column of the table as an expression over the fields, and what can be known to be wrong with a field before it fails. */
 export interface CompiledColumn {
@@ -26,10 +31,14 @@ export interface CompiledFeed {
   readonly columns: readonly CompiledColumn[];
   /** Fields of the staged records (`s`) for which this is true, under all names that the feed may call them, as a relation `r`. */
   readonly records: (condition: string) => string;
+  /** Those of all staged records that `where:` wants. For a feed each of whose records is one row, or none. */
+  readonly wantedRecords: string;
   /** The same of the rows that are made of the records, where those are not the same. */
   readonly madeRows: (condition: string) => string;
   /** Whether rows and records are not the same. */
   readonly makesRows: boolean;
+  /** Whether the relations have the event's time, for ids to begin with. */
+  readonly hasTime: boolean;
   readonly where: string | undefined;
   /** The set of `rows:` without its alias. */
   readonly items: string | undefined;
@@ -39,41 +48,43 @@ export function compileFeed({ feed, fields, unused }: BoundFeed, hasExtra: boole
   const names = new FieldNames(feed, fields);
   const columns = feed.columns.map(({ name, source }) => compileColumn(feed, names, name, source));
   const keepsRest = feed.unknown === 'keep' && hasExtra && !columns.some(({ name }) => name === 'extra');
-  if (keepsRest && (unused.length > 0 || feed.format.type === 'jsonl'))
+  // A column without a name, such as the numbers of rows that pandas writes, has no key either.
+  const unusedNames = unused.map((index) => fields[index]?.trim() ?? '').filter((name) => name !== '');
+  if (keepsRest && (unusedNames.length > 0 || feed.format.type === 'jsonl'))
     columns.push({
       name: 'extra',
-      sql: restOf(feed, fields, unused),
+      sql: restOf(feed, names, unusedNames),
       isPlain: false,
       isDerived: false,
       defect: undefined,
     });
   const time = feed.columns.some(({ source }) => source.kind === 'derive') ? timeOf(columns) : undefined;
   const makesRows = feed.where !== undefined || feed.rows !== undefined;
-  // Of what becomes of a record by `rows:` the time may be another one each.
-  const withTime = (relation: string, isRow = true): string =>
-    time === undefined || !isRow ? relation : `(select r.*, ${time} as ${EVENT_TIME} from ${relation} offset 0) as r`;
+  const withTime = (relation: string, where?: string): string => {
+    if (time === undefined && where === undefined) return relation;
+    const more = time === undefined ? '' : `, ${time} as ${EVENT_TIME}`;
+    return `(select r.*${more} from ${relation}${where === undefined ? '' : ` where (${where}\n)`} offset 0) as r`;
+  };
+  const records = (condition: string): string =>
+    `(select ${[`s.ordinal as ${ORDINAL}`, `s.ctid as ${PLACE}`, `s.record_number as ${RECORD_NUMBER}`, ...names.ofRecords].join(', ')} from pg_temp.ecompipe_source s where ${condition} offset 0) as r`;
   return {
     columns,
-    records: (condition) =>
-      withTime(
-        `(select ${[`s.ordinal as ${ORDINAL}`, 's.ctid as "ecompipe#place"', ...names.selected].join(', ')} from pg_temp.ecompipe_source s where ${condition} offset 0) as r`,
-        !makesRows,
-      ),
+    records: (condition) => (makesRows ? records(condition) : withTime(records(condition))),
+    wantedRecords: withTime(records('true'), feed.where?.sql),
     madeRows: (condition) =>
       withTime(
-        `(select ${[`m.ordinal as ${ORDINAL}`, ...names.selected, ...ITEM_NAMES].join(', ')} from pg_temp.ecompipe_made m join pg_temp.ecompipe_source s on s.ctid operator(pg_catalog.=) m.place where ${condition} offset 0) as r`,
+        `(select ${[`m.ordinal as ${ORDINAL}`, `m.item_number as ${ITEM_NUMBER}`, `s.record_number as ${RECORD_NUMBER}`, ...names.ofRows].join(', ')} from pg_temp.ecompipe_made m join pg_temp.ecompipe_source s on s.ctid operator(pg_catalog.=) m.place where ${condition} offset 0) as r`,
       ),
     makesRows,
+    hasTime: time !== undefined,
     where: feed.where?.sql,
     items: feed.rows?.sql.replace(ENDS_WITH_ITEM, ''),
   };
 }
 
-const ITEM_NAMES = ['m.item as "item"', 'm.item_number as "item_number"'];
-
 /** The fields of a file under the names that a feed may call them: as the file has them, in small letters, and as the feed writes them. */
 class FieldNames {
-  readonly selected: readonly string[];
+  private readonly selected = new Map<string, string>();
 
   constructor(
     private readonly feed: Feed,
@@ -81,12 +92,8 @@ class FieldNames {
   ) {
     const written = [...expressionNames(feed), ...namedFields(feed)];
     const isJson = feed.format.type === 'jsonl';
-    const taken = new Set<string>();
-    const selected: string[] = [];
     const add = (name: string, sql: string): void => {
-      if (taken.has(name) || name === '') return;
-      taken.add(name);
-      selected.push(`${sql} as ${quoteName(name)}`);
+      if (name !== '' && !this.selected.has(name)) this.selected.set(name, sql);
     };
     for (const isExact of [true, false])
       for (const [index, field] of fields.entries()) {
@@ -100,11 +107,27 @@ class FieldNames {
     const path = '(select p.path from pg_temp.ecompipe_parts p where p.part operator(pg_catalog.=) s.part)';
     add('file_path', path);
     add('file_name', `pg_catalog.regexp_replace(${path}, '^.*/', '')`);
-    this.selected = selected;
+  }
+
+  /** What `where:` and `rows:` can name: a select list. */
+  get ofRecords(): readonly string[] {
+    return [...this.selected].map(([name, sql]) => `${sql} as ${quoteName(name)}`);
+  }
+
+  /** What the columns can name. */
+  get ofRows(): readonly string[] {
+    if (this.feed.rows === undefined) return this.ofRecords;
+    const items = ITEM_NAMES.map((name): [string, string] => [name, `m.${name}`]);
+    const hidden = ITEM_NAMES.flatMap((name): [string, string][] => {
+      const sql = this.selected.get(name);
+      return sql === undefined ? [] : [[hiddenName(name), sql]];
+    });
+    return [...new Map([...this.selected, ...items, ...hidden])].map(([name, sql]) => `${sql} as ${quoteName(name)}`);
   }
 
   /** The field of this name, as the relation has it. */
   of(name: string): string {
+    if (this.isItem(name)) return `r.${quoteName(name)}`;
     if (BUILT_IN.includes(name) && !this.fields.some((field) => sameName(field, name))) return `r.${quoteName(name)}`;
     const exact =
       this.fields.find((field) => field.trim() === name.trim()) ?? this.fields.find((field) => sameName(field, name));
@@ -113,9 +136,22 @@ class FieldNames {
 
   /** As text, which all fields are but the record of a jsonl file, what came from it, and numbers of ours. */
   textOf(name: string): string {
-    const isText = this.feed.format.type !== 'jsonl' && !BUILT_IN.includes(name);
+    const isText = this.feed.format.type !== 'jsonl' && !BUILT_IN.includes(name) && !this.isItem(name);
     return isText ? this.of(name) : `(${this.of(name)})::pg_catalog.text`;
   }
+
+  /** The field of this name, also where the columns see an element instead. */
+  exactly(name: string): string {
+    return `r.${quoteName(this.isItem(name) ? hiddenName(name) : name)}`;
+  }
+
+  private isItem(name: string): boolean {
+    return this.feed.rows !== undefined && ITEM_NAMES.includes(name);
+  }
+}
+
+function hiddenName(name: string): string {
+  return `${RESERVED_PREFIX}field ${name}`;
 }
 
 function compileColumn(feed: Feed, names: FieldNames, name: string, source: ColumnSource): CompiledColumn {
@@ -233,8 +269,8 @@ function deriveSql(
     'sql' in part ? `(${part.sql}\n)::pg_catalog.text` : names.textOf(part.field);
   const number =
     feed.rows === undefined
-      ? 'r."record_number"::pg_catalog.text'
-      : `pg_catalog.concat(r."record_number", '.', r."item_number")`;
+      ? `r.${RECORD_NUMBER}::pg_catalog.text`
+      : `pg_catalog.concat(r.${RECORD_NUMBER}, '.', r.${ITEM_NUMBER})`;
   const occurrence = repeats === 'distinct' ? number : 'null';
   return `ecompipe.derive_id(r.${EVENT_TIME}, ${quoteText(feed.name)}, array[${parts.map(textOf).join(', ')}]::pg_catalog.text[], ${occurrence})`;
 }
@@ -248,9 +284,9 @@ function timeOf(columns: readonly CompiledColumn[]): string {
     : `(${time.sql})::pg_catalog.timestamptz`;
 }
 
-function restOf({ format }: Feed, fields: readonly string[], unused: readonly number[]): string {
+function restOf({ format }: Feed, names: FieldNames, unused: readonly string[]): string {
   if (format.type === 'jsonl') return 'r."record"';
-  const keys = unused.map((index) => quoteText(fields[index] ?? ''));
-  const values = unused.map((index) => `r.${quoteName((fields[index] ?? '').trim())}`);
+  const keys = unused.map(quoteText);
+  const values = unused.map((name) => names.exactly(name));
   return `pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_object(array[${keys.join(', ')}], array[${values.join(', ')}]))`;
 }

@@ -3,7 +3,7 @@ import type { Connection } from '../../platform/db/client.js';
 import { fileColumns, shapeOf, UnreadableFile } from '../../contract/csv/header.js';
 import { addCounts, NO_ROWS, type BatchPart, type PartResult, type RowCounts } from './batch.js';
 import type { LedgerFile } from './ledger.js';
-import { DirectPathFailed, loadDirect, mayGoDirect } from './loadBatch.js';
+import { DirectPathFailed, loadUnjudged, mayGoDirect } from './loadBatch.js';
 import { runLoad, sumOfParts, type CommittedBatch, type PutRows } from './loadTransaction.js';
 import { readRanges, type RangeSource } from './ranges.js';
 import { targetFor } from './feeds/loaderFeeds.js';
@@ -121,7 +121,7 @@ async function putRange(
   if (mayGoDirect(batch, context)) {
     await connection.client.query('savepoint ecompipe_range');
     try {
-      const [result] = await loadDirect(connection, batch, table);
+      const [result] = await loadUnjudged(connection, batch, table, 'direct');
       assert(result !== undefined, 'one part has one result');
       await connection.client.query('release savepoint ecompipe_range');
       context.breaker.directSucceeded();

@@ -24,6 +24,8 @@ export interface BatchPart extends ByteRange {
   readonly fileSize: number;
   /** Data rows only: without byte order mark and header. */
   readonly body: Buffer;
+  /** What was read of the content behind `body`: a quote may close there. Valid as long as `body` is; undefined where nothing follows. */
+  readonly following?: Buffer;
   /** Offset of `body` in the content. */
   readonly bodyOffset: number;
   /** No row follows this part in its file. */

@@ -11,9 +11,14 @@ import type { Batch } from './batch.js';
  * @returns the rows the server counted.
  */
 export async function copyDirect(connection: Connection, batch: Batch, table: string): Promise<number> {
+  return await copyBodies(connection, batch, `${table} (${batch.columns.map(quoteName).join(', ')})`);
+}
+
+/** Sends the files' own bytes to COPY into these columns. @returns the rows the server counted. */
+export async function copyBodies(connection: Connection, batch: Batch, into: string): Promise<number> {
   return await copyChunks(
     connection,
-    `copy ${table} (${batch.columns.map(quoteName).join(', ')}) from stdin (format csv${optionsOf(batch)})`,
+    `copy ${into} from stdin (format csv${optionsOf(batch)})`,
     chunksOf(batch.parts.map(({ body }) => body)),
   );
 }
@@ -24,7 +29,7 @@ function optionsOf({ dialect, feed }: Batch): string {
   const { nulls, encoding } = feed.feed.format;
   assert(
     dialect.quote !== undefined && nulls[0] !== undefined,
-    'a feed that goes direct has a quote, and one text for NULL',
+    'files whose own bytes COPY reads have a quote, and one text for NULL',
   );
   const [delimiter, quote] = [dialect.delimiter, dialect.quote].map((byte) => quoteText(String.fromCharCode(byte)));
   return `, delimiter ${delimiter}, quote ${quote}, escape ${quote}, null ${quoteText(nulls[0])}, encoding ${quoteText(encoding.server)}`;

@@ -1,12 +1,10 @@
-import { CR, LF } from '../../contract/csv/bytes.js';
+import { CR, DIGIT_0, DIGIT_9, LF } from '../../contract/csv/bytes.js';
 import { RFC_4180, type Dialect } from '../../contract/csv/dialect.js';
 import type { TargetTable } from './targetTable.js';
 
 const SPACE = 0x20;
 const HYPHEN = 0x2d;
 const LETTER_T = 0x54;
-const DIGIT_0 = 0x30;
-const DIGIT_9 = 0x39;
 
 /** A field of a row that holds dates (`hasDate`), or times alone. */
 export interface TemporalField {

@@ -6,6 +6,7 @@ import { copyDirect } from './copyDirect.js';
 import type { DirectPathBreaker } from './directPathBreaker.js';
 import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile, type LoadPath } from './ledger.js';
 import { runLoad, sumOfParts, type CommittedBatch, type Load } from './loadTransaction.js';
+import { insertAll, mayInsertAll, MiscountedRows } from './feeds/insertAll.js';
 import { loadStaged } from './staged/loadStaged.js';
 import { haveOnlyIsoDates, temporalFields } from './isoDates.js';
 import type { Target, TargetTable } from './targetTable.js';
@@ -33,15 +34,19 @@ export interface LoadResult {
 /** The direct path can't take this batch; its transaction is rolled back and the staged path goes on. */
 export class DirectPathFailed extends Error {}
 
+/** `atOnce`: rows of a feed are staged like all others, and then inserted by one statement, without verdicts. */
+type Way = 'direct' | 'atOnce' | 'staged';
+
 /**
- * Loads one batch in one transaction. The direct path comes first; where COPY refuses the data, or counts other rows than
- * we did, the transaction rolls back and the staged path does it again.
+ * Loads one batch in one transaction. A way that takes all rows or none comes first; where the server refuses the data, or
+ * counts other rows than we did, the transaction rolls back, and each row gets a verdict of its own.
  * @throws CompareAndSetLost when another process committed one of the ranges; anything else that the database throws.
  */
 export async function loadBatch(connection: Connection, batch: Batch, context: LoadContext): Promise<LoadResult> {
-  if (mayGoDirect(batch, context)) {
+  const fastest = fastestWay(batch, context);
+  if (fastest !== 'staged') {
     try {
-      const result = await loadBy('direct', connection, batch, context);
+      const result = await loadBy(fastest, connection, batch, context);
       context.breaker.directSucceeded();
       return result;
     } catch (error) {
@@ -51,6 +56,14 @@ export async function loadBatch(connection: Connection, batch: Batch, context: L
   }
   await context.target.refresh(connection);
   return await loadBy('staged', connection, batch, context);
+}
+
+function fastestWay(batch: Batch, context: LoadContext): Way {
+  if (mayGoDirect(batch, context)) return 'direct';
+  if (batch.feed === undefined || batch.feed.direct !== undefined || !mayInsertAll(batch)) return 'staged';
+  const { table } = context.target;
+  const isTrusted = batch.parts.every((part) => part.plain) && table.takesCopy;
+  return isTrusted && !context.breaker.skipDirect() ? 'atOnce' : 'staged';
 }
 
 /** Whether COPY can be trusted with a batch, and is worth a try. */
@@ -63,12 +76,8 @@ export function mayGoDirect(batch: Batch, { target, breaker }: Pick<LoadContext,
   return batch.parts.every(({ body }) => haveOnlyIsoDates(body, temporal, batch.dialect));
 }
 
-async function loadBy(
-  loadPath: Exclude<LoadPath, 'replay'>,
-  connection: Connection,
-  batch: Batch,
-  context: LoadContext,
-): Promise<LoadResult> {
+async function loadBy(way: Way, connection: Connection, batch: Batch, context: LoadContext): Promise<LoadResult> {
+  const loadPath = way === 'direct' ? 'direct' : 'staged';
   let known: LoadResult['known'] = [];
   const committed = await runLoad(connection, {
     ...context,
@@ -83,8 +92,8 @@ async function loadBy(
       const remaining = { ...batch, parts: resolved.parts };
       const { table } = context.target;
       const results =
-        loadPath === 'direct'
-          ? await loadDirect(connection, remaining, table)
+        way !== 'staged'
+          ? await loadUnjudged(connection, remaining, table, way)
           : await loadStaged(connection, remaining, { ...context, target: table, fileIds: resolved.fileIds, batchId });
       const parts = resolved.parts.map((part, index) => ({
         part,
@@ -158,26 +167,33 @@ function isUsual({ startOffset, endOffset, fileSize, firstLine, lines, rows, isL
   return isLast && startOffset === 0 && endOffset === fileSize && firstLine === 2 && lines === rows + 1;
 }
 
-/** @throws DirectPathFailed when the server refused the rows, for whatever reason that is not its own. */
-export async function loadDirect(
+/** Loads all rows or none. @throws DirectPathFailed when the server refused any, for whatever reason that is not its own. */
+export async function loadUnjudged(
+  connection: Connection,
+  batch: Batch,
+  table: TargetTable,
+  way: Exclude<Way, 'staged'>,
+): Promise<PartResult[]> {
+  try {
+    return way === 'direct' ? await copyRows(connection, batch, table) : await insertAll(connection, batch, table);
+  } catch (error) {
+    if (isRefusal(error)) throw new DirectPathFailed('the server refused the data', { cause: error });
+    if (error instanceof MiscountedRows) throw new DirectPathFailed(error.message, { cause: error });
+    throw error;
+  }
+}
+
+async function copyRows(
   connection: Connection,
   batch: Batch,
   { name, runsUserCode }: TargetTable,
 ): Promise<PartResult[]> {
-  try {
-    const hasRows = batch.parts.some((part) => part.body.length > 0);
-    const copy = (): Promise<number> => copyDirect(connection, batch, name);
-    const copied = !hasRows ? 0 : await (runsUserCode ? withUserPath(connection, copy) : copy());
-    const counted = batch.parts.reduce((sum, part) => sum + part.rows, 0);
-    if (copied !== counted) throw new DirectPathFailed(`COPY saw ${countOf(copied, 'row')}, we counted ${counted}`);
-    return batch.parts.map((part) => ({
-      counts: { ...NO_ROWS, read: part.rows, inserted: part.rows },
-      skipped: 0,
-    }));
-  } catch (error) {
-    if (isRefusal(error)) throw new DirectPathFailed('COPY refused the data', { cause: error });
-    throw error;
-  }
+  const hasRows = batch.parts.some((part) => part.body.length > 0);
+  const copy = (): Promise<number> => copyDirect(connection, batch, name);
+  const copied = !hasRows ? 0 : await (runsUserCode ? withUserPath(connection, copy) : copy());
+  const counted = batch.parts.reduce((sum, part) => sum + part.rows, 0);
+  if (copied !== counted) throw new MiscountedRows(`COPY saw ${countOf(copied, 'row')}, we counted ${counted}`);
+  return batch.parts.map((part) => ({ counts: { ...NO_ROWS, read: part.rows, inserted: part.rows }, skipped: 0 }));
 }
 
 /** The batch met another transaction, or its own file's next range: worth doing again at once, and no fault of anyone. */

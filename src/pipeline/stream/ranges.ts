@@ -110,6 +110,7 @@ export async function* readRanges(
         firstLine,
         lines: cut.lines + headerLines,
         body: body.subarray(0, cut.end),
+        following: body.subarray(cut.end),
         bodyOffset,
         isLast,
         firstRecord: recordCount + 1,

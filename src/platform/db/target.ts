@@ -134,9 +134,9 @@ function createDatabase(
 
 /** The same database for what a stop signal asks for, such as the proof after Ctrl-C: its statements are not cancelled. */
 export function finishing(database: Database): Database {
-  const { label, openUnwatched, retry } = database;
-  const connect = (): Promise<Connection> => retry(`cannot connect to PostgreSQL at ${label}`, openUnwatched);
-  return { ...database, open: openUnwatched, connect };
+  const open = (): Promise<Connection> => database.openUnwatched();
+  const connect = (): Promise<Connection> => database.retry(`cannot connect to PostgreSQL at ${database.label}`, open);
+  return { ...database, open, connect };
 }
 
 /** Runs a one-shot action on a connection of its own; it is tried again from the start while the database is away. */

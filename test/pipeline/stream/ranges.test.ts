@@ -6,11 +6,11 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { MAX_RECORD_BYTES } from '../../../src/contract/csv/bytes.js';
-import { frameRecords } from '../../../src/contract/csv/frameRecords.js';
 import { canonicalShape, type Header } from '../../../src/contract/csv/header.js';
 import type { BatchPart } from '../../../src/pipeline/stream/batch.js';
 import { FileChanged, openLarge, type Content } from '../../../src/pipeline/stream/content.js';
 import { readRanges, type ResumePoint } from '../../../src/pipeline/stream/ranges.js';
+import { splitRecords } from '../../../src/pipeline/stream/staged/records.js';
 import { csvBody, mutatedBody } from '../../contract/csv/arbitraries.js';
 import { temporaryDirectory } from '../../platform/files/directories.js';
 
@@ -63,16 +63,23 @@ async function partsOf(content: Content, from: ResumePoint, batchBytes: number):
   return parts;
 }
 
-/** Records as the staged path sees them, part by part: places in the file, and whether each is sound. */
-function recordsOf(parts: readonly BatchPart[]): unknown[] {
-  return parts.flatMap((part) =>
-    [...frameRecords(part.body, true, header.columns.length).records].map(({ start, end, line, defect }) => ({
-      start: part.bodyOffset + start,
-      end: part.bodyOffset + end,
-      line: part.firstLine + line,
-      sound: defect === undefined,
-    })),
+/** Records as the staged path sees them, part by part: places in the file, and why one is not sound. */
+async function recordsOf(parts: readonly BatchPart[]): Promise<unknown[]> {
+  const ofParts = await Promise.all(
+    parts.map(async (part) => {
+      const records = await splitRecords({ ...header, parts: [part], isDurable: true });
+      return Array.from({ length: records.length }, (_, ordinal) => {
+        const { start, end, line } = records.at(ordinal).frame;
+        return {
+          start: part.bodyOffset + start,
+          end: part.bodyOffset + end,
+          line: part.firstLine + line,
+          reason: records.malformed.get(ordinal)?.message,
+        };
+      });
+    }),
   );
+  return ofParts.flat();
 }
 
 /** Some KiB of rows, sound and broken: letters are blown up so that rows are from a few bytes to some KiB. */
@@ -105,8 +112,8 @@ test('ranges of any size cover the file without gap, and their records are those
         parts.map(({ isLast }) => isLast),
         parts.map((_, index) => index === parts.length - 1),
       );
-      assert.deepEqual(recordsOf(parts), recordsOf(await partsOf(content, START, 1 << 20)));
-      for (const part of parts) assert.equal(part.rows, recordsOf([part]).length);
+      assert.deepEqual(await recordsOf(parts), await recordsOf(await partsOf(content, START, 1 << 20)));
+      for (const part of parts) assert.equal(part.rows, (await recordsOf([part])).length);
     }),
     { numRuns: 400 },
   );
@@ -124,10 +131,25 @@ test('a load that goes on at any committed range, with other batch sizes, sees t
         const parts = await partsOf(content, START, first);
         const committed = parts.slice(0, pick % parts.length);
         const rest = await partsOf(content, after(committed), second);
-        assert.deepEqual([...recordsOf(committed), ...recordsOf(rest)], recordsOf(parts));
+        assert.deepEqual([...(await recordsOf(committed)), ...(await recordsOf(rest))], await recordsOf(parts));
       },
     ),
     { numRuns: 300 },
+  );
+});
+
+test('a quote that closes only in the next range gives its record the reason that it has in one batch', async () => {
+  const rows = Array.from({ length: 100 }, (_, n) => `${n},${'a'.repeat(40)},b\n`);
+  rows[18] = `18,"${'a'.repeat(40)},b\n`;
+  // It closes the quote before, and is not closed in the bytes at hand: the range ends before it.
+  rows[25] = `25,"${'a'.repeat(40)},b\n`;
+  rows[90] = `90,x" y,b\n`;
+  const content = contentOf(Buffer.concat([HEADER_BYTES, Buffer.from(rows.join(''))]));
+  const reasons = await recordsOf(await partsOf(content, START, 1024));
+  assert.deepEqual(reasons, await recordsOf(await partsOf(content, START, 1 << 20)));
+  assert.match(
+    JSON.stringify(reasons),
+    /"start":[0-9]+,"end":[0-9]+,"line":20,"reason":"a quote inside an unquoted field/,
   );
 });
 
@@ -140,7 +162,10 @@ test('records of 1 MiB and more, and rows without a line end, are read in ranges
     ),
   ]);
   const parts = await partsOf(contentOf(bytes), START, 1024);
-  assert.deepEqual(recordsOf(parts), recordsOf(await partsOf(contentOf(bytes), START, 16 * MAX_RECORD_BYTES)));
+  assert.deepEqual(
+    await recordsOf(parts),
+    await recordsOf(await partsOf(contentOf(bytes), START, 16 * MAX_RECORD_BYTES)),
+  );
   assert.ok(
     parts.every((part) => part.body.length <= 2 * MAX_RECORD_BYTES + 2048),
     'memory stays bounded',
@@ -158,10 +183,10 @@ test('a .gz is the same rows as what it holds, also from the middle on', async (
   t.after(() => compressed.close());
   assert.equal(compressed.size, plain.size);
   const parts = await partsOf(plain, START, 4096);
-  assert.deepEqual(recordsOf(await partsOf(compressed, START, 4096)), recordsOf(parts));
+  assert.deepEqual(await recordsOf(await partsOf(compressed, START, 4096)), await recordsOf(parts));
   const middle = parts.slice(0, 7);
   const resumed = await partsOf(compressed, after(middle), 10_000);
-  assert.deepEqual([...recordsOf(middle), ...recordsOf(resumed)], recordsOf(parts));
+  assert.deepEqual([...(await recordsOf(middle)), ...(await recordsOf(resumed))], await recordsOf(parts));
 });
 
 test('a file that is shorter than it was when it was hashed ends the load', async () => {

@@ -1,11 +1,12 @@
 import type { Connection } from '../../../platform/db/client.js';
 import { isRefusal, sqlStateOf } from '../../../platform/db/sqlState.js';
 import { BUILT_IN, expressionNames, namedFields, type BoundFeed } from '../../../contract/feeds/bindFeed.js';
-import { compileFeed, type CompiledFeed } from '../../../contract/feeds/compile.js';
+import { compileFeed } from '../../../contract/feeds/compile.js';
 import type { Feed, FeedPosition } from '../../../contract/feeds/feed.js';
 import { sameName } from '../../../contract/feeds/parseFormat.js';
 import { didYouMean } from '../../../platform/didYouMean.js';
 import { EcompipeError } from '../../../platform/errors.js';
+import { itemTypeOf, NO_ITEM, prepareSource } from './feedPlan.js';
 import { readTargetTable, type TargetTable } from '../targetTable.js';
 
 /** A feed against the database: its table, the fields that its SQL needs, and all that is wrong. */
@@ -134,10 +135,7 @@ class FeedCheck {
   private async checkExpressions(bound: BoundFeed): Promise<void> {
     const { where, rows, columns } = this.feed;
     const compiled = compileFeed(bound, false);
-    const prepare = async (itemType: string): Promise<void> => {
-      await this.connection.client.query('select ecompipe.prepare_source($1, $2)', [bound.fields.length, itemType]);
-    };
-    await prepare('boolean');
+    await prepareSource(this.connection, bound, NO_ITEM);
     if (where !== undefined)
       await this.attempt(where.position, `where (${where.sql.trim()})`, () =>
         this.connection.client.query(`select from ${compiled.records('false')} where (${where.sql}\n) limit 0`),
@@ -147,7 +145,7 @@ class FeedCheck {
         itemTypeOf(this.connection, compiled),
       );
       if (found === undefined) return;
-      await prepare(found);
+      await prepareSource(this.connection, bound, found);
     }
     const relation = compiled.makesRows ? compiled.madeRows('false') : compiled.records('false');
     for (const [index, { name, source, position }] of columns.entries()) {
@@ -198,16 +196,6 @@ class FeedCheck {
       throw error;
     }
   }
-}
-
-async function itemTypeOf({ client }: Connection, compiled: CompiledFeed): Promise<string> {
-  const { fields } = await client.query(
-    `select item from ${compiled.records('false')} cross join lateral ${compiled.items ?? ''}\n as item (item) limit 0`,
-  );
-  const { rows } = await client.query<{ name: string }>('select format_type($1, null) as name', [
-    fields[0]?.dataTypeID,
-  ]);
-  return rows[0]?.name ?? 'text';
 }
 
 /** The server's word about a statement, and not about itself. */

@@ -20,7 +20,7 @@ export function describeTrial(trial: Trial, width: number): string {
     `${rows.rejected} rejected`,
   ];
   return [
-    `${printable(file)}: ${made}, into ${table}`,
+    ...wrap(`${printable(file)}: ${made}, into ${table}`, '', width),
     ...wrap(`${counts.join(', ')}; nothing was loaded`, '', width),
     ...sections(trial, width),
   ].join('\n');
@@ -91,6 +91,7 @@ function grid(
   ];
 }
 
+/** Lines of at most so many characters; a word that is longer, such as a path, goes on in the next line. */
 function wrap(text: string, indent: string, width: number): string[] {
   const lines: string[] = [];
   let line = indent;
@@ -100,6 +101,10 @@ function wrap(text: string, indent: string, width: number): string[] {
       line = `${indent}  `;
     }
     line += line.trim() === '' ? word : ` ${word}`;
+    while (line.length > width) {
+      lines.push(line.slice(0, width));
+      line = `${indent}  ${line.slice(width)}`;
+    }
   }
-  return [...lines, line].map((each) => clip(each, width));
+  return [...lines, line];
 }

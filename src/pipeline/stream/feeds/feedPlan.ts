@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
 import type { BoundFeed } from '../../../contract/feeds/bindFeed.js';
-import { compileFeed, ORDINAL, type CompiledColumn, type CompiledFeed } from '../../../contract/feeds/compile.js';
+import {
+  compileFeed,
+  DEFECT,
+  EVENT_TIME,
+  ORDINAL,
+  PLACE,
+  type CompiledColumn,
+  type CompiledFeed,
+} from '../../../contract/feeds/compile.js';
 import { quoteText } from '../../../contract/feeds/sqlNames.js';
 import type { TargetTable } from '../targetTable.js';
+import { quoteName } from '../../../platform/db/names.js';
 import { soleRow } from '../../../platform/db/soleRow.js';
 
 /** A feed as statements that bring its staged records into the typed stage of a table (sql/005_judge.sql and the feeds' migration). */
@@ -17,6 +26,10 @@ export interface FeedPlan {
   /** Makes rows of records; undefined where each is one. */
   readonly expand: string | undefined;
   readonly insert: string;
+  /** Inserts rows of all staged records into the table itself. Undefined where a record may be several rows. */
+  readonly insertAll: string | undefined;
+  /** How many of the staged records `where:` wants; undefined: all. */
+  readonly countWanted: string | undefined;
   readonly defects: string | undefined;
   /** Queries that fail on a row for which a column can't be made, and which column that is. */
   readonly probes: readonly { readonly column: string; readonly query: string }[];
@@ -32,6 +45,8 @@ const BY_PLACE = { source: 's.ctid operator(pg_catalog.=) any ($1)', made: 'm.ct
 
 /** From this version on the server can say whether a text is valid without an error. */
 const INPUT_IS_VALID_VERSION = 160_000;
+
+const TIMESTAMPTZ_OID = 1184;
 
 const plans = new WeakMap<BoundFeed, { readonly fingerprint: string; readonly plan: FeedPlan }>();
 
@@ -63,24 +78,32 @@ export async function planFeed(connection: Connection, bound: BoundFeed, target:
   return plan;
 }
 
-async function prepareSource({ client }: Connection, { fields }: BoundFeed, itemType: string): Promise<void> {
+/** Makes the session's stage for records of these fields and elements of `rows:`, or empties it. */
+export async function prepareSource({ client }: Connection, { fields }: BoundFeed, itemType: string): Promise<void> {
   await client.query({
     name: 'prepare_source',
     text: 'select ecompipe.prepare_source($1, $2)',
-    values: [fields.length, itemType],
+    // A feed may ask for nothing but what every record has; a stage has a field all the same.
+    values: [Math.max(1, fields.length), itemType],
   });
 }
 
 /** Where there are no elements, a row that is kept has one of these. */
-const NO_ITEM = 'boolean';
+export const NO_ITEM = 'boolean';
 
 async function describeItems(connection: Connection, bound: BoundFeed, compiled: CompiledFeed): Promise<string> {
   if (compiled.items === undefined) return NO_ITEM;
   await prepareSource(connection, bound, NO_ITEM);
-  const { fields } = await connection.client.query(
-    `select item from ${compiled.records('false')} cross join lateral ${compiled.items}\n as item (item) limit 0`,
+  return await itemTypeOf(connection, compiled);
+}
+
+/** The type of the elements of `rows:`, as the server tells it. The session's stage must be there. */
+export async function itemTypeOf({ client }: Connection, compiled: CompiledFeed): Promise<string> {
+  assert(compiled.items !== undefined, 'the feed has rows:');
+  const { fields } = await client.query(
+    `select item.item from ${compiled.records('false')} cross join lateral ${compiled.items}\n as item (item) limit 0`,
   );
-  const { rows } = await connection.client.query<{ name: string }>('select format_type($1, null) as name', [
+  const { rows } = await client.query<{ name: string }>('select format_type($1, null) as name', [
     fields[0]?.dataTypeID,
   ]);
   return soleRow(rows).name;
@@ -118,7 +141,7 @@ function expandStatement(compiled: CompiledFeed): string {
     compiled.items === undefined ? 'array[true]' : `array(select item from ${compiled.items}\n as item (item))`;
   const kept = compiled.where === undefined ? items : `case when (${compiled.where}\n) then ${items} end`;
   const records = compiled.records(BY_PLACE.source);
-  return `insert into pg_temp.ecompipe_expanded (ordinal, place, items) select r.${ORDINAL}, r."ecompipe#place", ${kept} from ${records}`;
+  return `insert into pg_temp.ecompipe_expanded (ordinal, place, items) select r.${ORDINAL}, r.${PLACE}, ${kept} from ${records}`;
 }
 
 /** Computed as its column's type: taken as it is; else as a text, which the type's input function reads as it would in COPY. */
@@ -132,10 +155,13 @@ function statements(
   types: readonly number[],
   target: TargetTable,
   serverVersion: number,
-): Pick<FeedPlan, 'insert' | 'defects' | 'probes'> {
-  const staged = compiled.columns.map(
-    (column, index) => `${stagedSql(column, isTyped(index, goal, types), target)} as c${index + 1}`,
-  );
+): Pick<FeedPlan, 'insert' | 'insertAll' | 'countWanted' | 'defects' | 'probes'> {
+  const staged = compiled.columns.map((column, index) => {
+    const isTime = compiled.hasTime && column.name === 'event_time' && types[index] === TIMESTAMPTZ_OID;
+    // For the id it is computed already.
+    const once = isTime ? { ...column, sql: `r.${EVENT_TIME}` } : column;
+    return `${stagedSql(once, isTyped(index, goal, types), target)} as c${index + 1}`;
+  });
   const converted = compiled.columns.map((_, index) => {
     const conversion = goal.conversions[index];
     assert(conversion !== undefined, 'each column has its conversion');
@@ -145,6 +171,14 @@ function statements(
   const names = compiled.columns.map((_, index) => `c${index + 1}`).join(', ');
   return {
     insert: `insert into pg_temp.ecompipe_typed (ordinal, ${names}) select s.ordinal, ${converted.join(', ')} from (select r.${ORDINAL} as ordinal, ${staged.join(', ')} from ${relation} offset 0) as s`,
+    insertAll:
+      compiled.items === undefined
+        ? `insert into ${target.name} (${compiled.columns.map(({ name }) => quoteName(name)).join(', ')}) overriding system value select ${converted.join(', ')} from (select ${staged.join(', ')} from ${compiled.wantedRecords} offset 0) as s`
+        : undefined,
+    countWanted:
+      compiled.where === undefined
+        ? undefined
+        : `select pg_catalog.count(*) as wanted from ${compiled.records('true')} where (${compiled.where}\n)`,
     defects: defectsQuery(compiled, goal, types, target, serverVersion),
     probes: [...compiled.columns.entries()]
       .sort(([, a], [, b]) => Number(a.isDerived) - Number(b.isDerived))
@@ -190,8 +224,8 @@ function defectsQuery(
   });
   if (defects.length === 0) return undefined;
   const choose = (what: (defect: (typeof defects)[number]) => string): string =>
-    `case r."ecompipe#defect" ${defects.map((defect, index) => `when ${index} then ${what(defect)}`).join(' ')} end`;
+    `case r.${DEFECT} ${defects.map((defect, index) => `when ${index} then ${what(defect)}`).join(' ')} end`;
   const which = `case ${defects.map(({ condition }, index) => `when ${condition} then ${index}`).join(' ')} end`;
   return `select r.${ORDINAL} as ordinal, ${choose(({ name }) => quoteText(name))} as column_name, ${choose(({ sqlState }) => sqlState)} as sql_state, ${choose(({ message }) => message)} as message
-    from (select r.*, ${which} as "ecompipe#defect" from ${relationOf(compiled, 'all')} offset 0) as r where r."ecompipe#defect" is not null`;
+    from (select r.*, ${which} as ${DEFECT} from ${relationOf(compiled, 'all')} offset 0) as r where r.${DEFECT} is not null`;
 }

@@ -3,7 +3,7 @@ import type { Connection } from '../../../platform/db/client.js';
 import { countOf } from '../../../platform/format.js';
 import type { BoundFeed } from '../../../contract/feeds/bindFeed.js';
 import type { Batch } from '../batch.js';
-import { insertRows, type Verdicts } from '../staged/judge.js';
+import { insertRows, lookAhead, type Verdicts } from '../staged/judge.js';
 import type { Records } from '../staged/records.js';
 import { prepareStage } from '../staged/stage.js';
 import type { TargetTable } from '../targetTable.js';
@@ -103,6 +103,7 @@ async function judgeRows(
   target: TargetTable,
   waitForTurn: () => Promise<void>,
 ): Promise<FeedVerdicts> {
+  await lookAhead(connection, target, plan.columns);
   await waitForTurn();
   const verdicts = await insertRows(connection, target, plan.columns);
   const { inserted, rejected, duplicates } = verdicts;

@@ -8,6 +8,8 @@ export interface Wire {
   readonly delimiter: number;
   readonly quote: number;
   readonly nullText: string;
+  /** COPY may read something else than the feed means: records are looked at, and some are written anew. */
+  readonly isRewritten: boolean;
   /** Whether a record must be written anew, field by field, for COPY to read what the feed means. */
   readonly needsRewriting: (body: Buffer, start: number, end: number) => boolean;
 }
@@ -20,19 +22,20 @@ export function wireOf({ type, nulls }: FeedFormat, { delimiter, quote }: Dialec
   const [nullText] = nulls;
   if (type === 'csv' && quote !== undefined) {
     const passes = nulls.length === 1 && nullText !== undefined && !nullText.includes(String.fromCharCode(quote));
-    if (passes) return { delimiter, quote, nullText, needsRewriting: () => false };
-    return { delimiter: COMMA, quote: QUOTE, nullText: '', needsRewriting: () => true };
+    if (passes) return { delimiter, quote, nullText, isRewritten: false, needsRewriting: () => false };
+    return { delimiter: COMMA, quote: QUOTE, nullText: '', isRewritten: true, needsRewriting: () => true };
   }
   if (type === 'csv') {
     const rare = delimiter === RARE_QUOTE ? RARE_DELIMITER : RARE_QUOTE;
     if (nulls.length !== 1 || nullText === undefined)
-      return { delimiter, quote: rare, nullText: '', needsRewriting: () => true };
-    return { delimiter, quote: rare, nullText, needsRewriting: holds(rare) };
+      return { delimiter, quote: rare, nullText: '', isRewritten: true, needsRewriting: () => true };
+    return { delimiter, quote: rare, nullText, isRewritten: true, needsRewriting: holds(rare) };
   }
   return {
     delimiter: RARE_DELIMITER,
     quote: RARE_QUOTE,
     nullText: '',
+    isRewritten: true,
     needsRewriting: holds(RARE_QUOTE, RARE_DELIMITER),
   };
 }

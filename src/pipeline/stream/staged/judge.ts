@@ -22,7 +22,20 @@ export async function convertTexts(
   });
 }
 
-/** Inserts the staged rows that the table accepts; the database judges the others one by one (sql/005_judge.sql). */
+/** Has the database note which staged rows it may refuse. What batches before this one do makes no difference to that. */
+export async function lookAhead(
+  { client }: Connection,
+  { name }: TargetTable,
+  columns: readonly string[],
+): Promise<void> {
+  await client.query({
+    name: 'look_ahead',
+    text: 'select ecompipe.look_ahead($1::regclass, $2)',
+    values: [name, columns],
+  });
+}
+
+/** Inserts the staged rows that the table accepts; the database judges the others one by one (sql/013_judge_speed.sql). */
 export async function insertRows(
   { client, userPath }: Connection,
   { name }: TargetTable,

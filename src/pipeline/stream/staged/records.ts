@@ -4,12 +4,12 @@ import { EventLoopYielder } from '../../../platform/eventLoopYielder.js';
 import type { Dialect } from '../../../contract/csv/dialect.js';
 import { unnamedFields, type RecordShape } from '../../../contract/csv/header.js';
 import { UTF_8 } from '../../../contract/feeds/encodings.js';
-import { COMMA, LF, NUL, QUOTE } from '../../../contract/csv/bytes.js';
+import { COMMA, CR, DIGIT_0, LF, MAX_RECORD_BYTES, NUL, QUOTE } from '../../../contract/csv/bytes.js';
 import { frameRecords } from '../../../contract/csv/frameRecords.js';
 import type { Defect, RecordFrame, RecordFrames } from '../../../contract/csv/recordFrames.js';
 import { countOf } from '../../../platform/format.js';
 import type { Batch, BatchPart } from '../batch.js';
-import { endOfIsoDates, type TemporalField } from '../isoDates.js';
+import { endOfIsoDates, haveOnlyIsoDates, type TemporalField } from '../isoDates.js';
 import type { Reason } from './reject.js';
 
 /** One source row of a batch. */
@@ -19,33 +19,37 @@ export interface SourceRecord {
   readonly frame: RecordFrame;
 }
 
+/** The rows of one part. */
+export interface Section {
+  readonly part: BatchPart;
+  readonly partIndex: number;
+  readonly frames: RecordFrames;
+  readonly firstOrdinal: number;
+}
+
 /** The rows of a batch, each known by its ordinal: its index in the batch. */
 export class Records {
-  private readonly sections: {
-    readonly part: BatchPart;
-    readonly frames: RecordFrames;
-    readonly firstOrdinal: number;
-  }[] = [];
+  private readonly sections: Section[] = [];
   /** The rows whose structure or encoding is broken, and why: all others can be staged. */
   readonly malformed = new Map<number, Reason>();
   length = 0;
 
   /** @param unnamed fields at the end of each record that have no name; see unnamedFields. */
-  constructor(private readonly unnamed = 0) {}
+  constructor(readonly unnamed = 0) {}
 
-  /** Where the fields of a sound record end that have a name; undefined when another one has a value. */
-  namedEnd({ part, frame }: Pick<SourceRecord, 'part' | 'frame'>): number | undefined {
-    let { end } = frame;
+  /** Where the fields of a sound record that ends there end that have a name; undefined when another one has a value. */
+  namedEnd(body: Buffer, recordEnd: number): number | undefined {
+    let end = recordEnd;
     for (let field = 0; field < this.unnamed; field++) {
-      if (part.body[end - 1] === QUOTE && part.body[end - 2] === QUOTE && part.body[end - 3] === COMMA) end -= 3;
-      else if (part.body[end - 1] === COMMA) end -= 1;
+      if (body[end - 1] === QUOTE && body[end - 2] === QUOTE && body[end - 3] === COMMA) end -= 3;
+      else if (body[end - 1] === COMMA) end -= 1;
       else return undefined;
     }
     return end;
   }
 
   addPart(part: BatchPart, frames: RecordFrames): void {
-    this.sections.push({ part, frames, firstOrdinal: this.length });
+    this.sections.push({ part, partIndex: this.sections.length, frames, firstOrdinal: this.length });
     this.length += frames.length;
   }
 
@@ -58,8 +62,8 @@ export class Records {
     return this.sections[partIndex]?.frames.length ?? 0;
   }
 
-  /** @throws RangeError when there is no such row. */
-  at(ordinal: number): SourceRecord {
+  /** The part that has this row. @throws RangeError when there is no such row. */
+  sectionOf(ordinal: number): Section {
     let [low, high] = [0, this.sections.length];
     // The last section that begins at or before the ordinal; empty parts begin where the next one does.
     while (high - low > 1) {
@@ -69,7 +73,13 @@ export class Records {
     }
     const section = this.sections[low];
     if (section === undefined) throw new RangeError(`no row ${ordinal}`);
-    return { part: section.part, partIndex: low, frame: section.frames.at(ordinal - section.firstOrdinal) };
+    return section;
+  }
+
+  /** @throws RangeError when there is no such row. */
+  at(ordinal: number): SourceRecord {
+    const { part, partIndex, frames, firstOrdinal } = this.sectionOf(ordinal);
+    return { part, partIndex, frame: frames.at(ordinal - firstOrdinal) };
   }
 }
 
@@ -103,18 +113,35 @@ export async function splitRecords(batch: Batch): Promise<Records> {
     // Other encodings than UTF-8 are the server's to check.
     const isOther = batch.feed !== undefined && batch.feed.feed.format.encoding !== UTF_8;
     const clean = (isOther || isUtf8(part.body)) && !part.body.includes(NUL);
-    let ordinal = records.length;
-    for (const frame of frames) {
+    const firstOrdinal = records.length;
+    for (const index of clean && records.unnamed === 0 ? frames.defective() : indexesOf(frames)) {
       if (yielder.shouldYield) await yielder.yield();
+      const frame = frames.at(index);
+      const defect = frame.defect === 'unclosed-quote' ? defectInContent(part, frame, batch) : frame.defect;
       const reason =
-        explainDefect(part.body, frame, batch, clean, isOther) ??
-        (records.namedEnd({ part, frame }) === undefined ? UNNAMED_VALUE : undefined);
-      if (reason !== undefined) records.malformed.set(ordinal, reason);
-      ordinal++;
+        explainDefect(part.body, { ...frame, defect }, batch, clean, isOther) ??
+        (records.namedEnd(part.body, frames.endOf(index)) === undefined ? UNNAMED_VALUE : undefined);
+      if (reason !== undefined) records.malformed.set(firstOrdinal + index, reason);
     }
     records.addPart(part, frames);
   }
   return records;
+}
+
+/** Where a quote closes in the bytes behind the part, it is not one that never closes: whatever the batches, the reason must be the same. */
+function defectInContent(
+  { body, following, isLast }: BatchPart,
+  { start }: RecordFrame,
+  { fieldCount, dialect }: RecordShape,
+): Defect | undefined {
+  if (following === undefined) return 'unclosed-quote';
+  const content = Buffer.concat([body.subarray(start), following.subarray(0, MAX_RECORD_BYTES)]);
+  const { records } = frameRecords(content, isLast, fieldCount, 1, dialect);
+  return records.length === 0 ? 'unclosed-quote' : records.at(0).defect;
+}
+
+function* indexesOf({ length }: RecordFrames): Generator<number> {
+  for (let index = 0; index < length; index++) yield index;
 }
 
 /** The record's own bytes, without its line break. */
@@ -176,45 +203,88 @@ function countFields(bytes: Buffer, { delimiter, quote }: Dialect): number {
   return fields;
 }
 
-/** Tells rows whose dates COPY can be trusted with; see haveOnlyIsoDates. */
+/** So many rows at most are looked at together for their dates: one that is not plain has the others looked at alone. */
+const MAX_RUN = 1000;
+
+/** Tells rows whose dates COPY can be trusted with; see haveOnlyIsoDates. Cheap when asked in order: rows that follow each other are looked at together. */
 export function hasIsoDates(records: Records, temporal: readonly TemporalField[]): (ordinal: number) => boolean {
   if (temporal.length === 0) return () => true;
+  let run = { from: 0, to: 0, isPlain: false };
   return (ordinal) => {
-    const { part, frame } = records.at(ordinal);
-    return endOfIsoDates(part.body, frame.start, frame.end, temporal) !== -1;
+    const section = records.sectionOf(ordinal);
+    if (ordinal < run.from || ordinal >= run.to) {
+      const to = endOfRun(records, section, ordinal);
+      const rows = bytesOf(section, ordinal, to);
+      run = { from: ordinal, to, isPlain: haveOnlyIsoDates(rows, temporal) };
+    }
+    if (run.isPlain) return true;
+    const row = bytesOf(section, ordinal, ordinal + 1);
+    return endOfIsoDates(row, 0, row.length, temporal) !== -1;
   };
+}
+
+/** Where the sound rows end that follow each other from this one on, with nothing between them but line breaks. */
+function endOfRun({ malformed }: Records, { part, frames, firstOrdinal }: Section, from: number): number {
+  const stop = Math.min(firstOrdinal + frames.length, from + MAX_RUN);
+  for (let ordinal = from + 1; ordinal < stop; ordinal++) {
+    const end = frames.endOf(ordinal - 1 - firstOrdinal);
+    const lineBreak = part.body[end] === CR ? 2 : 1;
+    if (malformed.has(ordinal) || frames.startOf(ordinal - firstOrdinal) !== end + lineBreak) return ordinal;
+  }
+  return stop;
+}
+
+function bytesOf({ part, frames, firstOrdinal }: Section, from: number, to: number): Buffer {
+  return part.body.subarray(frames.startOf(from - firstOrdinal), frames.endOf(to - 1 - firstOrdinal));
 }
 
 /** Whether COPY can bring this row into a stage. */
 export function isCopyable(records: Records, ordinal: number): boolean {
-  return !records.malformed.has(ordinal) && !records.at(ordinal).frame.endMarker;
+  if (records.malformed.has(ordinal)) return false;
+  const { frames, firstOrdinal } = records.sectionOf(ordinal);
+  return !frames.hasEndMarker(ordinal - firstOrdinal);
 }
 
 export function* copyableOrdinals(records: Records): Generator<number> {
   for (let ordinal = 0; ordinal < records.length; ordinal++) if (isCopyable(records, ordinal)) yield ordinal;
 }
 
+/** Digits of the largest ordinal. */
+const MAX_DIGITS = 10;
+
 /** These rows, each behind its ordinal and a comma, in chunks of about so many bytes; line ends become LF. */
 export function* stageChunks(records: Records, ordinals: Iterable<number>, chunkBytes: number): Generator<Buffer> {
   let chunk = Buffer.allocUnsafe(chunkBytes);
   let at = 0;
   for (const ordinal of ordinals) {
-    const record = records.at(ordinal);
-    const { part, frame } = record;
-    const end = records.namedEnd(record) ?? frame.end;
-    const text = String(ordinal);
-    const length = text.length + 2 + end - frame.start;
+    const { part, frames, firstOrdinal } = records.sectionOf(ordinal);
+    const start = frames.startOf(ordinal - firstOrdinal);
+    const recordEnd = frames.endOf(ordinal - firstOrdinal);
+    const end = records.namedEnd(part.body, recordEnd) ?? recordEnd;
+    const length = MAX_DIGITS + 2 + end - start;
     if (at + length > chunk.length) {
       if (at > 0) yield chunk.subarray(0, at);
       chunk = Buffer.allocUnsafe(Math.max(chunkBytes, length));
       at = 0;
     }
-    at += chunk.write(text, at, 'latin1');
+    at = writeDigits(chunk, at, ordinal);
     chunk[at++] = COMMA;
-    at += part.body.copy(chunk, at, frame.start, end);
+    at += part.body.copy(chunk, at, start, end);
     chunk[at++] = LF;
   }
   if (at > 0) yield chunk.subarray(0, at);
+}
+
+/** A call into native code for each number would take as long as to copy its row. @returns where the digits end. */
+function writeDigits(chunk: Buffer, start: number, value: number): number {
+  let digits = 1;
+  for (let power = 10; value >= power; power *= 10) digits++;
+  let rest = value;
+  for (let at = start + digits - 1; at >= start; at--) {
+    chunk[at] = DIGIT_0 + (rest % 10);
+    rest = Math.floor(rest / 10);
+  }
+  return start + digits;
 }
 
 /** Rows that COPY before PostgreSQL 18 can not carry: `\.` alone on a line of a quoted field would end the data. */
@@ -225,7 +295,7 @@ export function* endMarkerRows(
     const record = records.at(ordinal);
     if (!record.frame.endMarker || records.malformed.has(ordinal)) continue;
     const { part, frame } = record;
-    const [fields = []] = parse(part.body.subarray(frame.start, records.namedEnd(record)), {
+    const [fields = []] = parse(part.body.subarray(frame.start, records.namedEnd(part.body, frame.end)), {
       record_delimiter: '\n',
       // As in COPY: an empty field without quotes is NULL.
       cast: (value, { quoting }) => (value === '' && !quoting ? null : value),
