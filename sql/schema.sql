@@ -401,6 +401,69 @@ CREATE FUNCTION ecompipe.blames(sql_state text) RETURNS text
     else 'unclear'
   end
 $$;
+CREATE FUNCTION ecompipe.column_list_id(columns text[]) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  wanted uuid := md5(array_to_json(columns)::text)::uuid;
+  found_id integer;
+begin
+  select l.column_list_id into found_id from ecompipe.column_lists l where l.fingerprint = wanted;
+  if found_id is null and columns is not null then
+    insert into ecompipe.column_lists (fingerprint, columns) values (wanted, columns)
+    on conflict (fingerprint) do nothing
+    returning column_list_id into found_id;
+    if found_id is null then
+      select l.column_list_id into strict found_id from ecompipe.column_lists l where l.fingerprint = wanted;
+    end if;
+  end if;
+  return found_id;
+end
+$$;
+CREATE TABLE ecompipe.batches (
+    batch_id bigint NOT NULL,
+    engine text NOT NULL,
+    load_path text NOT NULL,
+    rows_read bigint NOT NULL,
+    rows_inserted bigint NOT NULL,
+    rows_duplicate bigint NOT NULL,
+    rows_rejected bigint NOT NULL,
+    bytes bigint NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    committed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    columns text[],
+    undone_at timestamp with time zone,
+    feed_id bigint,
+    target text,
+    records_read bigint,
+    records_skipped bigint,
+    records_expanded bigint,
+    rows_pruned bigint DEFAULT 0 NOT NULL,
+    token uuid DEFAULT gen_random_uuid() NOT NULL,
+    column_list_id integer,
+    CONSTRAINT batches_engine_check CHECK ((engine = ANY (ARRAY['native'::text, 'spark'::text]))),
+    CONSTRAINT batches_load_path_check CHECK ((load_path = ANY (ARRAY['direct'::text, 'staged'::text, 'replay'::text]))),
+    CONSTRAINT batches_pruned_were_inserted CHECK (((rows_pruned >= 0) AND (rows_pruned <= rows_inserted))),
+    CONSTRAINT batches_records_add_up CHECK (((feed_id IS NULL) OR ((records_read IS NOT NULL) AND (records_read = (records_skipped + records_expanded)) AND (rows_read >= records_expanded)))),
+    CONSTRAINT batches_rows_add_up CHECK ((rows_read = ((rows_inserted + rows_duplicate) + rows_rejected)))
+);
+COMMENT ON TABLE ecompipe.batches IS 'Ledger: one row per committed load transaction.';
+COMMENT ON COLUMN ecompipe.batches.columns IS 'Only of batches from before migration 014: later ones have a column_list_id.';
+COMMENT ON COLUMN ecompipe.batches.target IS 'The table that the rows are in; null: public.events.';
+COMMENT ON COLUMN ecompipe.batches.records_skipped IS 'Records that a feed leaves out (where:), or that have no row (rows:).';
+COMMENT ON COLUMN ecompipe.batches.records_expanded IS 'Records that became rows: one each, or by rows: more.';
+COMMENT ON COLUMN ecompipe.batches.rows_pruned IS 'Rows of the batch that ecompipe prune removed for their age.';
+COMMENT ON COLUMN ecompipe.batches.token IS 'Random: with the id, it is what a stream remembers of a batch that it saw committed.';
+CREATE TABLE ecompipe.column_lists (
+    column_list_id integer NOT NULL,
+    fingerprint uuid NOT NULL,
+    columns text[] NOT NULL
+);
+COMMENT ON TABLE ecompipe.column_lists IS 'Ledger: the lists of columns that files came with.';
+CREATE FUNCTION ecompipe.columns_of(batch ecompipe.batches) RETURNS text[]
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN COALESCE((batch).columns, (SELECT l.columns FROM ecompipe.column_lists l WHERE (l.column_list_id = (columns_of.batch).column_list_id)));
 CREATE FUNCTION ecompipe.compare_known(target regclass, columns text[], ordinals integer[], caller_path text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -449,6 +512,9 @@ begin
   end loop;
 end
 $_$;
+CREATE FUNCTION ecompipe.content_key(sha256 bytea) RETURNS uuid
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN (encode(SUBSTRING(sha256 FROM 1 FOR 16), 'hex'::text))::uuid;
 CREATE FUNCTION ecompipe.convert_texts(target regclass, columns text[], caller_path text DEFAULT current_setting('search_path'::text)) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1414,7 +1480,37 @@ CREATE VIEW analytics.top_products AS
   GROUP BY part.product_id, part.currency
   ORDER BY (sum(part.revenue)) DESC, ((sum(part.views))::bigint) DESC, part.product_id;
 COMMENT ON VIEW analytics.top_products IS 'Products by revenue: views, additions to carts, units and revenue.';
-CREATE TABLE ecompipe.batch_ranges (
+CREATE TABLE ecompipe.file_entries (
+    file_id bigint NOT NULL,
+    batch_id bigint,
+    size bigint NOT NULL,
+    file_stamp bigint NOT NULL,
+    rows integer,
+    sha256 bytea NOT NULL,
+    name text NOT NULL,
+    state text,
+    committed_offset bigint,
+    committed_lines bigint,
+    committed_records bigint,
+    rows_read bigint,
+    rows_inserted bigint,
+    rows_duplicate bigint,
+    rows_rejected bigint,
+    first_seen_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    reason text,
+    CONSTRAINT file_entries_committed_lines_check CHECK ((committed_lines >= 0)),
+    CONSTRAINT file_entries_committed_offset_check CHECK ((committed_offset >= 0)),
+    CONSTRAINT file_entries_sha256_check CHECK ((octet_length(sha256) = 32)),
+    CONSTRAINT file_entries_size_check CHECK ((size >= 0)),
+    CONSTRAINT file_entries_state_check CHECK ((state = ANY (ARRAY['loading'::text, 'loaded'::text, 'quarantined'::text, 'pruned'::text]))),
+    CONSTRAINT files_reason_of_quarantine CHECK (((state = 'quarantined'::text) = (reason IS NOT NULL))),
+    CONSTRAINT files_rows_add_up CHECK ((rows_read = ((rows_inserted + rows_duplicate) + rows_rejected))),
+    CONSTRAINT files_usual_or_whole CHECK ((((rows IS NOT NULL) AND (num_nonnulls(state, committed_offset, committed_lines, committed_records, rows_read, rows_inserted, rows_duplicate, rows_rejected, first_seen_at, finished_at, reason) = 0)) OR ((rows IS NULL) AND (batch_id IS NULL) AND (num_nulls(state, committed_offset, committed_lines, committed_records, rows_read, rows_inserted, rows_duplicate, rows_rejected, first_seen_at) = 0))))
+);
+COMMENT ON TABLE ecompipe.file_entries IS 'Ledger: every file content ever seen, as short as can be; ecompipe.files says it in full.';
+COMMENT ON COLUMN ecompipe.file_entries.file_stamp IS 'Modification time in milliseconds, and 20 bits of a hash of device, inode, size and time of the file it was first read from: only tells a leftover from a redelivery.';
+CREATE TABLE ecompipe.range_entries (
     batch_id bigint NOT NULL,
     file_id bigint NOT NULL,
     start_offset bigint NOT NULL,
@@ -1426,43 +1522,48 @@ CREATE TABLE ecompipe.batch_ranges (
     rows_rejected bigint NOT NULL,
     records_read bigint,
     records_skipped bigint,
-    CONSTRAINT batch_ranges_check CHECK ((start_offset <= end_offset)),
-    CONSTRAINT batch_ranges_check1 CHECK ((rows_read = ((rows_inserted + rows_duplicate) + rows_rejected)))
+    CONSTRAINT range_entries_check CHECK ((start_offset <= end_offset)),
+    CONSTRAINT range_entries_check1 CHECK ((rows_read = ((rows_inserted + rows_duplicate) + rows_rejected)))
 );
-CREATE TABLE ecompipe.batches (
-    batch_id bigint NOT NULL,
-    engine text NOT NULL,
-    load_path text NOT NULL,
-    rows_read bigint NOT NULL,
-    rows_inserted bigint NOT NULL,
-    rows_duplicate bigint NOT NULL,
-    rows_rejected bigint NOT NULL,
-    bytes bigint NOT NULL,
-    started_at timestamp with time zone NOT NULL,
-    committed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    columns text[],
-    undone_at timestamp with time zone,
-    feed_id bigint,
-    target text,
-    records_read bigint,
-    records_skipped bigint,
-    records_expanded bigint,
-    rows_pruned bigint DEFAULT 0 NOT NULL,
-    token uuid DEFAULT gen_random_uuid() NOT NULL,
-    CONSTRAINT batches_engine_check CHECK ((engine = ANY (ARRAY['native'::text, 'spark'::text]))),
-    CONSTRAINT batches_load_path_check CHECK ((load_path = ANY (ARRAY['direct'::text, 'staged'::text, 'replay'::text]))),
-    CONSTRAINT batches_pruned_were_inserted CHECK (((rows_pruned >= 0) AND (rows_pruned <= rows_inserted))),
-    CONSTRAINT batches_records_add_up CHECK (((feed_id IS NULL) OR ((records_read IS NOT NULL) AND (records_read = (records_skipped + records_expanded)) AND (rows_read >= records_expanded)))),
-    CONSTRAINT batches_rows_add_up CHECK ((rows_read = ((rows_inserted + rows_duplicate) + rows_rejected)))
-);
-COMMENT ON TABLE ecompipe.batches IS 'Ledger: one row per committed load transaction.';
-COMMENT ON COLUMN ecompipe.batches.target IS 'The table that the rows are in; null: public.events.';
-COMMENT ON COLUMN ecompipe.batches.records_skipped IS 'Records that a feed leaves out (where:), or that have no row (rows:).';
-COMMENT ON COLUMN ecompipe.batches.records_expanded IS 'Records that became rows: one each, or by rows: more.';
-COMMENT ON COLUMN ecompipe.batches.rows_pruned IS 'Rows of the batch that ecompipe prune removed for their age.';
-COMMENT ON COLUMN ecompipe.batches.token IS 'Random: with the id, it is what a stream remembers of a batch that it saw committed.';
+COMMENT ON TABLE ecompipe.range_entries IS 'Ledger: the byte ranges that batches loaded, but of usual files; ecompipe.batch_ranges has them all.';
+CREATE VIEW ecompipe.batch_ranges AS
+ SELECT range_entries.batch_id,
+    range_entries.file_id,
+    range_entries.start_offset,
+    range_entries.end_offset,
+    range_entries.first_line,
+    range_entries.rows_read,
+    range_entries.rows_inserted,
+    range_entries.rows_duplicate,
+    range_entries.rows_rejected,
+    range_entries.records_read,
+    range_entries.records_skipped
+   FROM ecompipe.range_entries
+UNION ALL
+ SELECT file_entries.batch_id,
+    file_entries.file_id,
+    0 AS start_offset,
+    file_entries.size AS end_offset,
+    2 AS first_line,
+    file_entries.rows AS rows_read,
+    file_entries.rows AS rows_inserted,
+    0 AS rows_duplicate,
+    0 AS rows_rejected,
+    NULL::bigint AS records_read,
+    NULL::bigint AS records_skipped
+   FROM ecompipe.file_entries
+  WHERE (file_entries.batch_id IS NOT NULL);
+COMMENT ON VIEW ecompipe.batch_ranges IS 'Ledger: the byte ranges of files that a batch loaded: part of a large file, or many small files whole.';
 ALTER TABLE ecompipe.batches ALTER COLUMN batch_id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME ecompipe.batches_batch_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+ALTER TABLE ecompipe.column_lists ALTER COLUMN column_list_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ecompipe.column_lists_column_list_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -1515,44 +1616,38 @@ ALTER TABLE ecompipe.feeds ALTER COLUMN feed_id ADD GENERATED ALWAYS AS IDENTITY
     NO MAXVALUE
     CACHE 1
 );
-CREATE TABLE ecompipe.files (
-    file_id bigint NOT NULL,
-    sha256 bytea NOT NULL,
-    name text NOT NULL,
-    size bigint NOT NULL,
-    file_stamp text NOT NULL,
-    committed_offset bigint DEFAULT 0 NOT NULL,
-    committed_lines bigint DEFAULT 0 NOT NULL,
-    state text DEFAULT 'loading'::text NOT NULL,
-    rows_read bigint DEFAULT 0 NOT NULL,
-    rows_inserted bigint DEFAULT 0 NOT NULL,
-    rows_duplicate bigint DEFAULT 0 NOT NULL,
-    rows_rejected bigint DEFAULT 0 NOT NULL,
-    reason text,
-    first_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    finished_at timestamp with time zone,
-    committed_records bigint DEFAULT 0 NOT NULL,
-    CONSTRAINT files_committed_lines_check CHECK ((committed_lines >= 0)),
-    CONSTRAINT files_committed_offset_check CHECK ((committed_offset >= 0)),
-    CONSTRAINT files_reason_of_quarantine CHECK (((state = 'quarantined'::text) = (reason IS NOT NULL))),
-    CONSTRAINT files_rows_add_up CHECK ((rows_read = ((rows_inserted + rows_duplicate) + rows_rejected))),
-    CONSTRAINT files_sha256_check CHECK ((octet_length(sha256) = 32)),
-    CONSTRAINT files_size_check CHECK ((size >= 0)),
-    CONSTRAINT files_state_check CHECK ((state = ANY (ARRAY['loading'::text, 'loaded'::text, 'quarantined'::text, 'pruned'::text])))
-);
-COMMENT ON TABLE ecompipe.files IS 'Ledger: every file content ever seen, and how far it is committed.';
-COMMENT ON COLUMN ecompipe.files.file_stamp IS 'Device, inode, size and mtime of the file it was first read from: only tells a leftover from a redelivery.';
-COMMENT ON COLUMN ecompipe.files.committed_offset IS 'Bytes of the (decompressed) content whose rows are committed; advanced by compare-and-set.';
-COMMENT ON COLUMN ecompipe.files.committed_lines IS 'Physical lines within committed_offset, so that a resumed load knows its line numbers.';
-COMMENT ON COLUMN ecompipe.files.committed_records IS 'Records within committed_offset, so that a resumed load by a feed knows their numbers.';
-ALTER TABLE ecompipe.files ALTER COLUMN file_id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME ecompipe.files_file_id_seq
+ALTER TABLE ecompipe.file_entries ALTER COLUMN file_id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME ecompipe.file_entries_file_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
 );
+CREATE VIEW ecompipe.files AS
+ SELECT f.file_id,
+    f.sha256,
+    f.name,
+    f.size,
+    f.file_stamp,
+    COALESCE(f.committed_offset, f.size) AS committed_offset,
+    COALESCE(f.committed_lines, ((f.rows + 1))::bigint) AS committed_lines,
+    COALESCE(f.state,
+        CASE
+            WHEN (f.batch_id IS NULL) THEN 'pruned'::text
+            ELSE 'loaded'::text
+        END) AS state,
+    COALESCE(f.rows_read, (f.rows)::bigint) AS rows_read,
+    COALESCE(f.rows_inserted, (f.rows)::bigint) AS rows_inserted,
+    COALESCE(f.rows_duplicate, (0)::bigint) AS rows_duplicate,
+    COALESCE(f.rows_rejected, (0)::bigint) AS rows_rejected,
+    f.reason,
+    COALESCE(f.first_seen_at, b.started_at) AS first_seen_at,
+    COALESCE(f.finished_at, b.committed_at) AS finished_at,
+    COALESCE(f.committed_records, (f.rows)::bigint) AS committed_records
+   FROM (ecompipe.file_entries f
+     LEFT JOIN ecompipe.batches b ON ((b.batch_id = f.batch_id)));
+COMMENT ON VIEW ecompipe.files IS 'Ledger: every file content ever seen, and how far it is committed.';
 CREATE TABLE ecompipe.prunes (
     prune_id bigint NOT NULL,
     events_before timestamp with time zone,
@@ -1688,10 +1783,14 @@ ALTER TABLE ONLY analytics.session_rollup
     ADD CONSTRAINT session_rollup_pkey PRIMARY KEY (session_id);
 ALTER TABLE ONLY analytics.type_rollup
     ADD CONSTRAINT type_rollup_pkey PRIMARY KEY (day, event_type);
-ALTER TABLE ONLY ecompipe.batch_ranges
+ALTER TABLE ONLY ecompipe.range_entries
     ADD CONSTRAINT batch_ranges_pkey PRIMARY KEY (file_id, start_offset);
 ALTER TABLE ONLY ecompipe.batches
     ADD CONSTRAINT batches_pkey PRIMARY KEY (batch_id);
+ALTER TABLE ONLY ecompipe.column_lists
+    ADD CONSTRAINT column_lists_fingerprint_key UNIQUE (fingerprint);
+ALTER TABLE ONLY ecompipe.column_lists
+    ADD CONSTRAINT column_lists_pkey PRIMARY KEY (column_list_id);
 ALTER TABLE ONLY ecompipe.duplicate_rows
     ADD CONSTRAINT duplicate_rows_pkey PRIMARY KEY (file_id, byte_offset, item);
 ALTER TABLE ONLY ecompipe.event_types
@@ -1700,10 +1799,8 @@ ALTER TABLE ONLY ecompipe.feeds
     ADD CONSTRAINT feeds_pkey PRIMARY KEY (feed_id);
 ALTER TABLE ONLY ecompipe.feeds
     ADD CONSTRAINT feeds_sha256_key UNIQUE (sha256);
-ALTER TABLE ONLY ecompipe.files
-    ADD CONSTRAINT files_pkey PRIMARY KEY (file_id);
-ALTER TABLE ONLY ecompipe.files
-    ADD CONSTRAINT files_sha256_key UNIQUE (sha256);
+ALTER TABLE ONLY ecompipe.file_entries
+    ADD CONSTRAINT file_entries_pkey PRIMARY KEY (file_id);
 ALTER TABLE ONLY ecompipe.prunes
     ADD CONSTRAINT prunes_pkey PRIMARY KEY (prune_id);
 ALTER TABLE ONLY ecompipe.rejected_rows
@@ -1716,9 +1813,12 @@ ALTER TABLE ONLY public.ecompipe_migrations
     ADD CONSTRAINT ecompipe_migrations_pkey PRIMARY KEY (version);
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (event_id);
-CREATE INDEX batch_ranges_batch_id ON ecompipe.batch_ranges USING btree (batch_id);
+CREATE INDEX batch_ranges_batch_id ON ecompipe.range_entries USING btree (batch_id);
 CREATE INDEX duplicate_rows_key ON ecompipe.duplicate_rows USING hash (key);
-CREATE INDEX files_unfinished ON ecompipe.files USING btree (file_id) WHERE (state = 'loading'::text);
+CREATE INDEX files_batch_id ON ecompipe.file_entries USING btree (batch_id) WHERE (batch_id IS NOT NULL);
+CREATE UNIQUE INDEX files_content ON ecompipe.file_entries USING btree (ecompipe.content_key(sha256));
+CREATE INDEX files_quarantined ON ecompipe.file_entries USING btree (finished_at) WHERE (state = 'quarantined'::text);
+CREATE INDEX files_unfinished ON ecompipe.file_entries USING btree (file_id) WHERE (state = 'loading'::text);
 CREATE INDEX redeliveries_file_id ON ecompipe.redeliveries USING btree (file_id);
 CREATE INDEX rejected_rows_resolved_batch_id ON ecompipe.rejected_rows USING btree (resolved_batch_id) WHERE (resolved_batch_id IS NOT NULL);
 CREATE INDEX rejected_rows_resolved_key ON ecompipe.rejected_rows USING hash (resolved_key) WHERE (resolved_key IS NOT NULL);
@@ -1726,13 +1826,15 @@ CREATE INDEX undone_files_sha256 ON ecompipe.undone_files USING btree (sha256);
 CREATE INDEX events_event_time_batch_id_brin ON public.events USING brin (event_time, batch_id) WITH (pages_per_range='32');
 CREATE TRIGGER batches_are_rolled_up AFTER INSERT ON ecompipe.batches FOR EACH ROW WHEN ((new.rows_inserted > 0)) EXECUTE FUNCTION analytics.note_batch();
 CREATE TRIGGER event_types_are_constraints AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON ecompipe.event_types FOR EACH STATEMENT EXECUTE FUNCTION ecompipe.apply_event_types();
-ALTER TABLE ONLY ecompipe.batch_ranges
-    ADD CONSTRAINT batch_ranges_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES ecompipe.batches(batch_id);
-ALTER TABLE ONLY ecompipe.batch_ranges
-    ADD CONSTRAINT batch_ranges_file_id_fkey FOREIGN KEY (file_id) REFERENCES ecompipe.files(file_id);
+ALTER TABLE ONLY ecompipe.range_entries
+    ADD CONSTRAINT batch_ranges_file_id_fkey FOREIGN KEY (file_id) REFERENCES ecompipe.file_entries(file_id);
+ALTER TABLE ONLY ecompipe.batches
+    ADD CONSTRAINT batches_column_list_id_fkey FOREIGN KEY (column_list_id) REFERENCES ecompipe.column_lists(column_list_id);
 ALTER TABLE ONLY ecompipe.batches
     ADD CONSTRAINT batches_feed_id_fkey FOREIGN KEY (feed_id) REFERENCES ecompipe.feeds(feed_id);
+ALTER TABLE ONLY ecompipe.range_entries
+    ADD CONSTRAINT range_entries_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES ecompipe.batches(batch_id);
 ALTER TABLE ONLY ecompipe.redeliveries
-    ADD CONSTRAINT redeliveries_file_id_fkey FOREIGN KEY (file_id) REFERENCES ecompipe.files(file_id);
+    ADD CONSTRAINT redeliveries_file_id_fkey FOREIGN KEY (file_id) REFERENCES ecompipe.file_entries(file_id);
 ALTER TABLE ONLY ecompipe.rejected_rows
     ADD CONSTRAINT rejected_rows_resolved_batch_id_fkey FOREIGN KEY (resolved_batch_id) REFERENCES ecompipe.batches(batch_id) DEFERRABLE INITIALLY DEFERRED;

@@ -104,7 +104,7 @@ test(
 for (const [what, args, statements] of [
   ['undo', ['undo', '--file', 'a.csv', '--yes'], [LOCK_EVENTS]],
   ['verify', ['verify', '--ledger'], ['lock table public.events in access exclusive mode']],
-  ['stream --once', ['stream', '--once'], ['lock table ecompipe.files in access exclusive mode']],
+  ['stream --once', ['stream', '--once'], ['lock table ecompipe.file_entries in access exclusive mode']],
   ['rejects list', ['rejects', 'list'], ['lock table ecompipe.rejected_rows in access exclusive mode']],
 ] as const) {
   test(`${what} that waits for a lock says who holds it, and ends on SIGTERM`, TIMEOUT, async (t) => {

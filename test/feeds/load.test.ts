@@ -42,7 +42,7 @@ async function loadBy(
   { columns = 'id text primary key, a text, n integer', name = 'file.txt', batchBytes = 8 * 2 ** 20 } = {},
 ): Promise<Loaded> {
   await database.query(
-    `drop table if exists public.t; create table public.t (${columns}); truncate ecompipe.files, ecompipe.batches, ecompipe.rejected_rows cascade`,
+    `drop table if exists public.t; create table public.t (${columns}); truncate ecompipe.file_entries, ecompipe.batches, ecompipe.rejected_rows cascade`,
   );
   const shop = openShop(t, {
     feeds: [feedOf(`match: "*"\ntable: t\n${feed}`)],
@@ -307,7 +307,7 @@ test('a table with a key of two columns takes rows, and tells duplicates from co
   const columns =
     'shop text, sku text, level integer, batch_id bigint default nullif(current_setting($$ecompipe.batch_id$$, true), $$$$)::bigint, primary key (shop, sku)';
   await database.query(
-    `drop table if exists public.stock_levels; create table public.stock_levels (${columns}); truncate ecompipe.files, ecompipe.batches, ecompipe.rejected_rows cascade`,
+    `drop table if exists public.stock_levels; create table public.stock_levels (${columns}); truncate ecompipe.file_entries, ecompipe.batches, ecompipe.rejected_rows cascade`,
   );
   const shop = openShop(t, {
     feeds: [
@@ -331,7 +331,7 @@ test('a table with a key of two columns takes rows, and tells duplicates from co
 
 test('files of different feeds and of none load side by side', async (t) => {
   await database.query(
-    'drop table if exists public.t; create table public.t (id text primary key, a text); truncate ecompipe.files, ecompipe.batches, ecompipe.rejected_rows cascade; truncate public.events',
+    'drop table if exists public.t; create table public.t (id text primary key, a text); truncate ecompipe.file_entries, ecompipe.batches, ecompipe.rejected_rows cascade; truncate public.events',
   );
   const shop = openShop(t, {
     feeds: [

@@ -107,7 +107,7 @@ test('it can neither alter, drop, truncate, update nor delete, and undo ends wit
     "update public.events set user_id = 'x'",
     'delete from public.events',
     'drop schema ecompipe cascade',
-    'delete from ecompipe.files',
+    'delete from ecompipe.file_entries',
     'delete from ecompipe.rejected_rows',
     "update ecompipe.rejected_rows set message = ''",
     'update ecompipe.batches set rows_read = 0',
@@ -175,7 +175,7 @@ test('an admin can also undo and prune', async (t) => {
   await step('rejects', 'replay', 'r.csv');
   await database.query('select analytics.refresh()');
   await step('undo', '--file', 'a.csv', '--yes');
-  await database.query(`update ecompipe.files set finished_at = finished_at - interval '1 day'`);
+  await database.query(`update ecompipe.file_entries set finished_at = finished_at - interval '1 day'`);
   await database.query(`update ecompipe.batches set committed_at = committed_at - interval '1 day'`);
   await step('prune', '--older-than', '1h', '--events', '--ledger', '--yes');
   assert.deepEqual(

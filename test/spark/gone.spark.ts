@@ -20,14 +20,14 @@ async function holdLedger(
   database: TestDatabase,
 ): Promise<{ waited: () => Promise<void>; release: () => Promise<void> }> {
   const blocker = await database.connect();
-  await blocker.query('begin; lock table ecompipe.files in share row exclusive mode');
+  await blocker.query('begin; lock table ecompipe.file_entries in share row exclusive mode');
   return {
     waited: () =>
       until(
         'the stream waits for the ledger',
         async () => {
           const { rows } = await blocker.query(
-            "select from pg_locks where relation = 'ecompipe.files'::regclass and not granted",
+            "select from pg_locks where relation = 'ecompipe.file_entries'::regclass and not granted",
           );
           return rows.length > 0;
         },

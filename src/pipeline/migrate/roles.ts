@@ -15,8 +15,8 @@ const READER = [
 const LOADER = [
   ...READER,
   'insert on public.events, ecompipe.feeds',
-  'insert, update on ecompipe.files',
-  'insert on ecompipe.batches, ecompipe.batch_ranges, ecompipe.rejected_rows, ecompipe.duplicate_rows, ecompipe.redeliveries',
+  'insert, update on ecompipe.file_entries',
+  'insert on ecompipe.batches, ecompipe.range_entries, ecompipe.column_lists, ecompipe.rejected_rows, ecompipe.duplicate_rows, ecompipe.redeliveries',
   'usage on sequence ecompipe.batches_batch_id_seq',
   'execute on function analytics.refresh()',
   // For `rejects replay`.
@@ -25,7 +25,7 @@ const LOADER = [
 
 const ADMIN = [
   ...LOADER,
-  'delete on public.events, ecompipe.files, ecompipe.batches, ecompipe.batch_ranges, ecompipe.rejected_rows, ecompipe.duplicate_rows, ecompipe.redeliveries',
+  'delete on public.events, ecompipe.file_entries, ecompipe.batches, ecompipe.range_entries, ecompipe.rejected_rows, ecompipe.duplicate_rows, ecompipe.redeliveries',
   'update on ecompipe.batches',
   'insert on ecompipe.undone_files, ecompipe.prunes',
   'update, delete on analytics.pending_batches',

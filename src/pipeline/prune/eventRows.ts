@@ -28,6 +28,8 @@ interface OldBlocks {
   /** Count of the blocks before, in units of {@link BLOCKS_COUNTED}. */
   readonly chunk: number;
   readonly rows: number;
+  /** Some of them are of batches that are not in the rollups yet. */
+  readonly arePending: boolean;
 }
 
 /** Where old rows are: found by the block-range index, so that a prune of one day doesn't read the years after it. */
@@ -41,8 +43,9 @@ export async function findOldEvents({ client }: Connection, before: Date): Promi
     order by 1`);
   const found: OldBlocks[] = [];
   for (const leaf of leaves) {
-    const { rows } = await client.query<{ chunk: number; rows: number }>(
-      `select ((ctid::text::point)[0])::bigint / ${BLOCKS_COUNTED} as chunk, count(*) as rows
+    const { rows } = await client.query<Omit<OldBlocks, 'leaf'>>(
+      `select ((ctid::text::point)[0])::bigint / ${BLOCKS_COUNTED} as chunk, count(*) as rows,
+              coalesce(bool_or(batch_id in (select batch_id from analytics.pending_batches)), false) as "arePending"
        from only ${leaf.name} where event_time < $1 group by 1 order by 1`,
       [before],
     );

@@ -70,24 +70,30 @@ async function compactFiles(
   batchIds: readonly number[],
 ): Promise<Omit<PrunedLedger, 'batches'>> {
   const { rows } = await client.query<Omit<PrunedLedger, 'batches'>>(
-    `with file as materialized (
+    `with candidate as materialized (
+       select distinct file_id from ecompipe.batch_ranges where batch_id = any ($2)
+     ), file as materialized (
        select f.file_id
-       from ecompipe.files f
-       where f.file_id in (select file_id from ecompipe.batch_ranges where batch_id = any ($2))
-         and (f.state = 'loaded' or f.state = 'quarantined' and f.committed_offset > 0) and f.finished_at < $1
+       from ecompipe.file_entries f left join ecompipe.batches own on own.batch_id = f.batch_id
+       where f.file_id in (select file_id from candidate)
+         and (own.committed_at < $1 and ${isEmpty('own')}
+           or (f.state = 'loaded' or f.state = 'quarantined' and f.committed_offset > 0) and f.finished_at < $1)
          and not exists (
-           select from ecompipe.batch_ranges r join ecompipe.batches b using (batch_id)
+           select from ecompipe.range_entries r join ecompipe.batches b using (batch_id)
            where r.file_id = f.file_id and not ${isEmpty('b')})
          and not exists (
            select from ecompipe.rejected_rows r join ecompipe.batches b on b.batch_id = r.resolved_batch_id
            where r.file_id = f.file_id and not ${isEmpty('b')})
        order by f.file_id
-       for update
-     ), ranges as (delete from ecompipe.batch_ranges where file_id in (select file_id from file)
+       for update of f
+     ), ranges as (delete from ecompipe.range_entries where file_id in (select file_id from file)
      ), duplicates as (delete from ecompipe.duplicate_rows where file_id in (select file_id from file)
      ), redelivered as (delete from ecompipe.redeliveries where file_id in (select file_id from file)
      ), rejects as (delete from ecompipe.rejected_rows where file_id in (select file_id from file) returning resolved_at
-     ), kept as (update ecompipe.files set state = 'pruned', reason = null, file_stamp = '' where file_id in (select file_id from file))
+     ), kept as (
+       update ecompipe.file_entries
+       set state = case when rows is null then 'pruned' end, batch_id = null, reason = null, file_stamp = 0
+       where file_id in (select file_id from file))
      select (select count(*) from file) as files, count(*) as rejects, count(*) filter (where resolved_at is null) as "openRejects" from rejects`,
     [before, batchIds],
   );

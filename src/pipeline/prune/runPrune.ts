@@ -40,7 +40,8 @@ export async function runPrune(settings: PruneSettings, database: Database, stop
       const found = await findOldEvents(connection, before);
       if (dryRun) addEvents({ rows: found.reduce((sum, { rows }) => sum + rows, 0), partitions: [] });
       else if (found.length > 0) {
-        await refreshAnalytics(connection, stop);
+        // A stream that loads has batches pending all the time: they are another's work as long as they have no old events.
+        if (found.some(({ arePending }) => arePending)) await refreshAnalytics(connection, stop);
         await removeOldEvents(connection, before, found, addEvents, checkStop);
       }
     }

@@ -140,7 +140,7 @@ async function readStored(database: Database, rejectIds: readonly number[]): Pro
     async ({ client }) =>
       (
         await client.query<StoredReject>(
-          `select r.reject_id as "rejectId", r.raw, r.kind, r.sql_state as "sqlState", r.message, b.columns, r.resolved_at is not null as "isResolved"
+          `select r.reject_id as "rejectId", r.raw, r.kind, r.sql_state as "sqlState", r.message, ecompipe.columns_of(b) as columns, r.resolved_at is not null as "isResolved"
          from ecompipe.rejected_rows r join ecompipe.batches b on b.batch_id = r.batch_id
          where r.reject_id = any ($1)`,
           [rejectIds],

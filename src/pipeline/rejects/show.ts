@@ -22,7 +22,7 @@ interface StoredRow extends Reject {
 
 /** SQL of whole rejects; conditions are the caller's. */
 export const WHOLE_REJECTS_SQL = `
-  select ${REJECT_COLUMNS_SQL}, r.raw as "rawBytes", b.columns
+  select ${REJECT_COLUMNS_SQL}, r.raw as "rawBytes", ecompipe.columns_of(b) as columns
   from ecompipe.rejected_rows r
   join ecompipe.files f using (file_id)
   join ecompipe.batches b on b.batch_id = r.batch_id`;

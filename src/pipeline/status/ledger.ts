@@ -68,8 +68,8 @@ export async function readLatestBatches(ask: QueryFn, count: number): Promise<Ba
   );
 }
 
-/** The fourth part of `file_stamp` is the modification time in nanoseconds; Spark's entries may have none. */
-export const WRITTEN_AT = `case when file_stamp ~ '^\\d+:\\d+:\\d+:\\d+$' then to_timestamp(split_part(file_stamp, ':', 4)::float8 / 1e9) end`;
+/** A `file_stamp` begins with the modification time in milliseconds; Spark's entries may have none. */
+export const WRITTEN_AT = `case when file_stamp >> 20 > 0 then to_timestamp((file_stamp >> 20) / 1000.0) end`;
 
 export async function readLatency(ask: QueryFn): Promise<Latency | undefined> {
   const [row] = await ask<Latency>(
@@ -83,7 +83,7 @@ export async function readLatency(ask: QueryFn): Promise<Latency | undefined> {
   return row === undefined || row.files === 0 ? undefined : row;
 }
 
-/** Everything that the ledger has seen. Reads all of `ecompipe.files`: 0.2 s a million files. */
+/** Everything that the ledger has seen. Reads all of `ecompipe.file_entries`: 0.1 s a million files. */
 export interface Totals {
   readonly loadedFiles: number;
   readonly loadingFiles: number;
@@ -96,10 +96,11 @@ export interface Totals {
 
 export async function readTotals(ask: QueryFn): Promise<Totals> {
   const rows = await ask<Totals>(
-    `select count(*) filter (where state = 'loaded') as "loadedFiles", count(*) filter (where state = 'loading') as "loadingFiles", count(*) filter (where state = 'quarantined') as "quarantinedFiles",
+    // Of a usual file there are only the batch and the rows: adding up what the view makes of them takes twice as long.
+    `select count(batch_id) + count(*) filter (where state = 'loaded') as "loadedFiles", count(*) filter (where state = 'loading') as "loadingFiles", count(*) filter (where state = 'quarantined') as "quarantinedFiles",
             (select count(*) from ecompipe.redeliveries) as redeliveries,
-            coalesce(sum(rows_inserted), 0)::bigint as inserted, coalesce(sum(rows_duplicate), 0)::bigint as duplicate, coalesce(sum(rows_rejected), 0)::bigint as rejected
-     from ecompipe.files`,
+            (coalesce(sum(rows), 0) + coalesce(sum(rows_inserted), 0))::bigint as inserted, coalesce(sum(rows_duplicate), 0)::bigint as duplicate, coalesce(sum(rows_rejected), 0)::bigint as rejected
+     from ecompipe.file_entries`,
   );
   return soleRow(rows);
 }

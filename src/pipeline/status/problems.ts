@@ -23,7 +23,7 @@ const HOUR = `interval '1 hour'`;
 export async function readProblems(ask: QueryFn): Promise<Problems> {
   const [sums] = await ask<Pick<Problems, 'recentRead' | 'recentRejected' | 'recentQuarantined'>>(
     `select coalesce(sum(rows_read), 0)::bigint as "recentRead", coalesce(sum(rows_rejected), 0)::bigint as "recentRejected",
-            (select count(*) from ecompipe.files where state = 'quarantined' and finished_at > clock_timestamp() - ${HOUR}) as "recentQuarantined"
+            (select count(*) from ecompipe.file_entries where state = 'quarantined' and finished_at > clock_timestamp() - ${HOUR}) as "recentQuarantined"
      from (select * from ecompipe.batches order by batch_id desc limit 5000) as latest
      where committed_at > clock_timestamp() - ${HOUR}`,
   );
@@ -33,7 +33,7 @@ export async function readProblems(ask: QueryFn): Promise<Problems> {
   );
   const [lastQuarantine] = await ask<NonNullable<Problems['lastQuarantine']>>(
     `select name as file, reason, (extract(epoch from clock_timestamp() - finished_at) * 1000)::float8 as "ageMs"
-     from ecompipe.files where state = 'quarantined' order by finished_at desc nulls last limit 1`,
+     from ecompipe.file_entries where state = 'quarantined' order by finished_at desc nulls last limit 1`,
   );
   return { ...(sums ?? { recentRead: 0, recentRejected: 0, recentQuarantined: 0 }), lastReject, lastQuarantine };
 }

@@ -78,7 +78,7 @@ async function enterFile(
     for (let contentions = 0; ; contentions++) {
       const file = await withTransaction(connection, async () => {
         await registerFiles(connection, [
-          { name, fileStamp, sha256: content.sha256, size: content.size, loaded: undefined },
+          { name, fileStamp, sha256: content.sha256, size: content.size, usual: undefined },
         ]);
         return (await readLedger(connection, [content.sha256])).get(content.sha256.toString('hex'));
       });

@@ -2,12 +2,14 @@ import type { Connection } from '../../platform/db/client.js';
 import type { BoundFeed } from '../../contract/feeds/bindFeed.js';
 import { EVENTS_TABLE } from './targetTable.js';
 import type { BatchPart, ByteRange, RowCounts } from './batch.js';
+import { storedStamp } from './storedStamp.js';
 
 // Statements with a name are planned once a connection: planning took as long as running them for a file of ten rows.
 
 /** What the ledger knows of a content. */
 export interface LedgerFile {
   readonly fileId: number;
+  readonly sha256: Buffer;
   readonly name: string;
   readonly committedOffset: number;
   readonly committedLines: number;
@@ -15,8 +17,8 @@ export interface LedgerFile {
   readonly state: 'loading' | 'loaded' | 'quarantined';
   /** Why the file, or the rest of it, can't be loaded: only of a quarantined one. */
   readonly reason: string | null;
-  /** Stamp of the file it was first read from: a hint, see ResultRecorder. */
-  readonly fileStamp: string;
+  /** Stamp of the file it was first read from, as {@link storedStamp} makes it: a hint, see ResultRecorder. */
+  readonly storedStamp: string;
   /** The batch that loaded its last range; null of a file that has none yet, or whose batches were pruned. */
   readonly lastBatch: LedgerBatch | null;
   readonly rows: RowCounts;
@@ -62,26 +64,24 @@ export function explainLedgerError(error: unknown): unknown {
 export async function readLedger({ client }: Connection, sha256s: readonly Buffer[]): Promise<Map<string, LedgerFile>> {
   const { rows } = await client.query<FileRow>(
     `select f.sha256, f.file_id as "fileId", f.name, f.committed_offset as "committedOffset", f.committed_lines as "committedLines", f.committed_records as "committedRecords",
-            case f.state when 'pruned' then 'loaded' else f.state end as state, f.reason, f.file_stamp as "fileStamp",
+            case f.state when 'pruned' then 'loaded' else f.state end as state, f.reason, f.file_stamp::text as "storedStamp",
             json_build_object('read', f.rows_read, 'inserted', f.rows_inserted, 'duplicate', f.rows_duplicate, 'rejected', f.rows_rejected) as rows,
             last.batch_id as "batchId", last.token, last.committed_at as "committedAt"
      from ecompipe.files f
      left join lateral (
        select b.batch_id, b.token, b.committed_at
-       from ecompipe.batch_ranges r
-       join ecompipe.batches b using (batch_id)
-       where r.file_id = f.file_id
-       order by r.start_offset desc
-       limit 1
+       from ecompipe.batches b
+       where b.batch_id = coalesce(
+         (select e.batch_id from ecompipe.file_entries e where e.file_id = f.file_id),
+         (select r.batch_id from ecompipe.range_entries r where r.file_id = f.file_id order by r.start_offset desc limit 1))
      ) as last on true
-     where f.sha256 = any ($1)`,
+     where ecompipe.content_key(f.sha256) = any (array(select ecompipe.content_key(s) from unnest ($1::bytea[]) as s)) and f.sha256 = any ($1)`,
     [sha256s],
   );
   return new Map(rows.map((row) => [row.sha256.toString('hex'), ledgerFileOf(row)]));
 }
 
 interface FileRow extends Omit<LedgerFile, 'lastBatch'> {
-  readonly sha256: Buffer;
   readonly batchId: number | null;
   readonly token: string | null;
   readonly committedAt: Date | null;
@@ -100,7 +100,16 @@ export interface FileIdentity {
 
 /** A content to be entered: with nothing committed yet, or as loaded whole, where the same transaction loads all its rows or rolls back. */
 export interface FileEntry extends FileIdentity {
-  readonly loaded: { readonly endOffset: number; readonly lines: number; readonly rows: number } | undefined;
+  readonly usual: UsualFile | undefined;
+}
+
+/**
+ * What there is to say of a usual file, whose entry is short: one batch inserts all its rows, each of which is one line, after a
+ * header of one line.
+ */
+export interface UsualFile {
+  readonly batchId: number;
+  readonly rows: number;
 }
 
 /**
@@ -111,34 +120,39 @@ export interface FileEntry extends FileIdentity {
 export async function registerFiles({ client }: Connection, files: readonly FileEntry[]): Promise<Map<string, number>> {
   const { rows } = await client.query<{ sha256: Buffer; fileId: number }>({
     name: 'register_files',
-    text: `insert into ecompipe.files (sha256, name, size, file_stamp, committed_offset, committed_lines, committed_records, rows_read, rows_inserted, state, finished_at)
-     select sha256, name, size, file_stamp, coalesce(end_offset, 0), coalesce(lines, 0), coalesce(rows, 0), coalesce(rows, 0), coalesce(rows, 0),
-            case when end_offset is null then 'loading' else 'loaded' end, case when end_offset is not null then clock_timestamp() end
-     from unnest ($1::bytea[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
-       as f (sha256, name, size, file_stamp, end_offset, lines, rows)
-     on conflict (sha256) do update
-       set (state, reason, finished_at, name, size, file_stamp, committed_offset, committed_lines, committed_records, rows_read, rows_inserted) =
-           (excluded.state, null, excluded.finished_at, excluded.name, excluded.size, excluded.file_stamp,
-            excluded.committed_offset, excluded.committed_lines, excluded.committed_records, excluded.rows_read, excluded.rows_inserted)
-       where files.state = 'quarantined' and files.committed_offset = 0
-     returning sha256, file_id as "fileId"`,
+    text: REGISTER_SQL,
     values: [
       files.map((file) => file.sha256),
       files.map((file) => storableName(file.name)),
       files.map((file) => file.size),
-      files.map((file) => file.fileStamp),
-      files.map(({ loaded }) => loaded?.endOffset ?? null),
-      files.map(({ loaded }) => loaded?.lines ?? null),
-      files.map(({ loaded }) => loaded?.rows ?? null),
+      files.map((file) => storedStamp(file.fileStamp)),
+      files.map(({ usual }) => usual?.batchId ?? null),
+      files.map(({ usual }) => usual?.rows ?? null),
     ],
   });
   return new Map(rows.map((row) => [row.sha256.toString('hex'), row.fileId]));
 }
 
+const REGISTER_SQL = `
+  insert into ecompipe.file_entries as f
+    (sha256, name, size, file_stamp, batch_id, rows, state, committed_offset, committed_lines, committed_records, rows_read, rows_inserted, rows_duplicate, rows_rejected, first_seen_at)
+  select sha256, name, size, file_stamp, batch_id, rows,
+         case when rows is null then 'loading' end, zero, zero, zero, zero, zero, zero, zero, case when rows is null then clock_timestamp() end
+  from unnest ($1::bytea[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::integer[]) as n (sha256, name, size, file_stamp, batch_id, rows),
+       lateral (select case when rows is null then 0 end as zero) as z
+  on conflict (ecompipe.content_key(sha256)) do update
+    set (state, reason, finished_at, name, size, file_stamp, batch_id, rows, committed_offset, committed_lines, committed_records,
+         rows_read, rows_inserted, rows_duplicate, rows_rejected, first_seen_at) =
+        (excluded.state, null, null, excluded.name, excluded.size, excluded.file_stamp, excluded.batch_id, excluded.rows,
+         excluded.committed_offset, excluded.committed_lines, excluded.committed_records,
+         excluded.rows_read, excluded.rows_inserted, excluded.rows_duplicate, excluded.rows_rejected, excluded.first_seen_at)
+    where f.state = 'quarantined' and f.committed_offset = 0 and f.sha256 = excluded.sha256
+  returning sha256, file_id as "fileId"`;
+
 /** Notes that a content which is in the ledger came once more. @returns false when it is no longer there (`ecompipe undo`). */
 export async function noteRedelivery({ client }: Connection, fileId: number, name: string): Promise<boolean> {
   const { rowCount } = await client.query(
-    'insert into ecompipe.redeliveries (file_id, name) select file_id, $2 from ecompipe.files where file_id = $1 for key share',
+    'insert into ecompipe.redeliveries (file_id, name) select file_id, $2 from ecompipe.file_entries where file_id = $1 for key share',
     [fileId, storableName(name)],
   );
   return rowCount === 1;
@@ -146,24 +160,25 @@ export async function noteRedelivery({ client }: Connection, fileId: number, nam
 
 /** Whether the ledger (still) has a file. */
 export async function hasFile({ client }: Connection, fileId: number): Promise<boolean> {
-  return (await client.query('select from ecompipe.files where file_id = $1', [fileId])).rowCount === 1;
+  return (await client.query('select from ecompipe.file_entries where file_id = $1', [fileId])).rowCount === 1;
 }
 
 /** Notes that a content can't be read at all. */
 export async function noteQuarantine({ client }: Connection, file: FileIdentity, reason: string): Promise<void> {
   await client.query(
-    `insert into ecompipe.files (sha256, name, size, file_stamp, state, reason, finished_at)
-     values ($1, $2, $3, $4, 'quarantined', $5, clock_timestamp())
-     on conflict (sha256) do update set (state, reason, finished_at) = (excluded.state, excluded.reason, excluded.finished_at)
-       where files.state = 'loading' and files.committed_offset = 0`,
-    [file.sha256, storableName(file.name), file.size, file.fileStamp, reason],
+    `insert into ecompipe.file_entries as f
+       (sha256, name, size, file_stamp, state, reason, finished_at, committed_offset, committed_lines, committed_records, rows_read, rows_inserted, rows_duplicate, rows_rejected, first_seen_at)
+     values ($1, $2, $3, $4, 'quarantined', $5, clock_timestamp(), 0, 0, 0, 0, 0, 0, 0, clock_timestamp())
+     on conflict (ecompipe.content_key(sha256)) do update set (state, reason, finished_at) = (excluded.state, excluded.reason, excluded.finished_at)
+       where f.state = 'loading' and f.committed_offset = 0`,
+    [file.sha256, storableName(file.name), file.size, storedStamp(file.fileStamp), reason],
   );
 }
 
 /** Gives up the rest of a file that is being loaded: what is committed of it stays. */
 export async function quarantineRest({ client }: Connection, fileId: number, reason: string): Promise<void> {
   await client.query(
-    `update ecompipe.files set state = 'quarantined', reason = $2, finished_at = clock_timestamp() where file_id = $1 and state = 'loading'`,
+    `update ecompipe.file_entries set state = 'quarantined', reason = $2, finished_at = clock_timestamp() where file_id = $1 and state = 'loading'`,
     [fileId, reason],
   );
 }
@@ -204,7 +219,7 @@ export interface BatchEntry {
  * @throws CompareAndSetLost when any of them did not stand at the range's start; the caller's transaction must roll back.
  */
 export async function writeLedger({ client }: Connection, entry: BatchEntry): Promise<CommittedTotals[]> {
-  const { parts } = entry;
+  const parts = entry.parts.filter(({ fileId }) => !entry.enteredLoaded.has(fileId));
   const column = (value: (part: CommittedPart) => number): number[] => parts.map(value);
   const values = [
     entry.batchId,
@@ -220,7 +235,6 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
     column(({ counts }) => counts.duplicate),
     column(({ counts }) => counts.rejected),
     parts.map(({ part }) => part.isLast),
-    parts.map(({ fileId }) => !entry.enteredLoaded.has(fileId)),
     // Those of the table are no columns of the file where a feed made them.
     entry.feed === undefined ? entry.columns : null,
     entry.engine,
@@ -234,8 +248,7 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
     entry.feed === undefined ? parts.map(() => null) : column(({ skipped }) => skipped),
   ];
   const { rows } = await client.query<CommittedTotals>({ name: 'write_ledger', text: LEDGER_SQL, values });
-  const expected = parts.length - entry.enteredLoaded.size;
-  if (rows.length !== expected) throw new CompareAndSetLost(`${rows.length} of ${expected} ranges advanced`);
+  if (rows.length !== parts.length) throw new CompareAndSetLost(`${rows.length} of ${parts.length} ranges advanced`);
   return rows;
 }
 
@@ -277,19 +290,19 @@ export async function findCommittedRange(
 const LEDGER_SQL = `
   with part as (
     select *
-    from unnest ($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[], $14::boolean[], $22::bigint[], $28::bigint[])
-      as p (file_id, start_offset, end_offset, first_line, lines, rows_read, rows_inserted, rows_duplicate, rows_rejected, is_last, advances, records, skipped)
+    from unnest ($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[], $21::bigint[], $27::bigint[])
+      as p (file_id, start_offset, end_offset, first_line, lines, rows_read, rows_inserted, rows_duplicate, rows_rejected, is_last, records, skipped)
   ), batch as (
-    insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, columns, feed_id, target, records_read, records_skipped, records_expanded, token)
-    values ($1, $16, $2, now(), $17::bigint, $18::bigint, $19::bigint, $20::bigint, $21::bigint, $15::text[],
-            (select feed_id from ecompipe.feeds where sha256 = $23::bytea), $24::text, $25::bigint, $26::bigint, $27::bigint, $3::uuid)
+    insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, column_list_id, feed_id, target, records_read, records_skipped, records_expanded, token)
+    values ($1, $15, $2, now(), $16::bigint, $17::bigint, $18::bigint, $19::bigint, $20::bigint, ecompipe.column_list_id($14::text[]),
+            (select feed_id from ecompipe.feeds where sha256 = $22::bytea), $23::text, $24::bigint, $25::bigint, $26::bigint, $3::uuid)
   ), range as (
-    insert into ecompipe.batch_ranges (batch_id, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected, records_read, records_skipped)
+    insert into ecompipe.range_entries (batch_id, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected, records_read, records_skipped)
     select $1, file_id, start_offset, end_offset, first_line, rows_read, rows_inserted, rows_duplicate, rows_rejected,
            case when skipped is not null then records end, skipped
     from part
   ), advanced as (
-    update ecompipe.files f
+    update ecompipe.file_entries f
     set committed_offset = p.end_offset,
         committed_lines  = f.committed_lines + p.lines,
         committed_records = f.committed_records + p.records,
@@ -300,7 +313,7 @@ const LEDGER_SQL = `
         state            = case when p.is_last then 'loaded' else 'loading' end,
         finished_at      = case when p.is_last then clock_timestamp() end
     from part p
-    where p.advances and f.file_id = p.file_id and f.committed_offset = p.start_offset and f.state = 'loading'
+    where f.file_id = p.file_id and f.committed_offset = p.start_offset and f.state = 'loading'
     returning f.file_id, f.rows_read, f.rows_rejected
   )
   select file_id as "fileId", rows_read as read, rows_rejected as rejected from advanced`;

@@ -86,7 +86,7 @@ async function loadBy(way: Way, connection: Connection, batch: Batch, context: L
     isDurable: batch.isDurable,
     beforeCommit: () => context.assertUnchanged(batch),
     putRows: async (batchId) => {
-      const resolved = await resolveFiles(connection, batch, loadPath);
+      const resolved = await resolveFiles(connection, batch, loadPath === 'direct' ? batchId : undefined);
       ({ known } = resolved);
       if (resolved.parts.length === 0) return undefined;
       const remaining = { ...batch, parts: resolved.parts };
@@ -117,15 +117,20 @@ interface Resolved extends Pick<LoadResult, 'known'> {
 /**
  * Enters whole files into the ledger, in this transaction, and sets those aside that it knows already. On the direct path
  * they are entered as they will be: COPY takes all of their rows, or all of this is rolled back.
+ * @param directBatchId undefined: on another path.
  */
-async function resolveFiles(connection: Connection, batch: Batch, loadPath: LoadPath): Promise<Resolved> {
+async function resolveFiles(
+  connection: Connection,
+  batch: Batch,
+  directBatchId: number | undefined,
+): Promise<Resolved> {
   const unregistered = batch.parts.filter((part) => part.fileId === undefined);
-  const entries = unregistered.map(({ sha256, name, fileStamp, fileSize, endOffset, lines, rows }) => ({
-    sha256,
-    name,
-    fileStamp,
-    size: fileSize,
-    loaded: loadPath === 'direct' ? { endOffset, lines, rows } : undefined,
+  const entries = unregistered.map((part) => ({
+    sha256: part.sha256,
+    name: part.name,
+    fileStamp: part.fileStamp,
+    size: part.fileSize,
+    usual: directBatchId !== undefined && isUsual(part) ? { batchId: directBatchId, rows: part.rows } : undefined,
   }));
   const registered = entries.length === 0 ? new Map<string, number>() : await registerFiles(connection, entries);
   const rest = unregistered.filter((part) => !registered.has(part.sha256.toString('hex')));
@@ -152,7 +157,14 @@ async function resolveFiles(connection: Connection, batch: Batch, loadPath: Load
     } else if (file !== undefined) known.push({ part, file });
     else throw new CompareAndSetLost(`the ledger entry of ${printableLine(part.name)} went away`);
   }
-  return { parts, fileIds, enteredLoaded: new Set(loadPath === 'direct' ? registered.values() : []), known };
+  const usual = entries.filter((entry) => entry.usual !== undefined);
+  const enteredLoaded = new Set(usual.flatMap(({ sha256 }) => registered.get(sha256.toString('hex')) ?? []));
+  return { parts, fileIds, enteredLoaded, known };
+}
+
+/** A whole file of which its entry in the ledger, without any range, says everything once all its rows are inserted. */
+function isUsual({ startOffset, endOffset, fileSize, firstLine, lines, rows, isLast }: BatchPart): boolean {
+  return isLast && startOffset === 0 && endOffset === fileSize && firstLine === 2 && lines === rows + 1;
 }
 
 /** Loads all rows or none. @throws DirectPathFailed when the server refused any, for whatever reason that is not its own. */

@@ -49,18 +49,18 @@ export async function ledgerNotKept(connection: Connection, name: string, cause?
   });
 }
 
-/** Whatever may change or hide what we write to the ledger: nothing of the kind is ours. */
+/** Whatever may change or hide what we write to the ledger: only the trigger that notes batches for the rollups is ours. */
 async function findLedgerRules({ client }: Connection): Promise<string | undefined> {
   const { rows } = await client.query<{ found: string | null }>(`
     with ledger as (
       select c.oid from pg_class c
       where c.relnamespace = 'ecompipe'::regnamespace
-        and c.relname in ('files', 'batches', 'batch_ranges', 'rejected_rows', 'duplicate_rows', 'redeliveries')
+        and c.relname in ('file_entries', 'batches', 'range_entries', 'column_lists', 'rejected_rows', 'duplicate_rows', 'redeliveries')
     )
     select string_agg(what, ', ' order by what) as found
     from (
       select format('trigger %I on %s', tgname, tgrelid::regclass) as what
-      from pg_trigger where tgrelid in (select oid from ledger) and not tgisinternal and tgenabled <> 'D'
+      from pg_trigger where tgrelid in (select oid from ledger) and not tgisinternal and tgenabled <> 'D' and tgname <> 'batches_are_rolled_up'
       union all
       select format('rule %I on %s', rulename, ev_class::regclass) from pg_rewrite where ev_class in (select oid from ledger)
       union all

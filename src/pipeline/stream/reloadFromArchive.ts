@@ -134,9 +134,10 @@ async function findWhole({ client }: Connection, files: readonly ArchivedFileHas
   const { rows } = await client.query<{ path: string }>(
     `select a.path
      from unnest ($1::text[], $2::bytea[], $3::timestamptz[]) as a (path, sha256, archived_at)
-     where exists (select from ecompipe.files f where f.sha256 = a.sha256 and f.state <> 'loading')
-        or exists (select from ecompipe.undone_files u where u.sha256 = a.sha256 and u.undone_at >= a.archived_at)
-           and not exists (select from ecompipe.files f where f.sha256 = a.sha256)`,
+     left join ecompipe.files f on ecompipe.content_key(f.sha256) = ecompipe.content_key(a.sha256) and f.sha256 = a.sha256
+     where f.state <> 'loading'
+        or f.file_id is null
+           and exists (select from ecompipe.undone_files u where u.sha256 = a.sha256 and u.undone_at >= a.archived_at)`,
     [files.map((file) => file.path), files.map(({ sha256 }) => sha256), files.map(({ archivedAt }) => archivedAt)],
   );
   return new Set(rows.map((row) => row.path));

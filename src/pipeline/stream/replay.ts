@@ -200,7 +200,7 @@ function outcomeOf(
 /** The rejects as they are, locked in one order so that two replays at once wait for each other instead of for ever. */
 async function lockRejects({ client }: Connection, rejectIds: readonly number[]): Promise<Map<number, RejectState>> {
   const { rows } = await client.query<RejectState>(
-    `select r.reject_id as "rejectId", r.resolved_batch_id as "resolvedBatchId", r.resolution, b.columns, b.target
+    `select r.reject_id as "rejectId", r.resolved_batch_id as "resolvedBatchId", r.resolution, ecompipe.columns_of(b) as columns, b.target
      from ecompipe.rejected_rows r join ecompipe.batches b on b.batch_id = r.batch_id
      where r.reject_id = any ($1)
      order by r.reject_id

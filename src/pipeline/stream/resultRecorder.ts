@@ -11,6 +11,7 @@ import type { FilesFinisher, ReadFile } from './fileDisposer.js';
 import { hasFile, noteQuarantine, noteRedelivery, type LedgerFile } from './ledger.js';
 import type { CommittedBatch } from './loadTransaction.js';
 import { ledgerNotKept } from './notAccepted.js';
+import { storedStamp } from './storedStamp.js';
 import { printableLine } from '../../platform/printable.js';
 import { countOf } from '../../platform/format.js';
 
@@ -120,7 +121,7 @@ export class ResultRecorder {
     if (entry.state !== 'loaded') return false;
     const atMs = performance.now();
     // The very file it was loaded from was only not put away: whoever loaded it was killed, or could not.
-    if (entry.fileStamp !== file.fileStamp) {
+    if (entry.storedStamp !== storedStamp(file.fileStamp)) {
       const isKnown = await this.pool.use(
         'urgent',
         `cannot note that ${printableLine(file.name)} came again`,

@@ -26,7 +26,7 @@ export async function findOrigins(
   directories: readonly string[],
 ): Promise<Origin[]> {
   const { rows: ranges } = await client.query<OriginRange>(
-    `select f.name as file, f.sha256, r.start_offset as "startOffset", r.end_offset as "endOffset", r.first_line as "firstLine", r.rows_inserted as rows, b.columns, b.feed_id is not null as "isByFeed",
+    `select f.name as file, f.sha256, r.start_offset as "startOffset", r.end_offset as "endOffset", r.first_line as "firstLine", r.rows_inserted as rows, ecompipe.columns_of(b) as columns, b.feed_id is not null as "isByFeed",
             array(select byte_offset from ecompipe.rejected_rows x where x.file_id = r.file_id union all select byte_offset from ecompipe.duplicate_rows x where x.file_id = r.file_id) as elsewhere
      from ecompipe.batch_ranges r join ecompipe.files f using (file_id) join ecompipe.batches b on b.batch_id = r.batch_id
      where r.batch_id = $1 and r.rows_inserted > 0

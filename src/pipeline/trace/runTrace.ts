@@ -100,7 +100,7 @@ async function findRejects({ client }: Connection, eventId: string): Promise<Tra
   const { rows } = await client.query<
     Omit<TracedReject, 'carries'> & { raw: Buffer; columns: readonly string[] | null; isResolvedBy: boolean | null }
   >(
-    `select ${PLACE}, r.reject_id as "rejectId", r.kind, r.sql_state as "sqlState", r.message, r.resolution, r.raw, b.columns, r.resolved_key = ($2::uuid)::text as "isResolvedBy"
+    `select ${PLACE}, r.reject_id as "rejectId", r.kind, r.sql_state as "sqlState", r.message, r.resolution, r.raw, ecompipe.columns_of(b) as columns, r.resolved_key = ($2::uuid)::text as "isResolvedBy"
      from ecompipe.rejected_rows r join ecompipe.files f using (file_id) join ecompipe.batches b on b.batch_id = r.batch_id
      where position($1 in translate(lower(encode(r.raw, 'escape')), '-{}', '')) > 0 or r.resolved_key = ($2::uuid)::text
      order by r.batch_id, f.name, r.line`,

@@ -87,8 +87,8 @@ export async function removeFiles(
     duplicatesRemoved: await remove('duplicate_rows'),
     redeliveriesRemoved: await remove('redeliveries'),
   };
-  await remove('batch_ranges');
-  await remove('files');
+  await remove('range_entries');
+  await remove('file_entries');
   return {
     batchIds: batches.map(({ batchId }) => batchId),
     replays: replays.map(({ batchId }) => batchId),

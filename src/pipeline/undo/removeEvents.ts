@@ -51,7 +51,7 @@ export async function removeEventsOf(
 ): Promise<void> {
   const fileIds = files.map(({ fileId }) => fileId);
   const { rows: ranges } = await connection.client.query<RemovedRange>(
-    `select r.batch_id as "batchId", r.file_id as "fileId", r.start_offset as "startOffset", r.end_offset as "endOffset", r.first_line as "firstLine", b.columns,
+    `select r.batch_id as "batchId", r.file_id as "fileId", r.start_offset as "startOffset", r.end_offset as "endOffset", r.first_line as "firstLine", ecompipe.columns_of(b) as columns,
             (select json_build_object('name', f.name, 'text', f.content) from ecompipe.feeds f where f.feed_id = b.feed_id) as feed,
             b.target, r.rows_inserted as "rowsInserted",
             (select count(*) from ecompipe.batch_ranges o where o.batch_id = r.batch_id and o.file_id <> all ($1)) as others

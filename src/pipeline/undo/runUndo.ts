@@ -118,7 +118,8 @@ async function lookAgain(
   if (!files.some(({ isWaiting }) => isWaiting)) return files;
   await pause(PUT_AWAY_MS);
   const { rows } = await client.query<{ sha256: string }>(
-    `select encode(sha256, 'hex') as sha256 from ecompipe.files where sha256 in (select decode(h, 'hex') from unnest ($1::text[]) as h)`,
+    `select encode(sha256, 'hex') as sha256 from ecompipe.files
+     where ecompipe.content_key(sha256) = any (array(select ecompipe.content_key(decode(h, 'hex')) from unnest ($1::text[]) as h))`,
     [files.map(({ sha256 }) => sha256)],
   );
   const loadedAgain = new Set(rows.map(({ sha256 }) => sha256));

@@ -32,10 +32,31 @@ export async function findTarget(connection: Connection, { file, batchId }: Undo
   return await findBatch(connection, batchId);
 }
 
+const SHA256 = /^[0-9a-f]{64}$/i;
+
+/** Those that are still there once nobody else can take them out or load more of them. */
+async function lockFiles(client: Connection['client'], fileIds: readonly number[]): Promise<TargetFile[]> {
+  await client.query('select from ecompipe.file_entries where file_id = any ($1) order by file_id for update', [
+    fileIds,
+  ]);
+  const { rows } = await client.query<TargetFile>(
+    `select ${FILE_COLUMNS} from ecompipe.files f where f.file_id = any ($1) order by f.file_id`,
+    [fileIds],
+  );
+  return rows;
+}
+
 async function findFile({ client }: Connection, file: string): Promise<UndoTarget> {
-  const { rows: files } = await client.query<TargetFile>(
-    `select ${FILE_COLUMNS} from ecompipe.files f where f.name = $1 or encode(f.sha256, 'hex') = lower($1) order by f.file_id for update`,
+  const { rows: found } = await client.query<{ fileId: number }>(
+    SHA256.test(file)
+      ? `select file_id as "fileId" from ecompipe.file_entries
+         where ecompipe.content_key(sha256) = ecompipe.content_key(decode($1, 'hex')) and sha256 = decode($1, 'hex') or name = $1`
+      : 'select file_id as "fileId" from ecompipe.file_entries where name = $1',
     [file],
+  );
+  const files = await lockFiles(
+    client,
+    found.map(({ fileId }) => fileId),
   );
   const [first] = files;
   if (first === undefined) {
@@ -84,20 +105,24 @@ async function findBatch({ client }: Connection, batchId: number): Promise<UndoT
     );
   if (batch.undoneAt !== null) return { kind: 'already-undone', label: `${label} (${batch.undoneAt.toISOString()})` };
   if (batch.loadPath === 'replay') return { kind: 'replay', label, batchId };
-  const { rows: files } = await client.query<TargetFile & { otherBatches: number }>(
-    `select ${FILE_COLUMNS}, (select count(*) from ecompipe.batch_ranges o where o.file_id = f.file_id and o.batch_id <> $1) as "otherBatches"
-     from ecompipe.files f
-     where f.file_id in (select r.file_id from ecompipe.batch_ranges r where r.batch_id = $1)
-     order by f.file_id
-     for update`,
+  const { rows: found } = await client.query<{ fileId: number; otherBatches: number }>(
+    `select r.file_id as "fileId", (select count(*) from ecompipe.range_entries o where o.file_id = r.file_id and o.batch_id <> $1) as "otherBatches"
+     from ecompipe.batch_ranges r
+     where r.batch_id = $1
+     order by r.file_id`,
     [batchId],
   );
-  const partial = files.find(({ otherBatches }) => otherBatches > 0);
+  const files = await lockFiles(
+    client,
+    found.map(({ fileId }) => fileId),
+  );
+  const others = found.find(({ otherBatches }) => otherBatches > 0);
+  const partial = files.find(({ fileId }) => fileId === others?.fileId);
   // A hole in a file is nothing that the ledger could say, or a stream could fill.
   if (partial !== undefined)
     throw new UsageError(
       [
-        `${label} is a part of ${printableLine(partial.name)}, which has ${countOf(partial.otherBatches + 1, 'batch', 'batches')}: a file can only be taken out whole`,
+        `${label} is a part of ${printableLine(partial.name)}, which has ${countOf((others?.otherBatches ?? 0) + 1, 'batch', 'batches')}: a file can only be taken out whole`,
       ],
       `ecompipe undo --file ${shellQuote(partial.name)}`,
     );

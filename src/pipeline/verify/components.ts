@@ -116,6 +116,17 @@ export async function compareComponents({ client }: Connection): Promise<Deviati
   return rows;
 }
 
+/** Rows of the table that name a batch which the ledger does not have, so that nobody knows which file they are of. */
+export async function findUnknownBatches({ client }: Connection): Promise<{ batchId: number; rows: number }[]> {
+  const { rows } = await client.query<{ batchId: number; rows: number }>(`
+    select o.batch_id as "batchId", sum(o.rows)::int8 as rows
+    from observed o
+    where o.batch_id is not null and not exists (select from ecompipe.batches b where b.batch_id = o.batch_id)
+    group by o.batch_id
+    order by o.batch_id`);
+  return rows;
+}
+
 /** A batch of a mixed component of which the table has more rows than the ledger counted. */
 export interface Surplus {
   readonly batchId: number;

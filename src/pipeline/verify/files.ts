@@ -105,7 +105,7 @@ export async function findUnloaded(
 
 async function isInLedger(client: Connection['client'], { sha256 }: Unloaded): Promise<boolean> {
   const { rows } = await client.query<{ known: boolean }>(
-    'select exists (select from ecompipe.files where sha256 = $1) as known',
+    'select exists (select from ecompipe.files where ecompipe.content_key(sha256) = ecompipe.content_key($1) and sha256 = $1) as known',
     [sha256],
   );
   return rows[0]?.known === true;

@@ -89,6 +89,12 @@ const CONTRADICTIONS: readonly string[] = [
    from ecompipe.batches b
    left join (select batch_id, count(*) as rows from ecompipe.duplicate_rows group by batch_id) d using (batch_id)
    where b.load_path <> 'replay' and b.rows_duplicate <> coalesce(d.rows, 0) and ${NOT_COMPACTED}`,
+  `select format('batch %s counted %s rows in %s bytes, and its files have %s in %s', b.batch_id, b.rows_read, b.bytes, coalesce(r.rows, 0), coalesce(r.bytes, 0))
+   from ecompipe.batches b
+   left join (
+     select batch_id, sum(rows_read) as rows, sum(end_offset - start_offset) as bytes from ecompipe.batch_ranges group by batch_id
+   ) r using (batch_id)
+   where b.load_path <> 'replay' and (b.rows_read, b.bytes) is distinct from (coalesce(r.rows, 0), coalesce(r.bytes, 0)) and ${NOT_COMPACTED}`,
   `select format('%s counted %s rows in %s bytes, and its ranges have %s in %s', f.name, f.rows_read, f.committed_offset, coalesce(r.rows, 0), coalesce(r.bytes, 0))
    from ecompipe.files f
    left join (

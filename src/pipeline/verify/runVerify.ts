@@ -1,7 +1,13 @@
 import type { Connection } from '../../platform/db/client.js';
 import { withConnection, type Database } from '../../platform/db/target.js';
 import type { Logger } from '../../platform/log.js';
-import { compareComponents, findComponents, findMixedSurplus, type Deviation } from './components.js';
+import {
+  compareComponents,
+  findComponents,
+  findMixedSurplus,
+  findUnknownBatches,
+  type Deviation,
+} from './components.js';
 import type { VerifyEvent, VerifyResult, VerifySettings } from './verifyEvents.js';
 import { stageExpectations, type Expectations } from './expectations.js';
 import { compareFiles, findUnloaded, type VerifiedFileTotals } from './files.js';
@@ -88,6 +94,10 @@ async function compareInSnapshot(
       },
       observedRows - ledgerRows,
     );
+  }
+  for (const { batchId, rows: unknown } of await findUnknownBatches(connection)) {
+    const detail = `the table has ${countOf(unknown, 'row')} of batch ${batchId}, which the ledger does not have`;
+    findings.add({ kind: 'duplicated', detail }, unknown);
   }
   await client.query('commit');
   return { ...scan, deviations };

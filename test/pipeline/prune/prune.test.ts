@@ -66,6 +66,26 @@ test('old events go, younger ones stay, and the ledger still proves the table', 
   await assertProof(database);
 });
 
+test('rollups get the old events before they go, and young batches are left to the stream', async (t) => {
+  const { database, shop, prune } = await setScene(t);
+  const pending = (): Promise<unknown[]> =>
+    database.query('select rows::int from analytics.pending_batches order by batch_id');
+  shop.put('old.csv', eventFile(0, 20, OLD));
+  await load(shop, database);
+  assert.equal((await prune()).events?.rows, 20);
+  const views = await database.query(
+    "select events::int from analytics.events_by_type where event_type = 'add_to_cart'",
+  );
+  assert.deepEqual([await pending(), views], [[], [{ events: 20 }]]);
+  shop.put('more.csv', eventFile(20, 40, OLD));
+  await load(shop, database);
+  await database.query('select analytics.refresh()');
+  shop.put('new.csv', eventFile(100, 110));
+  await load(shop, database);
+  assert.equal((await prune()).events?.rows, 20);
+  assert.deepEqual(await pending(), [{ rows: 10 }]);
+});
+
 test('what is left of a pruned file stops its redelivery, and a file that has events keeps its ledger', async (t) => {
   const { database, shop, prune } = await setScene(t);
   const old = `${eventFile(0, 50, OLD)}${eventRow(0, OLD)}\n${eventRow(60, { ...OLD, quantity: '0' })}\n`;

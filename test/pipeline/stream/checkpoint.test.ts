@@ -90,7 +90,7 @@ test('a checkpoint that is ahead of the ledger ends the start with exit code 6, 
   const checkpoint = readFileSync(checkpointOf(shop), 'utf8');
   // As after a restore from an older backup.
   await database.query(
-    'truncate public.events, ecompipe.batches, ecompipe.batch_ranges, ecompipe.files, ecompipe.rejected_rows, ecompipe.duplicate_rows, ecompipe.redeliveries',
+    'truncate public.events, ecompipe.batches, ecompipe.range_entries, ecompipe.file_entries, ecompipe.rejected_rows, ecompipe.duplicate_rows, ecompipe.redeliveries',
   );
   await assert.rejects(load(shop, database), { name: 'IntegrityError', exitCode: 6 });
   const seen = JSON.parse(checkpoint) as object;

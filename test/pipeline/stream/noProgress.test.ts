@@ -38,7 +38,7 @@ for (const [what, overrides] of cases) {
       async (t) => {
         const database = await migratedDatabase();
         const shop = openShop(t, overrides);
-        await skipWrites(database, when, 'ecompipe.files', "new.name = 'bad.csv'");
+        await skipWrites(database, when, 'ecompipe.file_entries', "new.name = 'bad.csv'");
         shop.put('bad.csv', eventFile(0, 40));
         shop.put('good.csv', eventFile(40, 80));
         const failed = await load(shop, database, {}, { retryForMs: 1500 }).then(
@@ -48,7 +48,7 @@ for (const [what, overrides] of cases) {
         assert(failed instanceof EcompipeError, String(failed));
         assert.equal(failed.exitCode, EXIT.usage);
         assert.match(failed.message, /bad\.csv/);
-        assert.match(failed.message, /trigger skipping on ecompipe\.files/);
+        assert.match(failed.message, /trigger skipping on ecompipe\.file_entries/);
         assert(existsSync(path.join(shop.settings.inputDir, 'bad.csv')), 'it is where it was');
         assert.deepEqual(
           await eventIds(database),

@@ -134,10 +134,14 @@ test('files on the wrong side of the quarantine are named', async (t) => {
     'select min(name) as name from ecompipe.files group by state order by state',
   );
   await pipeline.database.query(
-    "update ecompipe.files set state = 'quarantined', reason = 'a mistake' where name = $1",
+    `update ecompipe.file_entries e
+     set (batch_id, rows, state, reason, committed_offset, committed_lines, committed_records, rows_read, rows_inserted, rows_duplicate, rows_rejected, first_seen_at) =
+       (select null::bigint, null::integer, 'quarantined', 'a mistake', committed_offset, committed_lines, committed_records, rows_read, rows_inserted, rows_duplicate, rows_rejected, first_seen_at
+        from ecompipe.files f where f.file_id = e.file_id)
+     where name = $1`,
     [good!.name],
   );
-  await pipeline.database.query("update ecompipe.files set state = 'loaded', reason = null where name = $1", [
+  await pipeline.database.query("update ecompipe.file_entries set state = 'loaded', reason = null where name = $1", [
     bad!.name,
   ]);
   const result = await pipeline.verify();
@@ -154,7 +158,7 @@ test('a file of which the loader missed a row is named', async (t) => {
   const pipeline = await createPipeline(t);
   await pipeline.run({ dirt: 'redelivery=5%' });
   await pipeline.database.query(
-    'update ecompipe.files set rows_read = rows_read - 1, rows_duplicate = rows_duplicate - 1 where file_id = (select file_id from ecompipe.files where rows_duplicate > 0 order by file_id limit 1)',
+    'update ecompipe.file_entries set rows_read = rows_read - 1, rows_duplicate = rows_duplicate - 1 where file_id = (select file_id from ecompipe.file_entries where rows_duplicate > 0 order by file_id limit 1)',
   );
   assert.equal((await pipeline.verify()).counts.miscounted, 1);
 });

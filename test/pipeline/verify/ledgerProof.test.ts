@@ -60,9 +60,9 @@ const DAMAGES: readonly {
     counts: { miscounted: 1 },
   },
   {
-    name: 'a range that was deleted makes its file miscounted',
-    sql: 'delete from ecompipe.batch_ranges where (file_id, start_offset) = (select file_id, max(start_offset) from ecompipe.batch_ranges group by file_id order by file_id limit 1)',
-    counts: { miscounted: 1 },
+    name: 'a range that was deleted makes its file and its batch miscounted',
+    sql: 'delete from ecompipe.range_entries where (file_id, start_offset) = (select file_id, max(start_offset) from ecompipe.range_entries group by file_id order by file_id limit 1)',
+    counts: { miscounted: 2 },
   },
 ];
 
@@ -88,7 +88,7 @@ test('TRUNCATE loses every row of every batch, and the message names batches and
   );
 });
 
-test('a file that our generator did not write is proved too', async (t) => {
+test('a file that our generator did not write is proved too, and a batch whose file is gone from the ledger is miscounted', async (t) => {
   const pipeline = await createPipeline(t);
   writeFileSync(
     path.join(pipeline.processing, 'orders.csv'),
@@ -97,4 +97,8 @@ test('a file that our generator did not write is proved too', async (t) => {
   await pipeline.stream();
   const proof = await prove(pipeline);
   assert.deepEqual([proof.ok, proof.rows, proof.files], [true, 1, 1]);
+  await pipeline.database.query('delete from ecompipe.file_entries');
+  const { counts, findings } = await prove(pipeline);
+  assert.deepEqual(counts, { lost: 0, surplus: 0, unknownBatch: 0, miscounted: 1 });
+  assert.match(findings[0]!.detail, /^batch \d+ counted 1 rows in \d+ bytes, and its files have 0 in 0$/);
 });

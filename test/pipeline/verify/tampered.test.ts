@@ -38,6 +38,13 @@ const TAMPERINGS: readonly Tampering[] = [
     namesEvent: false,
   },
   {
+    name: 'a row of a batch that the ledger does not have',
+    sql: `insert into events (event_id, ${COPIED}, batch_id) select '${OTHER_ID}', ${COPIED}, 99999 from events where event_id = $1`,
+    kind: 'duplicated',
+    says: /the table has 1 row of batch 99999, which the ledger does not have/,
+    namesEvent: false,
+  },
+  {
     name: 'a price a cent higher',
     sql: 'update events set price = price + 0.01 where event_id = $1',
     kind: 'corrupted',
@@ -142,8 +149,8 @@ test('a file that is gone from the ledger is named, and its rows are not taken f
   const [file] = await pipeline.database.query<{ id: string; name: string }>(
     'select file_id as id, name from ecompipe.files order by file_id limit 1',
   );
-  await pipeline.database.query('delete from ecompipe.batch_ranges where file_id = $1', [file!.id]);
-  await pipeline.database.query('delete from ecompipe.files where file_id = $1', [file!.id]);
+  await pipeline.database.query('delete from ecompipe.range_entries where file_id = $1', [file!.id]);
+  await pipeline.database.query('delete from ecompipe.file_entries where file_id = $1', [file!.id]);
   const result = await pipeline.verify();
   assert.deepEqual([result.ok, result.counts.duplicated, result.counts.lost], [false, 0, 0]);
   assert.equal(named(result, 'miscounted')[0]!.file, file!.name);

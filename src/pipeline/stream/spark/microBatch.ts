@@ -196,7 +196,7 @@ export class MicroBatch {
       fileStamp,
       sha256,
       size,
-      loaded: undefined,
+      usual: undefined,
     }));
     return await this.context.loader.pool.use(
       'bulk',
