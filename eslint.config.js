@@ -52,6 +52,7 @@ export default tseslint.config(
     files: ['test/**', 'bench/**', 'scripts/**'],
     rules: {
       'max-lines-per-function': 'off',
+      'no-restricted-syntax': 'off',
       'no-console': 'off',
       '@typescript-eslint/no-floating-promises': [
         'error',

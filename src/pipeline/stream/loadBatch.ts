@@ -4,7 +4,7 @@ import { isRefusal, sqlStateOf } from '../../platform/db/sqlState.js';
 import { NO_ROWS, type Batch, type BatchPart, type PartResult } from './batch.js';
 import { copyDirect } from './copyDirect.js';
 import type { DirectPathBreaker } from './directPathBreaker.js';
-import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile, type LoadPath } from './ledger.js';
+import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from './ledger.js';
 import { runLoad, sumOfParts, type CommittedBatch, type Load } from './loadTransaction.js';
 import { insertAll, mayInsertAll, MiscountedRows } from './feeds/insertAll.js';
 import { loadStaged } from './staged/loadStaged.js';

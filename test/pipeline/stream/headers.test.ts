@@ -25,9 +25,10 @@ test('names in a header match without regard to case and blanks, on the direct p
   shop.put('a.csv', eventFile(0, 5).replace(HEADER, SPELLED));
   await load(shop, database);
   assert.deepEqual(await eventIds(database), ids(0, 5));
-  assert.deepEqual(await database.query('select load_path, ecompipe.columns_of(b) as columns from ecompipe.batches b'), [
-    { load_path: 'direct', columns: [...EVENT_COLUMNS] },
-  ]);
+  assert.deepEqual(
+    await database.query('select load_path, ecompipe.columns_of(b) as columns from ecompipe.batches b'),
+    [{ load_path: 'direct', columns: [...EVENT_COLUMNS] }],
+  );
 });
 
 test('a name that comes twice once case and blanks are gone sends the file to quarantine', () => {

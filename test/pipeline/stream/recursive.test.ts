@@ -150,7 +150,9 @@ test('trace, undo, prune and --reload-from-archive find a file of a subdirectory
   );
   assert.deepEqual([undone.eventsRemoved, undone.files[0]?.path], [3, path.join(archiveDir, dayOf(new Date()), ODD)]);
   assert.deepEqual(await eventIds(database), ids(3, 6));
-  await database.query('truncate public.events, ecompipe.file_entries, ecompipe.batches, ecompipe.undone_files cascade');
+  await database.query(
+    'truncate public.events, ecompipe.file_entries, ecompipe.batches, ecompipe.undone_files cascade',
+  );
   await assert.rejects(load(shop, database, { reloadFromArchive: true, recursive: false }), {
     exitCode: 2,
     message: /came from a subdirectory[^]*--recursive/,

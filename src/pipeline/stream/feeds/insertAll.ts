@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { countOf } from '../../../platform/format.js';
 import { BUILT_IN, expressionNames, namesOutsideSql } from '../../../contract/feeds/bindFeed.js';
 import type { Connection } from '../../../platform/db/client.js';
 import { withUserPath } from '../../../platform/db/sessionSettings.js';
@@ -40,14 +41,14 @@ export async function insertAll(connection: Connection, batch: Batch, target: Ta
   const fields = batch.feed.fields.map((_, index) => `f${index + 1}`);
   const staged =
     counted === 0 ? 0 : await copyBodies(connection, batch, `pg_temp.ecompipe_source (${fields.join(', ')})`);
-  if (staged !== counted) throw new MiscountedRows(`COPY saw ${staged} records, we counted ${counted}`);
+  if (staged !== counted) throw new MiscountedRows(`COPY saw ${countOf(staged, 'record')}, we counted ${counted}`);
   return await withUserPath(connection, async () => {
     const wanted =
       countWanted === undefined
         ? staged
         : soleRow((await connection.client.query<{ wanted: number }>(countWanted)).rows).wanted;
     const { rowCount } = await connection.client.query(insert);
-    if (rowCount !== wanted) throw new MiscountedRows(`of ${wanted} rows ${rowCount ?? 0} were inserted`);
+    if (rowCount !== wanted) throw new MiscountedRows(`${rowCount ?? 0} of ${countOf(wanted, 'row')} inserted`);
     return batch.parts.map(({ rows }) => {
       const made = countWanted === undefined ? rows : wanted;
       return { counts: { ...NO_ROWS, read: made, inserted: made }, skipped: rows - made };
