@@ -4,7 +4,7 @@ import { isRefusal, sqlStateOf } from '../../platform/db/sqlState.js';
 import { NO_ROWS, type Batch, type BatchPart, type PartResult } from './batch.js';
 import { copyDirect } from './copyDirect.js';
 import type { DirectPathBreaker } from './directPathBreaker.js';
-import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile, type LoadPath } from './ledger.js';
+import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from './ledger.js';
 import { runLoad, sumOfParts, type CommittedBatch, type Load } from './loadTransaction.js';
 import { insertAll, mayInsertAll, MiscountedRows } from './feeds/insertAll.js';
 import { loadStaged } from './staged/loadStaged.js';
@@ -125,12 +125,14 @@ async function resolveFiles(
   directBatchId: number | undefined,
 ): Promise<Resolved> {
   const unregistered = batch.parts.filter((part) => part.fileId === undefined);
+  // A feed's range also says how many records it was made of.
+  const usualBatchId = batch.feed === undefined ? directBatchId : undefined;
   const entries = unregistered.map((part) => ({
     sha256: part.sha256,
     name: part.name,
     fileStamp: part.fileStamp,
     size: part.fileSize,
-    usual: directBatchId !== undefined && isUsual(part) ? { batchId: directBatchId, rows: part.rows } : undefined,
+    usual: usualBatchId !== undefined && isUsual(part) ? { batchId: usualBatchId, rows: part.rows } : undefined,
   }));
   const registered = entries.length === 0 ? new Map<string, number>() : await registerFiles(connection, entries);
   const rest = unregistered.filter((part) => !registered.has(part.sha256.toString('hex')));
