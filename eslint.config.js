@@ -1,33 +1,5 @@
 import tseslint from 'typescript-eslint';
-
-/** Stages of the pipeline; they meet in directories and tables, never in code. */
-const stages = ['generate', 'move', 'stream', 'migrate', 'verify', 'rejects', 'trace', 'undo'];
-/** Folders of `pipeline` that look at what the stages did; what each may import beside the layers below. */
-const observers = { status: [], metrics: stages, dashboard: ['status', 'metrics'] };
-
-/** Forbids imports whose specifier matches; `message` tells the direction that holds instead. */
-const forbid = (files, regex, message) => ({
-  files,
-  rules: { 'no-restricted-imports': ['error', { patterns: [{ regex, message }] }] },
-});
-
-/** Layers from the lowest to the highest. */
-const layers = ['platform', 'contract', 'pipeline', 'commands', 'library'];
-
-/** Imports of what lies above a layer. */
-function above(layer) {
-  return `(^|/)(${[...layers.slice(layers.indexOf(layer) + 1).map((name) => `${name}/`), 'cli\\.js$'].join('|')})`;
-}
-
-/** A folder of `pipeline` imports itself, the layers below, and the sibling folders named. */
-function forbidPipeline(folder, allowed) {
-  const siblings = [...stages, ...Object.keys(observers)].filter((name) => name !== folder && !allowed.includes(name));
-  return forbid(
-    [`src/pipeline/${folder}/**`],
-    `${above('pipeline')}|\\.\\./(${siblings.join('|')})/|\\.\\./(runAll|pipelineState|summary|logEvents)\\.js$`,
-    `${folder} imports only ${['itself', ...allowed, 'contract', 'platform'].join(', ')}`,
-  );
-}
+import importDirection from './scripts/importDirection.js';
 
 /** What messages count: of one it is said in the singular. */
 const counted = 'files|rows|fields|records|events|batches|columns|tables|rejects|reasons|runs|faults|others';
@@ -57,22 +29,24 @@ export default tseslint.config(
       '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
     },
   },
-  // Imports run one way: library → commands → pipeline → contract → platform.
-  forbid(
-    ['src/platform/**'],
-    above('platform'),
-    'platform is what any such tool could have: it knows nothing above it',
-  ),
-  forbid(['src/contract/**'], above('contract'), 'contract knows no command and no stage'),
-  forbid(['src/pipeline/*.ts'], above('pipeline'), 'pipeline knows no command'),
-  ...stages.map((stage) => forbidPipeline(stage, [])),
-  ...Object.entries(observers).map(([folder, allowed]) => forbidPipeline(folder, allowed)),
-  forbid(
-    ['src/commands/**'],
-    `${above('commands')}|^(node:fs|node:fs/promises|pg|pg-copy-streams)$`,
-    'a command parses, calls and prints',
-  ),
-  forbid(['src/library/**', 'src/index.ts'], '/cli\\.js$', 'only the executable is above the library'),
+  {
+    files: ['src/**'],
+    plugins: { ecompipe: { rules: { 'import-direction': importDirection } } },
+    rules: { 'ecompipe/import-direction': 'error' },
+  },
+  {
+    files: ['src/commands/**'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            { regex: '^(node:fs|node:fs/promises|pg|pg-copy-streams)$', message: 'a command parses, calls and prints' },
+          ],
+        },
+      ],
+    },
+  },
   { files: ['src/cli.ts'], rules: { 'no-restricted-properties': 'off' } },
   {
     files: ['test/**', 'bench/**', 'scripts/**'],

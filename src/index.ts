@@ -11,6 +11,7 @@ export {
   type EmbeddedOptions,
   type EmbeddedStatus,
   type StopOptions,
+  type UrlOptions,
 } from './platform/db/embedded/index.js';
 export type { Database } from './platform/db/target.js';
 export {

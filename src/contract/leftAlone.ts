@@ -8,13 +8,13 @@ import { matchesGlob } from './feeds/glob.js';
 
 /** Which files of a directory are to be moved and loaded. */
 export interface FileSelection {
-  /** Feeds whose files are, too, whatever the ending of their names. Default: none. */
+  /** Feeds whose files are, too, whatever the ending of their names. @default [] */
   readonly feeds?: readonly Pick<Feed, 'match'>[] | undefined;
-  /** Files of subdirectories are, too, under names such as `shop1/2026/orders.csv`. Default: false. */
+  /** Files of subdirectories are, too, under names such as `shop1/2026/orders.csv`. @default false */
   readonly recursive?: boolean | undefined;
-  /** Patterns of which a file must match one. Default, and none: all files. */
+  /** Patterns of which a file must match one; none: all files. @default [] */
   readonly include?: readonly string[] | undefined;
-  /** Patterns of files and directories to leave alone, without a word. Default: none. */
+  /** Patterns of files and directories to leave alone, without a word. @default [] */
   readonly exclude?: readonly string[] | undefined;
 }
 

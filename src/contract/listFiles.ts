@@ -6,7 +6,10 @@ import { EventLoopYielder } from '../platform/eventLoopYielder.js';
 import { judgeEntry, type FileSelection, type LeftAlone } from './leftAlone.js';
 
 export interface ListOptions extends FileSelection {
-  /** Directories of our own that may lie in the one that is listed: in use, so neither looked into nor left alone. */
+  /**
+   * Directories of our own that may lie in the one that is listed: in use, so neither looked into nor left alone.
+   * @default those of archive, quarantine and checkpoint
+   */
   readonly ownDirs?: readonly string[] | undefined;
 }
 
@@ -22,11 +25,17 @@ export interface Page {
 
 /** The directories in which the stages meet, as far as a command knows them. */
 export interface PipelineDirectories {
+  /** Where producers write and `move` takes files from. @default 'data/incoming' */
   readonly incomingDir?: string | undefined;
+  /** Where files wait to be loaded. @default 'data/processing' */
   readonly processingDir?: string | undefined;
+  /** Another directory from which a stream loads. @default none */
   readonly inputDir?: string;
+  /** Where loaded files go, in a folder for each day. @default 'data/archive' */
   readonly archiveDir?: string;
+  /** Where files go that cannot be read at all, in a folder for each day. @default 'data/quarantine' */
   readonly quarantineDir?: string;
+  /** Directory of the checkpoint file. @default 'checkpoints' */
   readonly checkpointDir?: string;
 }
 

@@ -1,10 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { access, link, lutimes, open, rm, stat, writeFile } from 'node:fs/promises';
+import { access, lutimes, open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Connection } from '../platform/db/client.js';
-import { AlreadyRunningError, errnoOf, withFileErrors } from '../platform/errors.js';
-import { FILE_MODE } from '../platform/files/ensureDirectory.js';
-import { temporaryPath } from '../platform/files/temporary.js';
+import { AlreadyRunningError, withFileErrors } from '../platform/errors.js';
+import { createFile } from '../platform/files/atomicWrite.js';
 import { pause } from '../platform/wait.js';
 
 /** First half of the two-key advisory locks that streams take ("strm" in ASCII), apart from everybody else's. */
@@ -48,7 +47,7 @@ export async function readPolledAge(checkpointDir: string, nowMs: number): Promi
   return stats === undefined ? null : Math.max(0, nowMs - stats.mtimeMs);
 }
 
-/** Gives the checkpoint directory its id, once: link(2) lets only the first of several streams succeed, with a whole file. */
+/** Gives the checkpoint directory its id, once: of several streams, the first one does. */
 export async function createOwnerId(checkpointDir: string): Promise<void> {
   const target = path.join(checkpointDir, OWNER_ID_NAME);
   const exists = await access(target).then(
@@ -56,15 +55,7 @@ export async function createOwnerId(checkpointDir: string): Promise<void> {
     () => false,
   );
   if (exists) return;
-  const temporary = temporaryPath(target);
-  try {
-    await writeFile(temporary, `${randomUUID()}\n`, { flag: 'wx', mode: FILE_MODE });
-    await link(temporary, target);
-  } catch (error) {
-    if (errnoOf(error) !== 'EEXIST') throw error;
-  } finally {
-    await rm(temporary, { force: true });
-  }
+  await createFile(target, `${randomUUID()}\n`, { isDurable: false });
 }
 
 /**

@@ -36,6 +36,8 @@ export async function runStatus(places: Partial<StatusPlaces>, database: Databas
       {
         incomingDir: incomingDir.default,
         processingDir: processingDir.default,
+        archiveDir: loadSettings.archiveDir.default,
+        quarantineDir: loadSettings.quarantineDir.default,
         checkpointDir: loadSettings.checkpointDir.default,
         ...places,
       },
@@ -150,10 +152,15 @@ export async function runPrune(
   );
 }
 
-/** Writes all tables into a new file; with `force` also when there is something that a dump does not carry. */
+export interface DumpOptions {
+  /** Also when there is something that a dump does not carry. @default false */
+  readonly force?: boolean;
+}
+
+/** Writes all tables into a new file. */
 export async function runDump(
   file: string,
-  { force = false }: { readonly force?: boolean },
+  { force = false }: DumpOptions,
   database: Database,
   options: RunOptions = {},
 ): Promise<DumpResult> {

@@ -6,13 +6,13 @@ import type { StageContext } from '../platform/stage.js';
 
 /** How a function is run; all of it may be left out. */
 export interface RunOptions<Event = never> {
-  /** Ends it early and tidily: what is open is finished or rolled back. */
+  /** Ends it early and tidily: what is open is finished or rolled back. @default never aborted */
   readonly stop?: AbortSignal;
-  /** Ends a stage as soon as nothing is left to do. Default: never, or at once with the setting `once`. */
+  /** Ends a stage as soon as nothing is left to do. @default never aborted, or at once with the setting `once` */
   readonly drain?: AbortSignal;
-  /** Default: silent. `createLogger` makes one. */
+  /** `createLogger` creates one. @default silent */
   readonly log?: Logger;
-  /** Hears everything that is done. Called synchronously; must not throw. */
+  /** Hears everything that is done. Called synchronously; must not throw. @default nobody listens */
   readonly emit?: (event: Event) => void;
 }
 

@@ -32,16 +32,22 @@ import {
 import { contextOf, defaults, type RunOptions } from './options.js';
 
 /** The settings of a command that moves or loads: those of its stage, and whether it ends when all is done. */
-export type Once<Settings> = Partial<Settings> & { readonly once?: boolean };
+export type Once<Settings> = Partial<Settings> & {
+  /** Do what there is to do, and end. @default false */
+  readonly once?: boolean;
+};
 
 /** What `run-all` is made of. `generate.outputDir` and `stream.inputDir` are also where the mover works. */
 export interface RunAllSettings {
+  /** What is generated, and where. @default the defaults of `runGenerate` */
   readonly generate?: Partial<GenerateSettings>;
+  /** When files are moved. @default the defaults of `runMove` */
   readonly move?: Partial<Pick<MoveSettings, 'settleMs' | 'maxBacklog' | 'pollIntervalMs'>>;
+  /** How files are loaded. @default the defaults of `runStream` */
   readonly stream?: Partial<StreamSettings>;
-  /** Stop generating after so many milliseconds. */
+  /** Stop generating after so many milliseconds. @default no limit */
   readonly durationMs?: number;
-  /** End when all that was generated is loaded. Default: go on until `stop`. */
+  /** End when all that was generated is loaded, instead of at `stop`. @default false */
   readonly untilDrained?: boolean;
 }
 

@@ -1,3 +1,4 @@
+import { elementAt } from '../../platform/elementAt.js';
 import { clippedList } from '../../platform/clip.js';
 import { countOf } from '../../platform/format.js';
 import type { Dialect } from '../csv/dialect.js';
@@ -50,7 +51,7 @@ export function bindFeed(feed: Feed, fields: readonly string[], sqlFields: reado
   if (twice.length > 0) throw new UnreadableFile(`field named twice: ${clippedList([...new Set(twice)])}`);
   const unused = fields.flatMap((field, index) => (isUsed(field) ? [] : [index]));
   if (unused.length > 0 && feed.unknown === 'quarantine') {
-    const names = unused.map((index) => fields[index] ?? '');
+    const names = unused.map((index) => elementAt(fields, index));
     throw new UnreadableFile(
       `unknown field: ${clippedList(names, JSON.stringify)}; feed ${feed.name} uses no other than its own`,
     );

@@ -1,3 +1,4 @@
+import { elementAt } from '../../platform/elementAt.js';
 import { EVENT_COLUMNS, type EventColumn } from '../columns.js';
 
 /**
@@ -90,7 +91,7 @@ export function octetChecksum(column: keyof typeof COLUMN_WEIGHTS, octets: numbe
 export function rowContent(fields: readonly string[]): number {
   let content = 0;
   EVENT_COLUMNS.forEach((column, index) => {
-    const text = fields[index] ?? '';
+    const text = elementAt(fields, index);
     if (column === 'event_id' || text === '') return;
     switch (column) {
       case 'event_time':

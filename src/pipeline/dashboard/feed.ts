@@ -13,14 +13,16 @@ import type { BacklogFigures, Problem, Snapshot } from './snapshot.js';
 import { StageRates, type StageCounts } from './stageRates.js';
 
 export interface FeedSettings {
+  /** Where files wait to be moved. @default 'data/incoming' */
   readonly incomingDir: string;
+  /** Where files wait to be loaded. @default 'data/processing' */
   readonly processingDir: string;
-  /** Which files wait there. Default: those that are loaded without feeds. */
+  /** Which files wait there. @default those that are loaded without feeds */
   readonly listing?: ListOptions | undefined;
   readonly label: string;
-  /** Counts of the stages that run in this process; others' are not known. */
+  /** Counts of the stages that run in this process; others' are not known. @default none */
   readonly stageCounts?: (() => StageCounts) | undefined;
-  /** Give up when the database has been away so long; undefined: never. */
+  /** Give up when the database has been away for so many milliseconds. @default never */
   readonly retryForMs?: number | undefined;
 }
 

@@ -11,7 +11,7 @@ export interface DashboardSettings
   extends
     DashboardServerSettings,
     Pick<FeedSettings, 'incomingDir' | 'processingDir' | 'listing' | 'stageCounts' | 'retryForMs'> {
-  /** Take a free port when that one is taken. Default: false. */
+  /** Take a free port when that one is taken. @default false */
   readonly orFreePort?: boolean;
 }
 

@@ -20,13 +20,13 @@ const SECURITY: Readonly<Record<string, string>> = {
 };
 
 export interface DashboardServerSettings {
-  /** Address to listen on. */
+  /** Address to listen on. @default '127.0.0.1' */
   readonly host: string;
-  /** 0: a free one. */
+  /** TCP port; 0: a free one. @default 8787 */
   readonly port: number;
-  /** Where the port comes from, for the error when it can't be had. Default: `port`. */
+  /** Where the port comes from, for the error when it can't be had. @default 'port' */
   readonly portFlag?: string;
-  /** What the browser asks for. Needed where other machines reach the address. */
+  /** What the browser asks for. Needed where other machines reach the address. @default none */
   readonly password?: string | undefined;
 }
 

@@ -1,3 +1,4 @@
+import { elementAt } from '../../platform/elementAt.js';
 import { COLUMN_WEIGHTS, octetChecksum, textContent } from '../../contract/manifest/checksum.js';
 import { ByteTable, csvField } from './byteTable.js';
 import type { Catalogue } from './catalogue.js';
@@ -90,7 +91,7 @@ export class RowWriter implements RowFacts {
     this.items = new ByteTable(
       catalogue.items.map(
         ({ id, name, brand, category }) =>
-          `,${[id, name, brand, catalogue.categories[category]?.slug ?? ''].map(csvField).join(',')},`,
+          `,${[id, name, brand, elementAt(catalogue.categories, category).slug].map(csvField).join(',')},`,
       ),
     );
     this.prices = Float64Array.from(catalogue.items, ({ priceCents }) => priceCents);

@@ -11,39 +11,47 @@ import type { Traffic } from './timeline.js';
 
 /** What can be asked of {@link runGenerate}. Everything but the output directory has a default. */
 export interface GenerateSettings {
-  /** Where the CSV files appear; made when missing. */
+  /** Where the CSV files appear; created when missing. @default 'data/incoming' */
   readonly outputDir: string;
-  /** Where the manifest is written. Default: `.manifest` in the output directory, which no stage takes for data. */
+  /**
+   * Where the manifest is written. No stage takes the default for data.
+   * @default `.manifest` in the output directory
+   */
   readonly manifestDir?: string | undefined;
-  /** Seconds between files; 0: as fast as possible. Default 5, or what `rate` and `batchSize` make it. */
+  /** Seconds between files; 0: as fast as possible. `rate` and `batchSize` together set it. @default 5 */
   readonly intervalSeconds?: number | undefined;
-  /** Events in a file. Default 10, or what `rate` and `intervalSeconds` make it. */
+  /** Events in a file. `rate` and `intervalSeconds` together set it. @default 10 */
   readonly batchSize?: number | undefined;
-  /** Stop after so many files. Default: never. */
+  /** Stop after so many files. @default no limit */
   readonly batches?: number | undefined;
-  /** Stop after so many events; the last file may be smaller. Default: never. */
+  /** Stop after so many events; the last file may be smaller. @default no limit */
   readonly events?: number | undefined;
-  /** Events a second. */
+  /** Events a second. @default what `batchSize` and `intervalSeconds` make it */
   readonly rate?: number | undefined;
-  /** 0 … 2⁵³ − 1. Default: drawn, and reported. */
+  /**
+   * 0 … 2⁵³ − 1. With the same `start` and settings it makes the same bytes.
+   * @default drawn, and reported in the result
+   */
   readonly seed?: number | undefined;
-  /** Time of the first event, ISO 8601. Default: now, or four weeks ago when files come as fast as possible. */
+  /** Time of the first event, ISO 8601. @default now, or four weeks ago when files come as fast as possible */
   readonly start?: string | undefined;
   /**
    * How many different users there are. Also sets how much happens on a day, unless an interval or a rate does: a user
-   * comes about twice in four weeks. Default: as many as make `events` four weeks of traffic.
+   * comes about twice in four weeks.
+   * @default as many as make `events` four weeks of traffic
    */
   readonly users?: number | undefined;
   /**
    * Before the paced events, those of so many milliseconds before `start`: on the profile's daily rhythm, and as fast as
-   * possible. `batches` and `events` do not count them. Default: none.
+   * possible. `batches` and `events` do not count them.
+   * @default none
    */
   readonly historyMs?: number | undefined;
-  /** Items in the catalogue. Default 10,000. */
+  /** Items in the catalogue. @default 10000 */
   readonly products?: number | undefined;
-  /** `clean` (default), `dirty`, or `kind=rate,…`. */
+  /** Faults: `clean`, `dirty`, or `kind=rate,…`. @default 'clean' */
   readonly dirt?: string | undefined;
-  /** A name of PROFILES. Default `default`. */
+  /** Kind of shop: a name of PROFILES. @default 'default' */
   readonly profile?: string | undefined;
 }
 

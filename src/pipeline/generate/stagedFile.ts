@@ -44,8 +44,8 @@ export class StagedFile {
   private open(): boolean {
     return this.attempt('create', () => {
       for (let attempt = 1; ; attempt++) {
-        makeDirectorySync(path.dirname(this.stagedPath));
         try {
+          makeDirectorySync(path.dirname(this.stagedPath));
           this.descriptor = openSync(this.stagedPath, 'wx', FILE_MODE);
           return true;
         } catch (error) {

@@ -1,3 +1,4 @@
+import { elementAt } from '../../platform/elementAt.js';
 import { COUNTRIES, DAY_MS, HOUR_MS, summerTimeMs } from './geography.js';
 import type { Profile } from './profile.js';
 
@@ -25,7 +26,7 @@ export class TrafficCurve {
       this.summerTimeMs = summerTimeMs(epochMs);
       this.summerTimeKnownUntilMs = (Math.floor(epochMs / HOUR_MS) + 1) * HOUR_MS;
     }
-    const offsetMs = (COUNTRIES[country]?.utcOffsetHours ?? 0) * HOUR_MS + this.summerTimeMs;
+    const offsetMs = elementAt(COUNTRIES, country).utcOffsetHours * HOUR_MS + this.summerTimeMs;
     // 1 January 1970 was a Thursday: four days behind a Sunday.
     const hour = Math.floor((epochMs + offsetMs + 4 * DAY_MS) / HOUR_MS) % 168;
     return this.byHourOfWeek[hour] as number;

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import path from 'node:path';
-import { replaceFile } from '../../platform/files/replace.js';
+import { replaceFile } from '../../platform/files/atomicWrite.js';
 import { withFileErrors } from '../../platform/errors.js';
 import { assertProtected, createAccessCheck, refuse } from '../../platform/httpAccess.js';
 import { listen, type Listening } from '../../platform/httpServer.js';
@@ -80,5 +80,6 @@ export async function assertTextfile(file: string): Promise<void> {
 /** Writes all metrics to a file for the node exporter's textfile collector, which reads `*.prom`; it sees the old or the new one, whole. */
 export async function writeTextfile({ registry }: PipelineMetrics, file: string): Promise<void> {
   // For everybody: the exporter is another user's, and there are only numbers in it.
-  await withFileErrors('write', file, async () => replaceFile(file, await registry.metrics(), 0o644));
+  const options = { mode: 0o644, isDurable: false };
+  await withFileErrors('write', file, async () => replaceFile(file, await registry.metrics(), options));
 }

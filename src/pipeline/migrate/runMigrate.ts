@@ -54,9 +54,9 @@ const REGISTRY = `
 
 export interface MigrateContext {
   readonly log: Logger;
-  /** Take over a table `public.events` that is there already, where that loses nothing. Default false. */
+  /** Take over a table `public.events` that is there already, where that loses nothing. @default false */
   readonly adopt?: boolean;
-  /** Create the group roles and grant them their rights in this database. Default false. */
+  /** Create the group roles and grant them their rights in this database. @default false */
   readonly roles?: boolean;
 }
 

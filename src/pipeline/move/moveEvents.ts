@@ -4,24 +4,34 @@ import type { EcompipeError } from '../../platform/errors.js';
 
 /** What the mover does and where. Files of subdirectories keep their relative paths in `to`; emptied ones are left to their producers. */
 export interface MoveSettings extends ListOptions {
-  /** Directory that producers write to. Must exist at the start; taken away and put back later is survived. */
+  /**
+   * Directory that producers write to. Must exist at the start; taken away and put back later is survived.
+   * @default 'data/incoming'
+   */
   readonly from: string;
-  /** Directory that the loader reads. Created with its parents, again too if it is taken away. */
+  /**
+   * Directory that the loader reads. Created with its parents, again too if it is taken away.
+   * @default 'data/processing'
+   */
   readonly to: string;
   /**
    * How long a file must stay unchanged before it counts as finished, in milliseconds. Must be longer than the longest
    * pause its producer makes while writing; producers that write elsewhere and rename need 0.
+   * @default 1000
    */
   readonly settleMs: number;
   /**
    * Says which files are known to be finished, because this process published them by rename. A name alone proves
    * nothing: whoever copies a file of our generator into `from` writes it under that name from the first byte on.
-   * Default: none.
+   * @default no file is
    */
   readonly isPublished?: ((name: string) => boolean) | undefined;
-  /** Never more loadable files than this in `to` (with several movers: this many and a few). Unlimited by default. */
+  /** Never more loadable files than this in `to` (with several movers: this many and a few). @default no limit */
   readonly maxBacklog?: number | undefined;
-  /** Longest time between two looks at `from`; change notices only make it look sooner. */
+  /**
+   * Longest time between two looks at `from`, in milliseconds; change notices only make it look sooner.
+   * @default 1000
+   */
   readonly pollIntervalMs: number;
 }
 

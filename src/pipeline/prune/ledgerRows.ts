@@ -39,8 +39,9 @@ export async function compactLedger(
 ): Promise<void> {
   for (let after: number | undefined = 0; after !== undefined;) {
     checkStop();
+    const from: number = after;
     after = await withTransaction(connection, async () => {
-      const walked = await walkBatches(connection, before, after ?? 0);
+      const walked = await walkBatches(connection, before, from);
       if (!walked.some(({ isOld }) => isOld)) return undefined;
       const old = walked.filter(({ isOld }) => isOld).map(({ batchId }) => batchId);
       const files = await compactFiles(connection, before, old);

@@ -2,14 +2,15 @@
 export interface PruneSettings {
   /** Everything older goes. */
   readonly before: Date;
-  /** Rows of `public.events`, by `event_time`. */
+  /** Rows of `public.events`, by `event_time`. @default false */
   readonly events: boolean;
-  /** Files in archive/, by the day they were loaded: whole days that ended before `before`. */
+  /** Files in archive/, by the day they were loaded: whole days that ended before `before`. @default false */
   readonly archive: boolean;
-  /** Files and batches of the ledger that ended before `before` and of which no event is left. */
+  /** Files and batches of the ledger that ended before `before` and of which no event is left. @default false */
   readonly ledger: boolean;
+  /** Where loaded files are. @default 'data/archive' */
   readonly archiveDir: string;
-  /** Count, and remove nothing. */
+  /** Count, and remove nothing. @default false */
   readonly dryRun: boolean;
 }
 

@@ -1,11 +1,12 @@
 /** Which rejects are meant. What is undefined does not narrow them. */
 export interface RejectFilter {
-  /** Name of the file, or its SHA-256 in hexadecimal. */
+  /** Name of the file, or its SHA-256 in hexadecimal. @default any */
   readonly file: string | undefined;
+  /** SQLSTATE with which the server refused the row. @default any */
   readonly sqlState: string | undefined;
-  /** A kind, constraint or column, or a part of the message. */
+  /** A kind, constraint or column, or a part of the message. @default any */
   readonly reason: string | undefined;
-  /** Also those that are resolved. */
+  /** Also those that are resolved. @default false */
   readonly all: boolean;
 }
 

@@ -1,30 +1,8 @@
 import { countOf } from '../../platform/format.js';
+import type { CorrectedRow, LoadCorrected, RejectedAgain, RejectReason } from '../../contract/stageServices.js';
 import { withConnection, type Database } from '../../platform/db/target.js';
 import { checkCorrections, readCorrections, type Correction } from './corrections.js';
-import { fieldsOf, readable, readEventColumns, type Fields } from './rawRow.js';
-
-export interface Reason {
-  readonly kind: string;
-  readonly sqlState: string;
-  readonly column?: string;
-  readonly constraint?: string;
-  readonly message: string;
-}
-
-/** A row that is still none. */
-export interface RejectedAgain {
-  readonly rejectId: number;
-  /** Line in the file of corrections. */
-  readonly line: number;
-  readonly reason: Reason;
-}
-
-export interface CorrectedRow {
-  readonly rejectId: number;
-  readonly line: number;
-  readonly columns: readonly string[];
-  readonly fields: Fields;
-}
+import { fieldsOf, readable, readEventColumns } from './rawRow.js';
 
 export interface ReplayResult {
   /** What was read of the file: inserted, duplicate, rejected, resolvedBefore and unknown add up to it. */
@@ -42,24 +20,6 @@ export interface ReplayResult {
   /** The first of those that are still wrong. */
   readonly rejectedAgain: readonly RejectedAgain[];
 }
-
-/** How corrected rows come into the table; the loader's part. */
-export type LoadCorrected = (
-  batches: AsyncIterable<readonly CorrectedRow[]>,
-  database: Database,
-  stop: AbortSignal,
-) => Promise<{
-  readonly rows: {
-    readonly read: number;
-    readonly inserted: number;
-    readonly duplicate: number;
-    readonly rejected: number;
-  };
-  readonly resolvedBefore: number;
-  readonly unknown: number;
-  readonly batchIds: readonly number[];
-  readonly rejectedAgain: readonly RejectedAgain[];
-}>;
 
 /** One transaction loads about so much. */
 const BATCH_ROWS = 2000;
@@ -157,14 +117,14 @@ function normalize(raw: string): string {
   return raw.replaceAll('\r\n', '\n').trimEnd();
 }
 
-interface StoredReject extends Reason {
+interface StoredReject extends RejectReason {
   readonly rejectId: number;
   readonly raw: Buffer;
   readonly columns: readonly string[] | null;
   readonly isResolved: boolean;
 }
 
-function stillBroken({ kind, sqlState, message, columns }: StoredReject, isChanged: boolean): Reason {
+function stillBroken({ kind, sqlState, message, columns }: StoredReject, isChanged: boolean): RejectReason {
   if (!isChanged) return { kind, sqlState, message: `not corrected: ${message}` };
   const why =
     columns === null

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
-import { open, rm } from 'node:fs/promises';
-import { moveWithoutOverwrite, temporaryPath } from '../../platform/files/publish.js';
+import { createFile } from '../../platform/files/atomicWrite.js';
 import { InterruptedError, UsageError, withFileErrors } from '../../platform/errors.js';
 import { countOf } from '../../platform/format.js';
 
@@ -14,28 +13,18 @@ type Pieces = AsyncIterable<{ readonly text: string; readonly rows: number }>;
  */
 export async function writeNewFile(file: string, pieces: Pieces, stop: AbortSignal): Promise<number> {
   if (existsSync(file)) throw alreadyThere(file);
-  const temporary = temporaryPath(file);
-  return await withFileErrors('write', file, async () => {
-    const target = await open(temporary, 'wx', 0o600);
-    let rows = 0;
-    try {
-      for await (const piece of pieces) {
-        if (stop.aborted)
-          throw new InterruptedError({ what: 'the export was interrupted', outcome: 'no file was written' });
-        await target.writeFile(piece.text);
-        rows += piece.rows;
-      }
-      await target.sync();
-    } catch (error) {
-      await target.close();
-      await rm(temporary, { force: true });
-      throw error;
+  let rows = 0;
+  const texts = async function* (): AsyncGenerator<string> {
+    for await (const piece of pieces) {
+      if (stop.aborted)
+        throw new InterruptedError({ what: 'the export was interrupted', outcome: 'no file was written' });
+      yield piece.text;
+      rows += piece.rows;
     }
-    await target.close();
-    if (await moveWithoutOverwrite(temporary, file)) return rows;
-    await rm(temporary, { force: true });
-    throw alreadyThere(file);
-  });
+  };
+  const isNew = await withFileErrors('write', file, () => createFile(file, texts(), { mode: 0o600 }));
+  if (!isNew) throw alreadyThere(file);
+  return rows;
 }
 
 function alreadyThere(file: string): UsageError {

@@ -3,17 +3,17 @@ import type { Status } from './runStatus.js';
 
 /** What must hold for all to be well; undefined: not looked at. */
 export interface Limits {
-  /** Files that wait in incoming/ and processing/ together. */
+  /** Files that wait in incoming/ and processing/ together. @default no limit */
   readonly maxPending: number | undefined;
-  /** How long a file may have waited. */
+  /** How long a file may have waited, in milliseconds. @default no limit */
   readonly maxPendingMs: number | undefined;
-  /** Age of the last commit. */
+  /** Age of the last commit, in milliseconds. @default no limit */
   readonly maxFreshnessMs: number | undefined;
-  /** How long ago any loader may have committed or looked for files last. */
+  /** How long ago any loader may have committed or looked for files last, in milliseconds. @default no limit */
   readonly maxIdleMs: number | undefined;
-  /** Of the rows that the last hour's batches read, from 0 to 1. */
+  /** Of the rows that the last hour's batches read, from 0 to 1. @default no limit */
   readonly maxRejectShare: number | undefined;
-  /** Files that went to quarantine within the last hour. */
+  /** Files that went to quarantine within the last hour. @default no limit */
   readonly maxQuarantined: number | undefined;
 }
 

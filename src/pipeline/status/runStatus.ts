@@ -19,8 +19,11 @@ import {
 import { readProblems, type Problems } from './problems.js';
 
 export interface StatusPlaces extends FileSelection, PipelineDirectories {
+  /** Where files wait to be moved. @default 'data/incoming' */
   readonly incomingDir: string;
+  /** Where files wait to be loaded. @default 'data/processing' */
   readonly processingDir: string;
+  /** Directory of the checkpoint whose owner is looked for. @default 'checkpoints' */
   readonly checkpointDir: string;
 }
 

@@ -1,10 +1,10 @@
 import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Connection } from '../../platform/db/client.js';
+import { replaceFile } from '../../platform/files/atomicWrite.js';
 import { syncDirectory } from '../../platform/files/publish.js';
-import { replaceFile } from '../../platform/files/replace.js';
 import { asFileError, errnoOf } from '../../platform/errors.js';
-import { ensureDirectory, FILE_MODE } from '../../platform/files/ensureDirectory.js';
+import { ensureDirectory } from '../../platform/files/ensureDirectory.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { Logger } from '../../platform/log.js';
 import { pause } from '../../platform/wait.js';
@@ -128,13 +128,12 @@ export class CheckpointWriter {
     }
   }
 
-  /** Temp, fsync, rename, fsync of the directory: a crash leaves the old or the new file, whole. */
   private async write(checkpoint: Checkpoint): Promise<void> {
-    const target = path.join(this.directory, CHECKPOINT_NAME);
-    const text = `${JSON.stringify(checkpoint, null, 2)}\n`;
-    await replaceFile(target, text, FILE_MODE, () => failpoint('checkpoint-written'));
+    const file = path.join(this.directory, CHECKPOINT_NAME);
+    await replaceFile(file, `${JSON.stringify(checkpoint, null, 2)}\n`, {
+      onWritten: () => failpoint('checkpoint-written'),
+    });
     failpoint('checkpoint-renamed');
-    await syncDirectory(this.directory);
   }
 }
 

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, unlinkSync, type BigIntStats } from 'node:fs';
 import path from 'node:path';
+import { replaceFile } from '../../platform/files/atomicWrite.js';
 import { assertDistinctDirectories } from '../../platform/files/distinctDirectories.js';
 import { dayFolders, dayOf } from '../../platform/files/dayFolders.js';
-import { ensureDirectory, FILE_MODE, makeDirectory } from '../../platform/files/ensureDirectory.js';
+import { ensureDirectory, makeDirectory } from '../../platform/files/ensureDirectory.js';
 import { moveIntoDirectory, syncDirectory } from '../../platform/files/publish.js';
-import { replaceFile } from '../../platform/files/replace.js';
 import { Subfolders } from '../../platform/files/subfolders.js';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
 import { errnoOf, FileError, withFileErrors } from '../../platform/errors.js';
@@ -79,9 +79,10 @@ export class FileDisposer {
     if (moved === undefined) return false;
     const { folder, name } = moved;
     const target = path.join(folder, reasonName(name));
-    const quarantinedAt = new Date().toISOString();
-    const text = `${JSON.stringify({ file: name, deliveredAs: file.name, reason, quarantinedAt }, null, 2)}\n`;
-    await withFileErrors('write', target, () => replaceFile(target, text, FILE_MODE));
+    const account = { file: name, deliveredAs: file.name, reason, quarantinedAt: new Date().toISOString() };
+    await withFileErrors('write', target, () =>
+      replaceFile(target, `${JSON.stringify(account, null, 2)}\n`, { isDurable: false }),
+    );
     return true;
   }
 

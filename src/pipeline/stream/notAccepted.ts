@@ -1,3 +1,4 @@
+import { elementAt } from '../../platform/elementAt.js';
 import type { Connection } from '../../platform/db/client.js';
 import { raisedIn, serverMessage } from '../../platform/db/sqlState.js';
 import { EcompipeError, EXIT, type ErrorFacts } from '../../platform/errors.js';
@@ -86,7 +87,7 @@ export async function useFor<T>(
       error instanceof EcompipeError && error.exitCode === EXIT.unavailable ? error.facts.cause : undefined;
     const place = raisedIn(raised);
     if (place === undefined) throw error;
-    throw new NotAcceptedError(names[0] ?? '', {
+    throw new NotAcceptedError(elementAt(names, 0), {
       what,
       why: `${serverMessage(raised)}, raised in ${place} at each of many attempts`,
       outcome: 'nothing of it was committed that is not in the ledger; other files go on',

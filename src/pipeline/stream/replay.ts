@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-
+import type { CorrectedLoad, CorrectedRow, RejectedAgain } from '../../contract/stageServices.js';
 import type { Connection } from '../../platform/db/client.js';
 import type { Database } from '../../platform/db/target.js';
 import { EcompipeError, EXIT, InterruptedError } from '../../platform/errors.js';
@@ -10,32 +10,8 @@ import { isContention } from './loadBatch.js';
 import { runLoad, type PutRows } from './loadTransaction.js';
 import { MAX_CONTENTIONS, pauseBeforeRepeat } from './notAccepted.js';
 import { NO_LIMITS } from './rejectLimit.js';
-import { insertCorrected, type CorrectedRow, type JudgedRow } from './staged/corrected.js';
-import type { Reason } from './staged/reject.js';
+import { insertCorrected, type JudgedRow } from './staged/corrected.js';
 import { EVENTS_TABLE, Target } from './targetTable.js';
-
-/** A row that is still none: its reject stays open. */
-export interface RejectedAgain {
-  readonly rejectId: number;
-  readonly line: number;
-  readonly reason: Reason;
-}
-
-export interface ReplayResult {
-  readonly rows: {
-    readonly read: number;
-    readonly inserted: number;
-    readonly duplicate: number;
-    readonly rejected: number;
-  };
-  /** Rows whose reject another replay had resolved before: nothing was done with them. */
-  readonly resolvedBefore: number;
-  /** Rows whose reject is not there (any more). */
-  readonly unknown: number;
-  readonly batchIds: readonly number[];
-  /** At most a thousand. */
-  readonly rejectedAgain: readonly RejectedAgain[];
-}
 
 const MAX_REPORTED = 1000;
 
@@ -52,7 +28,7 @@ export async function replayRows(
   batches: AsyncIterable<readonly CorrectedRow[]>,
   database: Database,
   stop: AbortSignal,
-): Promise<ReplayResult> {
+): Promise<CorrectedLoad> {
   const pool = new ConnectionPool(database, 1);
   const rows = { read: 0, inserted: 0, duplicate: 0, rejected: 0 };
   const result = {
@@ -86,7 +62,7 @@ export async function replayRows(
   }
 }
 
-interface BatchOutcome extends Pick<ReplayResult, 'rows' | 'resolvedBefore' | 'unknown' | 'rejectedAgain'> {
+interface BatchOutcome extends Pick<CorrectedLoad, 'rows' | 'resolvedBefore' | 'unknown' | 'rejectedAgain'> {
   readonly batchId: number | undefined;
 }
 

@@ -7,31 +7,47 @@ import type { LoadPath } from './ledger.js';
 
 /** What the loader does, where, and how much at once. */
 export interface StreamSettings extends FileSelection {
-  /** Directory with finished files. Must exist at the start; taken away and put back later is survived. */
+  /**
+   * Directory with finished files. Must exist at the start; taken away and put back later is survived.
+   * @default 'data/processing'
+   */
   readonly inputDir: string;
-  /** Connections that load at once. One more holds the ownership and reads the ledger. */
+  /** Connections that load at once. One more holds the ownership and reads the ledger. @default 2 */
   readonly connections: number;
-  /** Bytes of CSV that one transaction loads. */
+  /** Bytes of CSV that one transaction loads. @default 8388608 */
   readonly batchBytes: number;
+  /** What becomes of a loaded file. @default 'archive' */
   readonly afterLoad: 'archive' | 'delete' | 'keep';
+  /** Where loaded files go, in a folder for each day. @default 'data/archive' */
   readonly archiveDir: string;
+  /** Where files go that cannot be read at all, in a folder for each day. @default 'data/quarantine' */
   readonly quarantineDir: string;
+  /** Directory of the checkpoint file; one stream owns it. @default 'checkpoints' */
   readonly checkpointDir: string;
-  /** Where files wait for the mover: never looked into where it lies in `inputDir`. Default: it does not. */
+  /** Where files wait for the mover: never looked into where it lies in `inputDir`. @default none */
   readonly incomingDir?: string | undefined;
-  /** Bytes of (decompressed) content of the longest file that is loaded. Default: any. Only of the native engine. */
+  /**
+   * Bytes of (decompressed) content of the longest file that is loaded. Only of the native engine.
+   * @default 1099511627776
+   */
   readonly maxFileBytes?: number;
-  /** Undefined: only a file that is mostly rejects is given up; see rejectLimits. */
+  /**
+   * How many rejected rows of a file end the run.
+   * @default only a file that is mostly rejects is given up; see rejectLimits
+   */
   readonly maxRejected: RejectLimit | undefined;
-  /** The table that the files are for, as `schema.table`. Default: that of events. */
+  /** The table that the files are for, as `schema.table`. @default 'public.events' */
   readonly table?: string;
-  /** Feeds by which files of other shapes are loaded, the first that matches first. Default: none. */
+  /** Feeds by which files of other shapes are loaded, the first that matches first. @default [] */
   readonly feeds?: readonly Feed[];
-  /** Load each file whole or not at all. */
+  /** Load each file whole or not at all. @default false */
   readonly atomicFile: boolean;
-  /** First put back what the ledger does not have of the archived files, and believe no checkpoint. Default: false. */
+  /** First put back what the ledger does not have of the archived files, and believe no checkpoint. @default false */
   readonly reloadFromArchive?: boolean;
-  /** Longest time between two looks at the directory, in milliseconds; change notices only make it look sooner. */
+  /**
+   * Longest time between two looks at the directory, in milliseconds; change notices only make it look sooner.
+   * @default 1000
+   */
   readonly pollIntervalMs: number;
 }
 

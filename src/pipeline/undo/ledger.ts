@@ -1,3 +1,4 @@
+import { changedRows, soleRow } from '../../platform/db/soleRow.js';
 import type { Connection } from '../../platform/db/client.js';
 import { REMOVED } from './removeEvents.js';
 
@@ -80,7 +81,7 @@ export async function removeFiles(
     [fileIds],
   );
   const remove = async (table: string): Promise<number> =>
-    (await client.query(`delete from ecompipe.${table} where file_id = any ($1)`, [fileIds])).rowCount ?? 0;
+    changedRows(await client.query(`delete from ecompipe.${table} where file_id = any ($1)`, [fileIds]));
   const removed = {
     rejectsRemoved: await remove('rejected_rows'),
     duplicatesRemoved: await remove('duplicate_rows'),
@@ -91,7 +92,7 @@ export async function removeFiles(
   return {
     batchIds: batches.map(({ batchId }) => batchId),
     replays: replays.map(({ batchId }) => batchId),
-    eventsExpected: expected[0]?.rows ?? 0,
+    eventsExpected: soleRow(expected).rows,
     ...removed,
   };
 }

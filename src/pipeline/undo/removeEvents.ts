@@ -5,7 +5,7 @@ import { eventIdsOf } from '../../contract/csv/eventIds.js';
 import { readContentRange } from '../../platform/files/contentRange.js';
 import { EcompipeError, EXIT } from '../../platform/errors.js';
 import type { TargetFile } from './target.js';
-import type { RemakeRows } from './undoEvents.js';
+import type { RemakeRows } from '../../contract/stageServices.js';
 import { printableLine } from '../../platform/printable.js';
 import { countOf } from '../../platform/format.js';
 

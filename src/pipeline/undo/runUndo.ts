@@ -1,9 +1,10 @@
+import type { RemakeRows } from '../../contract/stageServices.js';
 import type { Connection } from '../../platform/db/client.js';
 import { withConnection, type Database } from '../../platform/db/target.js';
 import { locate } from '../../platform/files/locate.js';
 import { failpoint } from '../../platform/failpoint.js';
 import { pause } from '../../platform/wait.js';
-import type { RemakeRows, UndoneFile, UndoResult, UndoSettings } from './undoEvents.js';
+import type { UndoneFile, UndoResult, UndoSettings } from './undoEvents.js';
 import { findOrphans, invalidateRollups, recountReplays, removeFiles, reopenRejects } from './ledger.js';
 import { prepareRemoval, REMOVED, removeBatches, removeEventsOf } from './removeEvents.js';
 import { findTarget, type TargetFile, type UndoTarget } from './target.js';
@@ -139,13 +140,11 @@ async function countRemoved({ client }: Connection): Promise<number> {
 }
 
 async function countOfBatch({ client }: Connection, batchId: number): Promise<number> {
-  return (
-    (
-      await client.query<{ rows: number }>('select rows_inserted as rows from ecompipe.batches where batch_id = $1', [
-        batchId,
-      ])
-    ).rows[0]?.rows ?? 0
+  const { rows } = await client.query<{ rows: number }>(
+    'select rows_inserted as rows from ecompipe.batches where batch_id = $1',
+    [batchId],
   );
+  return soleRow(rows).rows;
 }
 
 function nothingLeft(target: string): UndoResult {

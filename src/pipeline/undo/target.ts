@@ -28,7 +28,8 @@ const FILE_COLUMNS =
  */
 export async function findTarget(connection: Connection, { file, batchId }: UndoSettings): Promise<UndoTarget> {
   if (file !== undefined) return await findFile(connection, file);
-  return await findBatch(connection, batchId ?? 0);
+  if (batchId === undefined) throw new UsageError(['undo: expected a file or the number of a batch']);
+  return await findBatch(connection, batchId);
 }
 
 const SHA256 = /^[0-9a-f]{64}$/i;

@@ -1,33 +1,16 @@
-import type { Connection } from '../../platform/db/client.js';
-
 /** What is to be taken out, and how. */
 export interface UndoSettings {
-  /** Name of a file, or its SHA-256 in hexadecimal. Either this or `batchId`. */
+  /** Name of a file, or its SHA-256 in hexadecimal. Either this or `batchId`. @default none */
   readonly file: string | undefined;
+  /** Number of a batch. Either this or `file`. @default none */
   readonly batchId: number | undefined;
-  /** Do everything, then roll back. */
+  /** Do everything, then roll back. @default false */
   readonly dryRun: boolean;
-  /** Where files may lie: loaded ones first, then those that wait. */
+  /** Where loaded files may lie. @default ['data/archive'] */
   readonly loadedDirs: readonly string[];
+  /** Where files may lie that wait to be loaded; looked into after `loadedDirs`. @default ['data/processing'] */
   readonly waitingDirs: readonly string[];
 }
-
-/** A row that a feed makes of a file, found again by running it once more: see stream's remakeRows. */
-export interface RemadeRow {
-  readonly key: string;
-  readonly byteOffset: number;
-  readonly item: number;
-}
-
-/** Makes the rows of a file again by the feed that it was loaded by, and inserts none. */
-export type RemakeRows = (
-  connection: Connection,
-  loaded: {
-    readonly feed: { readonly name: string; readonly text: string };
-    readonly file: string;
-    readonly bytes: Buffer;
-  },
-) => Promise<readonly RemadeRow[]>;
 
 export interface UndoneFile {
   readonly name: string;
@@ -39,7 +22,7 @@ export interface UndoneFile {
 }
 
 export interface UndoResult {
-  /** `before`: it had been taken out already, nothing was left to do. */
+  /** `already-undone`: nothing was left to do. */
   readonly outcome: 'undone' | 'would-undo' | 'already-undone';
   readonly target: string;
   readonly files: readonly UndoneFile[];

@@ -1,3 +1,4 @@
+import { changedRows } from '../../platform/db/soleRow.js';
 import type { Connection } from '../../platform/db/client.js';
 import { SUMS, VALUES } from './scan.js';
 
@@ -35,11 +36,11 @@ export async function findComponents({ client }: Connection): Promise<void> {
   for (let changed = -1; changed !== 0;) {
     changed = 0;
     for (const key of ['batch_id', 'file_id']) {
-      const { rowCount } = await client.query(`
+      const updated = await client.query(`
         update our_range r set component = smallest.component
         from (select ${key}, min(component) as component from our_range group by ${key}) as smallest
         where smallest.${key} = r.${key} and r.component > smallest.component`);
-      changed += rowCount ?? 0;
+      changed += changedRows(updated);
     }
   }
   await client.query(`

@@ -1,3 +1,4 @@
+import { countOf } from '../../platform/format.js';
 import { FINDING_KINDS, type Finding, type FindingKind } from './verifyEvents.js';
 
 const MAX_EXAMPLES = 100;
@@ -19,6 +20,12 @@ export class Findings {
     }
     this.counts[finding.kind] += count;
     if (this.examples.length < MAX_EXAMPLES) this.examples.push(finding);
+  }
+
+  /** The rows beyond those that were named, of a query that counts them all as `total`. */
+  addRest(kind: FindingKind, rows: readonly { readonly total: number }[]): void {
+    const rest = (rows[0]?.total ?? 0) - rows.length;
+    if (rest > 0) this.add({ kind, detail: `and ${countOf(rest, 'row')} more` }, rest);
   }
 
   get total(): number {

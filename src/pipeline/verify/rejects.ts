@@ -1,5 +1,4 @@
 import type { Connection } from '../../platform/db/client.js';
-import { countOf } from '../../platform/format.js';
 import type { Findings } from './findings.js';
 
 /** So many rows are read at once; more are still counted. */
@@ -42,7 +41,7 @@ async function reportMissing({ client }: Connection, findings: Findings): Promis
       });
     else findings.add({ kind: 'lost', ...place, detail: `must be among the rejects (${kind}) and is nowhere` });
   }
-  countRest(findings, 'lost', rows);
+  findings.addRest('lost', rows);
 }
 
 async function reportUnexpected({ client }: Connection, findings: Findings): Promise<void> {
@@ -56,12 +55,7 @@ async function reportUnexpected({ client }: Connection, findings: Findings): Pro
     limit ${MAX_ROWS}`);
   for (const { file, line, detail } of rows)
     findings.add({ kind: 'wronglyRejected', file, line, detail: `rejected, but must be accepted: ${detail}` });
-  countRest(findings, 'wronglyRejected', rows);
-}
-
-function countRest(findings: Findings, kind: 'lost' | 'wronglyRejected', rows: readonly RejectRow[]): void {
-  const rest = (rows[0]?.total ?? 0) - rows.length;
-  if (rest > 0) findings.add({ kind, detail: `and ${countOf(rest, 'row')} more` }, rest);
+  findings.addRest('wronglyRejected', rows);
 }
 
 /** SQL of a text as uuid, null where it is none. */

@@ -1,5 +1,4 @@
 import type { Connection } from '../../platform/db/client.js';
-import { countOf } from '../../platform/format.js';
 import { EVENT_COLUMNS } from '../../contract/columns.js';
 import type { Findings } from './findings.js';
 
@@ -103,7 +102,7 @@ async function reportSurplus({ client }: Connection, findings: Findings): Promis
             : `a copy of event ${copyOf} under another id (batch ${batchId})`,
       });
   }
-  countRest(findings, 'duplicated', rows);
+  findings.addRest('duplicated', rows);
   return rows.length;
 }
 
@@ -128,19 +127,10 @@ export async function reportForeignCopies({ client }: Connection, findings: Find
       eventId,
       detail: `a copy of event ${copyOf} under another id, loaded by no batch`,
     });
-  countRest(findings, 'duplicated', rows);
+  findings.addRest('duplicated', rows);
 }
 
 function report(findings: Findings, kind: 'lost' | 'corrupted', rows: readonly ComparedRow[]): void {
   for (const { eventId, file, line, detail } of rows) findings.add({ kind, file, line, eventId, detail });
-  countRest(findings, kind, rows);
-}
-
-function countRest(
-  findings: Findings,
-  kind: 'lost' | 'corrupted' | 'duplicated',
-  rows: readonly { readonly total: number }[],
-): void {
-  const rest = (rows[0]?.total ?? 0) - rows.length;
-  if (rest > 0) findings.add({ kind, detail: `and ${countOf(rest, 'row')} more` }, rest);
+  findings.addRest(kind, rows);
 }

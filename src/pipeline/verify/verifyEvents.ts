@@ -1,17 +1,24 @@
 /** What is proved against what. */
 export interface VerifySettings {
-  /** Directory with the generator's manifests, `*.jsonl`, all of which together say what must be in the table; or one of them. */
+  /**
+   * Directory with the generator's manifests, `*.jsonl`, all of which together say what must be in the table; or one of them.
+   * @default 'data/incoming/.manifest'
+   */
   readonly manifestDir: string;
   /**
    * Where files may lie that are not loaded yet, besides the directory they were generated into. One that the ledger does
    * not know and that is in none of them is lost.
+   * @default ['data/incoming', 'data/processing']
    */
   readonly waitingDirs: readonly string[];
-  /** Where loaded files may lie. Their bytes are only read to name rows when a sum differs. */
+  /**
+   * Where loaded files may lie. Their bytes are only read to name rows when a sum differs.
+   * @default ['data/archive', 'data/processing', 'data/quarantine']
+   */
   readonly loadedDirs: readonly string[];
-  /** Files that are not loaded yet are no fault. Default false. */
+  /** Files that are not loaded yet are no fault. @default false */
   readonly allowPending?: boolean | undefined;
-  /** Connections that read the table at once. Default 2. */
+  /** Connections that read the table at once. @default 2 */
   readonly connections?: number | undefined;
 }
 

@@ -13,14 +13,26 @@ export type SslMode = 'disable' | 'allow' | 'prefer' | 'require' | 'verify-ca' |
 
 /** Database settings as parsed from the environment: all may be missing. */
 export interface RawDatabaseSettings {
+  /** `postgresql://user:password@host:port/database?sslmode=…`; wins over the parts below. @default none */
   readonly databaseUrl: string | undefined;
+  /**
+   * Host name, address, or directory of the Unix socket.
+   * @default `PGHOST`, else `'localhost'`; without any setting the embedded server is meant
+   */
   readonly host: string | undefined;
+  /** TCP port. @default 5432 */
   readonly port: number | undefined;
+  /** Name of the database. @default as the user */
   readonly database: string | undefined;
+  /** Role to log in as. @default `PGUSER`, else `USER` */
   readonly user: string | undefined;
+  /** Its password. @default `PGPASSWORD`, else what ~/.pgpass has */
   readonly password: string | undefined;
+  /** libpq's `sslmode`. @default 'prefer' */
   readonly sslMode: string | undefined;
+  /** File with the root certificates for verify-ca and verify-full. @default Node's own */
   readonly sslRootCert: string | undefined;
+  /** Send the password without TLS to a server that asks for it in clear text or by MD5. @default false */
   readonly allowCleartextPassword?: boolean;
 }
 

@@ -31,7 +31,9 @@ export interface Database {
 }
 
 export interface TargetSettings extends RawDatabaseSettings {
+  /** Home of the embedded server, used when no database is configured. @default '.ecompipe' */
   readonly embeddedDir: string;
+  /** Give up when the database has been away for so many milliseconds. @default 60000 */
   readonly retryForMs: number;
 }
 

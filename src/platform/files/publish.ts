@@ -111,7 +111,7 @@ async function moveAcross(source: string, target: string, signal: AbortSignal | 
       failpoint('move-copied');
       // Another mover may have finished while we copied: throws ENOENT instead of delivering it twice.
       lstatSync(source);
-      if (publishCopy(temporary, target)) {
+      if (publishNew(temporary, target)) {
         failpoint('move-published');
         if (await finishAcross(source, copied, target)) return true;
       }
@@ -164,11 +164,11 @@ function assertTwoNames(source: string, target: string): void {
 }
 
 /**
- * Gives a copy of our own its final name, without overwriting. A file system without hard links gets an empty file that
+ * Gives a file of our own its final name, without overwriting. A file system without hard links gets an empty file that
  * claims the name (O_EXCL) first: whoever else publishes by link or O_EXCL finds it taken.
  * @returns false when the name is taken.
  */
-function publishCopy(temporary: string, target: string): boolean {
+export function publishNew(temporary: string, target: string): boolean {
   try {
     linkSync(temporary, target);
     failpoint('move-linked');

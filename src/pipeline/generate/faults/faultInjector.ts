@@ -1,3 +1,4 @@
+import { elementAt } from '../../../platform/elementAt.js';
 import type { FaultLine } from '../../../contract/manifest/format.js';
 import type { EventSource } from '../eventSource.js';
 import type { FileTally } from '../fileTally.js';
@@ -230,5 +231,5 @@ function outlineOf(faults: FileFaults, events: number, isFinal: boolean, random:
 }
 
 function timeOf({ fields }: EventRecord): number {
-  return Date.parse(fields[INDEX.event_time] ?? '');
+  return Date.parse(elementAt(fields, INDEX.event_time));
 }

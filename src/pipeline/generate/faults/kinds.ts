@@ -115,8 +115,6 @@ export function parseFaults(text: string): FaultRates {
   );
   if (rowRates > 1) problems.push('a row has at most one fault, so the rates of row faults can add up to 1 at most');
   if (problems.length > 0)
-    throw new InvalidValueError(
-      problems.length === 1 ? (problems[0] ?? '') : `${problems.join('; ')} (or say clean or dirty)`,
-    );
+    throw new InvalidValueError(`${problems.join('; ')}${problems.length === 1 ? '' : ' (or say clean or dirty)'}`);
   return rates;
 }

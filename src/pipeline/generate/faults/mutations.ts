@@ -1,3 +1,4 @@
+import { elementAt } from '../../../platform/elementAt.js';
 import type { EventColumn } from '../../../contract/columns.js';
 import type { Random } from '../random.js';
 import type { RowKind } from './kinds.js';
@@ -40,7 +41,7 @@ export const MUTATIONS: Readonly<Record<MutationKind, Mutation>> = {
   conflict: (record) => {
     const changed =
       record.fields[INDEX.price] === ''
-        ? { page_url: `${record.fields[INDEX.page_url] ?? ''}?again=1` }
+        ? { page_url: `${elementAt(record.fields, INDEX.page_url)}?again=1` }
         : { price: addCent(record.fields[INDEX.price] ?? '0') };
     return changedRow(record, changed);
   },
@@ -55,7 +56,7 @@ export const MUTATIONS: Readonly<Record<MutationKind, Mutation>> = {
       ]),
     ),
   negative: (record, random) => {
-    const price = record.fields[INDEX.price] ?? '';
+    const price = elementAt(record.fields, INDEX.price);
     return changedRow(record, price !== '' && random.chance(0.5) ? { price: `-${price}` } : { quantity: '-1' });
   },
   'unknown-event-type': (record, random) =>

@@ -1,3 +1,4 @@
+import { elementAt } from '../../../platform/elementAt.js';
 import { EVENT_COLUMNS, type EventColumn } from '../../../contract/columns.js';
 import { rowContent } from '../../../contract/manifest/checksum.js';
 import { csvField } from '../byteTable.js';
@@ -27,12 +28,12 @@ export function parseRow(bytes: Buffer, facts: RowFacts): EventRecord {
 }
 
 export function eventIdOf({ fields }: EventRecord): string {
-  return fields[INDEX.event_id] ?? '';
+  return elementAt(fields, INDEX.event_id);
 }
 
 /** The same row with other values; its checksum follows. */
 export function withFields(record: EventRecord, changes: Partial<Record<EventColumn, string>>): EventRecord {
-  const fields = EVENT_COLUMNS.map((column, index) => changes[column] ?? record.fields[index] ?? '');
+  const fields = EVENT_COLUMNS.map((column, index) => changes[column] ?? elementAt(record.fields, index));
   return { fields, facts: { ...record.facts, content: rowContent(fields) } };
 }
 

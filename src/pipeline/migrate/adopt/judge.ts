@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { elementAt } from '../../../platform/elementAt.js';
 import type { Connection } from '../../../platform/db/client.js';
 import { quoteName } from '../../../platform/db/names.js';
 import { countOf } from '../../../platform/format.js';
@@ -112,9 +113,9 @@ async function countRows(
   const counts = rows[0]?.counts;
   assert(counts?.length === values.length, 'each count has its value');
   const next = (of: readonly string[], from: number): Map<string, number> =>
-    new Map(of.map((name, index) => [name, counts[from + index] ?? 0]));
+    new Map(of.map((name, index) => [name, elementAt(counts, from + index)]));
   return {
-    rows: counts[0] ?? 0,
+    rows: elementAt(counts, 0),
     lossy: next(
       lossy.map(({ name }) => name),
       1,
@@ -127,7 +128,7 @@ async function countRows(
       checks.map(({ name }) => name),
       1 + lossy.length + nulls.length,
     ),
-    repeatedKeys: counts.at(-1) ?? 0,
+    repeatedKeys: elementAt(counts, counts.length - 1),
   };
 }
 

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
-import { createWriteStream, lstatSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { lstatSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -10,8 +10,8 @@ import type { Connection } from '../../../platform/db/client.js';
 import { quoteName } from '../../../platform/db/names.js';
 import type { Database } from '../../../platform/db/target.js';
 import { UsageError, withFileErrors } from '../../../platform/errors.js';
+import { createFile } from '../../../platform/files/atomicWrite.js';
 import { removeStaleTemporaries } from '../../../platform/files/temporary.js';
-import { moveWithoutOverwrite, syncDirectory, temporaryPath } from '../../../platform/files/publish.js';
 import { countOf, formatBytes } from '../../../platform/format.js';
 import type { Logger } from '../../../platform/log.js';
 import { loadMigrations, type Migration } from '../migrations.js';
@@ -140,22 +140,25 @@ function copiedColumns({ columns }: TableDescription): string {
 }
 
 /** @returns the file's size. */
-async function writeNewFile(file: string, bytes: AsyncIterable<Buffer>, stop: AbortSignal): Promise<number> {
+async function writeNewFile(file: string, bytes: AsyncIterable<Buffer>, signal: AbortSignal): Promise<number> {
   return await withFileErrors('write', file, async () => {
     // What a killed dump has left.
     await removeStaleTemporaries(path.dirname(file));
-    const temporary = temporaryPath(file);
-    try {
+    const source = Readable.from(bytes, { objectMode: false, highWaterMark: 2 ** 18 });
+    let created: Promise<boolean> = Promise.resolve(false);
+    const write = async (pieces: AsyncIterable<Buffer>): Promise<void> => {
       // It holds what the tables hold: nobody else's to read.
-      const output = createWriteStream(temporary, { flags: 'wx', mode: 0o600, flush: true });
-      const source = Readable.from(bytes, { objectMode: false, highWaterMark: 2 ** 18 });
-      if (file.endsWith('.gz')) await pipeline(source, createGzip(), output, { signal: stop });
-      else await pipeline(source, output, { signal: stop });
-      if (!(await moveWithoutOverwrite(temporary, file))) throw exists(file);
-      await syncDirectory(path.dirname(file));
-      return output.bytesWritten;
+      created = createFile(file, pieces, { mode: 0o600 });
+      await created;
+    };
+    try {
+      if (file.endsWith('.gz')) await pipeline(source, createGzip(), write, { signal });
+      else await pipeline(source, write, { signal });
     } finally {
-      await rm(temporary, { force: true });
+      // Where an earlier part fails, pipeline does not wait for the last one to clean up.
+      await created.catch(() => undefined);
     }
+    if (!(await created)) throw exists(file);
+    return (await stat(file)).size;
   });
 }

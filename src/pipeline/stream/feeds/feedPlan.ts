@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { elementAt } from '../../../platform/elementAt.js';
 import type { Connection } from '../../../platform/db/client.js';
 import type { BoundFeed } from '../../../contract/feeds/bindFeed.js';
 import {
@@ -211,7 +212,7 @@ function defectsQuery(
     const { name, defect, sql, isPlain } = column;
     if (defect !== undefined) return [{ name, ...defect, sqlState: quoteText(defect.sqlState) }];
     if (!isPlain || isTyped(index, goal, types) || serverVersion < INPUT_IS_VALID_VERSION) return [];
-    const type = quoteText(goal.typeNames[index] ?? '');
+    const type = quoteText(elementAt(goal.typeNames, index));
     const valid = {
       name,
       condition: `not pg_catalog.pg_input_is_valid(${sql}, ${type})`,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { elementAt } from '../../../platform/elementAt.js';
 import type { Connection } from '../../../platform/db/client.js';
 import { countOf } from '../../../platform/format.js';
 import type { BoundFeed } from '../../../contract/feeds/bindFeed.js';
@@ -62,7 +63,7 @@ function soundParts(batch: Batch, records: Records): StagedPart[] {
   const sound = batch.parts.map((_, index) => records.rowsOf(index));
   for (const ordinal of records.malformed.keys()) {
     const { partIndex } = records.at(ordinal);
-    sound[partIndex] = (sound[partIndex] ?? 0) - 1;
+    sound[partIndex] = elementAt(sound, partIndex) - 1;
   }
   return sound.map((count, index) => ({ firstOrdinal: records.firstOrdinalOf(index), sound: count }));
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { shapeOf, type Header } from '../../../contract/csv/header.js';
 import { parseFeedHeader } from '../../../contract/feeds/feedHeader.js';
 import { parseFeed } from '../../../contract/feeds/parseFeed.js';
+import type { LoadedByFeed, RemadeRow } from '../../../contract/stageServices.js';
 import type { Connection } from '../../../platform/db/client.js';
 import { EcompipeError, EXIT } from '../../../platform/errors.js';
 import type { Batch } from '../batch.js';
@@ -9,27 +10,6 @@ import { wholeFilePart } from '../smallFiles.js';
 import { splitRecords } from '../staged/records.js';
 import { checkFeedWithin } from './checkFeed.js';
 import { makeRows } from './judgeFeed.js';
-
-/** A small file that was loaded whole, and the feed that it was loaded by, as the ledger has it. */
-export interface LoadedByFeed {
-  readonly feed: { readonly name: string; readonly text: string };
-  /** As it was called when it was loaded: its feed's SQL may ask for it. */
-  readonly file: string;
-  /** Its (decompressed) content. */
-  readonly bytes: Buffer;
-}
-
-/** A row that a feed makes of a file. */
-export interface RemadeRow {
-  /** Its primary key, as the ledger writes it. */
-  readonly key: string;
-  /** Of its record, in the content. */
-  readonly byteOffset: number;
-  /** Physical line of its record, from 1. */
-  readonly line: number;
-  /** Which row of its record it is, from 1; 0: the only one. */
-  readonly item: number;
-}
 
 /**
  * Makes the rows of a file once more by its feed, in a stage of this session that nothing is inserted from: whether they

@@ -1,3 +1,4 @@
+import { changedRows } from '../../../platform/db/soleRow.js';
 import type { Connection } from '../../../platform/db/client.js';
 import type { BoundFeed } from '../../../contract/feeds/bindFeed.js';
 import { NO_ROWS, type PartResult } from '../batch.js';
@@ -62,14 +63,14 @@ async function takeSource(
     unit.parts.map(({ part }) => part),
   );
   const fields = stagedColumns(unit).join(', ');
-  const { rowCount } = await connection.client.query(
+  const inserted = await connection.client.query(
     `insert into pg_temp.ecompipe_source (ordinal, record_number, part, ${fields})
      select ordinal, ($2::bigint[])[($3::integer[])[piece + 1] + 1] + ordinal, ($3::integer[])[piece + 1], ${fields}
      from ${table} where defect is null and attempt = any ($1)
      order by ordinal`,
     [attempts, unit.parts.map(({ part }, index) => part.firstRecord - elementAt(firstOrdinals, index)), partOfPiece],
   );
-  return rowCount ?? 0;
+  return changedRows(inserted);
 }
 
 function countBy(unit: Unit, ordinals: readonly number[], partOf: (ordinal: number) => number): number[] {

@@ -5,7 +5,8 @@ import type { Defect } from '../../../contract/csv/recordFrames.js';
 import { NO_ROWS, type PartResult } from '../batch.js';
 import { convertTexts, insertRows, lookAhead, type Verdicts } from '../staged/judge.js';
 import { explainDefect } from '../staged/records.js';
-import { writeMalformed, type PlacedRow, type Reason } from '../staged/reject.js';
+import type { RejectReason } from '../../../contract/stageServices.js';
+import { writeMalformed, type PlacedRow } from '../staged/reject.js';
 import { prepareStage } from '../staged/stage.js';
 import type { TargetTable } from '../targetTable.js';
 import { StageLost, type Staged } from './stage.js';
@@ -72,7 +73,7 @@ export async function writeBroken(
        from ${staged.table} where defect is not null and attempt = any ($1) and ordinal > $2 order by ordinal limit ${PAGE_ROWS}`,
       [staged.attempts, ordinals.at(-1) ?? -1],
     );
-    const reasons = new Map<number, Reason>();
+    const reasons = new Map<number, RejectReason>();
     for (const { ordinal, raw, defect } of rows) {
       const frame = { start: 0, end: raw.length, defect: defect === 'encoding' ? undefined : (defect as Defect) };
       const reason = explainDefect(raw, frame, shape, false);

@@ -2,20 +2,11 @@ import assert from 'node:assert/strict';
 import { stringify } from 'csv-stringify/sync';
 import type { Connection } from '../../../platform/db/client.js';
 import { canonicalShape } from '../../../contract/csv/header.js';
+import type { CorrectedRow, RejectReason } from '../../../contract/stageServices.js';
 import type { Batch } from '../batch.js';
 import type { TargetTable } from '../targetTable.js';
 import { judgeRecords } from './loadStaged.js';
 import { splitRecords } from './records.js';
-import type { Reason } from './reject.js';
-
-/** A rejected row as a person has corrected it: a text or NULL for each of its columns. */
-export interface CorrectedRow {
-  readonly rejectId: number;
-  /** Where it stands in the file of corrections. */
-  readonly line: number;
-  readonly columns: readonly string[];
-  readonly fields: readonly (string | null)[];
-}
 
 /** What became of a corrected row. */
 export interface JudgedRow extends Pick<CorrectedRow, 'rejectId' | 'line'> {
@@ -23,7 +14,7 @@ export interface JudgedRow extends Pick<CorrectedRow, 'rejectId' | 'line'> {
   /** Of an accepted row. */
   readonly key: string | undefined;
   /** Of a rejected one. */
-  readonly reason: Reason | undefined;
+  readonly reason: RejectReason | undefined;
 }
 
 /**
@@ -100,7 +91,7 @@ function reasonOf({
   column,
   constraint,
   message,
-}: Verdict & { readonly kind: 'invalid' | 'conflict' }): Reason {
+}: Verdict & { readonly kind: 'invalid' | 'conflict' }): RejectReason {
   return {
     kind,
     sqlState,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { elementAt } from '../../../platform/elementAt.js';
 import type { Connection } from '../../../platform/db/client.js';
 import { NO_ROWS, type Batch, type PartResult, type RowCounts } from '../batch.js';
 import { judgeFeed, type FeedVerdicts, type RowOrigin } from '../feeds/judgeFeed.js';
@@ -88,7 +89,7 @@ function asFeedVerdicts(batch: Batch, records: Records, verdicts: Verdicts): Fee
   const malformed = batch.parts.map(() => 0);
   for (const ordinal of records.malformed.keys()) {
     const { partIndex } = records.at(ordinal);
-    malformed[partIndex] = (malformed[partIndex] ?? 0) + 1;
+    malformed[partIndex] = elementAt(malformed, partIndex) + 1;
   }
   return {
     ...verdicts,
@@ -124,8 +125,8 @@ function countByPart(
 ): PartResult[] {
   const counts = batch.parts.map((_, index) => ({
     ...NO_ROWS,
-    read: made[index]?.rows ?? 0,
-    inserted: made[index]?.rows ?? 0,
+    read: elementAt(made, index).rows,
+    inserted: elementAt(made, index).rows,
   })) as { -readonly [K in keyof RowCounts]: RowCounts[K] }[];
   const countOf = (record: number): (typeof counts)[number] => {
     const count = counts[records.at(record).partIndex];
@@ -144,5 +145,5 @@ function countByPart(
   }
   for (const ordinal of rejected) move(ordinal, 'rejected');
   for (const ordinal of duplicates) move(ordinal, 'duplicate');
-  return counts.map((count, index) => ({ counts: count, skipped: made[index]?.skipped ?? 0 }));
+  return counts.map((count, index) => ({ counts: count, skipped: elementAt(made, index).skipped }));
 }

@@ -10,7 +10,7 @@ import type { Defect, RecordFrame, RecordFrames } from '../../../contract/csv/re
 import { countOf } from '../../../platform/format.js';
 import type { Batch, BatchPart } from '../batch.js';
 import { endOfIsoDates, haveOnlyIsoDates, type TemporalField } from '../isoDates.js';
-import type { Reason } from './reject.js';
+import type { RejectReason } from '../../../contract/stageServices.js';
 
 /** One source row of a batch. */
 export interface SourceRecord {
@@ -31,7 +31,7 @@ export interface Section {
 export class Records {
   private readonly sections: Section[] = [];
   /** The rows whose structure or encoding is broken, and why: all others can be staged. */
-  readonly malformed = new Map<number, Reason>();
+  readonly malformed = new Map<number, RejectReason>();
   length = 0;
 
   /** @param unnamed fields at the end of each record that have no name; see unnamedFields. */
@@ -95,7 +95,7 @@ const DEFECTS: Readonly<Record<Defect, string>> = {
   'field-count': 'wrong number of fields',
 };
 
-const UNNAMED_VALUE: Reason = {
+const UNNAMED_VALUE: RejectReason = {
   kind: 'malformed',
   sqlState: BAD_COPY_FILE_FORMAT,
   message: 'a value after the last column that the header names',
@@ -156,7 +156,7 @@ export function explainDefect(
   shape: Pick<RecordShape, 'fieldCount' | 'dialect'>,
   clean: boolean,
   isOtherEncoding = false,
-): Reason | undefined {
+): RejectReason | undefined {
   if (frame.defect !== undefined) {
     const message = describeDefect(body.subarray(frame.start, frame.end), frame.defect, shape);
     return { kind: 'malformed', sqlState: BAD_COPY_FILE_FORMAT, message };

@@ -1,16 +1,7 @@
 import assert from 'node:assert/strict';
 import { clip } from '../../../platform/clip.js';
 import type { Connection } from '../../../platform/db/client.js';
-
-/** Why the database, or the structure of the CSV, does not accept a row. */
-export interface Reason {
-  /** `malformed`: no row by structure or encoding; `invalid`: breaks a type or constraint; `conflict`: same key, other content. */
-  readonly kind: 'malformed' | 'invalid' | 'conflict';
-  readonly sqlState: string;
-  readonly column?: string;
-  readonly constraint?: string;
-  readonly message: string;
-}
+import type { RejectReason } from '../../../contract/stageServices.js';
 
 /** A source row, and where it stands. */
 export interface PlacedRow {
@@ -49,7 +40,7 @@ export async function writeMalformed(
   { client }: Connection,
   batchId: number,
   rows: Iterable<PlacedRow>,
-  reasons: ReadonlyMap<number, Reason>,
+  reasons: ReadonlyMap<number, RejectReason>,
 ): Promise<void> {
   for (const chunk of chunksOf(rows)) {
     const found = chunk.map(({ ordinal }) => {

@@ -3,7 +3,8 @@ import path from 'node:path';
 import { EcompipeError, AlreadyRunningError } from '../../errors.js';
 import { silentLogger } from '../../log.js';
 import { openCluster, type Cluster } from './cluster.js';
-import { replaceText } from './files.js';
+import { replaceFile } from '../../files/atomicWrite.js';
+import { OWNER_ONLY } from './files.js';
 import { assertNotHeldElsewhere } from './holder.js';
 import { attachEmbeddedServer, type EmbeddedOptions } from './lease.js';
 import { findRunningServer, type RunningServer } from './pidFile.js';
@@ -11,7 +12,7 @@ import { markKept, markStopped, stopServer } from './server.js';
 import { leaseHolders, openSession, tryLockExclusive, type EmbeddedConnection } from './session.js';
 
 export interface StopOptions extends EmbeddedOptions {
-  /** Also stop it under commands that use it: their open transactions are rolled back. Default false. */
+  /** Also stop it under commands that use it: their open transactions are rolled back. @default false */
   readonly force?: boolean;
 }
 
@@ -27,14 +28,17 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
   }
 }
 
-/**
- * The server's address for psql and other clients; starts and keeps it, as `startEmbedded` does.
- * @param options.withPassword whether the URL contains the password, which command lines show to other users. Default true.
- *   Without, it names a password file, which clients that use libpq read.
- */
-export async function embeddedUrl(
-  options: EmbeddedOptions & { readonly withPassword?: boolean } = {},
-): Promise<string> {
+export interface UrlOptions extends EmbeddedOptions {
+  /**
+   * Whether the URL contains the password, which command lines show to other users. Without, it names a password file,
+   * which clients that use libpq read.
+   * @default true
+   */
+  readonly withPassword?: boolean;
+}
+
+/** The server's address for psql and other clients; starts and keeps it, as `startEmbedded` does. */
+export async function embeddedUrl(options: UrlOptions = {}): Promise<string> {
   const { host, port, database, user, password } = await startEmbedded(options);
   const address = `${host}:${port}/${database}`;
   if (options.withPassword !== false) return `postgresql://${user}:${password}@${address}`;
@@ -50,7 +54,7 @@ async function writePassfile(
   { host, database, user, password }: Omit<EmbeddedConnection, 'port'>,
 ): Promise<string> {
   const file = path.resolve(home, 'pgpass');
-  await replaceText(file, `${host}:*:${database}:${user}:${password}\n`);
+  await replaceFile(file, `${host}:*:${database}:${user}:${password}\n`, OWNER_ONLY);
   return file;
 }
 

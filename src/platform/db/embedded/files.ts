@@ -1,12 +1,14 @@
 import { constants } from 'node:fs';
-import { open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import { errnoOf, FileError } from '../../errors.js';
-import { temporaryPath } from '../../files/temporary.js';
 import { printableLine } from '../../printable.js';
 import type { ServerAccount } from './account.js';
 
 /** The longest that we write is a few lines. */
 const MAX_TEXT_BYTES = 64 * 1024;
+
+/** Files of a cluster are for nobody else to read. */
+export const OWNER_ONLY = { mode: 0o600 } as const;
 
 /** A link is no file of ours, and a FIFO would block its reader for ever. */
 const CAREFULLY = constants.O_NOFOLLOW | constants.O_NONBLOCK;
@@ -40,32 +42,9 @@ export async function openLogFile(file: string, account: ServerAccount | undefin
   }
 }
 
-/** Replaces a file, or makes it, whole: nobody sees half of it. */
-export async function replaceText(file: string, text: string): Promise<void> {
-  const temporary = await writeBeside(file, text);
-  try {
-    await rename(temporary, file);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-}
-
-/** Writes a text under a temporary name beside the file that it is to become. @returns that name. */
-export async function writeBeside(file: string, text: string, account?: ServerAccount): Promise<string> {
-  const temporary = temporaryPath(file);
-  try {
-    await writeNew(temporary, text, account);
-    return temporary;
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-}
-
 /** Writes a file that must not exist yet, for nobody but its owner to read. */
 export async function writeNew(file: string, text: string, account?: ServerAccount): Promise<void> {
-  const handle = await open(file, 'wx', 0o600);
+  const handle = await open(file, 'wx', OWNER_ONLY.mode);
   try {
     await handle.writeFile(text);
     await handle.sync();
@@ -85,12 +64,13 @@ export async function chownPlain(file: string, owner: Pick<ServerAccount, 'uid' 
   }
 }
 
-async function giveTo(handle: FileHandle, account: ServerAccount | undefined): Promise<void> {
+/** Makes an open file the account's. */
+export async function giveTo(handle: FileHandle, account: ServerAccount | undefined): Promise<void> {
   if (account !== undefined) await handle.chown(account.uid, account.gid);
 }
 
 async function openRegular(file: string, flags: number): Promise<FileHandle> {
-  const handle = await open(file, flags | CAREFULLY, 0o600).catch((error: unknown) => {
+  const handle = await open(file, flags | CAREFULLY, OWNER_ONLY.mode).catch((error: unknown) => {
     throw errnoOf(error) === 'ELOOP' ? notPlain(file, 'it is a symbolic link') : error;
   });
   if ((await handle.stat()).isFile()) return handle;

@@ -3,13 +3,14 @@ import { link, lstat, readFile, readlink, rename, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { AlreadyRunningError, errnoOf } from '../../errors.js';
+import { createFile, replaceFile, type WriteOptions } from '../../files/atomicWrite.js';
 import { temporaryPath } from '../../files/temporary.js';
 import type { Logger } from '../../log.js';
 import { pause } from '../../wait.js';
 import { asAccount } from './account.js';
 import { OWN_SERVER_HINT } from './binaries.js';
 import type { Cluster } from './cluster.js';
-import { readText, writeBeside } from './files.js';
+import { giveTo, OWNER_ONLY, readText } from './files.js';
 
 /**
  * Where a server runs. A process id means something there and nowhere else: from a second container or machine with the
@@ -57,7 +58,7 @@ export async function holdData(cluster: Cluster, log: Logger, signal: AbortSigna
       `the embedded PostgreSQL was last used from ${describePlace(found, own)}: looking whether it still is`,
       { host: found.host, since: found.since },
     );
-    await assertSilent(cluster, found, own, signal);
+    if (!(await assertSilent(cluster, found, own, signal))) continue;
     log.warn(
       'database_taken_over',
       `the embedded PostgreSQL was used from ${describePlace(found, own)} since ${found.since}, and has given no sign of life for ${SILENCE_MS / 1000} s: taking it over`,
@@ -73,8 +74,11 @@ export async function holdData(cluster: Cluster, log: Logger, signal: AbortSigna
  */
 export async function assertNotHeldElsewhere(cluster: Cluster, signal: AbortSignal): Promise<void> {
   const own = await describeHere();
-  const found = await readHolder(cluster);
-  if (found !== undefined && !isSamePlace(found, own)) await assertSilent(cluster, found, own, signal);
+  for (;;) {
+    const found = await readHolder(cluster);
+    if (found === undefined || isSamePlace(found, own)) return;
+    if (await assertSilent(cluster, found, own, signal)) return;
+  }
 }
 
 /** Keeps the hold on the data as long as a server of this namespace lives. */
@@ -108,27 +112,17 @@ function holderFile(cluster: Cluster): string {
 
 /** @returns false when somebody has the data already. */
 async function publish(cluster: Cluster, holder: Holder): Promise<boolean> {
-  const temporary = await writeHolder(cluster, holder);
-  try {
-    // link, unlike rename, never replaces: of two at once, one has it.
-    await link(temporary, holderFile(cluster));
-    return true;
-  } catch (error) {
-    if (errnoOf(error) === 'EEXIST') return false;
-    throw error;
-  } finally {
-    await rm(temporary, { force: true });
-  }
+  return await createFile(holderFile(cluster), `${JSON.stringify(holder)}\n`, ownedBy(cluster));
 }
 
 /** A new time, so that whoever is about to stop the server before this one sees that the data is in use again. */
 async function renew(cluster: Cluster, holder: Holder): Promise<void> {
-  await rename(await writeHolder(cluster, holder), holderFile(cluster));
+  await replaceFile(holderFile(cluster), `${JSON.stringify(holder)}\n`, ownedBy(cluster));
 }
 
-/** Under a temporary name. Of the server's account, as the heartbeat is. */
-async function writeHolder(cluster: Cluster, holder: Holder): Promise<string> {
-  return await writeBeside(holderFile(cluster), `${JSON.stringify(holder)}\n`, cluster.account);
+/** Of the server's account, as the heartbeat is. */
+function ownedBy({ account }: Cluster): WriteOptions {
+  return { ...OWNER_ONLY, onWritten: (file) => giveTo(file, account) };
 }
 
 /** Takes the file away if it still says the same: of two who take over, one removes it, and both compete for the next. */
@@ -142,24 +136,30 @@ async function removeHolder(cluster: Cluster, expected: Holder): Promise<void> {
     throw error;
   }
   const taken = parseHolder(await readText(aside));
-  if (!isSamePlace(taken, expected) || taken.since !== expected.since) await link(aside, file).catch(() => undefined);
+  if (!isSameHold(taken, expected)) await link(aside, file).catch(() => undefined);
   await rm(aside, { force: true });
 }
 
-/** Waits until the holder has been silent for long enough. @throws AlreadyRunningError at its first sign of life. */
-async function assertSilent(cluster: Cluster, found: Holder, own: Holder, signal: AbortSignal): Promise<void> {
+/**
+ * Waits until the holder has been silent for long enough.
+ * @returns false when the data is free by then, or has another holder, such as a command here that was faster.
+ * @throws AlreadyRunningError at its first sign of life.
+ */
+async function assertSilent(cluster: Cluster, found: Holder, own: Holder, signal: AbortSignal): Promise<boolean> {
   const file = holderFile(cluster);
   const first = await lastSign(file);
   // The clock that wrote the time is the one that we read: no need to wait for what did not come.
-  if (found.bootId !== '' && found.bootId === own.bootId && first < Date.now() - SILENCE_MS) return;
+  if (found.bootId !== '' && found.bootId === own.bootId && first < Date.now() - SILENCE_MS) return true;
   const until = performance.now() + SILENCE_MS;
   while (performance.now() < until) {
     await pause(LOOK_INTERVAL_MS, signal);
     signal.throwIfAborted();
     const sign = await lastSign(file);
-    if (sign === 0) return;
-    if (sign !== first) throw heldElsewhere(cluster, found, own);
+    if (sign === first) continue;
+    if (isSameHold(await readHolder(cluster), found)) throw heldElsewhere(cluster, found, own);
+    return false;
   }
+  return true;
 }
 
 /** The file's modification time in ms; 0 when it is gone. */
@@ -217,6 +217,10 @@ function parseHolder(text: string): Holder {
 /** A running machine may get another name, so that counts only where the system says nothing better. */
 function isSamePlace(a: Holder, b: Holder): boolean {
   return a.bootId === b.bootId && a.pidNamespace === b.pidNamespace && (a.bootId !== '' || a.host === b.host);
+}
+
+function isSameHold(a: Holder | undefined, b: Holder): boolean {
+  return a !== undefined && isSamePlace(a, b) && a.since === b.since;
 }
 
 async function describeHere(): Promise<Holder> {

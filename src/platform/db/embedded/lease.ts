@@ -18,12 +18,16 @@ import {
 } from './session.js';
 
 export interface EmbeddedOptions {
-  /** The project's working directory; the database is in its `postgres/`. Default `.ecompipe`. */
+  /** The project's working directory; the database is in its `postgres/`. @default '.ecompipe' */
   readonly directory?: string;
+  /** `createLogger` creates one. @default silent */
   readonly log?: Logger;
-  /** Ends the waiting for the server. */
+  /** Ends the waiting for the server. @default never aborted */
   readonly signal?: AbortSignal;
-  /** How long the server may take to be there: starting, crash recovery and waiting for others, in milliseconds. Default 120,000. */
+  /**
+   * How long the server may take to be there: starting, crash recovery and waiting for others, in milliseconds.
+   * @default 120000
+   */
   readonly deadlineMs?: number;
 }
 

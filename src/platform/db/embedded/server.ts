@@ -8,7 +8,8 @@ import { pause } from '../../wait.js';
 import { asAccount } from './account.js';
 import { OWN_SERVER_HINT, program } from './binaries.js';
 import type { Cluster } from './cluster.js';
-import { openLogFile, readText, replaceText } from './files.js';
+import { replaceFile } from '../../files/atomicWrite.js';
+import { openLogFile, OWNER_ONLY, readText } from './files.js';
 import { holdData, prepareRelease, startHeartbeat } from './holder.js';
 import { serverEnvironment, spawnError } from './initdb.js';
 import { findRunningServer, isPostmaster, removeStalePidFile, type RunningServer } from './pidFile.js';
@@ -88,7 +89,7 @@ function runId(server: RunningServer): string {
 
 /** Says that the running server stays when nobody uses it any more. Ends with this run: a reboot is a `db stop`. */
 export async function markKept(cluster: Cluster, server: RunningServer): Promise<void> {
-  await replaceText(path.join(cluster.home, 'kept'), `${runId(server)}\n`);
+  await replaceFile(path.join(cluster.home, 'kept'), `${runId(server)}\n`, OWNER_ONLY);
 }
 
 export async function isKept(cluster: Cluster, server: RunningServer): Promise<boolean> {
@@ -97,7 +98,7 @@ export async function isKept(cluster: Cluster, server: RunningServer): Promise<b
 
 /** Says that the running server ends on purpose, so that the commands it is taken from don't start it again. */
 export async function markStopped(cluster: Cluster, server: RunningServer): Promise<void> {
-  await replaceText(path.join(cluster.home, 'stopped'), `${runId(server)}\n`);
+  await replaceFile(path.join(cluster.home, 'stopped'), `${runId(server)}\n`, OWNER_ONLY);
 }
 
 export async function isStoppedOnPurpose(cluster: Cluster, server: RunningServer): Promise<boolean> {
@@ -132,7 +133,7 @@ async function choosePort(cluster: Cluster): Promise<number> {
   const port = await probePort(Number.isInteger(last) && last > 0 && last < 65_536 ? last : 0).catch(() =>
     probePort(0),
   );
-  if (port !== last) await replaceText(file, `${port}\n`);
+  if (port !== last) await replaceFile(file, `${port}\n`, OWNER_ONLY);
   return port;
 }
 
