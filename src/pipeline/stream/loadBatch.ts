@@ -125,12 +125,14 @@ async function resolveFiles(
   directBatchId: number | undefined,
 ): Promise<Resolved> {
   const unregistered = batch.parts.filter((part) => part.fileId === undefined);
+  // A feed's range also says how many records it was made of.
+  const usualBatchId = batch.feed === undefined ? directBatchId : undefined;
   const entries = unregistered.map((part) => ({
     sha256: part.sha256,
     name: part.name,
     fileStamp: part.fileStamp,
     size: part.fileSize,
-    usual: directBatchId !== undefined && isUsual(part) ? { batchId: directBatchId, rows: part.rows } : undefined,
+    usual: usualBatchId !== undefined && isUsual(part) ? { batchId: usualBatchId, rows: part.rows } : undefined,
   }));
   const registered = entries.length === 0 ? new Map<string, number>() : await registerFiles(connection, entries);
   const rest = unregistered.filter((part) => !registered.has(part.sha256.toString('hex')));
