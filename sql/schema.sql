@@ -449,7 +449,7 @@ CREATE TABLE ecompipe.batches (
     CONSTRAINT batches_rows_add_up CHECK ((rows_read = ((rows_inserted + rows_duplicate) + rows_rejected)))
 );
 COMMENT ON TABLE ecompipe.batches IS 'Ledger: one row per committed load transaction.';
-COMMENT ON COLUMN ecompipe.batches.columns IS 'Only of batches from before migration 014: later ones have a column_list_id.';
+COMMENT ON COLUMN ecompipe.batches.columns IS 'Only of batches from before migration 013: later ones have a column_list_id.';
 COMMENT ON COLUMN ecompipe.batches.target IS 'The table that the rows are in; null: public.events.';
 COMMENT ON COLUMN ecompipe.batches.records_skipped IS 'Records that a feed leaves out (where:), or that have no row (rows:).';
 COMMENT ON COLUMN ecompipe.batches.records_expanded IS 'Records that became rows: one each, or by rows: more.';

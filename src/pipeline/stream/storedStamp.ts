@@ -5,7 +5,7 @@ const HASH_HEX_DIGITS = 5;
 
 /**
  * What the ledger keeps of a file's stamp, in the eight bytes of a bigint: its modification time in milliseconds, for the
- * latencies of `status`, and 20 bits of a hash of all of it. Migration 014 does the same in SQL.
+ * latencies of `status`, and 20 bits of a hash of all of it. Migration 013 does the same in SQL.
  */
 export function storedStamp(fileStamp: string): string {
   if (fileStamp === '') return '0';

@@ -35,7 +35,7 @@ export async function lookAhead(
   });
 }
 
-/** Inserts the staged rows that the table accepts; the database judges the others one by one (sql/013_judge_speed.sql). */
+/** Inserts the staged rows that the table accepts; the database judges the others one by one (sql/012_judge_speed.sql). */
 export async function insertRows(
   { client, userPath }: Connection,
   { name }: TargetTable,

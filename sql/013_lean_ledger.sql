@@ -4,7 +4,7 @@
 -- `ecompipe.files` and `ecompipe.batch_ranges` say what they said, and are views now. What they are made of is not for others
 -- to write: an ecompipe from before this migration that still runs can't, so its transaction rolls back.
 --
--- All files are copied once, at some 150,000 a second. Loads wait meanwhile.
+-- All files are copied once. Loads wait meanwhile.
 
 -- The ledger finds a content by half of its SHA-256. Nobody can make two contents that share it, and where two did, the
 -- second one would be refused: the whole is compared as well.
@@ -78,7 +78,7 @@ end
 $$;
 
 alter table ecompipe.batches add column column_list_id integer references ecompipe.column_lists;
-comment on column ecompipe.batches.columns is 'Only of batches from before migration 014: later ones have a column_list_id.';
+comment on column ecompipe.batches.columns is 'Only of batches from before migration 013: later ones have a column_list_id.';
 
 -- What there is, in the new form. A usual file is one whose only range says nothing that its own row does not say.
 insert into ecompipe.file_entries
