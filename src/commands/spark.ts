@@ -4,7 +4,7 @@ import { defineCommand } from './command.js';
 
 export const spark = defineCommand({
   name: 'spark',
-  args: '<action> [spark-flags...]',
+  args: '<action> [flags...]',
   summary: 'Apache Spark: prepare what stream --engine spark starts with',
   settings: sparkJarsSettings,
   examples: [
