@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -50,6 +51,24 @@ const TRAPS: Readonly<Record<string, (n: number) => string | Buffer>> = {
   'unknown column.csv': () => `${HEADER},colour\n`,
 };
 
+/** Files that somebody made to do harm. */
+const HOSTILE: Readonly<Record<string, (n: number) => string | Buffer>> = {
+  'many names.csv': () => Array.from({ length: 150_000 }, (_, index) => `c${index}`).join(','),
+  'one long name.csv': () => 'x'.repeat(3 * 2 ** 20),
+  'long quote.csv': (n) => `${HEADER}\n${ROWS(n, 2)}"${'x'.repeat(5 * 2 ** 20)}`,
+  'only short rows.csv': () => `${HEADER}\n${'x\n'.repeat(30_000)}`,
+  'member behind.csv.gz': (n) =>
+    Buffer.concat([gzipSync(`${HEADER}\n${ROWS(n, 5)}`), gzipSync(ROWS(n + 5, 5)).fill(7, 0, 4)]),
+  'zeros behind.csv.gz': (n) => Buffer.concat([gzipSync(`${HEADER}\n${ROWS(n, 5)}`), Buffer.alloc(512)]),
+  'zeros between.csv.gz': (n) =>
+    Buffer.concat([gzipSync(`${HEADER}\n${ROWS(n, 5)}`), Buffer.alloc(512), gzipSync(ROWS(n + 5, 5))]),
+  'inflated.csv.gz': (n) => gzipSync(`${HEADER}\n${ROWS(n, 1)}${'\0'.repeat(40 * 2 ** 20)}`),
+  '$(touch pwned);`touch pwned`.csv': (n) => `${HEADER}\n${ROWS(n, 1)}${eventRow(n + 1, { quantity: 'x' })}\n`,
+  'two\nlines\' "and" \\quotes\u001b[2J.csv': (n) => `${HEADER}\n${ROWS(n, 1)}`,
+  'statements.csv': (n) =>
+    `${HEADER}\n${eventRow(n, { product_name: `"'); drop table public.events; --"` })}\n${eventRow(n + 1, { user_id: "'||pg_sleep(9)||'" })}\n`,
+};
+
 async function assertEqual(spark: Pipeline, native: Pipeline): Promise<void> {
   const [ofSpark, ofNative] = [await tablesOf(spark.database), await tablesOf(native.database)];
   for (const [table, rows] of Object.entries(ofNative)) assert.deepEqual(ofSpark[table], rows, table);
@@ -93,4 +112,26 @@ test('dirty files and traps of every kind leave the same tables as with the nati
   );
   assert.equal(rows.inserted, count);
   assert.equal((await spark.verify()).ok, true);
+});
+
+test('files that were made to do harm do no more of it than with the native engine', async (t) => {
+  const [spark, native] = [await createPipeline(t), await createPipeline(t)];
+  for (const { processing, home } of [spark, native]) {
+    Object.entries(HOSTILE).forEach(([name, content], index) =>
+      writeFileSync(path.join(processing, name), content(index * 100)),
+    );
+    writeFileSync(path.join(home, 'secret'), `${HEADER}\n${ROWS(5000, 1)}`);
+    symlinkSync(path.join(home, 'secret'), path.join(processing, 'link.csv'));
+    execFileSync('mkfifo', [path.join(processing, 'fifo.csv')]);
+  }
+  const maxFileBytes = 16 * 2 ** 20;
+  await native.stream({ connections: 1, maxFileBytes });
+  const ended = await runSpark(t, spark, { args: ['--once', '--json', '--max-file-bytes', String(maxFileBytes)] });
+  assert.equal(ended.exitCode, 0, ended.stderr);
+  await assertEqual(spark, native);
+  for (const directory of ['archive', 'quarantine', 'processing'])
+    assert.deepEqual(namesIn(path.join(spark.home, directory)), namesIn(path.join(native.home, directory)), directory);
+  assert.deepEqual(namesIn(path.join(spark.home, 'processing')), ['fifo.csv', 'link.csv']);
+  assert.equal(existsSync('pwned') || existsSync(path.join(spark.home, 'pwned')), false);
+  assert.doesNotMatch(ended.stderr, /\u001b\[2J|two\nlines/);
 });

@@ -9,7 +9,7 @@ import { locate } from '../../platform/files/locate.js';
 import { compareRows } from './rows.js';
 import { createFileRows, rereadFile } from './rereadFile.js';
 import { printableLine } from '../../platform/printable.js';
-import { countOf } from '../../platform/format.js';
+import { countOf, formatCount } from '../../platform/format.js';
 
 /** When more is off than this, the sums must do: re-reading runs at some 100,000 rows a second. */
 const MAX_ROWS = 5_000_000;
@@ -141,7 +141,7 @@ function reportBySums(
   why: string,
 ): void {
   const place = file === undefined ? {} : { file };
-  const detail = `${countOf(observedRows, 'row')} in the table where ${expectedRows} must be; the rows can't be named: ${why}`;
+  const detail = `${countOf(observedRows, 'row')} in the table where ${formatCount(expectedRows)} must be; the rows can't be named: ${why}`;
   const difference = observedRows - expectedRows;
   if (difference < 0) findings.add({ kind: 'lost', ...place, detail }, -difference);
   else if (difference > 0) findings.add({ kind: 'duplicated', ...place, detail }, difference);

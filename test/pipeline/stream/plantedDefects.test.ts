@@ -186,9 +186,9 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
   'a bad row takes its neighbours along': {
     edits: [
       {
-        file: '../../../sql/005_judge.sql',
-        from: "if ecompipe.blames(sqlstate) = 'server' then raise; end if; suspects :=",
-        to: 'raise; suspects :=',
+        file: '../../../sql/012_judge_speed.sql',
+        from: "if ecompipe.blames(sqlstate) = 'server' then raise; end if; end; end if; if plan.key_columns",
+        to: 'raise; end; end if; if plan.key_columns',
       },
     ],
     seenBy: [

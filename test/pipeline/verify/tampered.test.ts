@@ -140,7 +140,7 @@ test('rows of files that are gone are counted, and the file is named', async (t)
   const result = await pipeline.verify();
   assert.deepEqual([result.ok, result.counts.lost], [false, 1]);
   assert.match(named(result, 'lost')[0]!.file!, /^events-/);
-  assert.match(named(result, 'lost')[0]!.detail, /1999 rows in the table where 2000 must be/);
+  assert.match(named(result, 'lost')[0]!.detail, /1,999 rows in the table where 2,000 must be/);
 });
 
 test('a file that is gone from the ledger is named, and its rows are not taken for others’', async (t) => {
