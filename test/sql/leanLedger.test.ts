@@ -9,7 +9,7 @@ import { migratedDatabase, onDatabase } from '../helpers/migrated.js';
 import { startTestServer, type TestDatabase } from '../helpers/postgres.js';
 import { load, openShop } from '../pipeline/stream/harness.js';
 
-const LEAN = 14;
+const LEAN = 13;
 const STAMP = '64768:1234:100:1764412800123456789';
 
 /** A database with the schema from before the lean ledger. */
