@@ -6,7 +6,6 @@ import java.nio.file.attribute.FileTime
 import java.nio.file.{Files, LinkOption, NoSuchFileException, Path => JavaPath, Paths, StandardOpenOption}
 import java.util
 import java.util.concurrent.{ConcurrentHashMap, TimeUnit}
-import java.util.zip.GZIPInputStream
 import org.apache.hadoop.conf.Configuration
 import org.apache.hadoop.fs.{EtagSource, FileStatus, FileSystem, Path}
 import org.apache.hadoop.hdfs.protocol.HdfsFileStatus
@@ -140,7 +139,7 @@ object Sources {
     stream
   }
 
-  def inflate(file: SourceFile, raw: InputStream): InputStream = if (file.size == 0) raw else new GZIPInputStream(raw, 1 << 16)
+  def inflate(file: SourceFile, raw: InputStream): InputStream = if (file.size == 0) raw else new GzipMembers(raw)
 
   /** @throws FileChanged when the file is not the one that was listed, or was rewritten meanwhile. */
   def assertUnchanged(file: SourceFile, conf: Configuration): Unit =

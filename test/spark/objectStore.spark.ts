@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -8,6 +9,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { eventRow, HEADER } from '../helpers/events.js';
 import { until } from '../helpers/until.js';
 import { eventIds } from '../pipeline/stream/tables.js';
+import { storedStamp } from '../../src/pipeline/stream/storedStamp.js';
 import { createPipeline } from '../pipeline/verify/pipeline.js';
 import { freePort } from './cluster.js';
 import { installedForTests, runSpark, type SparkOptions } from './harness.js';
@@ -81,16 +83,23 @@ test(
     const pipeline = await createPipeline(t);
     const bucket = await startObjectStore(t, objectStore!);
     await makeFiles(pipeline);
-    for (const name of readdirSync(pipeline.processing).filter((file) => /csv/.test(file)))
-      await bucket.put(`in/${name}`, readFileSync(path.join(pipeline.processing, name)));
+    const contents = new Map(
+      readdirSync(pipeline.processing)
+        .filter((file) => /csv/.test(file))
+        .map((name) => [name, readFileSync(path.join(pipeline.processing, name))]),
+    );
+    for (const [name, content] of contents) await bucket.put(`in/${name}`, content);
     const before = bucket.requests().length;
     const { exitCode, stderr } = await runSpark(t, pipeline, bucket.options);
     assert.equal(exitCode, 0, stderr);
     await assertLoaded(pipeline, await bucket.keys());
-    const [file] = await pipeline.database.query<{ fileStamp: string }>(
-      'select file_stamp as "fileStamp" from ecompipe.files where state = \'loaded\'',
-    );
-    assert.match(file?.fileStamp ?? '', /^etag-[0-9a-f]{32}:/);
+    for (const { name, size, stamp } of await pipeline.database.query<{ name: string; size: number; stamp: string }>(
+      "select name, size, file_stamp::text as stamp from ecompipe.files where state = 'loaded'",
+    )) {
+      const etag = createHash('md5').update(contents.get(name)!).digest('hex');
+      const milliseconds = BigInt(stamp) >> 20n;
+      assert.equal(stamp, storedStamp(`etag-${etag}:${name}:${size}:${milliseconds * 1_000_000n}`), name);
+    }
     const requests = bucket.requests().slice(before);
     const [, second = ''] = readdirSync(pipeline.processing)
       .filter((name) => /csv$/.test(name))

@@ -44,14 +44,16 @@ test("directories named by URI are read and put away through Hadoop's file syste
 test('the command lines of docs/scaling.md do what they say', async (t) => {
   const pipeline = await createPipeline(t);
   const guide = readFileSync(new URL('../../docs/scaling.md', import.meta.url), 'utf8');
-  const [install = '', load = ''] = [...guide.matchAll(/^```sh.*\n([\s\S]*?)^```$/gm)].map(([, text]) => text ?? '');
+  const [install = '', prepare = '', load = ''] = [...guide.matchAll(/^```sh.*\n([\s\S]*?)^```$/gm)].map(
+    ([, text]) => text ?? '',
+  );
   assert.match(install, /pip install "pyspark==4\.1\.\*"/);
   writeFileSync(path.join(pipeline.processing, 'a.csv'), `${HEADER}\n${eventRow(1)}\n`);
   const bin = path.join(pipeline.home, 'bin');
   mkdirSync(bin);
   writeFileSync(path.join(bin, 'ecompipe'), `#!/bin/sh\nexec '${process.execPath}' '${EXECUTABLE}' "$@"\n`);
   chmodSync(path.join(bin, 'ecompipe'), 0o755);
-  const { status, stdout, stderr } = spawnSync('sh', ['-ec', load], {
+  const { status, stdout, stderr } = spawnSync('sh', ['-ec', prepare + load], {
     cwd: pipeline.home,
     env: {
       ...pipeline.database.env,
