@@ -1,6 +1,6 @@
 package ecompipe
 
-import java.io.{EOFException, IOException, InputStream}
+import java.io.{EOFException, FilterInputStream, IOException, InputStream}
 import java.security.{DigestInputStream, MessageDigest}
 import java.util.zip.ZipException
 import org.apache.hadoop.conf.Configuration
@@ -12,8 +12,8 @@ final case class Piece(start: Long, end: Long, firstLine: Long, lines: Long, row
  * What one look at a file says.
  *
  * @param head its first line (or the first MiB, when none ends there)
- * @param fault null, or `gone`, `changed`, `unseen` (gone or changed here, but not for the driver), `gzip` (damaged), or
- *   else what the file system said
+ * @param fault null, or `gone`, `changed`, `unseen` (gone or changed here, but not for the driver), `gzip` (damaged),
+ *   `long` or `inflated` (a compressed one that becomes too much), or else what the file system said
  */
 final case class Inspection(file: SourceFile, sha256: Array[Byte], size: Long, head: Array[Byte], pieces: Array[Piece], fault: String) extends Serializable
 
@@ -23,27 +23,32 @@ final case class Inspection(file: SourceFile, sha256: Array[Byte], size: Long, h
  * more, is not.
  */
 object Inspect {
-  /** @param from offset and physical lines that are done already; without, everything after the header */
-  def apply(file: SourceFile, conf: Configuration, pieceBytes: Int, from: Option[(Long, Long)], format: Format): Inspection =
+  /**
+   * @param maxBytes most bytes of a file's (decompressed) content
+   * @param from offset and physical lines that are done already; without, everything after the header
+   */
+  def apply(file: SourceFile, conf: Configuration, pieceBytes: Int, maxBytes: Long, from: Option[(Long, Long)], format: Format): Inspection =
     try {
       if (!Sources.isUri(file.path)) Sources.assertUnchanged(file, conf)
-      val inspection = Sources.reading(Seq(file), conf)(look(file, conf, pieceBytes, from, format))
+      if (file.size > maxBytes) throw new TooLong("long")
+      val inspection = Sources.reading(Seq(file), conf)(look(file, conf, pieceBytes, maxBytes, from, format))
       // An object that was replaced is noticed when it is staged or put away: asking for each here would double the requests.
       if (!Sources.isObject(file)) Sources.assertUnchanged(file, conf)
       inspection
     } catch {
       case changed: FileChanged => failed(file, if (changed.isGone) "gone" else "changed")
+      case tooLong: TooLong => failed(file, tooLong.fault, hash(file, conf))
       case _ @ (_: ZipException | _: EOFException) if Sources.isGzip(file.path) => failed(file, "gzip", hash(file, conf))
       case error: IOException => failed(file, s"${error.getClass.getSimpleName}: ${error.getMessage}")
     }
 
   /** A compressed file is known by its own bytes and cut by its content, in one pass. */
-  private def look(file: SourceFile, conf: Configuration, pieceBytes: Int, from: Option[(Long, Long)], format: Format): Inspection = {
+  private def look(file: SourceFile, conf: Configuration, pieceBytes: Int, maxBytes: Long, from: Option[(Long, Long)], format: Format): Inspection = {
     val digest = MessageDigest.getInstance("SHA-256")
     val offset = from.fold(0L)(_._1)
     val isWholeGzip = from.isEmpty && Sources.isGzip(file.path)
     val raw = if (isWholeGzip) new DigestInputStream(Sources.openRaw(file, conf), digest) else null
-    val content = if (isWholeGzip) Sources.inflate(file, raw) else new DigestInputStream(Sources.openContent(file, conf, offset), digest)
+    val content = if (isWholeGzip) new LimitedStream(Sources.inflate(file, raw), maxBytes, file.size) else new DigestInputStream(Sources.openContent(file, conf, offset), digest)
     try {
       val inspection = cut(file, content, pieceBytes, from, format)
       // What is behind the compressed data is of the file, too.
@@ -155,4 +160,31 @@ object Inspect {
   private val ByteOrderMark = Array(0xef, 0xbb, 0xbf).map(_.toByte)
 
   private val LongestHead = Framing.MaxRecordBytes + 4
+}
+
+/** @param fault what the driver knows it by */
+final class TooLong(val fault: String) extends IOException(fault)
+
+/** What a compressed file becomes, as far as it is let: the limits are those of the native engine (content.ts). */
+final class LimitedStream(content: InputStream, maxBytes: Long, compressedBytes: Long) extends FilterInputStream(content) {
+  private val mostOfGzip = math.max(64L << 20, 100 * compressedBytes)
+  private var count = 0L
+
+  override def read(): Int = {
+    val byte = super.read()
+    if (byte != -1) passed(1)
+    byte
+  }
+
+  override def read(bytes: Array[Byte], offset: Int, length: Int): Int = {
+    val read = super.read(bytes, offset, length)
+    if (read > 0) passed(read)
+    read
+  }
+
+  private def passed(bytes: Int): Unit = {
+    count += bytes
+    if (count > maxBytes) throw new TooLong("long")
+    if (count > mostOfGzip) throw new TooLong("inflated")
+  }
 }

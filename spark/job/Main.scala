@@ -55,6 +55,7 @@ object Main {
 /** One streaming query, and what a micro-batch consists of. */
 final class Job(session: SparkSession, control: Control, settings: JsonNode) {
   private val pieceBytes = settings.get("pieceBytes").asInt
+  private val maxFileBytes = if (settings.hasNonNull("maxFileBytes")) settings.get("maxFileBytes").asLong else Long.MaxValue
   private val database = {
     val properties = Json.mapper.convertValue(settings.get("database").get("properties"), classOf[java.util.Map[String, String]])
     val entries = Array.newBuilder[(String, String)]
@@ -86,10 +87,10 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
 
   /** Inspects the files, and then does what it is told until the batch is done. Running it again is harmless. */
   private def loadBatch(files: DataFrame, batch: Long): Unit = {
-    val (pieceBytes, hadoop, feeds) = (this.pieceBytes, this.hadoop, this.feeds)
+    val (pieceBytes, maxFileBytes, hadoop, feeds) = (this.pieceBytes, this.maxFileBytes, this.hadoop, this.feeds)
     this.batch = batch
     describe("inspect", TakenFiles.last)
-    val inspections = files.rdd.map(row => Inspect(SourceFile(row.getString(0), row.getString(1), row.getLong(2)), hadoop.value, pieceBytes, None, feeds.formatOf(row.getString(0)))).collect().map(Inspect.lookAgain(_, hadoop.value))
+    val inspections = files.rdd.map(row => Inspect(SourceFile(row.getString(0), row.getString(1), row.getLong(2)), hadoop.value, pieceBytes, maxFileBytes, None, feeds.formatOf(row.getString(0)))).collect().map(Inspect.lookAgain(_, hadoop.value))
     sendInspections("batch", batch, inspections)
     Failpoint.pass("inspected")
     var done = false
@@ -172,10 +173,10 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
 
   /** For a file that another engine has loaded a part of: pieces from there on. */
   private def cutAgain(command: JsonNode): Unit = {
-    val (pieceBytes, hadoop, feeds) = (this.pieceBytes, this.hadoop, this.feeds)
+    val (pieceBytes, maxFileBytes, hadoop, feeds) = (this.pieceBytes, this.maxFileBytes, this.hadoop, this.feeds)
     describe("cut", Seq(Json.sourceFile(command.get("file"))))
     val from = Some((command.get("offset").asLong, command.get("lines").asLong))
-    val inspections = session.sparkContext.parallelize(Seq(Json.sourceFile(command.get("file"))), 1).map(file => Inspect(file, hadoop.value, pieceBytes, from, feeds.formatOf(file.path))).collect().map(Inspect.lookAgain(_, hadoop.value))
+    val inspections = session.sparkContext.parallelize(Seq(Json.sourceFile(command.get("file"))), 1).map(file => Inspect(file, hadoop.value, pieceBytes, maxFileBytes, from, feeds.formatOf(file.path))).collect().map(Inspect.lookAgain(_, hadoop.value))
     sendInspections("cut", command.get("id").asLong, inspections)
   }
 

@@ -197,8 +197,14 @@ async function nameUnread(file: FileHandle, bytes: number): Promise<Buffer> {
   return createHash('sha256').update(`not read, ${bytes} bytes that begin with\n`).update(start).digest();
 }
 
-function tooLong(maxBytes: number): UnreadableFile {
+export function tooLong(maxBytes: number): UnreadableFile {
   return new UnreadableFile(`the file has more than ${maxBytes} bytes (--max-file-bytes)`);
+}
+
+export function tooInflated(): UnreadableFile {
+  return new UnreadableFile(
+    `the gzip data becomes more than ${MAX_GZIP_RATIO} times as long, which no delivery of events does; decompress it to load it all the same`,
+  );
 }
 
 /** ctime is left out: publishing by link and unlink changes it. */
@@ -256,10 +262,7 @@ async function measureGzip(
       if (count === 0) return size;
       size += count;
       if (size > maxBytes) throw tooLong(maxBytes);
-      if (size > inflated)
-        throw new UnreadableFile(
-          `the gzip data becomes more than ${MAX_GZIP_RATIO} times as long, which no delivery of events does; decompress it to load it all the same`,
-        );
+      if (size > inflated) throw tooInflated();
     }
   } finally {
     await reader.close();

@@ -109,6 +109,8 @@ export type ToJob =
       readonly maxBytes: number;
       readonly triggerMs: number;
       readonly pieceBytes: number;
+      /** Most bytes of a file's content. */
+      readonly maxFileBytes?: number | undefined;
       /** The first one that is for a file counts; of files without one, the names of the header are columns. */
       readonly feeds: readonly FeedFormat[];
       readonly database: {

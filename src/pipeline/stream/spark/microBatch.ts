@@ -10,7 +10,7 @@ import { TransientError } from '../../../platform/db/sqlState.js';
 import { withTransaction } from '../../../platform/db/transaction.js';
 import type { Failures } from '../../../platform/files/failures.js';
 import { EcompipeError, FileError } from '../../../platform/errors.js';
-import { FileChanged } from '../content.js';
+import { FileChanged, tooInflated, tooLong } from '../content.js';
 import type { StreamEvent, StreamSettings } from '../streamEvents.js';
 import type { ReadFile } from '../fileDisposer.js';
 import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from '../ledger.js';
@@ -25,7 +25,10 @@ import { canResumeAt, planUnits, type InspectedFile, type Unit } from './units.j
 import { printableLine } from '../../../platform/printable.js';
 import { countOf } from '../../../platform/format.js';
 
-export interface MicroBatchSettings extends Pick<StreamSettings, 'inputDir' | 'maxRejected' | 'atomicFile'> {
+export interface MicroBatchSettings extends Pick<
+  StreamSettings,
+  'inputDir' | 'maxFileBytes' | 'maxRejected' | 'atomicFile'
+> {
   /** Bytes of CSV that one transaction merges. */
   readonly stageBytes: number;
 }
@@ -80,7 +83,7 @@ export class MicroBatch {
     const read: ReadFile = { name: nameOf(file), fileStamp: file.fileStamp };
     const sha256 = Buffer.from(inspection.sha256, 'hex');
     try {
-      if (!isReadable(inspection)) {
+      if (!isReadable(inspection, this.settings.maxFileBytes)) {
         this.failures.forget(read.name);
         return undefined;
       }
@@ -220,7 +223,7 @@ export class MicroBatch {
     if (canResumeAt(file, committedOffset)) return file;
     const cut = await cutAgain(this.context, file.inspection.file, committedOffset, committedLines);
     try {
-      if (!isReadable(cut)) return undefined;
+      if (!isReadable(cut, this.settings.maxFileBytes)) return undefined;
       return { ...file, inspection: { ...file.inspection, pieces: cut.pieces } };
     } catch (error) {
       await this.settle(file.inspection.file, () => {
@@ -265,7 +268,7 @@ class UnseenFile extends FileError {
 }
 
 /** @returns false for a file that is gone: taken by another process. @throws FileError, UnreadableFile. */
-function isReadable({ file, fault }: Inspection): boolean {
+function isReadable({ file, fault }: Inspection, maxFileBytes: number | undefined): boolean {
   switch (fault) {
     case null:
       return true;
@@ -277,6 +280,10 @@ function isReadable({ file, fault }: Inspection): boolean {
       throw new FileChanged(file.path);
     case 'gzip':
       throw new UnreadableFile('the gzip data is cut short or damaged');
+    case 'long':
+      throw tooLong(maxFileBytes ?? file.size);
+    case 'inflated':
+      throw tooInflated();
     default:
       throw new FileError(file.path, undefined, { what: `cannot read ${printableLine(file.path)}`, why: fault });
   }

@@ -186,6 +186,7 @@ class SparkRun {
             maxBytes: this.settings.maxBytesPerTrigger ?? Number.MAX_SAFE_INTEGER,
             triggerMs: this.settings.triggerIntervalMs,
             pieceBytes: PIECE_BYTES,
+            maxFileBytes: this.settings.maxFileBytes,
           });
         } else if (message.type === 'started')
           emit({ type: 'streamStarted', inputDir: this.settings.inputDir, database: this.engine.database.label });
