@@ -5,7 +5,7 @@ import importDirection from './scripts/importDirection.js';
 const counted = 'files|rows|fields|records|events|batches|columns|tables|rejects|reasons|runs|faults|others';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'bench/.cache/', 'node_modules/', 'data/', 'coverage/', 'spark/', '.ecompipe/'] },
+  { ignores: ['dist/', 'bench/.cache/', 'node_modules/', 'data/', 'coverage/', 'spark/', '.spark/', '.ecompipe/'] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
