@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import pg from 'pg';
 import { clientConfig, resolveConnection, type ConnectionSettings } from '../../src/platform/db/connectionSettings.js';
@@ -42,10 +43,20 @@ export async function withBenchDatabase<T>(
     const server: ConnectionSettings = { ...lease.connection, database: 'postgres', sslMode: 'disable' };
     // The one that commands use by themselves may have the schema of an earlier version; they make it anew.
     await execute(server, `drop database if exists ${lease.connection.database} with (force)`);
+    await allowCheckpoints(server, embeddedDir);
     return await inDatabase(server, DATABASE, embeddedDir, action);
   } finally {
     await lease.release();
   }
+}
+
+/** The role of the embedded database is no superuser, and needs no CHECKPOINT of its own; a bench does, before each run. */
+async function allowCheckpoints(server: ConnectionSettings, embeddedDir: string): Promise<void> {
+  const file = path.join(embeddedDir, 'postgres', 'superuser-password');
+  // A server that an earlier version made has one role, which may do everything.
+  if (!existsSync(file)) return;
+  const superuser = { ...server, user: 'postgres', password: readFileSync(file, 'utf8').trim() };
+  await execute(superuser, `grant pg_checkpoint to ${server.user}`);
 }
 
 /** A second database beside the bench's own, for what needs other contents. @param executable of the build that makes its schema. Default: ours. */
