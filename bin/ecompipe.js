@@ -1,5 +1,5 @@
 #!/bin/sh
-":" //; case $(grep -s ^SigIgn: /proc/$$/status) in *[13579bdf]) export ECOMPIPE_SIGHUP=ignored;; esac; exec node --no-deprecation --max-semi-space-size=4 --heap-growing-percent=50 -- "$0" "$@"
+":" //; case $(grep -s ^SigIgn: /proc/$$/status) in *[13579bdf]) export ECOMPIPE_SIGHUP=ignored;; esac; exec node --no-deprecation --max-semi-space-size=8 --heap-growing-percent=50 -- "$0" "$@"
 
 // The shell runs the line above, Node what is below.
 // - Node 20 takes an `--env-file` for its own wherever it stands (and reads a pipe empty, or refuses to start) unless
