@@ -48,6 +48,7 @@ export class FileLoader {
   private largeFiles: Promise<void> = Promise.resolve();
   private fatal: { readonly error: unknown } | undefined;
   private isMissing = false;
+  private tasksEnded = 0;
 
   constructor(
     private readonly settings: StreamSettings,
@@ -71,10 +72,12 @@ export class FileLoader {
       while (!this.halt.signal.aborted) {
         watch.renew();
         const isDraining = this.context.drain.aborted;
+        const endedBefore = this.tasksEnded;
         const wasAllListed = await this.takeListed(isDraining);
         watch.watchSubdirectories(this.listing.subdirectories);
         if (!wasAllListed) continue;
-        if (isDraining && this.inFlight.size === 0) break;
+        // A file that was in flight when it was passed over may be left to be listed again: the next listing sees it.
+        if (isDraining && this.inFlight.size === 0 && this.tasksEnded === endedBefore) break;
         if (this.inFlight.size === 0) this.onIdle();
         await this.wake.wait(
           this.settings.pollIntervalMs,
@@ -337,6 +340,7 @@ export class FileLoader {
       .finally(() => {
         for (const name of names) this.inFlight.delete(name);
         this.tasks.delete(task);
+        this.tasksEnded += 1;
         this.wake.notify();
       });
     this.tasks.add(task);

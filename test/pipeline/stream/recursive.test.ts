@@ -218,6 +218,21 @@ describe('a stream of subdirectories, killed', { concurrency: 2 }, () => {
       });
 });
 
+test('a file that is to be listed again is loaded before a drain ends, however long a listing takes', async (t) => {
+  const database = await migratedDatabase();
+  const shop = openTree(t, { 'a.csv': eventFile(0, 20) });
+  const half = new AbortController();
+  const stopAfterFirst = (event: StreamEvent): void => {
+    if (event.type === 'batchCommitted') half.abort();
+  };
+  await load(shop, database, { batchBytes: 1024, connections: 1 }, { stop: half.signal, onEvent: stopAfterFirst });
+  assert.notDeepEqual(await eventIds(database), ids(0, 20), 'a part of it is left');
+  // The file's batch finds it begun, and ends, while the next listing looks into them.
+  for (let n = 0; n < 4000; n++) mkdirSync(path.join(shop.settings.inputDir, `below/${n}`), { recursive: true });
+  const { filesLoaded } = await load(shop, database);
+  assert.deepEqual([filesLoaded, await eventIds(database)], [1, ids(0, 20)]);
+});
+
 test('the longest names and deep paths are put away', async (t) => {
   const database = await migratedDatabase();
   const deep = Array.from({ length: 40 }, (_, n) => `level-${n}`).join('/');
