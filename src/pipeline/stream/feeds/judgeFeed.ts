@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { elementAt } from '../../../platform/elementAt.js';
 import type { Connection } from '../../../platform/db/client.js';
-import { countOf } from '../../../platform/format.js';
 import type { BoundFeed } from '../../../contract/feeds/bindFeed.js';
 import type { Batch } from '../batch.js';
-import { insertRows, lookAhead, type Verdicts } from '../staged/judge.js';
+import { assertAllJudged, insertRows, type Verdicts } from '../staged/judge.js';
 import type { Records } from '../staged/records.js';
 import { prepareStage } from '../staged/stage.js';
 import type { TargetTable } from '../targetTable.js';
@@ -104,17 +103,13 @@ async function judgeRows(
   target: TargetTable,
   waitForTurn: () => Promise<void>,
 ): Promise<FeedVerdicts> {
-  await lookAhead(connection, target, plan.columns);
-  await waitForTurn();
-  const verdicts = await insertRows(connection, target, plan.columns);
-  const { inserted, rejected, duplicates } = verdicts;
-  const total = made.reduce((sum, { rows }) => sum + rows, 0);
-  assert(
-    inserted + rejected.length + duplicates.length === total,
-    `of ${countOf(total, 'row')} ${inserted} were inserted, ${rejected.length} rejected and ${duplicates.length} known`,
+  const verdicts = await insertRows(connection, target, plan.columns, waitForTurn);
+  assertAllJudged(
+    verdicts,
+    made.reduce((sum, { rows }) => sum + rows, 0),
   );
   const originOf = plan.hasItems
-    ? await readOrigins(connection, [...rejected, ...duplicates])
+    ? await readOrigins(connection, [...verdicts.rejected, ...verdicts.duplicates])
     : (ordinal: number): RowOrigin => ({ record: ordinal, item: 0 });
   return { ...verdicts, made, originOf };
 }

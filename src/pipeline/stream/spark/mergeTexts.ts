@@ -3,7 +3,7 @@ import type { Connection } from '../../../platform/db/client.js';
 import { quoteName } from '../../../platform/db/names.js';
 import type { Defect } from '../../../contract/csv/recordFrames.js';
 import { NO_ROWS, type PartResult } from '../batch.js';
-import { convertTexts, insertRows, lookAhead, type Verdicts } from '../staged/judge.js';
+import { convertTexts, insertRows, type Verdicts } from '../staged/judge.js';
 import { explainDefect } from '../staged/records.js';
 import type { RejectReason } from '../../../contract/stageServices.js';
 import { writeMalformed, type PlacedRow } from '../staged/reject.js';
@@ -30,8 +30,8 @@ export async function mergeTexts(
   await prepareStage(connection, target, columns);
   await takeTexts(connection, unit, staged);
   await convertTexts(connection, target, columns);
-  await lookAhead(connection, target, columns);
-  const verdicts = await insertRows(connection, target, columns);
+  // Units are merged one after the other.
+  const verdicts = await insertRows(connection, target, columns, () => Promise.resolve());
   const malformed = await writeBroken(connection, unit, staged, batchId);
   await writeJudged(connection, unit, staged, batchId, verdicts);
   const all = verdicts.inserted + verdicts.rejected.length + verdicts.duplicates.length + malformed.length;

@@ -1,6 +1,8 @@
+import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
 import type { TargetTable } from '../targetTable.js';
 import { soleRow } from '../../../platform/db/soleRow.js';
+import { countOf } from '../../../platform/format.js';
 
 /** What became of staged rows, by ordinal. Why, the session's table `ecompipe_verdicts` says until the commit. */
 export interface Verdicts {
@@ -22,30 +24,35 @@ export async function convertTexts(
   });
 }
 
-/** Has the database note which staged rows it may refuse. What batches before this one do makes no difference to that. */
-export async function lookAhead(
-  { client }: Connection,
+/**
+ * Inserts the staged rows that the table accepts; the database judges the others one by one (sql/012_judge_speed.sql).
+ * @param waitForTurn called when the database has noted which rows it may refuse, to which batches before this one make no
+ *   difference, and before anything is inserted.
+ */
+export async function insertRows(
+  { client, userPath }: Connection,
   { name }: TargetTable,
   columns: readonly string[],
-): Promise<void> {
+  waitForTurn: () => Promise<void>,
+): Promise<Verdicts> {
   await client.query({
     name: 'look_ahead',
     text: 'select ecompipe.look_ahead($1::regclass, $2)',
     values: [name, columns],
   });
-}
-
-/** Inserts the staged rows that the table accepts; the database judges the others one by one (sql/012_judge_speed.sql). */
-export async function insertRows(
-  { client, userPath }: Connection,
-  { name }: TargetTable,
-  columns: readonly string[],
-): Promise<Verdicts> {
+  await waitForTurn();
   const { rows } = await client.query<Verdicts>({
     name: 'insert_rows',
     text: 'select inserted, rejected, duplicates from ecompipe.insert_rows($1::regclass, $2, $3)',
     values: [name, columns, userPath],
   });
-  const verdicts = soleRow(rows);
-  return verdicts;
+  return soleRow(rows);
+}
+
+/** Each row must have its verdict: what is lost here, nobody would miss. */
+export function assertAllJudged({ inserted, rejected, duplicates }: Verdicts, staged: number): void {
+  assert(
+    inserted + rejected.length + duplicates.length === staged,
+    `of ${countOf(staged, 'staged row')} ${inserted} were inserted, ${rejected.length} rejected and ${duplicates.length} known`,
+  );
 }

@@ -4,7 +4,7 @@ import type { Connection } from '../../../platform/db/client.js';
 import { NO_ROWS, type Batch, type PartResult, type RowCounts } from '../batch.js';
 import { judgeFeed, type FeedVerdicts, type RowOrigin } from '../feeds/judgeFeed.js';
 import type { TargetTable } from '../targetTable.js';
-import { convertTexts, insertRows, lookAhead, type Verdicts } from './judge.js';
+import { assertAllJudged, convertTexts, insertRows, type Verdicts } from './judge.js';
 import { recordBytes, splitRecords, type Records } from './records.js';
 import { writeDuplicates, writeMalformed, writeRejects, type PlacedRow } from './reject.js';
 import { prepareStage, stageRecords } from './stage.js';
@@ -70,17 +70,10 @@ export async function judgeRecords(
   await prepareStage(connection, target, batch.columns);
   await stageRecords(connection, batch, records, target);
   await convertTexts(connection, target, batch.columns);
-  await lookAhead(connection, target, batch.columns);
   // What comes a second time is mostly near the first: with rows of its own uncommitted, this batch would block the one
   // before it, and have to give way.
-  await waitForTurn();
-  const verdicts = await insertRows(connection, target, batch.columns);
-  const { inserted, rejected, duplicates } = verdicts;
-  // Each row must have its verdict: what is lost here, nobody would miss.
-  assert(
-    inserted + rejected.length + duplicates.length === staged,
-    `of ${staged} staged rows ${inserted} were inserted, ${rejected.length} rejected and ${duplicates.length} known`,
-  );
+  const verdicts = await insertRows(connection, target, batch.columns, waitForTurn);
+  assertAllJudged(verdicts, staged);
   return verdicts;
 }
 
