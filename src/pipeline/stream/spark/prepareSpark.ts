@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { withFileErrors } from '../../../platform/errors.js';
+import { replaceFile } from '../../../platform/files/atomicWrite.js';
 import type { Logger } from '../../../platform/log.js';
 import { findSpark, SparkError } from './installation.js';
 import { findJdbcDriver } from './jdbc.js';
@@ -49,10 +50,8 @@ export async function prepareSpark(
     return { ...prepared, jdbcDriver: found };
   // Ivy's name for it begins with the group.
   const target = path.join(directory, path.basename(found).replace(/^org\.postgresql_/, ''));
-  await withFileErrors('write', target, () => {
-    copyWhole(found, target);
-    return Promise.resolve();
-  });
+  // Whoever runs a container need not be who built its image.
+  await withFileErrors('write', target, () => replaceFile(target, createReadStream(found), { mode: 0o644 }));
   return { ...prepared, jdbcDriver: target };
 }
 
@@ -85,17 +84,5 @@ async function locateDriver(settings: DriverSettings, environment: NodeJS.Proces
       hint: 'name a jar with --jdbc-driver, or a mirror of Maven Central: ecompipe spark prepare -- --repositories URL',
       cause: error,
     });
-  }
-}
-
-/** Under its name only when it is whole. */
-function copyWhole(source: string, target: string): void {
-  mkdirSync(path.dirname(target), { recursive: true });
-  const temporary = path.join(path.dirname(target), `.${process.pid}-${path.basename(target)}`);
-  try {
-    copyFileSync(source, temporary);
-    renameSync(temporary, target);
-  } finally {
-    rmSync(temporary, { force: true });
   }
 }
