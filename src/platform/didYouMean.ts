@@ -1,3 +1,5 @@
+import { elementAt } from './elementAt.js';
+
 /**
  * The end of a message about a name that nothing has: the one that was probably meant.
  * @param maxDistance letters that may differ; by default a third of the name
@@ -19,10 +21,10 @@ function editDistance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const current = [i];
     for (let j = 1; j <= b.length; j++) {
-      const substituted = (previous[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      current.push(Math.min((previous[j] ?? 0) + 1, (current[j - 1] ?? 0) + 1, substituted));
+      const substituted = elementAt(previous, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      current.push(Math.min(elementAt(previous, j) + 1, elementAt(current, j - 1) + 1, substituted));
     }
     previous = current;
   }
-  return previous[b.length] ?? 0;
+  return elementAt(previous, b.length);
 }

@@ -44,11 +44,17 @@ export class RecordFrames implements Iterable<RecordFrame> {
   // One number of a record, for loops over all of them: an object for each would be most of what they cost.
 
   startOf(index: number): number {
-    return this.numbers[NUMBERS * index] ?? 0;
+    return this.number(index, 0);
   }
 
   endOf(index: number): number {
-    return this.numbers[NUMBERS * index + 1] ?? 0;
+    return this.number(index, 1);
+  }
+
+  private number(index: number, place: number): number {
+    const value = this.numbers[NUMBERS * index + place];
+    if (value === undefined) throw new RangeError(`no record ${index} of ${this.count}`);
+    return value;
   }
 
   hasEndMarker(index: number): boolean {
@@ -63,11 +69,7 @@ export class RecordFrames implements Iterable<RecordFrame> {
   /** @throws RangeError when there is no such record. */
   at(index: number): RecordFrame {
     if (index < 0 || index >= this.count) throw new RangeError(`no record ${index} of ${this.count}`);
-    const [start = 0, end = 0, line = 0] = [
-      this.numbers[NUMBERS * index],
-      this.numbers[NUMBERS * index + 1],
-      this.numbers[NUMBERS * index + 2],
-    ];
+    const [start, end, line] = [this.startOf(index), this.endOf(index), this.number(index, 2)];
     return { start, end, line, defect: this.defects.get(index), endMarker: this.endMarkers.has(index) };
   }
 

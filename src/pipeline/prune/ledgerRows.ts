@@ -22,8 +22,7 @@ export async function countOldLedger({ client }: Connection, before: Date): Prom
      from ecompipe.rejected_rows r where r.file_id in (select file_id from old)`,
     [before],
   );
-  const counts = soleRow(rows);
-  return counts;
+  return soleRow(rows);
 }
 
 /**
@@ -97,8 +96,7 @@ async function compactFiles(
      select (select count(*) from file) as files, count(*) as rejects, count(*) filter (where resolved_at is null) as "openRejects" from rejects`,
     [before, batchIds],
   );
-  const counts = soleRow(rows);
-  return counts;
+  return soleRow(rows);
 }
 
 /** Batches with nothing left: no event, no range, and no reject that they resolved. */

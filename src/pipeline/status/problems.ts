@@ -1,3 +1,4 @@
+import { soleRow } from '../../platform/db/soleRow.js';
 import type { QueryFn } from '../../platform/db/readOnlyClient.js';
 
 /** What went wrong of late; all ages by the server's clock. */
@@ -21,7 +22,7 @@ export interface Problems {
 const HOUR = `interval '1 hour'`;
 
 export async function readProblems(ask: QueryFn): Promise<Problems> {
-  const [sums] = await ask<Pick<Problems, 'recentRead' | 'recentRejected' | 'recentQuarantined'>>(
+  const sums = await ask<Pick<Problems, 'recentRead' | 'recentRejected' | 'recentQuarantined'>>(
     `select coalesce(sum(rows_read), 0)::bigint as "recentRead", coalesce(sum(rows_rejected), 0)::bigint as "recentRejected",
             (select count(*) from ecompipe.file_entries where state = 'quarantined' and finished_at > clock_timestamp() - ${HOUR}) as "recentQuarantined"
      from (select * from ecompipe.batches order by batch_id desc limit 5000) as latest
@@ -35,5 +36,5 @@ export async function readProblems(ask: QueryFn): Promise<Problems> {
     `select name as file, reason, (extract(epoch from clock_timestamp() - finished_at) * 1000)::float8 as "ageMs"
      from ecompipe.file_entries where state = 'quarantined' order by finished_at desc nulls last limit 1`,
   );
-  return { ...(sums ?? { recentRead: 0, recentRejected: 0, recentQuarantined: 0 }), lastReject, lastQuarantine };
+  return { ...soleRow(sums), lastReject, lastQuarantine };
 }

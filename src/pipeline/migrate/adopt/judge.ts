@@ -143,8 +143,7 @@ async function readFacts(
     converted.filter(({ conversion }) => conversion?.keepsOrder === false).map(({ wanted: { name } }) => name),
     [...wanted.constraints, ...wanted.indexes].map(({ name }) => name),
   ]);
-  const facts = soleRow(rows);
-  return facts;
+  return soleRow(rows);
 }
 
 /** $1: columns that get another type; $2: those whose values then compare otherwise; $3: names of our constraints and indexes. */

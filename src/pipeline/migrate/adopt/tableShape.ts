@@ -73,8 +73,7 @@ export async function readShape(client: Connection['client'], relation: string):
      from (select $1::regclass as target) as t`,
     [relation],
   );
-  const shape = soleRow(rows);
-  return shape;
+  return soleRow(rows);
 }
 
 const COLUMNS = `

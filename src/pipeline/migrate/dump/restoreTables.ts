@@ -110,8 +110,7 @@ async function identitySequence(client: Connection['client'], table: string, col
     table,
     column,
   ]);
-  const row = soleRow(rows);
-  return row.name;
+  return soleRow(rows).name;
 }
 
 /** Those of `candidates` that are not among `present`, or are defined otherwise there. */
