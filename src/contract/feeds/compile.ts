@@ -14,6 +14,11 @@ export const EVENT_TIME = own('event_time');
 const RECORD_NUMBER = own('record_number');
 const ITEM_NUMBER = own('item_number');
 
+/** Where the stage of a feed's source has a field of the file. */
+export function sourceColumn(index: number): string {
+  return `f${index + 1}`;
+}
+
 /** A column of the table as an expression over the fields, and what can be known to be wrong with a field before it fails. */
 export interface CompiledColumn {
   readonly name: string;
@@ -97,7 +102,7 @@ class FieldNames {
     };
     for (const isExact of [true, false])
       for (const [index, field] of fields.entries()) {
-        const sql = isJson ? 's.f1::pg_catalog.jsonb' : `s.f${index + 1}`;
+        const sql = isJson ? `s.${sourceColumn(0)}::pg_catalog.jsonb` : `s.${sourceColumn(index)}`;
         if (isExact) add(field.trim(), sql);
         else
           for (const name of [field.trim().toLowerCase(), ...written.filter((other) => sameName(other, field))])

@@ -1,3 +1,4 @@
+import { isSameContent } from '../../contract/content.js';
 import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Connection } from '../../platform/db/client.js';
@@ -182,7 +183,7 @@ async function findFilesBehind({ client }: Connection, { files }: Checkpoint): P
   const { rows } = await client.query<{ name: string }>(
     `select w.name
      from unnest ($1::text[], $2::text[], $3::bigint[]) as w (sha256, name, committed_offset)
-     left join ecompipe.files f on ecompipe.content_key(f.sha256) = ecompipe.content_key(decode(w.sha256, 'hex')) and f.sha256 = decode(w.sha256, 'hex')
+     left join ecompipe.files f on ${isSameContent('f.sha256', "decode(w.sha256, 'hex')")}
      where (f.file_id is null or f.committed_offset < w.committed_offset)
        and not exists (select from ecompipe.undone_files u where u.sha256 = decode(w.sha256, 'hex'))`,
     [

@@ -1,3 +1,4 @@
+import { isSameContent } from '../../contract/content.js';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
@@ -134,7 +135,7 @@ async function findWhole({ client }: Connection, files: readonly ArchivedFileHas
   const { rows } = await client.query<{ path: string }>(
     `select a.path
      from unnest ($1::text[], $2::bytea[], $3::timestamptz[]) as a (path, sha256, archived_at)
-     left join ecompipe.files f on ecompipe.content_key(f.sha256) = ecompipe.content_key(a.sha256) and f.sha256 = a.sha256
+     left join ecompipe.files f on ${isSameContent('f.sha256', 'a.sha256')}
      where f.state <> 'loading'
         or f.file_id is null
            and exists (select from ecompipe.undone_files u where u.sha256 = a.sha256 and u.undone_at >= a.archived_at)`,

@@ -1,3 +1,4 @@
+import { isSameContent } from '../../contract/content.js';
 import type { Connection } from '../../platform/db/client.js';
 import { UsageError } from '../../platform/errors.js';
 import type { UndoSettings } from './undoEvents.js';
@@ -50,7 +51,7 @@ async function findFile({ client }: Connection, file: string): Promise<UndoTarge
   const { rows: found } = await client.query<{ fileId: number }>(
     SHA256.test(file)
       ? `select file_id as "fileId" from ecompipe.file_entries
-         where ecompipe.content_key(sha256) = ecompipe.content_key(decode($1, 'hex')) and sha256 = decode($1, 'hex') or name = $1`
+         where ${isSameContent('sha256', "decode($1, 'hex')")} or name = $1`
       : 'select file_id as "fileId" from ecompipe.file_entries where name = $1',
     [file],
   );
@@ -119,10 +120,10 @@ async function findBatch({ client }: Connection, batchId: number): Promise<UndoT
   const others = found.find(({ otherBatches }) => otherBatches > 0);
   const partial = files.find(({ fileId }) => fileId === others?.fileId);
   // A hole in a file is nothing that the ledger could say, or a stream could fill.
-  if (partial !== undefined)
+  if (partial !== undefined && others !== undefined)
     throw new UsageError(
       [
-        `${label} is a part of ${printableLine(partial.name)}, which has ${countOf((others?.otherBatches ?? 0) + 1, 'batch', 'batches')}: a file can only be taken out whole`,
+        `${label} is a part of ${printableLine(partial.name)}, which has ${countOf(others.otherBatches + 1, 'batch', 'batches')}: a file can only be taken out whole`,
       ],
       `ecompipe undo --file ${shellQuote(partial.name)}`,
     );

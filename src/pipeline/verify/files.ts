@@ -1,3 +1,4 @@
+import { isSameContent } from '../../contract/content.js';
 import type { Connection } from '../../platform/db/client.js';
 import type { VerifySettings } from './verifyEvents.js';
 import type { Findings } from './findings.js';
@@ -105,7 +106,7 @@ export async function findUnloaded(
 
 async function isInLedger(client: Connection['client'], { sha256 }: Unloaded): Promise<boolean> {
   const { rows } = await client.query<{ known: boolean }>(
-    'select exists (select from ecompipe.files where ecompipe.content_key(sha256) = ecompipe.content_key($1) and sha256 = $1) as known',
+    `select exists (select from ecompipe.files where ${isSameContent('sha256', '$1')}) as known`,
     [sha256],
   );
   return rows[0]?.known === true;

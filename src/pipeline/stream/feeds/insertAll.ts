@@ -1,3 +1,4 @@
+import { sourceColumn } from '../../../contract/feeds/compile.js';
 import assert from 'node:assert/strict';
 import { countOf } from '../../../platform/format.js';
 import { BUILT_IN, expressionNames, namesOutsideSql } from '../../../contract/feeds/bindFeed.js';
@@ -38,7 +39,7 @@ export async function insertAll(connection: Connection, batch: Batch, target: Ta
   const { insertAll: insert, countWanted } = plan;
   assert(insert !== undefined, 'each record is one row at most');
   const counted = batch.parts.reduce((sum, { rows }) => sum + rows, 0);
-  const fields = batch.feed.fields.map((_, index) => `f${index + 1}`);
+  const fields = batch.feed.fields.map((_, index) => sourceColumn(index));
   const staged =
     counted === 0 ? 0 : await copyBodies(connection, batch, `pg_temp.ecompipe_source (${fields.join(', ')})`);
   if (staged !== counted) throw new MiscountedRows(`COPY saw ${countOf(staged, 'record')}, we counted ${counted}`);

@@ -1,3 +1,4 @@
+import { sourceColumn } from '../../../contract/feeds/compile.js';
 import type { Connection } from '../../../platform/db/client.js';
 import { sqlStateOf } from '../../../platform/db/sqlState.js';
 import type { BoundFeed } from '../../../contract/feeds/bindFeed.js';
@@ -64,7 +65,7 @@ export async function stagePartNames(
 const UNDECODABLE = new Set(['22021', '22P05']);
 
 function copyStatement({ fields, feed }: BoundFeed, { delimiter, quote, nullText }: Wire): string {
-  const columns = ['ordinal', 'record_number', 'part', ...fields.map((_, index) => `f${index + 1}`)].join(', ');
+  const columns = ['ordinal', 'record_number', 'part', ...fields.map((_, index) => sourceColumn(index))].join(', ');
   const [separator, mark] = [delimiter, quote].map((byte) => quoteText(String.fromCharCode(byte)));
   return `copy pg_temp.ecompipe_source (${columns}) from stdin (format csv, delimiter ${separator}, quote ${mark}, escape ${mark}, null ${quoteText(nullText)}, encoding ${quoteText(feed.format.encoding.server)})`;
 }

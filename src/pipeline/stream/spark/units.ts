@@ -1,3 +1,4 @@
+import { sourceColumn } from '../../../contract/feeds/compile.js';
 import type { Header, RecordShape } from '../../../contract/csv/header.js';
 import type { BatchPart } from '../batch.js';
 import type { LedgerFile } from '../ledger.js';
@@ -86,7 +87,7 @@ export function columnsOf({ shape }: Unit): readonly string[] {
 
 /** Columns of the stage that executors fill: those of the table, or the fields that a feed makes them of. */
 export function stagedColumns({ shape }: Unit): readonly string[] {
-  return shape?.feed === undefined ? (shape?.columns ?? []) : shape.feed.fields.map((_, index) => `f${index + 1}`);
+  return shape?.feed === undefined ? (shape?.columns ?? []) : shape.feed.fields.map((_, index) => sourceColumn(index));
 }
 
 /** The rest of a file in parts of at most so many bytes; one without pieces when there are no rows left. */
