@@ -26,10 +26,7 @@ export interface StreamSettings extends FileSelection {
   readonly checkpointDir: string;
   /** Where files wait for the mover: never looked into where it lies in `inputDir`. @default none */
   readonly incomingDir?: string | undefined;
-  /**
-   * Bytes of (decompressed) content of the longest file that is loaded. Only of the native engine.
-   * @default 1099511627776
-   */
+  /** Bytes of (decompressed) content of the longest file that is loaded. @default 1099511627776 */
   readonly maxFileBytes?: number;
   /**
    * How many rejected rows of a file end the run.
