@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -68,11 +68,20 @@ export function launch(
   more: Readonly<Record<string, string>> = {},
 ): () => string {
   const env = { ...sparkEnv(home), ...more };
-  const child = spawn(path.join(env['SPARK_HOME'] ?? '', 'bin/spark-class'), command, {
+  return keepRunning(t, path.join(env['SPARK_HOME'] ?? '', 'bin/spark-class'), command, {
     cwd: home,
     env: { PATH: process.env['PATH'], ...env, SPARK_DAEMON_MEMORY: '256m' },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
+  }).log;
+}
+
+/** Starts a program that is killed at the end of the test. */
+export function keepRunning(
+  t: TestContext,
+  program: string,
+  args: readonly string[],
+  options: Pick<SpawnOptions, 'cwd' | 'env'> = {},
+): { readonly log: () => string; readonly hasEnded: () => boolean } {
+  const child = spawn(program, args, { ...options, stdio: ['ignore', 'ignore', 'pipe'] });
   let log = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (log += text));
   const ended = once(child, 'close');
@@ -80,7 +89,7 @@ export function launch(
     child.kill('SIGKILL');
     await ended;
   });
-  return () => log;
+  return { log: () => log, hasEnded: () => child.exitCode !== null };
 }
 
 export async function freePort(): Promise<number> {

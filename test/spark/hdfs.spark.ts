@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFile } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -8,7 +7,7 @@ import { promisify } from 'node:util';
 import { temporaryDirectory } from '../platform/files/directories.js';
 import { until } from '../helpers/until.js';
 import { createPipeline } from '../pipeline/verify/pipeline.js';
-import { freePort } from './cluster.js';
+import { freePort, keepRunning } from './cluster.js';
 import { installedForTests, runSpark } from './harness.js';
 import { assertLoaded, makeFiles } from './remote.js';
 
@@ -24,23 +23,13 @@ async function startHdfs(t: TestContext): Promise<{ uri: string; shell: (...args
   const sparkJars = path.join(sparkHome, 'jars/*');
   const port = await freePort();
   const started = path.join(home, 'started.xml');
-  const child = spawn(
-    java,
-    [
-      ...['-Xmx512m', '-cp', [...hdfs.jars, sparkJars].join(':'), 'org.apache.hadoop.test.MiniDFSClusterManager'],
-      ...['-format', '-datanodes', '1', '-nnport', String(port), '-writeConfig', started],
-    ],
-    { cwd: home, stdio: ['ignore', 'ignore', 'pipe'] },
-  );
-  let log = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (log += text));
-  const ended = once(child, 'close');
-  t.after(async () => {
-    child.kill('SIGKILL');
-    await ended;
-  });
-  await until('HDFS is there', () => existsSync(started) || child.exitCode !== null, WITHIN_MS);
-  assert.equal(child.exitCode, null, log);
+  const args = [
+    ...['-Xmx512m', '-cp', [...hdfs.jars, sparkJars].join(':'), 'org.apache.hadoop.test.MiniDFSClusterManager'],
+    ...['-format', '-datanodes', '1', '-nnport', String(port), '-writeConfig', started],
+  ];
+  const { log, hasEnded } = keepRunning(t, java, args, { cwd: home });
+  await until('HDFS is there', () => existsSync(started) || hasEnded(), WITHIN_MS);
+  assert.equal(hasEnded(), false, log());
   // The shell wants to read one.
   writeFileSync(path.join(home, 'core-site.xml'), '<configuration/>');
   const uri = `hdfs://127.0.0.1:${port}`;

@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -11,7 +9,7 @@ import { until } from '../helpers/until.js';
 import { eventIds } from '../pipeline/stream/tables.js';
 import { storedStamp } from '../../src/pipeline/stream/storedStamp.js';
 import { createPipeline } from '../pipeline/verify/pipeline.js';
-import { freePort } from './cluster.js';
+import { freePort, keepRunning } from './cluster.js';
 import { installedForTests, runSpark, type SparkOptions } from './harness.js';
 import { assertLoaded, makeFiles } from './remote.js';
 
@@ -31,15 +29,8 @@ interface Bucket {
 /** An S3 of our own (moto), with one bucket. */
 async function startObjectStore(t: TestContext, { server, jars }: NonNullable<typeof objectStore>): Promise<Bucket> {
   const port = await freePort();
-  const child = spawn(server, ['-H', '127.0.0.1', '-p', String(port)], { stdio: ['ignore', 'ignore', 'pipe'] });
-  let log = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (log += text));
-  const ended = once(child, 'close');
-  t.after(async () => {
-    child.kill('SIGKILL');
-    await ended;
-  });
-  await until('the object store listens', () => log.includes('Running on'), WITHIN_MS);
+  const { log } = keepRunning(t, server, ['-H', '127.0.0.1', '-p', String(port)]);
+  await until('the object store listens', () => log().includes('Running on'), WITHIN_MS);
   const bucket = `http://127.0.0.1:${port}/bucket`;
   const ask = async (method: string, path: string, body?: Buffer | string): Promise<string> => {
     // It wants to see a signature, whichever.
@@ -70,7 +61,7 @@ async function startObjectStore(t: TestContext, { server, jars }: NonNullable<ty
     keys: async () =>
       [...(await ask('GET', '?list-type=2')).matchAll(/<Key>(.*?)<\/Key>/g)].map(([, key]) => key ?? ''),
     requests: () =>
-      [...stripVTControlCharacters(log).matchAll(/"([A-Z]+) \/bucket\/?([^ "?]*)[^ "]* HTTP/g)].map(
+      [...stripVTControlCharacters(log()).matchAll(/"([A-Z]+) \/bucket\/?([^ "?]*)[^ "]* HTTP/g)].map(
         ([, method, key]) => `${method} ${key}`,
       ),
   };
