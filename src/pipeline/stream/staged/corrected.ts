@@ -8,9 +8,11 @@ import type { TargetTable } from '../targetTable.js';
 import { judgeRecords } from './loadStaged.js';
 import { splitRecords } from './records.js';
 
-/** What became of a corrected row. */
+/** What became of a corrected row, or of one of the rows that a feed made of a corrected record. */
 export interface JudgedRow extends Pick<CorrectedRow, 'rejectId' | 'line'> {
   readonly kind: 'inserted' | 'duplicate' | 'rejected';
+  /** Which row of its record it is, from 1; 0: the only one. */
+  readonly item: number;
   /** Of an accepted row. */
   readonly key: string | undefined;
   /** Of a rejected one. */
@@ -53,7 +55,7 @@ function groupByColumns(rows: readonly CorrectedRow[]): CorrectedRow[][] {
   return [...groups.values()];
 }
 
-interface Verdict {
+export interface Verdict {
   readonly ordinal: number;
   readonly kind: 'invalid' | 'conflict' | 'duplicate' | null;
   readonly sqlState: string;
@@ -72,37 +74,49 @@ async function judgeGroup(
   const records = await splitRecords(batch);
   assert.equal(records.length, rows.length, 'each corrected row is a record');
   await judgeRecords(connection, batch, records, target, () => Promise.resolve());
-  const verdicts = new Map((await readVerdicts(connection, target, batch)).map((row) => [row.ordinal, row]));
-  return rows.map(({ rejectId, line }, ordinal) => {
+  const verdicts = new Map((await readVerdicts(connection, target, batch.columns)).map((row) => [row.ordinal, row]));
+  return rows.map((row, ordinal) => {
     const malformed = records.malformed.get(ordinal);
-    if (malformed !== undefined) return { rejectId, line, kind: 'rejected', key: undefined, reason: malformed };
+    if (malformed !== undefined) return refusedRow(row, malformed);
     const verdict = verdicts.get(ordinal);
     assert(verdict !== undefined, `row ${ordinal} was judged`);
-    const { kind, key } = verdict;
-    if (kind === null) return { rejectId, line, kind: 'inserted', key, reason: undefined };
-    if (kind === 'duplicate') return { rejectId, line, kind, key, reason: undefined };
-    return { rejectId, line, kind: 'rejected', key: undefined, reason: reasonOf({ ...verdict, kind }) };
+    return judgedRow(row, 0, verdict);
   });
 }
 
-function reasonOf({
-  kind,
-  sqlState,
-  column,
-  constraint,
-  message,
-}: Verdict & { readonly kind: 'invalid' | 'conflict' }): RejectReason {
-  return {
-    kind,
-    sqlState,
-    message,
-    ...(column === null ? {} : { column }),
-    ...(constraint === null ? {} : { constraint }),
-  };
+/** What the server's verdict on a row means for the correction that it was made of. */
+export function judgedRow(
+  { rejectId, line }: Pick<CorrectedRow, 'rejectId' | 'line'>,
+  item: number,
+  { kind, key, sqlState, column, constraint, message }: Verdict,
+): JudgedRow {
+  if (kind === null || kind === 'duplicate')
+    return { rejectId, line, item, kind: kind ?? 'inserted', key, reason: undefined };
+  return refusedRow(
+    { rejectId, line },
+    {
+      kind,
+      sqlState,
+      message,
+      ...(column === null ? {} : { column }),
+      ...(constraint === null ? {} : { constraint }),
+    },
+  );
+}
+
+export function refusedRow(
+  { rejectId, line }: Pick<CorrectedRow, 'rejectId' | 'line'>,
+  reason: RejectReason,
+): JudgedRow {
+  return { rejectId, line, item: 0, kind: 'rejected', key: undefined, reason };
 }
 
 /** The verdicts of the session on all rows that were staged; one without a kind was inserted. */
-async function readVerdicts({ client }: Connection, { name }: TargetTable, { columns }: Batch): Promise<Verdict[]> {
+export async function readVerdicts(
+  { client }: Connection,
+  { name }: TargetTable,
+  columns: readonly string[],
+): Promise<Verdict[]> {
   const { rows } = await client.query<Verdict>(
     `select ordinal, v.kind, v.sql_state as "sqlState", v.column_name as column, v.constraint_name as constraint, v.message, coalesce(v.key, k.key) as key
      from ecompipe.staged_keys($1::regclass, $2) k full join pg_temp.ecompipe_verdicts v using (ordinal)`,
