@@ -26,7 +26,7 @@ export function cutCells(record: string, { kind, delimiter, quote }: Dialect): C
       escape: mark,
       record_delimiter: ['\n', '\r\n'],
       relax_column_count: true,
-      cast: (text, { quoting }) => ({ text, isQuoted: quoting }) as unknown as string,
+      cast: (text, { quoting }) => ({ text, isQuoted: quoting }),
     }) as unknown as Cell[][];
     return records.length === 1 ? records[0] : undefined;
   } catch {

@@ -84,7 +84,7 @@ export async function* readCorrections(
     info: true,
     skip_empty_lines: true,
     relax_column_count: true,
-    cast: (text, { quoting }) => ({ text, isQuoted: quoting }) as unknown as string,
+    cast: (text, { quoting }) => ({ text, isQuoted: quoting }),
   });
   source.on('error', (error) => parser.destroy(error));
   source.pipe(parser);

@@ -56,15 +56,23 @@ export async function queryRejectedRows(
      ${condition}`,
     values,
   );
-  const ofRows = await sources.of(connection, rows);
-  const stored = rows.map(({ rejectId, kind, rawBytes }, index) => ({
+  const found = rows.map(({ rawBytes, feedId, columns, ...reject }) => ({
+    reject,
+    rawBytes,
+    of: { feedId, columns },
+  }));
+  const ofRows = await sources.of(
+    connection,
+    found.map(({ of }) => of),
+  );
+  const stored = found.map(({ reject: { rejectId, kind }, rawBytes }, index) => ({
     rejectId,
     kind,
     raw: rawBytes,
     source: elementAt(ofRows, index),
   }));
   const texts = await readTexts(connection, stored);
-  return rows.map(({ rawBytes, columns: _columns, feedId: _feedId, ...reject }, index) => {
+  return found.map(({ reject, rawBytes }, index) => {
     const { source } = elementAt(stored, index);
     const text = texts.get(reject.rejectId);
     const cells = text === undefined ? undefined : cutRecord(text, source);
