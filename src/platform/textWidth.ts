@@ -1,3 +1,4 @@
+/** Columns of a terminal. Its library takes some milliseconds to load: for modules that are loaded when there is something to lay out. */
 import stringWidth from 'string-width';
 
 /** Plain ASCII, as most texts are: as wide as it is long. */
@@ -13,14 +14,12 @@ export function padTo(text: string, width: number): string {
   return text + ' '.repeat(Math.max(0, width - textWidth(text)));
 }
 
-const segmenter = new Intl.Segmenter();
-
 /** The longest beginning of a text that fits into so many columns, cut between what people see as letters. */
 export function fitPrefix(text: string, width: number): string {
   // No letter is longer than its columns by much: of a megabyte, little needs a look.
   let columns = 0;
   let end = 0;
-  for (const { segment } of segmenter.segment(text.slice(0, width * MAX_UNITS_PER_COLUMN))) {
+  for (const { segment } of new Intl.Segmenter().segment(text.slice(0, width * MAX_UNITS_PER_COLUMN))) {
     columns += textWidth(segment);
     if (columns > width) break;
     end += segment.length;
