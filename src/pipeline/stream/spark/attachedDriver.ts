@@ -12,14 +12,26 @@ export function driverSocket(environment: NodeJS.ProcessEnv): string | undefined
   return environment[SOCKET_VARIABLE] || undefined;
 }
 
-/** A driver that has started us, in whatever mode it was submitted. When either is gone, the other one ends, too. */
+/** What the end of the driver may leave us time for: to say so, unless a statement waits for somebody's lock. */
+const END_WITHIN_MS = 5000;
+
+/**
+ * A driver that has started us, in whatever mode it was submitted. When either is gone, the other one ends, too, whatever it
+ * waits for: nobody would be left to look after it.
+ */
 export class AttachedDriver extends Driver {
+  private isClosed = false;
+
   private constructor(
     private readonly socket: Socket,
     log: Logger,
   ) {
     super(socket, socket, log);
-    socket.once('close', () => this.ended('it closed its end'));
+    socket.once('close', () => {
+      this.ended('it closed its end');
+      // As a crash: what is open is rolled back.
+      if (!this.isClosed) setTimeout(() => process.kill(process.pid, 'SIGKILL'), END_WITHIN_MS).unref();
+    });
   }
 
   /** @throws SparkError when nobody listens there. */
@@ -39,6 +51,7 @@ export class AttachedDriver extends Driver {
 
   /** The driver waits for us, as our exit code is to be its own. */
   override close(): Promise<void> {
+    this.isClosed = true;
     this.socket.destroy();
     return Promise.resolve();
   }
