@@ -1,5 +1,5 @@
 import type { Connection } from '../platform/db/client.js';
-import { soleRow } from '../platform/db/soleRow.js';
+import { integer, queryRow } from '../platform/db/decodeRows.js';
 
 /**
  * Adds all batches that are pending to the rollups behind the views of schema `analytics`, each batch exactly once
@@ -10,8 +10,7 @@ import { soleRow } from '../platform/db/soleRow.js';
  */
 export async function refreshAnalytics({ client }: Connection, stop?: AbortSignal): Promise<number> {
   for (let total = 0; ;) {
-    const { rows } = await client.query<{ batches: number }>('select analytics.refresh() as batches');
-    const { batches } = soleRow(rows);
+    const { batches } = await queryRow(client, { batches: integer }, 'select analytics.refresh() as batches');
     total += batches;
     if (batches === 0 || stop?.aborted === true) return total;
   }

@@ -3,7 +3,7 @@ import { classifyError, serverMessage } from '../../platform/db/sqlState.js';
 import type { Database } from '../../platform/db/target.js';
 import type { Logger } from '../../platform/log.js';
 import { pause } from '../../platform/wait.js';
-import { soleRow } from '../../platform/db/soleRow.js';
+import { integer, queryRow } from '../../platform/db/decodeRows.js';
 
 const MIN_PAUSE_MS = 2000;
 /** While rows are being loaded, refreshing takes at most a fiftieth of the time: the loader comes first. */
@@ -62,8 +62,12 @@ export class RollupRefresher {
     try {
       if (this.connection?.broken === true) this.connection = undefined;
       this.connection ??= await this.database.openUnwatched();
-      const { rows } = await this.connection.client.query<{ batches: number }>('select analytics.refresh() as batches');
-      return soleRow(rows).batches;
+      const { batches } = await queryRow(
+        this.connection.client,
+        { batches: integer },
+        'select analytics.refresh() as batches',
+      );
+      return batches;
     } catch (error) {
       void this.connection?.close();
       this.connection = undefined;

@@ -22,10 +22,18 @@ export interface Connection extends SessionOrigin {
   close(): Promise<void>;
 }
 
+/** Of `bigint[]`; pg has names for single values only. */
+const INT8_ARRAY = 1016;
+
 /** Counts and ids beyond 2^53 don't occur; as numbers they are safer to handle than as text. */
 const types: pg.CustomTypesConfig = {
-  getTypeParser: (oid, format) =>
-    oid === pg.types.builtins.INT8 ? Number : (pg.types.getTypeParser(oid, format) as (raw: string) => unknown),
+  getTypeParser: (oid, format) => {
+    const id: number = oid;
+    const parse = pg.types.getTypeParser(oid, format) as (raw: string) => unknown;
+    if (oid === pg.types.builtins.INT8) return Number;
+    if (id !== INT8_ARRAY) return parse;
+    return (raw: string) => (parse(raw) as (string | null)[]).map((value) => (value === null ? null : Number(value)));
+  },
 };
 
 /**

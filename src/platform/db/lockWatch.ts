@@ -4,6 +4,7 @@ import type { Connection } from './client.js';
 import type { ConnectionSettings } from './connectionSettings.js';
 import { clip } from '../clip.js';
 import { printableLine } from '../printable.js';
+import { integer, nullable, queryRows, type Shape, text, timestamp } from './decodeRows.js';
 
 /** A statement that takes longer than this may be waiting for a lock: the server is asked. */
 const SUSPECT_AFTER_MS = 3000;
@@ -31,6 +32,18 @@ interface Blocker {
   readonly since: Date | null;
   readonly query: string | null;
 }
+
+const BLOCKER: Shape<Blocker> = {
+  pid: integer,
+  blockedPid: integer,
+  lock: nullable(text),
+  mode: nullable(text),
+  application: nullable(text),
+  userName: nullable(text),
+  state: nullable(text),
+  since: nullable(timestamp),
+  query: nullable(text),
+};
 
 interface Watched {
   /** When the server is asked next about the statement under way, and which that is. */
@@ -103,7 +116,7 @@ export class LockWatch {
   private async findBlockers(suspects: readonly Connection[]): Promise<readonly Blocker[]> {
     const asking = await this.open();
     try {
-      const { rows } = await asking.client.query<Blocker>({
+      const rows = await queryRows(asking.client, BLOCKER, {
         text: BLOCKERS,
         values: [suspects.map(pidOf)],
         query_timeout: 5000,
@@ -157,9 +170,9 @@ export class LockWatch {
 }
 
 const BLOCKERS = `
-  select a.pid, w.pid as "blockedPid",
+  select a.pid, w.pid as blocked_pid,
          coalesce(case when l.relation is not null then l.relation::regclass::text end, l.locktype) as lock, l.mode,
-         a.application_name as application, a.usename as "userName", a.state, coalesce(a.xact_start, a.query_start) as since, left(a.query, 1000) as query
+         a.application_name as application, a.usename as user_name, a.state, coalesce(a.xact_start, a.query_start) as since, left(a.query, 1000) as query
   from unnest($1::integer[]) as w (pid)
   cross join lateral (select distinct unnest(pg_blocking_pids(w.pid)) as pid) as b
   join pg_stat_activity a on a.pid = b.pid

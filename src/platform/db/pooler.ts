@@ -1,8 +1,9 @@
-import assert from 'node:assert/strict';
 import type pg from 'pg';
 import { EXIT } from '../errors.js';
 import { describeConnection, type ConnectionSettings } from './connectionSettings.js';
 import { DatabaseError } from './errors.js';
+import { decodeRows, integer, queryAll } from './decodeRows.js';
+import { soleRow } from './soleRow.js';
 import { ConnectionLostError } from './sqlState.js';
 
 /** A pooler that has one server connection in all keeps the second session waiting: then each session has its own. */
@@ -61,11 +62,9 @@ async function isShared(client: pg.Client, pid: number, openSecond: () => Promis
 }
 
 async function readBackendPid(client: pg.Client, before = ''): Promise<number> {
-  const result = (await client.query({
+  const results = await queryAll(client, {
     text: `${before} select pg_catalog.pg_backend_pid() as pid`,
     query_timeout: SECOND_SESSION_MS,
-  } as pg.QueryConfig)) as unknown as pg.QueryResult<{ pid: number }> | pg.QueryResult<{ pid: number }>[];
-  const row = (Array.isArray(result) ? result.at(-1) : result)?.rows[0];
-  assert(row !== undefined, 'a session has its process');
-  return row.pid;
+  } as pg.QueryConfig);
+  return soleRow(decodeRows({ pid: integer }, results.at(-1)?.rows ?? [])).pid;
 }
