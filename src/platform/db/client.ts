@@ -1,9 +1,9 @@
-import type { EventEmitter } from 'node:events';
 import { Socket } from 'node:net';
 import pg from 'pg';
 import { clientConfig, type ConnectionSettings } from './connectionSettings.js';
 import { noPasswordError, noTlsError } from './errors.js';
 import { watchLiveness } from './liveness.js';
+import { internalsOf } from './pgInternals.js';
 import { guardPassword } from './passwordGuard.js';
 import { assertOwnSession } from './pooler.js';
 import { pinSessionSettings, type SessionOrigin } from './sessionSettings.js';
@@ -129,7 +129,7 @@ async function open(settings: ConnectionSettings, tls: boolean): Promise<Connect
 
 function createClient(settings: ConnectionSettings, tls: boolean, socket: Socket): LossReportingClient {
   const client = new LossReportingClient({ ...clientConfig(settings, tls), types, stream: () => socket });
-  const { connectionParameters } = client as unknown as { connectionParameters: { host: string; options: string } };
+  const { connectionParameters } = internalsOf(client);
   // ~/.pgpass lists servers by the name that the user gave (PostgreSQL manual, 34.16).
   connectionParameters.host = settings.host;
   // pg would take PGOPTIONS for nothing said, and a pooler may refuse even options that say nothing.
@@ -153,7 +153,7 @@ class LossReportingClient extends pg.Client {
   private sentAtMs = 0;
 
   get statementSinceMs(): number | undefined {
-    return (this as unknown as { readonly readyForQuery: boolean }).readyForQuery ? undefined : this.sentAtMs;
+    return internalsOf(this).readyForQuery ? undefined : this.sentAtMs;
   }
 
   readonly explain = (error: unknown): unknown =>
@@ -187,7 +187,7 @@ function watchHandshake(
   socket.once('data', (answer: Buffer) => {
     seen.refusedTls = answer.toString('latin1') === 'N';
   });
-  const { connection } = client as unknown as { readonly connection: EventEmitter };
+  const { connection } = internalsOf(client);
   connection.once('authenticationSASL', () => {
     seen.askedForPassword = true;
   });

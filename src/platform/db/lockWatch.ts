@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import type { Logger } from '../log.js';
 import type { Connection } from './client.js';
 import type { ConnectionSettings } from './connectionSettings.js';
+import { internalsOf } from './pgInternals.js';
 import { clip } from '../clip.js';
 import { printableLine } from '../printable.js';
 import { integer, nullable, queryRows, type Shape, text, timestamp } from './decodeRows.js';
@@ -179,7 +180,7 @@ const BLOCKERS = `
   left join lateral (select * from pg_locks l where l.pid = w.pid and not l.granted limit 1) as l on true`;
 
 function pidOf({ client }: Connection): number {
-  return (client as unknown as { readonly processID: number }).processID;
+  return internalsOf(client).processID;
 }
 
 function describe({ pid, lock, mode, application, userName, state, since, query }: Blocker): string {
@@ -214,7 +215,7 @@ async function sendCancelRequest(
   { client }: Connection,
   { host: name, hostAddress, port }: ConnectionSettings,
 ): Promise<void> {
-  const { processID, secretKey } = client as unknown as { readonly processID: number; readonly secretKey: number };
+  const { processID, secretKey } = internalsOf(client);
   const request = Buffer.alloc(16);
   [16, CANCEL_REQUEST_CODE, processID, secretKey].forEach((value, index) => request.writeInt32BE(value, index * 4));
   const host = hostAddress ?? name;

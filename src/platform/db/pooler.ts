@@ -2,6 +2,7 @@ import type pg from 'pg';
 import { EXIT } from '../errors.js';
 import { describeConnection, type ConnectionSettings } from './connectionSettings.js';
 import { DatabaseError } from './errors.js';
+import { internalsOf } from './pgInternals.js';
 import { decodeRows, integer, queryAll } from './decodeRows.js';
 import { soleRow } from './soleRow.js';
 import { ConnectionLostError } from './sqlState.js';
@@ -30,7 +31,7 @@ export async function assertOwnSession(
   openSecond: () => Promise<pg.Client>,
 ): Promise<void> {
   if (checked.has(settings)) return;
-  const greeted = (client as unknown as { readonly processID: number | null }).processID;
+  const greeted = internalsOf(client).processID;
   const pid = await readBackendPid(client);
   if (pid !== greeted && (await isShared(client, pid, openSecond)))
     throw new DatabaseError(EXIT.usage, undefined, {
@@ -55,9 +56,7 @@ async function isShared(client: pg.Client, pid: number, openSecond: () => Promis
     throw error;
   } finally {
     // Not a farewell, which would wait for its turn, too; what is open in it ends with it.
-    (
-      second as unknown as { readonly connection: { readonly stream: { destroy(): void } } }
-    ).connection.stream.destroy();
+    internalsOf(second).connection.stream.destroy();
   }
 }
 
