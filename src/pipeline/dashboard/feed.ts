@@ -8,7 +8,7 @@ import { WakeSignal } from '../../platform/wait.js';
 import { Figures } from './figures.js';
 import { History } from './history.js';
 import { DEFAULT_RANGE, type Range } from './ranges.js';
-import type { RefreshNeeds } from './refresh.js';
+import type { RefreshNeeds } from './watchedRefresh.js';
 import type { BacklogFigures, Problem, Snapshot } from './snapshot.js';
 import { StageRates, type StageCounts } from './stageRates.js';
 
