@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import { open } from 'node:fs/promises';
 import path from 'node:path';
 import { EcompipeError, errnoOf, EXIT, type ErrorFacts } from '../../errors.js';
+import { syncDirectory } from '../../files/publish.js';
 import type { Logger } from '../../log.js';
 import { asAccount, type ServerAccount } from './account.js';
 import { OWN_SERVER_HINT, program, type ServerFiles } from './binaries.js';
@@ -139,15 +139,4 @@ export function spawnError(error: unknown, account: ServerAccount | undefined): 
     return new EcompipeError(EXIT.permission, { ...facts, why, hint: `run as another user, or ${OWN_SERVER_HINT}` });
   }
   return errno === undefined ? error : new EcompipeError(EXIT.unavailable, facts);
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  // Windows can't open directories.
-  if (process.platform === 'win32') return;
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

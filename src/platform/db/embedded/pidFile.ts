@@ -88,7 +88,6 @@ export async function isPostmaster(pid: number, data: string): Promise<boolean> 
   } catch (error) {
     if (errnoOf(error) === 'ESRCH') return false;
   }
-  if (process.platform === 'win32') return true;
   const served = await servedDirectory(pid, data);
   if (served === undefined || served === data) return served === data;
   // A project that was moved while its server ran: the old path is gone, the server goes on in its working directory.
