@@ -1,6 +1,10 @@
-import { UsageError } from '../platform/errors.js';
 import { sparkJarsSettings } from '../pipeline/stream/settingsTable.js';
-import { defineCommand } from './command.js';
+import type { SettingsOf } from '../platform/settings.js';
+import { defineCommand, runAction, type Actions, type CommandContext, type CommandResult } from './command.js';
+
+type Settings = SettingsOf<typeof sparkJarsSettings>;
+
+const ACTIONS: Actions<Settings> = { prepare: { passesOn: true, run: prepare } };
 
 export const spark = defineCommand({
   name: 'spark',
@@ -12,11 +16,15 @@ export const spark = defineCommand({
     ['ecompipe spark prepare --spark-jars /opt/jars', 'in an image, or to copy to machines without a network'],
     ['ecompipe spark prepare -- --repositories https://mirror/maven2', "with flags of Spark's own"],
   ],
-  run: async (settings, { args, log }) => {
-    const [action = '', ...sparkFlags] = args;
-    if (action !== 'prepare') throw new UsageError([`spark ${action}: expected prepare`]);
-    const { prepareSpark, describePrepared } = await import('../pipeline/stream/spark/prepareSpark.js');
-    const prepared = await prepareSpark({ ...settings, sparkFlags }, process.env, log);
-    return { text: describePrepared(prepared), json: prepared, isReport: true };
-  },
+  run: (settings, context) => runAction('spark', ACTIONS, settings, context),
 });
+
+async function prepare(
+  settings: Settings,
+  { log }: CommandContext,
+  sparkFlags: readonly string[],
+): Promise<CommandResult> {
+  const { prepareSpark, describePrepared } = await import('../pipeline/stream/spark/prepareSpark.js');
+  const prepared = await prepareSpark({ ...settings, sparkFlags }, process.env, log);
+  return { text: describePrepared(prepared), json: prepared, isReport: true };
+}
