@@ -56,7 +56,7 @@ export async function readRejects(ask: QueryFn, range: Range): Promise<RejectFig
     total: total ?? null,
     looked,
     reasons,
-    // Bytes that are no UTF-8 become the replacement character.
+    // Invalid UTF-8 becomes the replacement character.
     examples: examples.map((example) => ({ ...example, raw: example.raw.toString('utf8') })),
   };
 }

@@ -116,7 +116,7 @@ const CONTRADICTIONS: readonly string[] = [
  * Proves that the tables hold what the ledger says was loaded, without the generator's manifests: the rows of every
  * batch, and that rejects, duplicates and byte ranges add up. Reads one snapshot, so that a running stream does no harm.
  * What it can't see is a row that was exchanged for another one of the same batch.
- * @throws DatabaseError. A contradiction is no error but a result.
+ * @throws DatabaseError. A contradiction is a result, not an error.
  */
 export async function proveLedger(database: Database): Promise<LedgerProof> {
   const startMs = performance.now();

@@ -3,7 +3,7 @@ import { EVENT_COLUMNS } from '../../contract/columns.js';
 import type { Findings } from './findings.js';
 import { integer, nullable, queryRows, type Shape, text } from '../../platform/db/decodeRows.js';
 
-/** So many rows of each kind are told one by one; the rest is counted. */
+/** So many rows of each kind are reported one by one; the rest is counted. */
 const MAX_ROWS = 10_000;
 
 const CONTENT = EVENT_COLUMNS.filter((column) => column !== 'event_id');

@@ -1,7 +1,7 @@
 import { FileError } from '../../../platform/errors.js';
 import { dayOf } from '../../../platform/files/dayFolders.js';
 import type { StreamSettings } from '../streamEvents.js';
-import type { FilesFinisher, ReadFile } from '../fileDisposer.js';
+import type { FileDisposal, ReadFile } from '../fileDisposer.js';
 import type { DriverProcess } from './driverProcess.js';
 import { printableLine } from '../../../platform/printable.js';
 
@@ -11,7 +11,7 @@ export function isUri(directory: string): boolean {
 }
 
 /** Takes files out of the way that only the Spark job reaches. */
-export class RemoteFileDisposer implements FilesFinisher {
+export class RemoteFileDisposer implements FileDisposal {
   /** Files that stay where they are (`--after-load keep`). Whether one was exchanged, the job finds by its fileStamp. */
   private readonly kept = new Set<string>();
 

@@ -60,7 +60,7 @@ export async function initdb(options: InitdbOptions): Promise<void> {
 }
 
 /**
- * Creates our database and the role that owns it, before anybody can connect. The role is no superuser: whoever makes a
+ * Creates our database and the role that owns it, before anybody can connect. The role is not a superuser: whoever makes a
  * command of ours run their SQL reads no files and runs no programs. It may create what `migrate --roles` and a `dropdb` need
  * it to, and sees the sessions of others: who is in the way of a lock, and who is still connected.
  */

@@ -94,7 +94,7 @@ export async function isPostmaster(pid: number, data: string): Promise<boolean> 
   return (await stat(served).catch(() => undefined)) === undefined;
 }
 
-/** The data directory that a process was told to serve; undefined when it is gone, a zombie, or no postmaster. */
+/** The data directory that a process serves; undefined when it is gone, a zombie, or not a postmaster. */
 async function servedDirectory(pid: number, data: string): Promise<string | undefined> {
   if (process.platform === 'linux') {
     const argv = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
