@@ -2,7 +2,7 @@ import { FileError } from '../../../platform/errors.js';
 import { dayOf } from '../../../platform/files/dayFolders.js';
 import type { StreamSettings } from '../streamEvents.js';
 import type { FileDisposal, ReadFile } from '../fileDisposer.js';
-import type { DriverProcess } from './driverProcess.js';
+import type { Driver } from './driver.js';
 import { printableLine } from '../../../platform/printable.js';
 
 /** A directory for Hadoop's file systems, such as `s3a://…` or `hdfs://…`, not for ours. */
@@ -17,7 +17,7 @@ export class RemoteFileDisposer implements FileDisposal {
 
   constructor(
     private readonly settings: Pick<StreamSettings, 'inputDir' | 'afterLoad' | 'archiveDir' | 'quarantineDir'>,
-    private readonly driver: DriverProcess,
+    private readonly driver: Driver,
   ) {}
 
   async loaded(file: ReadFile): Promise<boolean> {
