@@ -32,7 +32,7 @@ object Reading {
 
   private def read(path: Path, content: Array[Byte], random: Random): Unit = {
     val conf = new Configuration
-    val file = SourceFile(path.toString, Sources.fileStamp(path.toString, conf), Files.size(path))
+    val file = SourceFile(path.toString, path.getFileName.toString, Sources.fileStamp(path.toString, conf), Files.size(path))
     val contents = new Contents(conf)
     var at = 0
     while (at < content.length) {

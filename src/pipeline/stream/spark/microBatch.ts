@@ -80,7 +80,7 @@ export class MicroBatch {
   /** A readable file, or undefined for one that has found its end here. */
   private async admit(inspection: Inspection): Promise<InspectedFile | undefined> {
     const { file } = inspection;
-    const read: ReadFile = { name: nameOf(file), fileStamp: file.fileStamp };
+    const read: ReadFile = { name: file.name, fileStamp: file.fileStamp };
     const sha256 = Buffer.from(inspection.sha256, 'hex');
     try {
       if (!isReadable(inspection, this.settings.maxFileBytes)) {
@@ -103,13 +103,13 @@ export class MicroBatch {
     const { pool, target, feeds } = this.context.loader;
     const start = Buffer.from(head, 'base64');
     const { table } = target;
-    const feed = feeds.find(nameOf(file));
+    const feed = feeds.find(file.name);
     if (feed !== undefined) return feeds.parseHeader(start, feed);
     try {
       return parseNamedHeader(start, table.header);
     } catch (error) {
       if (!(error instanceof UnreadableFile)) throw error;
-      await pool.use('urgent', `cannot look at ${table.name} for ${nameOf(file)}`, (connection) =>
+      await pool.use('urgent', `cannot look at ${table.name} for ${file.name}`, (connection) =>
         target.refresh(connection),
       );
       return parseNamedHeader(start, target.table.header);
@@ -235,7 +235,7 @@ export class MicroBatch {
 
   /** The end of one file: its failure is its own, and it is tried again later. */
   private async settle(file: SparkFile, end: () => Promise<unknown>): Promise<void> {
-    const name = nameOf(file);
+    const { name } = file;
     try {
       await end();
       this.failures.forget(name);
@@ -309,10 +309,6 @@ async function allAtOnce(actions: readonly (() => Promise<void>)[]): Promise<voi
   const ends = await Promise.allSettled(actions.map((action) => action()));
   const failed = ends.find((end) => end.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
-}
-
-function nameOf({ path }: SparkFile): string {
-  return path.slice(path.lastIndexOf('/') + 1);
 }
 
 /** The job stages as many fields as there are columns. @throws UnreadableFile */
