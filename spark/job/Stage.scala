@@ -127,7 +127,7 @@ object Stage {
     var asked = Vector.empty[(Long, Array[Byte])]
     var bytes = 0
     def ask(): Unit = {
-      query.setArray(1, connection.createArrayOf("bytea", asked.map(_._2).toArray[AnyRef]))
+      query.setArray(1, connection.createArrayOf("bytea", asked.map(_._2).toArray.asInstanceOf[Array[AnyRef]]))
       val rows = query.executeQuery()
       while (rows.next()) found += asked(rows.getInt(1) - 1)._1
       rows.close()

@@ -5,9 +5,8 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { eventRow, HEADER } from '../helpers/events.js';
-import { assertLedger } from '../pipeline/stream/tables.js';
 import { createPipeline, type Pipeline } from '../pipeline/verify/pipeline.js';
-import { runSpark, tablesOf } from './harness.js';
+import { assertSameTables, runSpark } from './harness.js';
 import { namesIn, pathIn } from '../helpers/dayFolders.js';
 
 const ROWS = (from: number, count: number, lineEnd = '\n'): string =>
@@ -70,9 +69,7 @@ const HOSTILE: Readonly<Record<string, (n: number) => string | Buffer>> = {
 };
 
 async function assertEqual(spark: Pipeline, native: Pipeline): Promise<void> {
-  const [ofSpark, ofNative] = [await tablesOf(spark.database), await tablesOf(native.database)];
-  for (const [table, rows] of Object.entries(ofNative)) assert.deepEqual(ofSpark[table], rows, table);
-  await assertLedger(spark.database);
+  await assertSameTables(spark.database, native.database);
   const engines = await spark.database.query<{ engine: string }>('select distinct engine from ecompipe.batches');
   assert.deepEqual(engines, [{ engine: 'spark' }]);
   const left = await spark.database.query("select relname from pg_class where relname like 'spark_stage%'");

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
@@ -5,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { InstalledForTests } from '../../scripts/spark/install.js';
 import { start, type Ended, type Running } from '../helpers/executable.js';
 import type { TestDatabase } from '../helpers/postgres.js';
+import { assertLedger } from '../pipeline/stream/tables.js';
 import type { Pipeline } from '../pipeline/verify/pipeline.js';
 
 /** Where `npm run test:spark` puts Spark and the JDBC driver. */
@@ -89,6 +91,13 @@ export function startSpark(
 /** Runs it to its end, with `--once` unless told otherwise. */
 export async function runSpark(t: TestContext, pipeline: Pipeline, options: SparkOptions = {}): Promise<Ended> {
   return await startSpark(t, pipeline, options).end;
+}
+
+/** That a load by either engine left the same in the tables, and a sound ledger. */
+export async function assertSameTables(spark: TestDatabase, native: TestDatabase): Promise<void> {
+  const [ofSpark, ofNative] = [await tablesOf(spark), await tablesOf(native)];
+  for (const [table, rows] of Object.entries(ofNative)) assert.deepEqual(ofSpark[table], rows, table);
+  await assertLedger(spark);
 }
 
 /** All that a load leaves in the tables, without what two loads may differ in: ids, times, batches. */
