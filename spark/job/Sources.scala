@@ -27,7 +27,7 @@ final class FileChanged(val path: String, val isGone: Boolean) extends Exception
  * Hadoop's file systems.
  */
 object Sources {
-  def isUri(path: String): Boolean = path.matches("^[a-zA-Z][a-zA-Z0-9+.-]*:/.*")
+  def isUri(path: String): Boolean = path.matches("(?s)[a-zA-Z][a-zA-Z0-9+.-]*:/.*")
 
   def isGzip(path: String): Boolean = path.toLowerCase.endsWith(".gz")
 
@@ -45,7 +45,7 @@ object Sources {
       val name = parent + status.getPath.getName
       if (status.isFile) {
         if (selection.isWanted(name)) add(SourceFile(status.getPath.toString, name, stampOf(status), status.getLen))
-      } else if (status.isDirectory && selection.isDescended(name) && !ownDirs.contains(status.getPath)) {
+      } else if (status.isDirectory && selection.isDescended(name) && !ownDirs.contains(status.getPath) && !isLink(status)) {
         val entries =
           try fileSystem.listStatus(status.getPath)
           catch { case _: FileNotFoundException => Array.empty[FileStatus] }
@@ -54,6 +54,9 @@ object Sources {
     }
     descend(fileSystem.listStatus(directory), "")
   }
+
+  /** Only Hadoop's local file system follows links when it lists: round and round, where one leads back. */
+  private def isLink(status: FileStatus): Boolean = status.getPath.toUri.getScheme == "file" && Files.isSymbolicLink(Paths.get(status.getPath.toUri.getPath))
 
   private def listLocal(directory: JavaPath, selection: Selection, add: SourceFile => Unit): Unit = {
     def isOwn(entry: JavaPath) = selection.ownDirs.map(Paths.get(_)).exists(own => entry == own || (Files.exists(own) && Files.isSameFile(entry, own)))

@@ -30,7 +30,7 @@ const FILES: Readonly<Record<string, string>> = {
   'shop1/upload.csv.part': eventFile(90, 91),
   [ODD]: eventFile(4, 6),
   'shop3/lines.txt': 'u3\n',
-  'other/a.csv': eventFile(92, 93),
+  'other/b.csv': eventFile(92, 93),
   'shop1/skipped/a.csv': eventFile(94, 95),
   '.hidden/a.csv': eventFile(96, 97),
   // The archive lies in the directory that is loaded.
@@ -54,7 +54,8 @@ function putFiles({ processing }: Pipeline): void {
     mkdirSync(path.join(processing, path.dirname(name)), { recursive: true });
     writeFileSync(path.join(processing, name), content);
   }
-  symlinkSync(path.join(processing, 'other'), path.join(processing, 'shop4'));
+  symlinkSync('other', path.join(processing, 'shop4'));
+  symlinkSync('..', path.join(processing, 'shop1/round'));
 }
 
 test('subdirectories and patterns choose the files that the native engine chooses, and archive/ keeps their names', async (t) => {
