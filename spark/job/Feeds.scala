@@ -88,7 +88,10 @@ object Names {
 
   def isHidden(name: String): Boolean = lastPart(name).startsWith(".")
 
-  def isLoadable(name: String): Boolean = !isHidden(name) && lastPart(name).toLowerCase.matches("(?s).+\\.csv(\\.gz)?")
+  def isLoadable(name: String): Boolean = !isHidden(name) && Loadable.matcher(name).find()
 
-  def isUnfinished(part: String): Boolean = part.startsWith(".") || part.matches("(?is).*(~|\\.(tmp|part|partial|filepart|crdownload|download|swp))")
+  def isUnfinished(part: String): Boolean = part.startsWith(".") || Unfinished.matcher(part).find()
+
+  private val Loadable = Pattern.compile("\\.csv(\\.gz)?\\z", Pattern.CASE_INSENSITIVE)
+  private val Unfinished = Pattern.compile("(~|\\.(tmp|part|partial|filepart|crdownload|download|swp))\\z", Pattern.CASE_INSENSITIVE)
 }

@@ -149,7 +149,7 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
     val pieces = Json.list(command.get("pieces")).map { node =>
       val file = Json.sourceFile(node.get("file"))
       StagePiece(node.get("index").asInt, file, node.get("start").asLong, node.get("end").asLong, node.get("firstLine").asLong,
-        node.get("firstOrdinal").asLong, Json.list(node.get("columns")).map(_.asText), node.get("crlf").asBoolean, inspecting.feeds.formatOf(file))
+        node.get("firstOrdinal").asLong, Json.list(node.get("columns")).map(_.asText), node.get("unnamed").asInt, node.get("crlf").asBoolean, inspecting.feeds.formatOf(file))
     }
     val request = StageRequest(command.get("table").asText, command.get("asText").asBoolean, Seq.empty)
     val slices = Slices.bySize(pieces, session.sparkContext.defaultParallelism * TasksPerCore)(piece => piece.end - piece.start)

@@ -40,7 +40,7 @@ object Sources {
 
   private def listUri(directory: Path, conf: Configuration, selection: Selection, add: SourceFile => Unit): Unit = {
     val fileSystem = directory.getFileSystem(conf)
-    val ownDirs = selection.ownDirs.map(own => fileSystem.makeQualified(new Path(own))).toSet
+    val ownDirs = selection.ownDirs.map(own => new Path(own).makeQualified(fileSystem.getUri, fileSystem.getWorkingDirectory)).toSet
     def descend(entries: Array[FileStatus], parent: String): Unit = entries.foreach { status =>
       val name = parent + status.getPath.getName
       if (status.isFile) {

@@ -6,8 +6,13 @@ import java.nio.charset.{CharacterCodingException, StandardCharsets}
 import java.sql.{Connection, SQLException}
 import org.apache.hadoop.conf.Configuration
 
-/** A piece of a file that is to be staged. `index` names it among those of one request. */
-final case class StagePiece(index: Int, file: SourceFile, start: Long, end: Long, firstLine: Long, firstOrdinal: Long, columns: Seq[String], crlf: Boolean, format: Format = Format.Plain) extends Serializable
+/**
+ * A piece of a file that is to be staged.
+ *
+ * @param index names it among those of one request
+ * @param unnamed fields of a record behind those of the columns, which must be empty
+ */
+final case class StagePiece(index: Int, file: SourceFile, start: Long, end: Long, firstLine: Long, firstOrdinal: Long, columns: Seq[String], unnamed: Int, crlf: Boolean, format: Format = Format.Plain) extends Serializable
 
 /** @param asText false: the file's own bytes into typed columns; true: each record as text, with its place and its bytes */
 final case class StageRequest(table: String, asText: Boolean, pieces: Seq[StagePiece]) extends Serializable
@@ -91,7 +96,7 @@ object Stage {
 
   /** @param undecodable ordinals of records that are not in their encoding */
   private def copyRecords(connection: Connection, table: String, pieces: Seq[StagePiece], contents: Contents, undecodable: Set[Long]): Long = {
-    val StagePiece(_, _, _, _, _, _, columns, _, format) = pieces.head
+    val (columns, format) = (pieces.head.columns, pieces.head.format)
     val names = s"piece, ordinal, line, byte_offset, defect, broken, raw, ${columns.mkString(", ")}"
     val copy = new Copy(connection, s"copy $table ($names) from stdin (format csv, encoding '${format.encoding}')")
     val endMarkers = Seq.newBuilder[Seq[AnyRef]]
@@ -209,18 +214,40 @@ final class Contents(conf: Configuration) {
  */
 final class TextRecords(piece: StagePiece, bytes: Array[Byte], undecodable: Set[Long] = Set.empty) {
   private val length = Math.toIntExact(piece.end - piece.start)
-  private[ecompipe] val framing = new Framing(bytes, bytes.length, bytes.length < length + TextRecords.LookAhead, piece.columns.size, piece.format.dialect)
+  private[ecompipe] val framing = new Framing(bytes, bytes.length, bytes.length < length + TextRecords.LookAhead, piece.columns.size + piece.unnamed, piece.format.dialect)
   private val isClean = isText(0, length)
   private val hasEndMarkers = new String(bytes, 0, length, StandardCharsets.ISO_8859_1).contains("\\.")
   private val line = new ByteArrayOutputStream(1024)
   private[ecompipe] var ordinal = piece.firstOrdinal - 1
   private[ecompipe] var defect: String = _
+  /** Where the fields of a sound record end that have a name. */
+  private var namedEnd = 0
 
   def next(): Boolean = {
     ordinal += 1
     val found = framing.consumed < length && framing.next() && framing.start < length
-    if (found) defect = if (framing.defect != null) framing.defect else if ((isClean || isText(framing.start, framing.end)) && !undecodable.contains(ordinal)) null else "encoding"
+    if (found) {
+      namedEnd = endOfNamed
+      defect =
+        if (framing.defect != null) framing.defect
+        else if (!isClean && !isText(framing.start, framing.end) || undecodable.contains(ordinal)) "encoding"
+        else if (namedEnd == -1) "unnamed-value"
+        else null
+    }
     found
+  }
+
+  /** As `namedEnd` in `src/pipeline/stream/staged/records.ts`: -1 where a field without a name has a value. */
+  private def endOfNamed: Int = {
+    var end = framing.end
+    var left = piece.unnamed
+    while (left > 0) {
+      if (end - 3 >= framing.start && bytes(end - 1) == Framing.QUOTE && bytes(end - 2) == Framing.QUOTE && bytes(end - 3) == Framing.COMMA) end -= 3
+      else if (end - 1 >= framing.start && bytes(end - 1) == Framing.COMMA) end -= 1
+      else return -1
+      left -= 1
+    }
+    end
   }
 
   def holdsEndMarker: Boolean = hasEndMarkers && defect == null && framing.holdsEndMarker
@@ -232,7 +259,7 @@ final class TextRecords(piece: StagePiece, bytes: Array[Byte], undecodable: Set[
       ascii(",,")
       if (piece.format.isUtf8) writeQuoted() else writeHex()
       line.write(',')
-      if (piece.format == Format.Plain) line.write(bytes, framing.start, framing.end - framing.start)
+      if (piece.format == Format.Plain) line.write(bytes, framing.start, namedEnd - framing.start)
       else writeFields(fields)
     } else {
       ascii(defect)
@@ -282,7 +309,7 @@ final class TextRecords(piece: StagePiece, bytes: Array[Byte], undecodable: Set[
 
   /** The fields of a record without defects, a character for each byte; what means NULL does so without quotes only, as in COPY. */
   private def fields: Seq[String] = {
-    val record = new String(bytes, framing.start, framing.end - framing.start, StandardCharsets.ISO_8859_1)
+    val record = new String(bytes, framing.start, namedEnd - framing.start, StandardCharsets.ISO_8859_1)
     val dialect = piece.format.dialect
     if (!dialect.hasFields) return Seq(record)
     val (delimiter, quote) = (dialect.delimiter.toChar, dialect.quote.fold(Framing.NoByte)(_.toInt))

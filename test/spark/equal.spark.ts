@@ -48,6 +48,9 @@ const TRAPS: Readonly<Record<string, (n: number) => string | Buffer>> = {
     `${HEADER.split(',').reverse().join(',')}\n${eventRow(n).split(',').reverse().join(',')}\n`,
   'UTF-16.csv': () => Buffer.from(`\ufeff${HEADER}\n`, 'utf16le'),
   'unknown column.csv': () => `${HEADER},colour\n`,
+  'header of a shipped feed.csv': () => 'timestamp,visitorid,event,itemid,transactionid\n1433221332117,1,view,2,\n',
+  'columns without a name.csv': (n) =>
+    `${HEADER},,\n${ROWS(n, 3, ',,\n')}${eventRow(n + 3)},"",\n${eventRow(n + 4)},x,\n${eventRow(n + 5)},\n${eventRow(n + 6, { product_name: '"a\n\\.\nb"' })},,\n${eventRow(n + 7, { user_id: 'a\xff' })},,`,
 };
 
 /** Files that somebody made to do harm. */

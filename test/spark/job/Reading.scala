@@ -39,7 +39,7 @@ object Reading {
       val end = math.min(content.length, at + 1 + random.nextInt(300000))
       val ahead = if (random.nextBoolean()) 0 else random.nextInt(700000)
       if (random.nextInt(4) > 0) {
-        val bytes = contents.read(StagePiece(0, file, at, end, 1, 0, Seq.empty, crlf = false), ahead)
+        val bytes = contents.read(StagePiece(0, file, at, end, 1, 0, Seq.empty, 0, crlf = false), ahead)
         val expected = java.util.Arrays.copyOfRange(content, at, math.min(content.length, end + ahead))
         if (!java.util.Arrays.equals(bytes, expected)) throw new IllegalStateException(s"$path: $at to $end, and $ahead more")
       }

@@ -29,7 +29,7 @@ object Splitting {
     val columns = Seq.tabulate(fieldCount)(number => s"c$number")
     Inspect.cut(file, new ByteArrayInputStream(bytes), pieceBytes, Some((0L, 0L)), format).pieces.toSeq.flatMap { piece =>
       val until = math.min(bytes.length, piece.end + TextRecords.LookAhead).toInt
-      val records = new TextRecords(StagePiece(0, file, piece.start, piece.end, piece.firstLine, 0, columns, piece.crlf, format), bytes.slice(piece.start.toInt, until))
+      val records = new TextRecords(StagePiece(0, file, piece.start, piece.end, piece.firstLine, 0, columns, 0, piece.crlf, format), bytes.slice(piece.start.toInt, until))
       Iterator.continually(records).takeWhile(_.next()).map { record =>
         val framing = record.framing
         s"${piece.start + framing.start},${piece.start + framing.end},${piece.firstLine - 1 + framing.line},${record.defect}"

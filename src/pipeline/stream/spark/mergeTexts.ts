@@ -8,7 +8,7 @@ import { elementAt } from '../../../platform/elementAt.js';
 import { NO_ROWS, type PartResult } from '../batch.js';
 import { findUndecodable } from '../feeds/stageSource.js';
 import { convertTexts, insertRows, type Verdicts } from '../staged/judge.js';
-import { explainDefect } from '../staged/records.js';
+import { explainDefect, UNNAMED_VALUE } from '../staged/records.js';
 import type { RejectReason } from '../../../contract/stageServices.js';
 import { writeMalformed, type PlacedRow } from '../staged/reject.js';
 import { prepareStage } from '../staged/stage.js';
@@ -91,6 +91,17 @@ interface BrokenRow {
   readonly defect: string;
 }
 
+/** Undefined where only the server can tell. @param defect `encoding`, or one of structure */
+function explainBytes(
+  raw: Buffer,
+  defect: string,
+  shape: RecordShape,
+  isOtherEncoding: boolean,
+): RejectReason | undefined {
+  const frame = { start: 0, end: raw.length, defect: defect === 'encoding' ? undefined : (defect as Defect) };
+  return explainDefect(raw, frame, shape, false, isOtherEncoding);
+}
+
 /** What is wrong with these rows, by ordinal, as the native engine says it. */
 async function explainBroken(
   connection: Connection,
@@ -102,8 +113,7 @@ async function explainBroken(
   const undecodable: BrokenRow[] = [];
   for (const row of rows) {
     const { ordinal, raw, defect } = row;
-    const frame = { start: 0, end: raw.length, defect: defect === 'encoding' ? undefined : (defect as Defect) };
-    const reason = explainDefect(raw, frame, shape, false, encoding !== UTF_8);
+    const reason = defect === 'unnamed-value' ? UNNAMED_VALUE : explainBytes(raw, defect, shape, encoding !== UTF_8);
     if (reason === undefined) undecodable.push(row);
     else reasons.set(ordinal, reason);
   }

@@ -77,6 +77,8 @@ export interface StageCommand {
     readonly file: SparkFile;
     readonly firstOrdinal: number;
     readonly columns: readonly string[];
+    /** Fields of a record behind those of the columns, which must be empty. */
+    readonly unnamed: number;
   })[];
 }
 

@@ -78,7 +78,8 @@ function unitOf(parts: readonly UnitPart[]): Unit {
 }
 
 function haveSameShape({ header: one }: InspectedFile, { header: other }: InspectedFile): boolean {
-  return one?.feed === other?.feed && one?.columns.join() === other?.columns.join();
+  const isAlike = one?.feed === other?.feed && one?.fieldCount === other?.fieldCount;
+  return isAlike && one?.columns.join() === other?.columns.join();
 }
 
 /** Columns of the table that the rows of a unit fill. */
