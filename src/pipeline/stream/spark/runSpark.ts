@@ -13,6 +13,8 @@ import { DirectPathBreaker } from '../directPathBreaker.js';
 import { FilesNotLoadedError, ResultRecorder } from '../resultRecorder.js';
 import { rejectLimits } from '../rejectLimit.js';
 import { withOwnership } from '../runStream.js';
+import { AttachedDriver, driverSocket } from './attachedDriver.js';
+import type { Driver } from './driver.js';
 import { DriverProcess } from './driverProcess.js';
 import { selectionOf } from './selection.js';
 import { findSpark } from './installation.js';
@@ -25,7 +27,7 @@ import { isUri, placeOf, RemoteFileDisposer } from './remoteFileDisposer.js';
 import { reachMaster } from './reachMaster.js';
 import { readSparkConf } from './sparkConf.js';
 import { StageTables } from './stageTables.js';
-import { assertClientMode, masterOf, type DriverSettings } from './submit.js';
+import { assertClientMode, masterOf } from './submit.js';
 
 /** What the Spark engine needs to know besides what both do. */
 export interface SparkSettings extends StreamSettings {
@@ -65,14 +67,13 @@ export async function runSparkStream(
   context: StageContext<StreamEvent>,
 ): Promise<StreamResult> {
   assertOneFileSystem(settings);
-  const driverSettings = await prepareDriver(settings, context);
-  await reachMaster(masterOf(driverSettings, process.env), settings.retryForMs, context);
+  const openDriver = await prepareDriver(settings, context);
   const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings);
   await local?.prepare();
   return await withOwnership(settings, database, context, async (checkpoint, target, feeds, witness, stop) => {
     const pool = new ConnectionPool(database, 2, witness.assertKnown);
     const alive = await database.connect();
-    const driver = new DriverProcess(driverSettings, process.env, context.log);
+    const driver = await openDriver();
     const refresh = new IdleRefresh(database, context.log);
     const emit = (event: StreamEvent): void => {
       if (event.type === 'batchCommitted') refresh.committed();
@@ -113,22 +114,28 @@ export async function runSparkStream(
   });
 }
 
-/** Finds what the driver consists of, and checks what it is told. */
+/** Finds what the driver consists of, and checks what it is told; or the driver that has started us. */
 async function prepareDriver(
-  { master, sparkFlags, jdbcDriver, sparkJars }: SparkSettings,
-  { log }: Pick<StageContext<StreamEvent>, 'log'>,
-): Promise<DriverSettings> {
+  settings: SparkSettings,
+  context: StageContext<StreamEvent>,
+): Promise<() => Driver | Promise<Driver>> {
+  const { log } = context;
+  const socket = driverSocket(process.env);
+  if (socket !== undefined) return () => AttachedDriver.attach(socket, log);
+  const { master, sparkFlags, jdbcDriver, sparkJars, retryForMs } = settings;
   const spark = await findSpark(process.env);
   const conf = readSparkConf(spark, sparkFlags, process.env);
   assertClientMode(conf, process.env);
   const jars = jarsDirectory(sparkJars, process.env);
-  return {
+  const driver = {
     spark,
     master,
     conf,
     jdbcDriver: findJdbcDriver(jdbcDriver, spark, jars, conf),
     jar: await jobJar(spark, jars, process.env, log),
   };
+  await reachMaster(masterOf(driver, process.env), retryForMs, context);
+  return () => new DriverProcess(driver, process.env, log);
 }
 
 /** Spark lists the files itself and says nothing of the others; what comes later is counted by `ecompipe status`. */

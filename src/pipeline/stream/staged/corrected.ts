@@ -7,6 +7,7 @@ import type { Batch } from '../batch.js';
 import type { TargetTable } from '../targetTable.js';
 import { judgeRecords } from './loadStaged.js';
 import { splitRecords } from './records.js';
+import { integer, nullable, oneOf, queryRows, type Shape, text } from '../../../platform/db/decodeRows.js';
 
 /** What became of a corrected row. */
 export interface JudgedRow extends Pick<CorrectedRow, 'rejectId' | 'line'> {
@@ -56,12 +57,22 @@ function groupByColumns(rows: readonly CorrectedRow[]): CorrectedRow[][] {
 interface Verdict {
   readonly ordinal: number;
   readonly kind: 'invalid' | 'conflict' | 'duplicate' | null;
-  readonly sqlState: string;
+  readonly sqlState: string | null;
   readonly column: string | null;
   readonly constraint: string | null;
-  readonly message: string;
-  readonly key: string;
+  readonly message: string | null;
+  readonly key: string | null;
 }
+
+const VERDICT: Shape<Verdict> = {
+  ordinal: integer,
+  kind: nullable(oneOf('invalid', 'conflict', 'duplicate')),
+  sqlState: nullable(text),
+  column: nullable(text),
+  constraint: nullable(text),
+  message: nullable(text),
+  key: nullable(text),
+};
 
 async function judgeGroup(
   connection: Connection,
@@ -79,8 +90,8 @@ async function judgeGroup(
     const verdict = verdicts.get(ordinal);
     assert(verdict !== undefined, `row ${ordinal} was judged`);
     const { kind, key } = verdict;
-    if (kind === null) return { rejectId, line, kind: 'inserted', key, reason: undefined };
-    if (kind === 'duplicate') return { rejectId, line, kind, key, reason: undefined };
+    if (kind === null) return { rejectId, line, kind: 'inserted', key: key ?? undefined, reason: undefined };
+    if (kind === 'duplicate') return { rejectId, line, kind, key: key ?? undefined, reason: undefined };
     return { rejectId, line, kind: 'rejected', key: undefined, reason: reasonOf({ ...verdict, kind }) };
   });
 }
@@ -92,6 +103,7 @@ function reasonOf({
   constraint,
   message,
 }: Verdict & { readonly kind: 'invalid' | 'conflict' }): RejectReason {
+  assert(sqlState !== null && message !== null, 'a row that was refused has its reason');
   return {
     kind,
     sqlState,
@@ -103,12 +115,13 @@ function reasonOf({
 
 /** The verdicts of the session on all rows that were staged; one without a kind was inserted. */
 async function readVerdicts({ client }: Connection, { name }: TargetTable, { columns }: Batch): Promise<Verdict[]> {
-  const { rows } = await client.query<Verdict>(
-    `select ordinal, v.kind, v.sql_state as "sqlState", v.column_name as column, v.constraint_name as constraint, v.message, coalesce(v.key, k.key) as key
+  return await queryRows(
+    client,
+    VERDICT,
+    `select ordinal, v.kind, v.sql_state, v.column_name as column, v.constraint_name as constraint, v.message, coalesce(v.key, k.key) as key
      from ecompipe.staged_keys($1::regclass, $2) k full join pg_temp.ecompipe_verdicts v using (ordinal)`,
     [name, columns],
   );
-  return rows;
 }
 
 /** The rows as CSV, so that they go the same way as those of a file. NULL is an empty field, '' a quoted one. */
