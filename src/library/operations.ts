@@ -28,7 +28,7 @@ import { remakeRows } from '../pipeline/stream/feeds/remakeRows.js';
 import { runUndo as undo } from '../pipeline/undo/runUndo.js';
 import { contextOf, type RunOptions } from './options.js';
 
-/** Looks at directories and ledger. That the database is away is no error but a result: see `unavailable`. */
+/** Looks at directories and ledger. An unreachable database is a result, not an error: see `unavailable`. */
 export async function runStatus(places: Partial<StatusPlaces>, database: Database): Promise<Status> {
   const observer = new ReadOnlyClient(database);
   try {

@@ -13,6 +13,7 @@ import {
 import { wrapWords } from '../platform/terminal.js';
 import { padTo, textWidth } from '../platform/textWidth.js';
 import { shellQuote } from '../platform/printable.js';
+import { integer, queryRows, text } from '../platform/db/decodeRows.js';
 
 /** What a run of the whole pipeline came to. */
 export interface RunSummary {
@@ -79,10 +80,11 @@ export async function summarize(
   // It may be a signal that we are here for.
   const database = finishing(reached);
   const eventsByType = await withConnection(database, 'cannot read the result', async ({ client }) => {
-    const { rows } = await client.query<{ event_type: string; count: number }>(
+    return await queryRows(
+      client,
+      { event_type: text, count: integer },
       'select event_type, count(*) as count from public.events group by 1 order by 2 desc, 1',
     );
-    return rows;
   });
   return {
     runId: generated.runId,

@@ -24,7 +24,7 @@ const MAX_FIELDS = 1500;
 
 /**
  * Finds a feed's fields in a file's header.
- * @param sqlFields fields that its SQL needs, as the server told.
+ * @param sqlFields fields that its SQL needs, as the server reports them.
  * @throws UnreadableFile when one is missing, or there are others and the feed wants none.
  */
 export function bindFeed(feed: Feed, fields: readonly string[], sqlFields: readonly string[]): BoundFeed {

@@ -36,8 +36,8 @@ export async function runStream(
   context: StageContext<StreamEvent>,
 ): Promise<StreamResult> {
   await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
-  const finisher = new FileDisposer(settings);
-  await finisher.prepare();
+  const disposer = new FileDisposer(settings);
+  await disposer.prepare();
   return await withOwnership(settings, database, context, async (checkpoint, target, feeds, witness, stop) => {
     context.emit({ type: 'streamStarted', inputDir: settings.inputDir, database: database.label });
     const pool = new ConnectionPool(database, settings.connections, witness.assertKnown);
@@ -58,7 +58,7 @@ export async function runStream(
       return await new FileLoader(
         settings,
         loader,
-        new ResultRecorder(pool, finisher, checkpoint, emit),
+        new ResultRecorder(pool, disposer, checkpoint, emit),
         { ...context, emit, stop },
         refresh.whenIdle,
       ).run();

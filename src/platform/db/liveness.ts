@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import type pg from 'pg';
 import type { ConnectionSettings } from './connectionSettings.js';
+import { internalsOf } from './pgInternals.js';
 
 /** So long a statement may go without a byte from the server before we ask whether the server is there. */
 const SILENCE_MS = 10_000;
@@ -35,7 +36,7 @@ export function watchLiveness(client: pg.Client, socket: Socket, settings: Conne
   let heardAtMs = performance.now();
   let isProbing = false;
   const check = async (): Promise<void> => {
-    const isBusy = !(client as unknown as { readonly readyForQuery: boolean }).readyForQuery;
+    const isBusy = !internalsOf(client).readyForQuery;
     if (!isBusy || socket.bytesRead !== bytesRead) {
       bytesRead = socket.bytesRead;
       heardAtMs = performance.now();

@@ -1,4 +1,6 @@
+import assert from 'node:assert/strict';
 import type pg from 'pg';
+import { decodeRows, integer, queryAll, text } from './decodeRows.js';
 import { soleRow } from './soleRow.js';
 
 interface SessionSetting {
@@ -72,11 +74,15 @@ export interface SessionOrigin {
 
 /** Pins the settings of a new session. */
 export async function pinSessionSettings(client: pg.Client): Promise<SessionOrigin> {
-  const results = (await client.query(`
-    select pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as "serverVersion",
-           pg_catalog.current_setting('search_path') as "userPath";
-    ${PIN_SETTINGS}`)) as unknown as [pg.QueryResult<SessionOrigin>, pg.QueryResult];
-  return soleRow(results[0].rows);
+  const [origin] = await queryAll(
+    client,
+    `
+    select pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as server_version,
+           pg_catalog.current_setting('search_path') as user_path;
+    ${PIN_SETTINGS}`,
+  );
+  assert(origin !== undefined, 'the first of several statements has a result');
+  return soleRow(decodeRows({ serverVersion: integer, userPath: text }, origin.rows));
 }
 
 /**

@@ -7,6 +7,7 @@ import type { Batch } from '../batch.js';
 import type { TargetTable } from '../targetTable.js';
 import { judgeRecords } from './loadStaged.js';
 import { splitRecords } from './records.js';
+import { integer, nullable, oneOf, queryRows, type Shape, text } from '../../../platform/db/decodeRows.js';
 
 /** What became of a corrected row, or of one of the rows that a feed made of a corrected record. */
 export interface JudgedRow extends Pick<CorrectedRow, 'rejectId' | 'line'> {
@@ -58,12 +59,22 @@ function groupByColumns(rows: readonly CorrectedRow[]): CorrectedRow[][] {
 export interface Verdict {
   readonly ordinal: number;
   readonly kind: 'invalid' | 'conflict' | 'duplicate' | null;
-  readonly sqlState: string;
+  readonly sqlState: string | null;
   readonly column: string | null;
   readonly constraint: string | null;
-  readonly message: string;
-  readonly key: string;
+  readonly message: string | null;
+  readonly key: string | null;
 }
+
+const VERDICT: Shape<Verdict> = {
+  ordinal: integer,
+  kind: nullable(oneOf('invalid', 'conflict', 'duplicate')),
+  sqlState: nullable(text),
+  column: nullable(text),
+  constraint: nullable(text),
+  message: nullable(text),
+  key: nullable(text),
+};
 
 async function judgeGroup(
   connection: Connection,
@@ -88,20 +99,29 @@ async function judgeGroup(
 export function judgedRow(
   { rejectId, line }: Pick<CorrectedRow, 'rejectId' | 'line'>,
   item: number,
-  { kind, key, sqlState, column, constraint, message }: Verdict,
+  verdict: Verdict,
 ): JudgedRow {
+  const { kind, key } = verdict;
   if (kind === null || kind === 'duplicate')
-    return { rejectId, line, item, kind: kind ?? 'inserted', key, reason: undefined };
-  return refusedRow(
-    { rejectId, line },
-    {
-      kind,
-      sqlState,
-      message,
-      ...(column === null ? {} : { column }),
-      ...(constraint === null ? {} : { constraint }),
-    },
-  );
+    return { rejectId, line, item, kind: kind ?? 'inserted', key: key ?? undefined, reason: undefined };
+  return refusedRow({ rejectId, line }, reasonOf({ ...verdict, kind }));
+}
+
+function reasonOf({
+  kind,
+  sqlState,
+  column,
+  constraint,
+  message,
+}: Verdict & { readonly kind: 'invalid' | 'conflict' }): RejectReason {
+  assert(sqlState !== null && message !== null, 'a row that was refused has its reason');
+  return {
+    kind,
+    sqlState,
+    message,
+    ...(column === null ? {} : { column }),
+    ...(constraint === null ? {} : { constraint }),
+  };
 }
 
 export function refusedRow(
@@ -117,12 +137,13 @@ export async function readVerdicts(
   { name }: TargetTable,
   columns: readonly string[],
 ): Promise<Verdict[]> {
-  const { rows } = await client.query<Verdict>(
-    `select ordinal, v.kind, v.sql_state as "sqlState", v.column_name as column, v.constraint_name as constraint, v.message, coalesce(v.key, k.key) as key
+  return await queryRows(
+    client,
+    VERDICT,
+    `select ordinal, v.kind, v.sql_state, v.column_name as column, v.constraint_name as constraint, v.message, coalesce(v.key, k.key) as key
      from ecompipe.staged_keys($1::regclass, $2) k full join pg_temp.ecompipe_verdicts v using (ordinal)`,
     [name, columns],
   );
-  return rows;
 }
 
 /** The rows as CSV, so that they go the same way as those of a file. NULL is an empty field, '' a quoted one. */
