@@ -54,7 +54,7 @@ function groupByColumns(rows: readonly CorrectedRow[]): CorrectedRow[][] {
   return [...groups.values()];
 }
 
-interface Verdict {
+interface CorrectedVerdict {
   readonly ordinal: number;
   readonly kind: 'invalid' | 'conflict' | 'duplicate' | null;
   readonly sqlState: string | null;
@@ -64,7 +64,7 @@ interface Verdict {
   readonly key: string | null;
 }
 
-const VERDICT: Shape<Verdict> = {
+const VERDICT: Shape<CorrectedVerdict> = {
   ordinal: integer,
   kind: nullable(oneOf('invalid', 'conflict', 'duplicate')),
   sqlState: nullable(text),
@@ -102,7 +102,7 @@ function reasonOf({
   column,
   constraint,
   message,
-}: Verdict & { readonly kind: 'invalid' | 'conflict' }): RejectReason {
+}: CorrectedVerdict & { readonly kind: 'invalid' | 'conflict' }): RejectReason {
   assert(sqlState !== null && message !== null, 'a row that was refused has its reason');
   return {
     kind,
@@ -114,7 +114,11 @@ function reasonOf({
 }
 
 /** The verdicts of the session on all rows that were staged; one without a kind was inserted. */
-async function readVerdicts({ client }: Connection, { name }: TargetTable, { columns }: Batch): Promise<Verdict[]> {
+async function readVerdicts(
+  { client }: Connection,
+  { name }: TargetTable,
+  { columns }: Batch,
+): Promise<CorrectedVerdict[]> {
   return await queryRows(
     client,
     VERDICT,
