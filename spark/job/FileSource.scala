@@ -5,14 +5,15 @@ import org.apache.spark.sql.SparkSession
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.connector.catalog.{SupportsRead, Table, TableCapability, TableProvider}
 import org.apache.spark.sql.connector.expressions.Transform
+import org.apache.spark.sql.connector.metric.{CustomMetric, CustomSumMetric, CustomTaskMetric}
 import org.apache.spark.sql.connector.read.streaming.{MicroBatchStream, Offset, ReadLimit, ReportsSourceMetrics, SupportsTriggerAvailableNow}
 import org.apache.spark.sql.connector.read.{InputPartition, PartitionReader, PartitionReaderFactory, Scan, ScanBuilder}
-import org.apache.spark.sql.types.{LongType, StringType, StructType}
+import org.apache.spark.sql.types.{BinaryType, StructType}
 import org.apache.spark.sql.util.CaseInsensitiveStringMap
-import org.apache.spark.unsafe.types.UTF8String
+import org.apache.spark.util.SerializableConfiguration
 
 /**
- * A streaming source of files: one row for each, with its path, fileStamp and size.
+ * A streaming source of files: one row for each, with what an executor finds when it inspects it.
  *
  * Spark's own file source knows files by path and modification time, and forgets none: a file whose name comes back with
  * an older or equal time is never loaded, one older than `maxFileAge` is skipped, and the list of all files ever seen
@@ -27,7 +28,7 @@ final class FileSource extends TableProvider {
 }
 
 object FileSource {
-  val Schema: StructType = new StructType().add("path", StringType).add("fileStamp", StringType).add("size", LongType)
+  val Schema: StructType = new StructType().add("inspection", BinaryType)
 }
 
 private final class FileTable extends Table with SupportsRead {
@@ -37,8 +38,12 @@ private final class FileTable extends Table with SupportsRead {
   override def newScanBuilder(options: CaseInsensitiveStringMap): ScanBuilder = () =>
     new Scan {
       override def readSchema: StructType = FileSource.Schema
-      override def toMicroBatchStream(checkpointLocation: String): MicroBatchStream =
-        new FileStream(options.get("directory"), options.getInt("maxFiles", Int.MaxValue), options.getLong("maxBytes", Long.MaxValue), Feeds.parse(Json.mapper.readTree(options.get("feeds"))))
+      override def supportedCustomMetrics: Array[CustomMetric] = Array(new RowsMetric)
+      override def toMicroBatchStream(checkpointLocation: String): MicroBatchStream = {
+        val selection = Selection.parse(Json.mapper.readTree(options.get("selection")))
+        val inspecting = InspectOptions(options.getInt("pieceBytes", 0), options.getLong("maxFileBytes", Long.MaxValue), selection.feeds)
+        new FileStream(options.get("directory"), options.getInt("maxFiles", Int.MaxValue), options.getLong("maxBytes", Long.MaxValue), selection, inspecting)
+      }
     }
 }
 
@@ -55,7 +60,7 @@ object FilesOffset {
  * A listing is used up before the next one is made, so that a backlog of a million files is not listed anew for each
  * thousand of them. What left meanwhile is found gone where it is read.
  */
-private final class FileStream(directory: String, maxFiles: Int, maxBytes: Long, feeds: Feeds) extends MicroBatchStream with SupportsTriggerAvailableNow with ReportsSourceMetrics {
+private final class FileStream(directory: String, maxFiles: Int, maxBytes: Long, selection: Selection, inspecting: InspectOptions) extends MicroBatchStream with SupportsTriggerAvailableNow with ReportsSourceMetrics {
   /** What was listed and is not taken yet. */
   private var listed: Vector[SourceFile] = Vector.empty
   /** With AvailableNow, what comes later is not for this run. */
@@ -88,7 +93,7 @@ private final class FileStream(directory: String, maxFiles: Int, maxBytes: Long,
     }
   }
 
-  private def list(): Vector[SourceFile] = LeftFiles.without(Sources.list(directory, session.sparkContext.hadoopConfiguration, feeds.isWanted)).toVector
+  private def list(): Vector[SourceFile] = LeftFiles.without(Sources.list(directory, session.sparkContext.hadoopConfiguration, selection)).toVector
 
   override def planInputPartitions(start: Offset, end: Offset): Array[InputPartition] = {
     val files = taken.getOrDefault(end.asInstanceOf[FilesOffset].look, Seq.empty)
@@ -100,7 +105,7 @@ private final class FileStream(directory: String, maxFiles: Int, maxBytes: Long,
     util.Map.of("numFilesOutstanding", listed.size.toString, "numBytesOutstanding", listed.map(_.size).sum.toString)
   }
 
-  override def createReaderFactory(): PartitionReaderFactory = FileSliceReaderFactory
+  override def createReaderFactory(): PartitionReaderFactory = FileSliceReaderFactory(inspecting, new SerializableConfiguration(session.sparkContext.hadoopConfiguration))
   override def commit(end: Offset): Unit = taken.keySet.removeIf(_ < end.asInstanceOf[FilesOffset].look)
   override def stop(): Unit = ()
 
@@ -126,17 +131,41 @@ object FileStream {
 
 private final case class FileSlice(files: Seq[SourceFile]) extends InputPartition
 
-private object FileSliceReaderFactory extends PartitionReaderFactory {
+private final case class FileSliceReaderFactory(inspecting: InspectOptions, hadoop: SerializableConfiguration) extends PartitionReaderFactory {
   override def createReader(partition: InputPartition): PartitionReader[InternalRow] = new PartitionReader[InternalRow] {
     private val files = partition.asInstanceOf[FileSlice].files.iterator
-    private var file: SourceFile = _
+    private var inspection: Inspection = _
+    private var rows = 0L
     override def next(): Boolean = {
       val found = files.hasNext
-      if (found) file = files.next()
+      if (found) {
+        inspection = Inspect(files.next(), hadoop.value, inspecting)
+        rows += inspection.rows
+      }
       found
     }
-    override def get(): InternalRow = InternalRow(UTF8String.fromString(file.path), UTF8String.fromString(file.fileStamp), file.size)
+    override def get(): InternalRow = InternalRow(inspection.toBytes)
+    override def currentMetricsValues: Array[CustomTaskMetric] = Array(RowsMetric.counted(rows))
     override def close(): Unit = ()
+  }
+}
+
+/**
+ * The rows of the files that were read. It takes the name under which Spark counts what a source gives out, and so its place
+ * in a query's progress and on Spark's pages: what this source gives out is files. (Were that to change in Spark, they
+ * would count files.)
+ */
+final class RowsMetric extends CustomSumMetric {
+  override def name: String = RowsMetric.Name
+  override def description: String = "number of output rows"
+}
+
+object RowsMetric {
+  private val Name = "numOutputRows"
+
+  def counted(rows: Long): CustomTaskMetric = new CustomTaskMetric {
+    override def name: String = Name
+    override def value: Long = rows
   }
 }
 

@@ -1,10 +1,9 @@
 package ecompipe
 
 /**
- * Splits bytes into records exactly as `src/contract/csv/frameRecords.ts` does: strictly by RFC 4180, but for the two characters of a
- * feed's dialect; a record with a structural
- * defect is its first physical line and no more; empty lines are none. `test/spark/framing.spark.ts` holds the two against
- * each other.
+ * Splits bytes into records exactly as `src/contract/csv/frameRecords.ts` does: strictly by RFC 4180, but for the characters of a
+ * feed's dialect; a record with a structural defect is its first physical line and no more; empty lines are none. Where
+ * nothing is quoted, a record is a line. `test/spark/framing.spark.ts` holds the two against each other.
  *
  * After `next()` returned true, `start`, `end` (without line break), `line` (0-based, within the buffer) and `defect`
  * (null when there is none) describe the record. An unfinished last one is left over, unless `atEof`.
@@ -14,7 +13,8 @@ package ecompipe
 final class Framing(buffer: Array[Byte], length: Int, atEof: Boolean, fieldCount: Int, dialect: Dialect = Dialect.Rfc4180) {
   import Framing._
   private val delimiter = dialect.delimiter
-  private val quote = dialect.quote
+  private val quote: Int = dialect.quote.fold(NoByte)(_.toInt)
+  private val isQuoting = dialect.quote.isDefined
 
   var start = 0
   var end = 0
@@ -32,7 +32,7 @@ final class Framing(buffer: Array[Byte], length: Int, atEof: Boolean, fieldCount
     while (consumed < length) {
       start = consumed
       line = lines
-      if (!step()) return false
+      if (!(if (isQuoting) step() else stepLine())) return false
       lines += lineFeeds(start, following)
       if (atEof && following == length && buffer(following - 1) != LF) lines += 1
       consumed = following
@@ -85,6 +85,20 @@ final class Framing(buffer: Array[Byte], length: Int, atEof: Boolean, fieldCount
       }
     }
     false
+  }
+
+  private def stepLine(): Boolean = {
+    val limit = math.min(length.toLong, start.toLong + MaxRecordBytes).toInt
+    var stop = start
+    var fields = 1
+    while (stop < limit && buffer(stop) != LF) {
+      if (buffer(stop) == delimiter && dialect.hasFields) fields += 1
+      stop += 1
+    }
+    if (stop - start >= MaxRecordBytes) return firstLine("too-long")
+    if (stop == length && !atEof) return false
+    val recordEnd = if (stop > start && buffer(stop - 1) == CR) stop - 1 else stop
+    found(recordEnd, math.min(stop + 1, length), if (recordEnd == start || fieldCount == 0 || fields == fieldCount) null else "field-count")
   }
 
   private def found(recordEnd: Int, next: Int, fault: String): Boolean = {
@@ -140,13 +154,20 @@ object Framing {
   val COMMA: Byte = ','
   val BACKSLASH: Byte = '\\'
   val DOT: Byte = '.'
+  /** What no byte is. */
+  val NoByte: Int = 256
   /** As MAX_RECORD_BYTES in `src/contract/csv/bytes.ts`. */
   val MaxRecordBytes: Int = 1 << 20
 }
 
-/** What separates the fields of a record, and quotes them; one byte each. */
-final case class Dialect(delimiter: Byte, quote: Byte) extends Serializable
+/**
+ * As `Dialect` in `src/contract/csv/dialect.ts`; one byte each.
+ *
+ * @param hasFields false: each line that is not empty is a record of one field
+ * @param quote none: nothing is quoted, and a record is a line
+ */
+final case class Dialect(delimiter: Byte, quote: Option[Byte], hasFields: Boolean = true) extends Serializable
 
 object Dialect {
-  val Rfc4180: Dialect = Dialect(Framing.COMMA, Framing.QUOTE)
+  val Rfc4180: Dialect = Dialect(Framing.COMMA, Some(Framing.QUOTE))
 }

@@ -1,6 +1,6 @@
 package ecompipe
 
-import java.io.{EOFException, FilterInputStream, IOException, InputStream}
+import java.io.{ByteArrayInputStream, ByteArrayOutputStream, EOFException, FilterInputStream, IOException, InputStream, ObjectInputStream, ObjectOutputStream}
 import java.security.{DigestInputStream, MessageDigest}
 import java.util.zip.ZipException
 import org.apache.hadoop.conf.Configuration
@@ -15,7 +15,22 @@ final case class Piece(start: Long, end: Long, firstLine: Long, lines: Long, row
  * @param fault null, or `gone`, `changed`, `unseen` (gone or changed here, but not for the driver), `gzip` (damaged),
  *   `long` or `inflated` (a compressed one that becomes too much), or else what the file system said
  */
-final case class Inspection(file: SourceFile, sha256: Array[Byte], size: Long, head: Array[Byte], pieces: Array[Piece], fault: String) extends Serializable
+final case class Inspection(file: SourceFile, sha256: Array[Byte], size: Long, head: Array[Byte], pieces: Array[Piece], fault: String) extends Serializable {
+  def rows: Long = pieces.map(_.rows).sum
+
+  def toBytes: Array[Byte] = {
+    val bytes = new ByteArrayOutputStream
+    new ObjectOutputStream(bytes).writeObject(this)
+    bytes.toByteArray
+  }
+}
+
+object Inspection {
+  def fromBytes(bytes: Array[Byte]): Inspection = new ObjectInputStream(new ByteArrayInputStream(bytes)).readObject().asInstanceOf[Inspection]
+}
+
+/** How files are inspected; `maxFileBytes` is the most of a file's (decompressed) content. */
+final case class InspectOptions(pieceBytes: Int, maxFileBytes: Long, feeds: Feeds) extends Serializable
 
 /**
  * Reads a file once, from start to end: its SHA-256, and where it can be cut so that every piece can be staged by another
@@ -24,14 +39,14 @@ final case class Inspection(file: SourceFile, sha256: Array[Byte], size: Long, h
  */
 object Inspect {
   /**
-   * @param maxBytes most bytes of a file's (decompressed) content
    * @param from offset and physical lines that are done already; without, everything after the header
    */
-  def apply(file: SourceFile, conf: Configuration, pieceBytes: Int, maxBytes: Long, from: Option[(Long, Long)], format: Format): Inspection =
+  def apply(file: SourceFile, conf: Configuration, options: InspectOptions, from: Option[(Long, Long)] = None): Inspection = {
+    val InspectOptions(pieceBytes, maxBytes, feeds) = options
     try {
       if (!Sources.isUri(file.path)) Sources.assertUnchanged(file, conf)
       if (file.size > maxBytes) throw new TooLong("long")
-      val inspection = Sources.reading(Seq(file), conf)(look(file, conf, pieceBytes, maxBytes, from, format))
+      val inspection = Sources.reading(Seq(file), conf)(look(file, conf, pieceBytes, maxBytes, from, feeds.formatOf(file)))
       // An object that was replaced is noticed when it is staged or put away: asking for each here would double the requests.
       if (!Sources.isObject(file)) Sources.assertUnchanged(file, conf)
       inspection
@@ -41,6 +56,7 @@ object Inspect {
       case _ @ (_: ZipException | _: EOFException) if Sources.isGzip(file.path) => failed(file, "gzip", hash(file, conf))
       case error: IOException => failed(file, s"${error.getClass.getSimpleName}: ${error.getMessage}")
     }
+  }
 
   /** A compressed file is known by its own bytes and cut by its content, in one pass. */
   private def look(file: SourceFile, conf: Configuration, pieceBytes: Int, maxBytes: Long, from: Option[(Long, Long)], format: Format): Inspection = {

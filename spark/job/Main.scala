@@ -58,17 +58,19 @@ object Main {
 
 /** One streaming query, and what a micro-batch consists of. */
 final class Job(session: SparkSession, control: Control, settings: JsonNode) {
-  private val pieceBytes = settings.get("pieceBytes").asInt
-  private val maxFileBytes = if (settings.hasNonNull("maxFileBytes")) settings.get("maxFileBytes").asLong else Long.MaxValue
+  private val selection = settings.get("selection")
+  private val inspecting = {
+    val maxFileBytes = if (settings.hasNonNull("maxFileBytes")) settings.get("maxFileBytes").asLong else Long.MaxValue
+    InspectOptions(settings.get("pieceBytes").asInt, maxFileBytes, Selection.parse(selection).feeds)
+  }
   private val database = {
     val properties = Json.mapper.convertValue(settings.get("database").get("properties"), classOf[java.util.Map[String, String]])
     val entries = Array.newBuilder[(String, String)]
     properties.forEach((name, value) => entries += name -> value)
     DatabaseOptions(settings.get("database").get("url").asText, entries.result().toMap, settings.get("database").get("session").asText)
   }
-  private val feeds = Feeds.parse(settings.get("feeds"))
   private var batch = 0L
-  /** Spark's own count of input rows is one of files: a stage's page shows this beside it. */
+  /** Of the stages that stage rows, which Spark itself counts nothing of. */
   private val rowsStaged = session.sparkContext.longAccumulator("rows staged")
   private val hadoop = new SerializableConfiguration(session.sparkContext.hadoopConfiguration)
 
@@ -79,7 +81,9 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
       .option("directory", settings.get("inputDir").asText)
       .option("maxFiles", settings.get("maxFiles").asInt)
       .option("maxBytes", settings.get("maxBytes").asLong)
-      .option("feeds", settings.get("feeds").toString)
+      .option("selection", selection.toString)
+      .option("pieceBytes", inspecting.pieceBytes)
+      .option("maxFileBytes", inspecting.maxFileBytes)
       .load()
       .writeStream
       .queryName("ecompipe")
@@ -89,12 +93,11 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
       .start()
   }
 
-  /** Inspects the files, and then does what it is told until the batch is done. Running it again is harmless. */
+  /** Has the files inspected, and then does what it is told until the batch is done. Running it again is harmless. */
   private def loadBatch(files: DataFrame, batch: Long): Unit = {
-    val (pieceBytes, maxFileBytes, hadoop, feeds) = (this.pieceBytes, this.maxFileBytes, this.hadoop, this.feeds)
     this.batch = batch
     describe("inspect", TakenFiles.last)
-    val inspections = files.rdd.map(row => Inspect(SourceFile(row.getString(0), row.getString(1), row.getLong(2)), hadoop.value, pieceBytes, maxFileBytes, None, feeds.formatOf(row.getString(0)))).collect().map(Inspect.lookAgain(_, hadoop.value))
+    val inspections = files.collect().map(row => Inspect.lookAgain(Inspection.fromBytes(row.getAs[Array[Byte]](0)), hadoop.value))
     sendInspections("batch", batch, inspections)
     Failpoint.pass("inspected")
     var done = false
@@ -114,7 +117,7 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
 
   /** What Spark's pages call the next jobs. */
   private def describe(action: String, files: Seq[SourceFile]): Unit = {
-    val names = files.map(file => file.path.substring(file.path.lastIndexOf('/') + 1)).distinct
+    val names = files.map(_.name).distinct
     val more = if (names.size > NamesShown) s" and ${names.size - NamesShown} more" else ""
     session.sparkContext.setJobDescription(s"batch $batch: $action ${names.take(NamesShown).mkString(", ")}$more")
   }
@@ -148,8 +151,9 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
 
   private def stage(command: JsonNode): Unit = {
     val pieces = Json.list(command.get("pieces")).map { node =>
-      StagePiece(node.get("index").asInt, Json.sourceFile(node.get("file")), node.get("start").asLong, node.get("end").asLong, node.get("firstLine").asLong,
-        node.get("firstOrdinal").asLong, Json.list(node.get("columns")).map(_.asText), node.get("crlf").asBoolean, feeds.formatOf(node.get("file").get("path").asText))
+      val file = Json.sourceFile(node.get("file"))
+      StagePiece(node.get("index").asInt, file, node.get("start").asLong, node.get("end").asLong, node.get("firstLine").asLong,
+        node.get("firstOrdinal").asLong, Json.list(node.get("columns")).map(_.asText), node.get("unnamed").asInt, node.get("crlf").asBoolean, inspecting.feeds.formatOf(file))
     }
     val request = StageRequest(command.get("table").asText, command.get("asText").asBoolean, Seq.empty)
     val slices = Slices.bySize(pieces, session.sparkContext.defaultParallelism * TasksPerCore)(piece => piece.end - piece.start)
@@ -177,10 +181,10 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
 
   /** For a file that another engine has loaded a part of: pieces from there on. */
   private def cutAgain(command: JsonNode): Unit = {
-    val (pieceBytes, maxFileBytes, hadoop, feeds) = (this.pieceBytes, this.maxFileBytes, this.hadoop, this.feeds)
-    describe("cut", Seq(Json.sourceFile(command.get("file"))))
+    val (inspecting, hadoop, files) = (this.inspecting, this.hadoop, Seq(Json.sourceFile(command.get("file"))))
+    describe("cut", files)
     val from = Some((command.get("offset").asLong, command.get("lines").asLong))
-    val inspections = session.sparkContext.parallelize(Seq(Json.sourceFile(command.get("file"))), 1).map(file => Inspect(file, hadoop.value, pieceBytes, maxFileBytes, from, feeds.formatOf(file.path))).collect().map(Inspect.lookAgain(_, hadoop.value))
+    val inspections = session.sparkContext.parallelize(files, 1).map(Inspect(_, hadoop.value, inspecting, from)).collect().map(Inspect.lookAgain(_, hadoop.value))
     sendInspections("cut", command.get("id").asLong, inspections)
   }
 

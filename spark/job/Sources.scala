@@ -3,7 +3,7 @@ package ecompipe
 import java.io.{FileNotFoundException, IOException, InputStream}
 import java.nio.channels.Channels
 import java.nio.file.attribute.FileTime
-import java.nio.file.{Files, LinkOption, NoSuchFileException, Path => JavaPath, Paths, StandardOpenOption}
+import java.nio.file.{AccessDeniedException, DirectoryStream, Files, LinkOption, NoSuchFileException, NotDirectoryException, Path => JavaPath, Paths, StandardOpenOption}
 import java.util
 import java.util.concurrent.{ConcurrentHashMap, TimeUnit}
 import org.apache.hadoop.conf.Configuration
@@ -11,8 +11,13 @@ import org.apache.hadoop.fs.{EtagSource, FileStatus, FileSystem, Path}
 import org.apache.hadoop.hdfs.protocol.HdfsFileStatus
 import org.apache.hadoop.util.functional.FutureIO
 
-/** A file as it was listed: where it is, and what tells it from another one that takes its name later. */
-final case class SourceFile(path: String, fileStamp: String, size: Long) extends Serializable
+/**
+ * A file as it was listed.
+ *
+ * @param name relative to the directory that was listed; parts are separated by slashes
+ * @param fileStamp tells it from another one that takes its name later
+ */
+final case class SourceFile(path: String, name: String, fileStamp: String, size: Long) extends Serializable
 
 /** The file is not what was listed any more. */
 final class FileChanged(val path: String, val isGone: Boolean) extends Exception(path)
@@ -22,35 +27,62 @@ final class FileChanged(val path: String, val isGone: Boolean) extends Exception
  * Hadoop's file systems.
  */
 object Sources {
-  def isUri(path: String): Boolean = path.matches("^[a-zA-Z][a-zA-Z0-9+.-]*:/.*")
+  def isUri(path: String): Boolean = path.matches("(?s)[a-zA-Z][a-zA-Z0-9+.-]*:/.*")
 
   def isGzip(path: String): Boolean = path.toLowerCase.endsWith(".gz")
 
-  /** As `isLoadableName` in `src/contract/fileNames.ts`. */
-  def isLoadable(name: String): Boolean = !name.startsWith(".") && name.toLowerCase.matches("(?s).+\\.csv(\\.gz)?")
-
   /** Regular files with a name for us, in the order of names. What leaves while it is looked at is taken by somebody else. */
-  def list(directory: String, conf: Configuration, isWanted: String => Boolean = isLoadable): Seq[SourceFile] = {
+  def list(directory: String, conf: Configuration, selection: Selection = Selection.Everything): Seq[SourceFile] = {
     val found = Seq.newBuilder[SourceFile]
-    if (isUri(directory)) {
-      val path = new Path(directory)
-      path.getFileSystem(conf).listStatus(path).foreach { status =>
-        if (status.isFile && isWanted(status.getPath.getName)) found += SourceFile(status.getPath.toString, stampOf(status), status.getLen)
+    if (isUri(directory)) listUri(new Path(directory), conf, selection, found += _) else listLocal(Paths.get(directory), selection, found += _)
+    found.result().sortBy(_.name)
+  }
+
+  private def listUri(directory: Path, conf: Configuration, selection: Selection, add: SourceFile => Unit): Unit = {
+    val fileSystem = directory.getFileSystem(conf)
+    val ownDirs = selection.ownDirs.map(own => new Path(own).makeQualified(fileSystem.getUri, fileSystem.getWorkingDirectory)).toSet
+    def descend(entries: Array[FileStatus], parent: String): Unit = entries.foreach { status =>
+      val name = parent + status.getPath.getName
+      if (status.isFile) {
+        if (selection.isWanted(name)) add(SourceFile(status.getPath.toString, name, stampOf(status), status.getLen))
+      } else if (status.isDirectory && selection.isDescended(name) && !ownDirs.contains(status.getPath) && !isLink(status)) {
+        val entries =
+          try fileSystem.listStatus(status.getPath)
+          catch { case _: FileNotFoundException => Array.empty[FileStatus] }
+        descend(entries, s"$name/")
       }
-    } else {
-      val entries = Files.newDirectoryStream(Paths.get(directory))
+    }
+    descend(fileSystem.listStatus(directory), "")
+  }
+
+  /** Only Hadoop's local file system follows links when it lists: round and round, where one leads back. */
+  private def isLink(status: FileStatus): Boolean = status.getPath.toUri.getScheme == "file" && Files.isSymbolicLink(Paths.get(status.getPath.toUri.getPath))
+
+  private def listLocal(directory: JavaPath, selection: Selection, add: SourceFile => Unit): Unit = {
+    def isOwn(entry: JavaPath) = selection.ownDirs.map(Paths.get(_)).exists(own => entry == own || (Files.exists(own) && Files.isSameFile(entry, own)))
+    def descend(entries: DirectoryStream[JavaPath], parent: String): Unit = {
+      val below = Seq.newBuilder[(JavaPath, String)]
       try {
         entries.forEach { entry =>
-          if (isWanted(entry.getFileName.toString)) {
+          val name = parent + entry.getFileName
+          val (isWanted, isDescended) = (selection.isWanted(name), selection.isDescended(name))
+          if (isWanted || isDescended) {
             try {
               val attributes = attributesOf(entry)
-              if (attributes.get("isRegularFile") == true) found += SourceFile(entry.toString, stampOf(attributes), attributes.get("size").asInstanceOf[Long])
+              if (isWanted && attributes.get("isRegularFile") == true) add(SourceFile(entry.toString, name, stampOf(attributes), attributes.get("size").asInstanceOf[Long]))
+              else if (isDescended && attributes.get("isDirectory") == true && !isOwn(entry)) below += entry -> s"$name/"
             } catch { case _: NoSuchFileException => }
           }
         }
       } finally entries.close()
+      // Afterwards: a directory of any depth is listed with one descriptor.
+      below.result().foreach { case (entry, name) => openIfPossible(entry).foreach(descend(_, name)) }
     }
-    found.result().sortBy(_.path)
+    // The other side tells of those that can't be listed.
+    def openIfPossible(path: JavaPath): Option[DirectoryStream[JavaPath]] =
+      try Some(Files.newDirectoryStream(path))
+      catch { case _: NoSuchFileException | _: NotDirectoryException | _: AccessDeniedException => None }
+    descend(Files.newDirectoryStream(directory), "")
   }
 
   /** For local files as `fileStampOf` in `src/pipeline/stream/content.ts`. */
@@ -68,7 +100,7 @@ object Sources {
     else
       try {
         val attributes = attributesOf(Paths.get(file.path))
-        Some(SourceFile(file.path, stampOf(attributes), attributes.get("size").asInstanceOf[Long])).filter(_ => attributes.get("isRegularFile") == true)
+        Some(file.copy(fileStamp = stampOf(attributes), size = attributes.get("size").asInstanceOf[Long])).filter(_ => attributes.get("isRegularFile") == true)
       } catch { case _: NoSuchFileException => None }
 
   /**
@@ -86,7 +118,7 @@ object Sources {
     s"$identity${status.getLen}:${TimeUnit.MILLISECONDS.toNanos(status.getModificationTime)}"
   }
 
-  private def attributesOf(path: JavaPath): util.Map[String, AnyRef] = Files.readAttributes(path, "unix:dev,ino,size,lastModifiedTime,isRegularFile", LinkOption.NOFOLLOW_LINKS)
+  private def attributesOf(path: JavaPath): util.Map[String, AnyRef] = Files.readAttributes(path, "unix:dev,ino,size,lastModifiedTime,isRegularFile,isDirectory", LinkOption.NOFOLLOW_LINKS)
 
   private def stampOf(attributes: util.Map[String, AnyRef]): String = {
     val modified = attributes.get("lastModifiedTime").asInstanceOf[FileTime].toInstant
@@ -166,17 +198,18 @@ object Sources {
     if (isStill(file, conf)) directory match {
       case None => fileSystem.delete(source, false)
       case Some(name) =>
-        val target = reservePlace(fileSystem, new Path(name), source.getName)
+        val target = reservePlace(fileSystem, new Path(new Path(name), file.name).getParent, source.getName)
         try {
           fileSystem.mkdirs(target.getParent)
-          if (isMoved(fileSystem, source, target)) reason.foreach(note(fileSystem, target, source.getName, _))
+          if (isMoved(fileSystem, source, target)) reason.foreach(note(fileSystem, target, file.name, _))
           else if (isStill(file, conf)) throw new IOException(s"cannot move $source to $target")
         } finally reserved.remove(target)
     }
   }
 
   private def note(fileSystem: FileSystem, target: Path, deliveredAs: String, reason: String): Unit = {
-    val text = Json.mapper.createObjectNode().put("file", target.getName).put("deliveredAs", deliveredAs).put("reason", reason).put("quarantinedAt", java.time.Instant.now.toString)
+    val name = deliveredAs.substring(0, deliveredAs.lastIndexOf('/') + 1) + target.getName
+    val text = Json.mapper.createObjectNode().put("file", name).put("deliveredAs", deliveredAs).put("reason", reason).put("quarantinedAt", java.time.Instant.now.toString)
     val out = fileSystem.create(new Path(s"$target.reason.json"), true)
     try out.write(Json.mapper.writerWithDefaultPrettyPrinter.writeValueAsBytes(text)) finally out.close()
   }

@@ -6,8 +6,13 @@ import java.nio.charset.{CharacterCodingException, StandardCharsets}
 import java.sql.{Connection, SQLException}
 import org.apache.hadoop.conf.Configuration
 
-/** A piece of a file that is to be staged. `index` names it among those of one request. */
-final case class StagePiece(index: Int, file: SourceFile, start: Long, end: Long, firstLine: Long, firstOrdinal: Long, columns: Seq[String], crlf: Boolean, format: Format = Format.Plain) extends Serializable
+/**
+ * A piece of a file that is to be staged.
+ *
+ * @param index names it among those of one request
+ * @param unnamed fields of a record behind those of the columns, which must be empty
+ */
+final case class StagePiece(index: Int, file: SourceFile, start: Long, end: Long, firstLine: Long, firstOrdinal: Long, columns: Seq[String], unnamed: Int, crlf: Boolean, format: Format = Format.Plain) extends Serializable
 
 /** @param asText false: the file's own bytes into typed columns; true: each record as text, with its place and its bytes */
 final case class StageRequest(table: String, asText: Boolean, pieces: Seq[StagePiece]) extends Serializable
@@ -56,10 +61,10 @@ object Stage {
       finally contents.close()
     }
 
-  /** Neighbours that can share a COPY: the same columns and line ends. */
+  /** Neighbours that can share a COPY: the same columns, line ends and format. */
   private def groups(pieces: Seq[StagePiece]): Seq[Seq[StagePiece]] =
     pieces.foldLeft(List.empty[List[StagePiece]]) {
-      case (current :: done, piece) if current.head.columns == piece.columns && current.head.crlf == piece.crlf => (piece :: current) :: done
+      case (current :: done, piece) if current.head.columns == piece.columns && current.head.crlf == piece.crlf && current.head.format == piece.format => (piece :: current) :: done
       case (done, piece) => List(piece) :: done
     }.map(_.reverse).reverse
 
@@ -74,14 +79,30 @@ object Stage {
     }
   }
 
+  /** Records as texts. What is UTF-8 is seen here; another encoding only the server knows, as for the native engine (stageSource.ts). */
   private def copyRecords(connection: Connection, table: String, pieces: Seq[StagePiece], contents: Contents): Long = {
-    val columns = pieces.head.columns
+    if (pieces.head.format.isUtf8) return copyRecords(connection, table, pieces, contents, Set.empty[Long])
+    Connections.execute(connection, "savepoint ecompipe_records")
+    val copied =
+      try copyRecords(connection, table, pieces, contents, Set.empty[Long])
+      catch {
+        case error: SQLException if Undecodable.contains(error.getSQLState) =>
+          Connections.execute(connection, "rollback to savepoint ecompipe_records")
+          copyRecords(connection, table, pieces, contents, undecodable(connection, pieces, contents))
+      }
+    Connections.execute(connection, "release savepoint ecompipe_records")
+    copied
+  }
+
+  /** @param undecodable ordinals of records that are not in their encoding */
+  private def copyRecords(connection: Connection, table: String, pieces: Seq[StagePiece], contents: Contents, undecodable: Set[Long]): Long = {
+    val (columns, format) = (pieces.head.columns, pieces.head.format)
     val names = s"piece, ordinal, line, byte_offset, defect, broken, raw, ${columns.mkString(", ")}"
-    val copy = new Copy(connection, s"copy $table ($names) from stdin (format csv)")
+    val copy = new Copy(connection, s"copy $table ($names) from stdin (format csv, encoding '${format.encoding}')")
     val endMarkers = Seq.newBuilder[Seq[AnyRef]]
     val copied = copy.run {
       for (piece <- pieces) {
-        val records = new TextRecords(piece, contents.read(piece, TextRecords.LookAhead))
+        val records = new TextRecords(piece, contents.read(piece, TextRecords.LookAhead), undecodable)
         while (records.next()) {
           if (records.holdsEndMarker) endMarkers += records.values
           else records.writeTo(copy)
@@ -91,7 +112,9 @@ object Stage {
     // `\.` alone on a line, even within quotes, ends COPY's data before PostgreSQL 18.
     val rows = endMarkers.result()
     if (rows.nonEmpty) {
-      val insert = connection.prepareStatement(s"insert into $table ($names) values (${names.split(", ").map(_ => "?").mkString(", ")})")
+      val text = s"convert_from(?, '${format.encoding}')"
+      val values = Seq("?", "?", "?", "?", "null", "null", if (format.isUtf8) text else "?") ++ columns.map(_ => text)
+      val insert = connection.prepareStatement(s"insert into $table ($names) values (${values.mkString(", ")})")
       rows.foreach { values =>
         values.zipWithIndex.foreach { case (value, index) => insert.setObject(index + 1, value) }
         insert.addBatch()
@@ -101,6 +124,39 @@ object Stage {
     }
     copied + rows.size
   }
+
+  /** Ordinals of the records that can't be decoded. */
+  private def undecodable(connection: Connection, pieces: Seq[StagePiece], contents: Contents): Set[Long] = {
+    val query = connection.prepareStatement(s"select at from ecompipe.undecodable(?, '${pieces.head.format.encoding}')")
+    val found = Set.newBuilder[Long]
+    var asked = Vector.empty[(Long, Array[Byte])]
+    var bytes = 0
+    def ask(): Unit = {
+      query.setArray(1, connection.createArrayOf("bytea", asked.map(_._2).toArray.asInstanceOf[Array[AnyRef]]))
+      val rows = query.executeQuery()
+      while (rows.next()) found += asked(rows.getInt(1) - 1)._1
+      rows.close()
+      asked = Vector.empty
+      bytes = 0
+    }
+    for (piece <- pieces) {
+      val records = new TextRecords(piece, contents.read(piece, TextRecords.LookAhead))
+      while (records.next()) if (records.defect == null) {
+        asked :+= records.ordinal -> records.raw
+        bytes += records.raw.length
+        if (bytes >= AskedBytes) ask()
+      }
+    }
+    if (asked.nonEmpty) ask()
+    query.close()
+    found.result()
+  }
+
+  /** Bytes of records in one question. */
+  private val AskedBytes = 1 << 18
+
+  /** character_not_in_repertoire and untranslatable_character. */
+  private val Undecodable = Set("22021", "22P05")
 
   /** Classes of SQLSTATE that `src/platform/db/sqlState.ts` calls `row` or `fatal`. */
   private val Lasting = Seq("22", "23", "28", "3D", "3F", "42", "0A")
@@ -149,23 +205,49 @@ final class Contents(conf: Configuration) {
 /**
  * The records of a piece as lines for COPY: place, defect or bytes, and then the record itself.
  *
+ * Delimiters and quotes are ASCII, and so are never a part of a letter in the encodings that a feed may have with them:
+ * records are cut as bytes, and the server decodes their fields.
+ *
  * @param bytes those of the piece, and `LookAhead` more, or as many as the file has: what is wrong with a record may show
  *   only behind its first line, and a broken record's first line may be the last one of a piece
+ * @param undecodable ordinals of records that are not in their encoding
  */
-final class TextRecords(piece: StagePiece, bytes: Array[Byte]) {
+final class TextRecords(piece: StagePiece, bytes: Array[Byte], undecodable: Set[Long] = Set.empty) {
   private val length = Math.toIntExact(piece.end - piece.start)
-  private[ecompipe] val framing = new Framing(bytes, bytes.length, bytes.length < length + TextRecords.LookAhead, piece.columns.size, piece.format.dialect)
+  private[ecompipe] val framing = new Framing(bytes, bytes.length, bytes.length < length + TextRecords.LookAhead, piece.columns.size + piece.unnamed, piece.format.dialect)
   private val isClean = isText(0, length)
   private val hasEndMarkers = new String(bytes, 0, length, StandardCharsets.ISO_8859_1).contains("\\.")
   private val line = new ByteArrayOutputStream(1024)
-  private var ordinal = piece.firstOrdinal - 1
+  private[ecompipe] var ordinal = piece.firstOrdinal - 1
   private[ecompipe] var defect: String = _
+  /** Where the fields of a sound record end that have a name. */
+  private var namedEnd = 0
 
   def next(): Boolean = {
     ordinal += 1
     val found = framing.consumed < length && framing.next() && framing.start < length
-    if (found) defect = if (framing.defect != null) framing.defect else if (isClean || isText(framing.start, framing.end)) null else "encoding"
+    if (found) {
+      namedEnd = endOfNamed
+      defect =
+        if (framing.defect != null) framing.defect
+        else if (!isClean && !isText(framing.start, framing.end) || undecodable.contains(ordinal)) "encoding"
+        else if (namedEnd == -1) "unnamed-value"
+        else null
+    }
     found
+  }
+
+  /** As `namedEnd` in `src/pipeline/stream/staged/records.ts`: -1 where a field without a name has a value. */
+  private def endOfNamed: Int = {
+    var end = framing.end
+    var left = piece.unnamed
+    while (left > 0) {
+      if (end - 3 >= framing.start && bytes(end - 1) == Framing.QUOTE && bytes(end - 2) == Framing.QUOTE && bytes(end - 3) == Framing.COMMA) end -= 3
+      else if (end - 1 >= framing.start && bytes(end - 1) == Framing.COMMA) end -= 1
+      else return -1
+      left -= 1
+    }
+    end
   }
 
   def holdsEndMarker: Boolean = hasEndMarkers && defect == null && framing.holdsEndMarker
@@ -174,47 +256,63 @@ final class TextRecords(piece: StagePiece, bytes: Array[Byte]) {
     line.reset()
     ascii(s"${piece.index},$ordinal,${piece.firstLine + framing.line},${piece.start + framing.start},")
     if (defect == null) {
-      ascii(",,\"")
-      var at = framing.start
-      while (at < framing.end) {
-        if (bytes(at) == Framing.QUOTE) line.write('"')
-        line.write(bytes(at))
-        at += 1
-      }
-      ascii("\",")
-      if (piece.format == Format.Plain) line.write(bytes, framing.start, framing.end - framing.start)
-      else writeFields(fields(text))
+      ascii(",,")
+      if (piece.format.isUtf8) writeQuoted() else writeHex()
+      line.write(',')
+      if (piece.format == Format.Plain) line.write(bytes, framing.start, namedEnd - framing.start)
+      else writeFields(fields)
     } else {
       ascii(defect)
-      ascii(",\\x")
-      var at = framing.start
-      while (at < framing.end) {
-        line.write(Hex((bytes(at) >> 4) & 15))
-        line.write(Hex(bytes(at) & 15))
-        at += 1
-      }
+      line.write(',')
+      writeHex()
       ascii("," + "," * piece.columns.size)
     }
     line.write('\n')
     copy.write(line)
   }
 
-  /** The same as values of a prepared statement. */
-  def values: Seq[AnyRef] =
-    Seq(Int.box(piece.index), Long.box(ordinal), Long.box(piece.firstLine + framing.line), Long.box(piece.start + framing.start), null, null, text) ++ fields(text)
+  /** The record's own bytes. */
+  private[ecompipe] def raw: Array[Byte] = java.util.Arrays.copyOfRange(bytes, framing.start, framing.end)
 
-  private def text: String = new String(bytes, framing.start, framing.end - framing.start, StandardCharsets.UTF_8)
+  /** The same as values of a prepared statement; texts are bytes. */
+  def values: Seq[AnyRef] =
+    Seq(Int.box(piece.index), Long.box(ordinal), Long.box(piece.firstLine + framing.line), Long.box(piece.start + framing.start), raw) ++
+      fields.map(field => if (field == null) null else field.getBytes(StandardCharsets.ISO_8859_1))
+
+  private def writeQuoted(): Unit = {
+    line.write('"')
+    var at = framing.start
+    while (at < framing.end) {
+      if (bytes(at) == Framing.QUOTE) line.write('"')
+      line.write(bytes(at))
+      at += 1
+    }
+    line.write('"')
+  }
+
+  private def writeHex(): Unit = {
+    ascii("\\x")
+    var at = framing.start
+    while (at < framing.end) {
+      line.write(Hex((bytes(at) >> 4) & 15))
+      line.write(Hex(bytes(at) & 15))
+      at += 1
+    }
+  }
 
   /** Another dialect than COPY's, written anew: everything quoted but NULL. */
   private def writeFields(fields: Seq[String]): Unit =
     for ((field, index) <- fields.zipWithIndex) {
       if (index > 0) line.write(',')
-      if (field != null) line.write(("\"" + field.replace("\"", "\"\"") + "\"").getBytes(StandardCharsets.UTF_8))
+      if (field != null) line.write(("\"" + field.replace("\"", "\"\"") + "\"").getBytes(StandardCharsets.ISO_8859_1))
     }
 
-  /** The fields of a record without defects; what means NULL does so without quotes only, as in COPY. */
-  private def fields(record: String): Seq[String] = {
-    val (delimiter, quote) = (piece.format.dialect.delimiter.toChar, piece.format.dialect.quote.toChar)
+  /** The fields of a record without defects, a character for each byte; what means NULL does so without quotes only, as in COPY. */
+  private def fields: Seq[String] = {
+    val record = new String(bytes, framing.start, namedEnd - framing.start, StandardCharsets.ISO_8859_1)
+    val dialect = piece.format.dialect
+    if (!dialect.hasFields) return Seq(record)
+    val (delimiter, quote) = (dialect.delimiter.toChar, dialect.quote.fold(Framing.NoByte)(_.toInt))
     val found = Seq.newBuilder[String]
     var at = 0
     while (at <= record.length) {
@@ -247,14 +345,14 @@ final class TextRecords(piece: StagePiece, bytes: Array[Byte]) {
     }
   }
 
-  /** UTF-8 without NUL: what PostgreSQL's text can hold. */
+  /** Without NUL, and UTF-8 where that is the encoding: what PostgreSQL's text can hold. */
   private def isText(from: Int, until: Int): Boolean = {
     var at = from
     while (at < until && bytes(at) != 0) at += 1
-    at == until && (try {
+    at == until && (!piece.format.isUtf8 || (try {
       StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes, from, until - from))
       true
-    } catch { case _: CharacterCodingException => false })
+    } catch { case _: CharacterCodingException => false }))
   }
 
   private val Hex: Array[Byte] = "0123456789abcdef".getBytes(StandardCharsets.US_ASCII)

@@ -2,19 +2,25 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
-import { QUOTE } from '../../src/contract/csv/bytes.js';
+import { COMMA } from '../../src/contract/csv/bytes.js';
 import { RFC_4180, type Dialect } from '../../src/contract/csv/dialect.js';
 import { frameRecords } from '../../src/contract/csv/frameRecords.js';
 import { randomBelow } from '../helpers/random.js';
 import { compileJobPrograms } from './job.js';
 
 const BUFFERS = 300_000;
-const FIELDS = 2;
 
-const DIALECTS = [
-  { ...RFC_4180, quote: QUOTE },
+/** A line of text is one field. */
+function fieldsOf({ kind }: Dialect): number {
+  return kind === 'csv' ? 2 : 1;
+}
+
+const DIALECTS: readonly Dialect[] = [
+  RFC_4180,
   { kind: 'csv', delimiter: ';'.charCodeAt(0), quote: "'".charCodeAt(0) },
-] as const;
+  { kind: 'csv', delimiter: COMMA, quote: undefined },
+  { kind: 'lines', delimiter: COMMA, quote: undefined },
+];
 
 /** What decides where records end and what is wrong with them. */
 const TOKENS = ['"', '"', '""', ',', ',', '\n', '\n', '\r\n', '\r', 'a', ';', "'", 'bc', '\\.', 'é', ' '];
@@ -31,10 +37,11 @@ test('the two splitters find the same records and the same faults, wherever the 
       const text = Array.from({ length: random(24) }, () => TOKENS[random(TOKENS.length)]).join('');
       const bytes = Buffer.from(text);
       const pieceBytes = 1 + random(16);
-      const dialect = DIALECTS[n % 2]!;
+      const dialect = DIALECTS[n % DIALECTS.length]!;
       expected.push({ bytes, pieceBytes, dialect });
-      const head = Buffer.alloc(20);
-      [FIELDS, pieceBytes, dialect.delimiter, dialect.quote, bytes.length].forEach((value, index) =>
+      const { kind, delimiter, quote = -1 } = dialect;
+      const head = Buffer.alloc(24);
+      [fieldsOf(dialect), pieceBytes, delimiter, quote, Number(kind === 'csv'), bytes.length].forEach((value, index) =>
         head.writeInt32BE(value, 4 * index),
       );
       if (!child.stdin.write(Buffer.concat([head, bytes]))) await once(child.stdin, 'drain');
@@ -45,7 +52,7 @@ test('the two splitters find the same records and the same faults, wherever the 
   let compared = 0;
   for await (const line of createInterface({ input: child.stdout })) {
     const { bytes, pieceBytes, dialect } = expected[compared++]!;
-    const records = [...frameRecords(bytes, true, FIELDS, Infinity, dialect).records].map(
+    const records = [...frameRecords(bytes, true, fieldsOf(dialect), Infinity, dialect).records].map(
       (frame) => `${frame.start},${frame.end},${frame.line},${frame.defect ?? 'null'}`,
     );
     assert.deepEqual(

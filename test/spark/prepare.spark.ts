@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { eventRow, HEADER } from '../helpers/events.js';
+import { eventFile } from '../helpers/events.js';
 import { start } from '../helpers/executable.js';
 import { assertLedger, eventIds } from '../pipeline/stream/tables.js';
 import { createPipeline } from '../pipeline/verify/pipeline.js';
+import { eventLogConf, eventsIn, progressOf } from './eventLog.js';
 import { installedForTests, runSpark, sparkEnv } from './harness.js';
 
 const { sparkHome, others } = installedForTests();
@@ -23,14 +24,17 @@ for (const [version, home] of Object.entries(SPARKS)) {
     assert.equal(prepared.exitCode, 0, prepared.stderr);
     assert.match(readdirSync(jars).sort().join(' '), /^ecompipe-spark-\S+\.jar postgresql-\S+\.jar$/);
     for (const number of [1, 2])
-      writeFileSync(path.join(pipeline.processing, `${number}.csv`), `${HEADER}\n${eventRow(number)}\n`);
+      writeFileSync(path.join(pipeline.processing, `${number}.csv`), eventFile(10 * number, 10 * number + 10));
     const loaded = await runSpark(t, pipeline, {
+      conf: eventLogConf(pipeline.home),
       // Where nothing can be compiled into, and nothing is in the cache.
       env: { SPARK_HOME: home, ECOMPIPE_JDBC_DRIVER: '', ECOMPIPE_SPARK_JARS: jars, XDG_CACHE_HOME: '/proc/self' },
     });
     assert.equal(loaded.exitCode, 0, loaded.stderr);
     assert.doesNotMatch(loaded.stderr, /spark_job_compiling/);
-    assert.equal((await eventIds(pipeline.database)).length, 2);
+    assert.equal((await eventIds(pipeline.database)).length, 20);
+    const [progress] = progressOf(eventsIn(pipeline.home));
+    assert.equal(progress?.numInputRows, 20, 'its input rows are those of the files');
     await assertLedger(pipeline.database);
     assert.ok(!existsSync(path.join(pipeline.home, '.ivy2')));
   });

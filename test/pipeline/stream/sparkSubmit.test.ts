@@ -34,7 +34,7 @@ function settingsOf(
 
 /** The properties that are set, but for those that say nothing about the network. */
 function properties(args: readonly string[]): string[] {
-  return args.filter((arg, index) => args[index - 1] === '--conf' && !arg.startsWith('spark.ui.show'));
+  return args.filter((arg, index) => args[index - 1] === '--conf' && !/^spark\.(ui\.show|executorEnv)/.test(arg));
 }
 
 for (const master of ['local', 'local[*]', 'local[2]', 'local[4,3]']) {
@@ -84,8 +84,22 @@ test('secrets of ours do not reach the JVM through its environment', (t) => {
   const installed = spark(t);
   assert.deepEqual(submitEnvironment(settingsOf(installed, 'yarn'), environment), {
     JAVA_HOME: '/java',
+    LC_ALL: 'C.UTF-8',
     SPARK_HOME: installed.home,
   });
+});
+
+test('names of files are UTF-8 for Java, too, whatever the locale', (t) => {
+  const settings = settingsOf(spark(t), 'yarn');
+  const localeIn = (environment: NodeJS.ProcessEnv): string | undefined =>
+    submitEnvironment(settings, environment)['LC_ALL'];
+  assert.equal(localeIn({ LANG: 'C' }), 'C.UTF-8');
+  assert.equal(localeIn({ LC_ALL: 'POSIX', LANG: 'de_DE.UTF-8' }), 'C.UTF-8');
+  assert.equal(localeIn({ LANG: 'de_DE.UTF-8' }), undefined);
+  assert.equal(localeIn({ LC_ALL: 'en_US.utf8' }), 'en_US.utf8');
+  assert.ok(submitArguments(settings, {}).includes('spark.executorEnv.LC_ALL=C.UTF-8'));
+  const own = settingsOf(spark(t), 'yarn', ['--conf', 'spark.executorEnv.LC_ALL=de_DE.UTF-8']);
+  assert.ok(!submitArguments(own, {}).includes('spark.executorEnv.LC_ALL=C.UTF-8'));
 });
 
 test('the master: a flag of ours, else what Spark is told, else this machine', (t) => {

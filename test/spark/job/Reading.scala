@@ -32,14 +32,14 @@ object Reading {
 
   private def read(path: Path, content: Array[Byte], random: Random): Unit = {
     val conf = new Configuration
-    val file = SourceFile(path.toString, Sources.fileStamp(path.toString, conf), Files.size(path))
+    val file = SourceFile(path.toString, path.getFileName.toString, Sources.fileStamp(path.toString, conf), Files.size(path))
     val contents = new Contents(conf)
     var at = 0
     while (at < content.length) {
       val end = math.min(content.length, at + 1 + random.nextInt(300000))
       val ahead = if (random.nextBoolean()) 0 else random.nextInt(700000)
       if (random.nextInt(4) > 0) {
-        val bytes = contents.read(StagePiece(0, file, at, end, 1, 0, Seq.empty, crlf = false), ahead)
+        val bytes = contents.read(StagePiece(0, file, at, end, 1, 0, Seq.empty, 0, crlf = false), ahead)
         val expected = java.util.Arrays.copyOfRange(content, at, math.min(content.length, end + ahead))
         if (!java.util.Arrays.equals(bytes, expected)) throw new IllegalStateException(s"$path: $at to $end, and $ahead more")
       }

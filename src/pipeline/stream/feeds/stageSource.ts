@@ -2,7 +2,9 @@ import { sourceColumn } from '../../../contract/feeds/compile.js';
 import type { Connection } from '../../../platform/db/client.js';
 import { sqlStateOf } from '../../../platform/db/sqlState.js';
 import type { BoundFeed } from '../../../contract/feeds/bindFeed.js';
-import { UTF_8 } from '../../../contract/feeds/encodings.js';
+import { UTF_8, type Encoding } from '../../../contract/feeds/encodings.js';
+import type { RejectReason } from '../../../contract/stageServices.js';
+import { elementAt } from '../../../platform/elementAt.js';
 import { quoteText } from '../../../contract/feeds/sqlNames.js';
 import type { Batch } from '../batch.js';
 import { CHUNK_BYTES, copyChunks } from '../../../platform/db/copyChunks.js';
@@ -43,7 +45,7 @@ export async function stageSource(
   } catch (error) {
     if (!UNDECODABLE.has(sqlStateOf(error) ?? '')) throw error;
     await client.query('rollback to savepoint ecompipe_source');
-    await removeUndecodable(connection, records, encoding.server);
+    await removeUndecodable(connection, records, encoding);
     await send();
   }
   await client.query('release savepoint ecompipe_source');
@@ -85,17 +87,26 @@ function placeOf(records: Records): (ordinal: number) => readonly number[] {
 /** Records, and bytes of them, in one question. */
 const CHUNK_RECORDS = 2000;
 
-async function removeUndecodable({ client }: Connection, records: Records, encoding: string): Promise<void> {
+async function removeUndecodable(connection: Connection, records: Records, encoding: Encoding): Promise<void> {
   const sound = [...soundOrdinals(records)];
   for (let from = 0; from < sound.length; from += CHUNK_RECORDS) {
     const chunk = sound.slice(from, from + CHUNK_RECORDS);
-    const { rows } = await client.query<{ at: number; message: string }>(
-      'select at, message from ecompipe.undecodable($1::bytea[], $2)',
-      [chunk.map((ordinal) => recordBytes(records.at(ordinal))), encoding],
-    );
-    for (const { at, message } of rows) {
-      const ordinal = chunk[at - 1];
-      if (ordinal !== undefined) records.malformed.set(ordinal, { kind: 'malformed', sqlState: '22021', message });
-    }
+    const texts = chunk.map((ordinal) => recordBytes(records.at(ordinal)));
+    for (const [index, reason] of await findUndecodable(connection, texts, encoding))
+      records.malformed.set(elementAt(chunk, index), reason);
   }
+}
+
+/** Which of these records are not in an encoding, by index, and what the server says of them. */
+export async function findUndecodable(
+  { client }: Connection,
+  texts: readonly Buffer[],
+  { server }: Encoding,
+): Promise<ReadonlyMap<number, RejectReason>> {
+  if (texts.length === 0) return new Map();
+  const { rows } = await client.query<{ at: number; message: string }>(
+    'select at, message from ecompipe.undecodable($1::bytea[], $2)',
+    [texts, server],
+  );
+  return new Map(rows.map(({ at, message }) => [at - 1, { kind: 'malformed', sqlState: '22021', message }]));
 }

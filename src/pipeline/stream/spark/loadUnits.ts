@@ -1,3 +1,4 @@
+import { unnamedFields } from '../../../contract/csv/header.js';
 import { TransientError } from '../../../platform/db/sqlState.js';
 import type { Database } from '../../../platform/db/target.js';
 import type { CommittedBatch } from '../loadTransaction.js';
@@ -52,7 +53,9 @@ interface Staging {
 /** Undefined where there are no rows to stage. */
 function startStaging({ driver, database, tables, loader }: UnitContext, unit: Unit | undefined): Staging | undefined {
   if (unit === undefined || unit.rows === 0) return undefined;
-  const asText = !unit.plain || unit.shape?.feed !== undefined || loader.breaker.skipDirect();
+  const { shape } = unit;
+  const isOther = shape !== undefined && (shape.feed !== undefined || unnamedFields(shape) > 0);
+  const asText = !unit.plain || isOther || loader.breaker.skipDirect();
   const done = stageUnit(driver, database, tables, unit, asText);
   // Who waits for it comes later.
   done.catch(() => undefined);

@@ -2,15 +2,19 @@ import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
 import { quoteName } from '../../../platform/db/names.js';
 import type { Defect } from '../../../contract/csv/recordFrames.js';
+import type { RecordShape } from '../../../contract/csv/header.js';
+import { UTF_8 } from '../../../contract/feeds/encodings.js';
+import { elementAt } from '../../../platform/elementAt.js';
 import { NO_ROWS, type PartResult } from '../batch.js';
+import { findUndecodable } from '../feeds/stageSource.js';
 import { convertTexts, insertRows, type Verdicts } from '../staged/judge.js';
-import { explainDefect } from '../staged/records.js';
+import { explainDefect, UNNAMED_VALUE } from '../staged/records.js';
 import type { RejectReason } from '../../../contract/stageServices.js';
 import { writeMalformed, type PlacedRow } from '../staged/reject.js';
 import { prepareStage } from '../staged/stage.js';
 import type { TargetTable } from '../targetTable.js';
 import { StageLost, type Staged } from './stage.js';
-import { columnsOf, type Unit } from './units.js';
+import { columnsOf, isUtf8, type Unit } from './units.js';
 
 /** Broken rows that are in memory at once; each has up to a megabyte. */
 const PAGE_ROWS = 1000;
@@ -73,18 +77,51 @@ export async function writeBroken(
        from ${staged.table} where defect is not null and attempt = any ($1) and ordinal > $2 order by ordinal limit ${PAGE_ROWS}`,
       [staged.attempts, ordinals.at(-1) ?? -1],
     );
-    const reasons = new Map<number, RejectReason>();
-    for (const { ordinal, raw, defect } of rows) {
-      const frame = { start: 0, end: raw.length, defect: defect === 'encoding' ? undefined : (defect as Defect) };
-      const reason = explainDefect(raw, frame, shape, false);
-      assert(reason !== undefined, `something is wrong with a row that is staged as ${defect}`);
-      reasons.set(ordinal, reason);
-      ordinals.push(ordinal);
-    }
+    const reasons = await explainBroken(connection, rows, shape);
+    for (const { ordinal } of rows) ordinals.push(ordinal);
     const placed = rows.map(({ piece, ...row }) => ({ ...row, fileId: fileIdOf(unit, staged, piece) }));
     await writeMalformed(connection, batchId, placed, reasons);
     if (rows.length < PAGE_ROWS) return ordinals;
   }
+}
+
+interface BrokenRow {
+  readonly ordinal: number;
+  readonly raw: Buffer;
+  readonly defect: string;
+}
+
+/** Undefined where only the server can tell. @param defect `encoding`, or one of structure */
+function explainBytes(
+  raw: Buffer,
+  defect: string,
+  shape: RecordShape,
+  isOtherEncoding: boolean,
+): RejectReason | undefined {
+  const frame = { start: 0, end: raw.length, defect: defect === 'encoding' ? undefined : (defect as Defect) };
+  return explainDefect(raw, frame, shape, false, isOtherEncoding);
+}
+
+/** What is wrong with these rows, by ordinal, as the native engine says it. */
+async function explainBroken(
+  connection: Connection,
+  rows: readonly BrokenRow[],
+  shape: RecordShape,
+): Promise<Map<number, RejectReason>> {
+  const encoding = shape.feed?.feed.format.encoding ?? UTF_8;
+  const reasons = new Map<number, RejectReason>();
+  const undecodable: BrokenRow[] = [];
+  for (const row of rows) {
+    const { ordinal, raw, defect } = row;
+    const reason = defect === 'unnamed-value' ? UNNAMED_VALUE : explainBytes(raw, defect, shape, encoding !== UTF_8);
+    if (reason === undefined) undecodable.push(row);
+    else reasons.set(ordinal, reason);
+  }
+  const texts = undecodable.map(({ raw }) => raw);
+  for (const [index, reason] of await findUndecodable(connection, texts, encoding))
+    reasons.set(elementAt(undecodable, index).ordinal, reason);
+  assert.equal(reasons.size, rows.length, 'something is wrong with each row that is staged as broken');
+  return reasons;
 }
 
 /** Rejects and duplicates, from table to table: their bytes need not come here. */
@@ -101,11 +138,12 @@ export async function writeJudged(
     ? 'join pg_temp.ecompipe_made m on m.record = s.ordinal join pg_temp.ecompipe_verdicts v on v.ordinal = m.ordinal'
     : 'join pg_temp.ecompipe_verdicts v on v.ordinal = s.ordinal';
   const item = hasItems ? 'm.item_number' : '0';
+  const raw = isUtf8(unit) ? "convert_to(s.raw, 'UTF8')" : 's.raw';
   const source = `from ${staged.table} s ${rows} where s.attempt = any ($3) and s.defect is null and v.kind`;
   if (rejected.length > 0)
     await client.query(
       `insert into ecompipe.rejected_rows (batch_id, file_id, line, byte_offset, raw, item, kind, sql_state, column_name, constraint_name, message)
-       select $1, ($2::bigint[])[s.piece + 1], s.line, s.byte_offset, convert_to(s.raw, 'UTF8'), ${item}, v.kind, v.sql_state, v.column_name, v.constraint_name, v.message
+       select $1, ($2::bigint[])[s.piece + 1], s.line, s.byte_offset, ${raw}, ${item}, v.kind, v.sql_state, v.column_name, v.constraint_name, v.message
        ${source} <> 'duplicate'
        order by v.ordinal`,
       [batchId, fileIds, staged.attempts],

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { fileColumns } from '../../../contract/csv/header.js';
 import type { Connection } from '../../../platform/db/client.js';
 import { quoteName } from '../../../platform/db/names.js';
 import { isRefusal } from '../../../platform/db/sqlState.js';
@@ -72,7 +73,8 @@ async function merge(
         return { part, fileId: part.fileId, ...result };
       });
       const loadPath = isTyped ? 'direct' : 'staged';
-      return { loadPath, columns: columnsOf(unit), feed, parts, enteredLoaded: new Set(), ...sumOfParts(parts) };
+      const columns = unit.shape === undefined ? [] : fileColumns(unit.shape);
+      return { loadPath, columns, feed, parts, enteredLoaded: new Set(), ...sumOfParts(parts) };
     },
   });
   assert(committed !== undefined, 'a unit has parts');

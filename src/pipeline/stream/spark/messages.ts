@@ -1,9 +1,13 @@
+import type { Dialect } from '../../../contract/csv/dialect.js';
+
 /** What the job and we say to each other: one JSON document a line, over its standard input and output, or a socket (spark/job/Main.scala, Stream.scala). */
 
 /** A file as the job listed it. */
 export interface SparkFile {
   /** Absolute path, or URI. */
   readonly path: string;
+  /** Relative to the directory that was listed. */
+  readonly name: string;
   /** Tells it from another one that takes its name later; of local files as `fileStampOf` has it. */
   readonly fileStamp: string;
   /** Bytes as delivered. */
@@ -73,22 +77,42 @@ export interface StageCommand {
     readonly file: SparkFile;
     readonly firstOrdinal: number;
     readonly columns: readonly string[];
+    /** Fields of a record behind those of the columns, which must be empty. */
+    readonly unnamed: number;
   })[];
+}
+
+/** A pattern of file names. */
+export interface Glob {
+  /** The pattern as a regular expression. */
+  readonly expression: string;
+  /** About the whole name, not about the last part only. */
+  readonly isOfPath: boolean;
 }
 
 /** What the job has to know of a feed. */
 export interface FeedFormat {
-  /** Regular expressions of the names of its files. */
-  readonly match: readonly string[];
-  readonly format: {
-    /** One byte each. */
-    readonly delimiter: number;
-    readonly quote: number;
+  /** The names of its files. */
+  readonly match: readonly Glob[];
+  readonly format: Dialect & {
     /** Physical lines before the first record. */
     readonly headerLines: number;
     /** Unquoted texts of fields that mean NULL. */
     readonly nulls: readonly string[];
+    /** PostgreSQL's name. */
+    readonly encoding: string;
   };
+}
+
+/** Which files of the directory are to be loaded, and how they are cut. */
+export interface Selection {
+  /** The first one that is for a file counts; of files without one, the names of the header are columns. */
+  readonly feeds: readonly FeedFormat[];
+  readonly recursive: boolean;
+  readonly include: readonly Glob[];
+  readonly exclude: readonly Glob[];
+  /** Directories of ours that may lie in the one that is listed. */
+  readonly ownDirs: readonly string[];
 }
 
 /** A file that stays where it is. */
@@ -111,8 +135,7 @@ export type ToJob =
       readonly pieceBytes: number;
       /** Most bytes of a file's content. */
       readonly maxFileBytes?: number | undefined;
-      /** The first one that is for a file counts; of files without one, the names of the header are columns. */
-      readonly feeds: readonly FeedFormat[];
+      readonly selection: Selection;
       readonly database: {
         readonly url: string;
         readonly properties: Readonly<Record<string, string>>;

@@ -14,6 +14,7 @@ import { FileChanged, tooInflated, tooLong } from '../content.js';
 import type { StreamEvent, StreamSettings } from '../streamEvents.js';
 import type { ReadFile } from '../fileDisposer.js';
 import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from '../ledger.js';
+import { hintOfShipped } from '../feeds/shippedFeeds.js';
 import type { CommittedBatch } from '../loadTransaction.js';
 import { ledgerNotKept, pauseBeforeRepeat } from '../notAccepted.js';
 import type { ResultRecorder } from '../resultRecorder.js';
@@ -80,7 +81,7 @@ export class MicroBatch {
   /** A readable file, or undefined for one that has found its end here. */
   private async admit(inspection: Inspection): Promise<InspectedFile | undefined> {
     const { file } = inspection;
-    const read: ReadFile = { name: nameOf(file), fileStamp: file.fileStamp };
+    const read: ReadFile = { name: file.name, fileStamp: file.fileStamp };
     const sha256 = Buffer.from(inspection.sha256, 'hex');
     try {
       if (!isReadable(inspection, this.settings.maxFileBytes)) {
@@ -98,22 +99,34 @@ export class MicroBatch {
     }
   }
 
-  /** As FileLoader: a column may have come since the table was looked at. */
+  /** As FileLoader: a column may have come since the table was looked at, and a shipped feed may be for the file. */
   private async readHeader({ head, file }: Inspection): Promise<Header | undefined> {
     const { pool, target, feeds } = this.context.loader;
     const start = Buffer.from(head, 'base64');
     const { table } = target;
-    const feed = feeds.find(nameOf(file));
+    const feed = feeds.find(file.name);
     if (feed !== undefined) return feeds.parseHeader(start, feed);
     try {
-      return parseNamedHeader(start, table.header);
+      return this.parseNamedHeader(file, start, table.header);
     } catch (error) {
       if (!(error instanceof UnreadableFile)) throw error;
-      await pool.use('urgent', `cannot look at ${table.name} for ${nameOf(file)}`, (connection) =>
+      await pool.use('urgent', `cannot look at ${table.name} for ${file.name}`, (connection) =>
         target.refresh(connection),
       );
-      return parseNamedHeader(start, target.table.header);
     }
+    try {
+      return this.parseNamedHeader(file, start, target.table.header);
+    } catch (error) {
+      if (!(error instanceof UnreadableFile)) throw error;
+      throw new UnreadableFile(`${error.message}${await hintOfShipped(start)}`);
+    }
+  }
+
+  private parseNamedHeader({ name }: SparkFile, start: Buffer, expected: ExpectedColumns): Header | undefined {
+    const header = parseHeader(start, expected);
+    const columns = header === undefined ? 0 : unnamedFields(header);
+    if (columns > 0) this.emit({ type: 'columnsIgnored', file: name, columns });
+    return header;
   }
 
   private async giveUp(files: readonly InspectedFile[]): Promise<void> {
@@ -235,7 +248,7 @@ export class MicroBatch {
 
   /** The end of one file: its failure is its own, and it is tried again later. */
   private async settle(file: SparkFile, end: () => Promise<unknown>): Promise<void> {
-    const name = nameOf(file);
+    const { name } = file;
     try {
       await end();
       this.failures.forget(name);
@@ -309,16 +322,4 @@ async function allAtOnce(actions: readonly (() => Promise<void>)[]): Promise<voi
   const ends = await Promise.allSettled(actions.map((action) => action()));
   const failed = ends.find((end) => end.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
-}
-
-function nameOf({ path }: SparkFile): string {
-  return path.slice(path.lastIndexOf('/') + 1);
-}
-
-/** The job stages as many fields as there are columns. @throws UnreadableFile */
-function parseNamedHeader(start: Buffer, expected: ExpectedColumns): Header | undefined {
-  const header = parseHeader(start, expected);
-  if (header !== undefined && unnamedFields(header) > 0)
-    throw new UnreadableFile('the last column has no name; --engine native ignores it');
-  return header;
 }

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { FileError } from '../../../platform/errors.js';
 import { dayOf } from '../../../platform/files/dayFolders.js';
 import type { StreamSettings } from '../streamEvents.js';
@@ -8,6 +9,11 @@ import { printableLine } from '../../../platform/printable.js';
 /** A directory for Hadoop's file systems, such as `s3a://…` or `hdfs://…`, not for ours. */
 export function isUri(directory: string): boolean {
   return /^[a-z][a-z0-9+.-]*:\//i.test(directory);
+}
+
+/** A directory as the job is to find it. */
+export function placeOf(directory: string): string {
+  return isUri(directory) ? directory : path.resolve(directory);
 }
 
 /** Takes files out of the way that only the Spark job reaches. */
@@ -47,13 +53,18 @@ export class RemoteFileDisposer implements FileDisposal {
     { name, fileStamp }: ReadFile,
     target: { readonly directory?: string; readonly reason?: string },
   ): Promise<void> {
-    const path = `${this.settings.inputDir.replace(/\/+$/, '')}/${name}`;
+    const source = `${this.settings.inputDir.replace(/\/+$/, '')}/${name}`;
     const folder =
       target.directory === undefined
         ? {}
         : { directory: `${target.directory.replace(/\/+$/, '')}/${dayOf(new Date())}` };
-    const answer = await this.driver.ask({ type: 'dispose', file: { path, fileStamp, size: 0 }, ...target, ...folder });
+    const answer = await this.driver.ask({
+      type: 'dispose',
+      file: { path: source, name, fileStamp, size: 0 },
+      ...target,
+      ...folder,
+    });
     if (answer.type === 'failed')
-      throw new FileError(path, undefined, { what: `cannot put away ${printableLine(path)}`, why: answer.message });
+      throw new FileError(source, undefined, { what: `cannot put away ${printableLine(source)}`, why: answer.message });
   }
 }

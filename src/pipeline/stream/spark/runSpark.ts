@@ -16,14 +16,14 @@ import { withOwnership } from '../runStream.js';
 import { AttachedDriver, driverSocket } from './attachedDriver.js';
 import type { Driver } from './driver.js';
 import { DriverProcess } from './driverProcess.js';
-import { feedFormatsOf } from './feedFormats.js';
+import { selectionOf } from './selection.js';
 import { findSpark } from './installation.js';
 import { findJdbcDriver, jdbcOptions } from './jdbc.js';
 import { jarsDirectory, jobJar } from './jobJar.js';
 import type { UnitContext } from './loadUnits.js';
 import type { Inspection, ToJob } from './messages.js';
 import { MicroBatch } from './microBatch.js';
-import { isUri, RemoteFileDisposer } from './remoteFileDisposer.js';
+import { isUri, placeOf, RemoteFileDisposer } from './remoteFileDisposer.js';
 import { reachMaster } from './reachMaster.js';
 import { readSparkConf } from './sparkConf.js';
 import { StageTables } from './stageTables.js';
@@ -67,9 +67,6 @@ export async function runSparkStream(
   context: StageContext<StreamEvent>,
 ): Promise<StreamResult> {
   assertOneFileSystem(settings);
-  const feedFormats = feedFormatsOf(settings.feeds ?? []);
-  if (settings.recursive === true || [settings.include, settings.exclude].some((globs = []) => globs.length > 0))
-    throw new UsageError(['--engine spark loads all files of one directory: no --recursive, --include and --exclude']);
   const openDriver = await prepareDriver(settings, context);
   const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings);
   await local?.prepare();
@@ -96,10 +93,10 @@ export async function runSparkStream(
       };
       const outcomes = new ResultRecorder(pool, local ?? new RemoteFileDisposer(settings, driver), checkpoint, emit);
       const start = {
-        inputDir: isUri(settings.inputDir) ? settings.inputDir : path.resolve(settings.inputDir),
+        inputDir: placeOf(settings.inputDir),
         // As a path it would be one of `fs.defaultFS`.
         checkpointDir: `file://${path.resolve(settings.checkpointDir, 'spark')}`,
-        feeds: feedFormats,
+        selection: selectionOf(settings),
         database: jdbcOptions(database.settings, alive),
       };
       return await new SparkRun(settings, { driver, database, tables, loader, stop }, outcomes, {
@@ -171,7 +168,7 @@ class SparkRun {
   ) {}
 
   async run(
-    start: Pick<Extract<ToJob, { type: 'start' }>, 'inputDir' | 'checkpointDir' | 'feeds' | 'database'>,
+    start: Pick<Extract<ToJob, { type: 'start' }>, 'inputDir' | 'checkpointDir' | 'selection' | 'database'>,
   ): Promise<StreamResult> {
     const { driver } = this.engine;
     const { stop, drain, emit } = this.context;

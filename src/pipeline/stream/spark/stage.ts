@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { unnamedFields } from '../../../contract/csv/header.js';
 import { TransientError } from '../../../platform/db/sqlState.js';
 import type { Database } from '../../../platform/db/target.js';
 import { countOf } from '../../../platform/format.js';
@@ -104,6 +105,7 @@ function commandOf(unit: Unit, table: string, asText: boolean): { command: Stage
   const partOfPiece: number[] = [];
   const pieces: StageCommand['pieces'][number][] = [];
   const columns = stagedColumns(unit);
+  const unnamed = unit.shape === undefined ? 0 : unnamedFields(unit.shape);
   let firstOrdinal = 0;
   for (const [partIndex, { file, pieces: ofPart }] of unit.parts.entries()) {
     for (const piece of ofPart) {
@@ -112,6 +114,7 @@ function commandOf(unit: Unit, table: string, asText: boolean): { command: Stage
         file: file.inspection.file,
         firstOrdinal,
         columns,
+        unnamed,
         ...placeOf(piece),
       });
       partOfPiece.push(partIndex);

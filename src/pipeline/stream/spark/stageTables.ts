@@ -5,7 +5,7 @@ import type { Logger } from '../../../platform/log.js';
 import type { ConnectionPool } from '../connectionPool.js';
 import { quoteName } from '../../../platform/db/names.js';
 import type { Target } from '../targetTable.js';
-import { stagedColumns, type Unit } from './units.js';
+import { isUtf8, stagedColumns, type Unit } from './units.js';
 
 /** First half of the two-key advisory locks that say that a run's stage tables are in use ("spst" in ASCII). */
 const LOCK_SPACE = 0x73707374;
@@ -52,7 +52,7 @@ export class StageTables {
   async create(asText: boolean, unit: Unit): Promise<string> {
     const table = `ecompipe.${PREFIX}${this.run}_${++this.created}`;
     const columns = asText
-      ? `piece integer, ordinal integer, line bigint, byte_offset bigint, defect text, broken bytea, raw text, ${stagedColumns(
+      ? `piece integer, ordinal integer, line bigint, byte_offset bigint, defect text, broken bytea, raw ${isUtf8(unit) ? 'text' : 'bytea'}, ${stagedColumns(
           unit,
         )
           .map((name) => `${quoteName(name)} text`)

@@ -39,6 +39,9 @@ const LOCAL_DEFAULTS: Readonly<Record<string, string>> = {
   'spark.authenticate': 'true',
 };
 
+/** In Java the locale says how names of files are encoded; in that of a service or a container, `C`, others than ASCII are not found. */
+const LOCALE = 'C.UTF-8';
+
 /** The master that Spark will use: a flag of its own after `--`, ours, then what its settings and its environment say. */
 export function masterOf(
   { master, conf }: Pick<DriverSettings, 'master' | 'conf'>,
@@ -66,7 +69,8 @@ export function submitArguments(settings: DriverSettings, environment: NodeJS.Pr
   const { jar, conf } = settings;
   const { properties } = conf;
   const master = masterOf(settings, environment);
-  const local = isLocal(master) ? Object.entries(LOCAL_DEFAULTS).filter(([name]) => !properties.has(name)) : [];
+  const defaults = isLocal(master) ? LOCAL_DEFAULTS : { 'spark.executorEnv.LC_ALL': LOCALE };
+  const missing = Object.entries(defaults).filter(([name]) => !properties.has(name));
   return [
     '--master',
     master,
@@ -77,7 +81,7 @@ export function submitArguments(settings: DriverSettings, environment: NodeJS.Pr
     'ecompipe.Main',
     '--conf',
     'spark.ui.showConsoleProgress=false',
-    ...local.flatMap(([name, value]) => ['--conf', `${name}=${value}`]),
+    ...missing.flatMap(([name, value]) => ['--conf', `${name}=${value}`]),
     ...conf.flags,
     ...driverArguments(settings),
     jar,
@@ -119,8 +123,14 @@ export function submitEnvironment(
   return {
     ...(isLocal(masterOf(settings, environment)) ? { SPARK_LOCAL_IP: '127.0.0.1' } : {}),
     ...Object.fromEntries(Object.entries(environment).filter(([name]) => !SECRETS.has(name))),
+    ...(hasUtf8Locale(environment) ? {} : { LC_ALL: LOCALE }),
     SPARK_HOME: settings.spark.home,
   };
+}
+
+function hasUtf8Locale(environment: NodeJS.ProcessEnv): boolean {
+  const { LC_ALL, LC_CTYPE, LANG } = environment;
+  return /utf-?8/i.test(LC_ALL || LC_CTYPE || LANG || '');
 }
 
 /** One process: `local`, `local[4]`, `local[*,3]`. `local-cluster[…]` has several, and makes up no secret. */

@@ -1,4 +1,5 @@
 import { sourceColumn } from '../../../contract/feeds/compile.js';
+import { UTF_8 } from '../../../contract/feeds/encodings.js';
 import type { Header, RecordShape } from '../../../contract/csv/header.js';
 import type { BatchPart } from '../batch.js';
 import type { LedgerFile } from '../ledger.js';
@@ -77,7 +78,8 @@ function unitOf(parts: readonly UnitPart[]): Unit {
 }
 
 function haveSameShape({ header: one }: InspectedFile, { header: other }: InspectedFile): boolean {
-  return one?.feed === other?.feed && one?.columns.join() === other?.columns.join();
+  const isAlike = one?.feed === other?.feed && one?.fieldCount === other?.fieldCount;
+  return isAlike && one?.columns.join() === other?.columns.join();
 }
 
 /** Columns of the table that the rows of a unit fill. */
@@ -88,6 +90,11 @@ export function columnsOf({ shape }: Unit): readonly string[] {
 /** Columns of the stage that executors fill: those of the table, or the fields that a feed makes them of. */
 export function stagedColumns({ shape }: Unit): readonly string[] {
   return shape?.feed === undefined ? (shape?.columns ?? []) : shape.feed.fields.map((_, index) => sourceColumn(index));
+}
+
+/** Whether a record's own bytes are text to the server as they are; those in another encoding are staged as bytes. */
+export function isUtf8({ shape }: Unit): boolean {
+  return shape?.feed === undefined || shape.feed.feed.format.encoding === UTF_8;
 }
 
 /** The rest of a file in parts of at most so many bytes; one without pieces when there are no rows left. */

@@ -95,7 +95,7 @@ const DEFECTS: Readonly<Record<Defect, string>> = {
   'field-count': 'wrong number of fields',
 };
 
-const UNNAMED_VALUE: RejectReason = {
+export const UNNAMED_VALUE: RejectReason = {
   kind: 'malformed',
   sqlState: BAD_COPY_FILE_FORMAT,
   message: 'a value after the last column that the header names',
