@@ -35,9 +35,10 @@ export const feeds = defineCommand({
 });
 
 async function list(settings: Settings): Promise<CommandResult> {
-  const [own, { readFeeds, SHIPPED_FEED_NAMES }] = await Promise.all([
+  const [own, { readFeeds, SHIPPED_FEED_NAMES }, { padTo, textWidth }] = await Promise.all([
     loadFeeds({ ...settings, shippedFeeds: undefined }),
     import('../contract/feeds/readFeeds.js'),
+    import('../platform/textWidth.js'),
   ]);
   const shipped = await readFeeds({ feedsDir: undefined, shipped: SHIPPED_FEED_NAMES });
   const used = (settings.shippedFeeds ?? '').split(',').map((name) => name.trim());
@@ -46,10 +47,10 @@ async function list(settings: Settings): Promise<CommandResult> {
     ...shipped.map((feed) => ({ feed, origin: used.includes(feed.name) ? 'shipped, used' : 'shipped' })),
   ].map(({ feed, origin }) => ({ name: feed.name, origin, match: feed.match, table: feed.table }));
   const width = (of: (entry: (typeof entries)[number]) => string): number =>
-    Math.max(...entries.map((entry) => of(entry).length));
+    Math.max(...entries.map((entry) => textWidth(of(entry))));
   const [names, origins] = [width(({ name }) => name), width(({ origin }) => origin)];
   const lines = entries.map(
-    ({ name, origin, match }) => `${name.padEnd(names)}  ${origin.padEnd(origins)}  ${match.join(' ')}`,
+    ({ name, origin, match }) => `${padTo(name, names)}  ${padTo(origin, origins)}  ${match.join(' ')}`,
   );
   return { json: { feeds: entries }, text: lines.join('\n') };
 }

@@ -5,6 +5,7 @@ import type { SettingsOf } from '../platform/settings.js';
 import { defineCommand, runAction, type Actions, type CommandContext, type CommandResult } from './command.js';
 import { databaseSettings } from './settings.js';
 import { loadSettings } from '../pipeline/stream/settingsTable.js';
+import { processingDir } from '../contract/directorySettings.js';
 
 export const rejectsSettings = {
   ...databaseSettings,
@@ -31,6 +32,21 @@ export const rejectsSettings = {
     default: undefined,
     parse: parse.optional(parse.text),
     help: 'only rows with this SQLSTATE',
+  },
+  feed: {
+    flag: '--feed',
+    placeholder: '<name>',
+    env: 'ECOMPIPE_REJECTS_FEED',
+    default: undefined,
+    parse: parse.optional(parse.text),
+    help: 'only rows of files that this feed loaded',
+  },
+  withoutFeed: {
+    flag: '--without-feed',
+    env: 'ECOMPIPE_WITHOUT_FEED',
+    default: false,
+    parse: parse.boolean,
+    help: 'only rows of files that no feed loaded',
   },
   all: {
     flag: '--all',
@@ -64,6 +80,12 @@ export const rejectsSettings = {
     help: 'export: an apostrophe before what a spreadsheet would run (= + - @); replay takes it off',
   },
   strict: { ...loadSettings.strict, help: 'replay: exit 3 when rows are still wrong' },
+  archiveDir: {
+    ...loadSettings.archiveDir,
+    help: 'replay: where loaded files lie; read where the number of a record counts',
+  },
+  quarantineDir: { ...loadSettings.quarantineDir, help: 'replay: where files may lie that are mostly rejects' },
+  processingDir: { ...processingDir, help: 'replay: where files may still wait' },
 } as const;
 
 type Settings = SettingsOf<typeof rejectsSettings>;
@@ -85,6 +107,7 @@ export const rejects = defineCommand({
     ['ecompipe rejects list --file orders.csv --sqlstate 23514 --limit 100', 'of one file and one kind of fault'],
     ['ecompipe rejects show 17', 'the row, its place, the reason, and what to do'],
     ['ecompipe rejects export --output rejects.csv', 'all open ones as CSV, to be corrected'],
+    ['ecompipe rejects export --feed rees46 --output rejects.csv', 'those of one feed, in the fields of its files'],
     ['ecompipe rejects replay rejects.csv', 'load what was corrected, exactly once, however often'],
   ],
   run: (values, context) => runAction('rejects', ACTIONS, values, context),
@@ -174,7 +197,10 @@ async function replay(
     import('../pipeline/rejects/describeRejects.js'),
   ]);
   await assertReadable(file);
-  const result = await onDatabase(values, context, (database) => runReplay(file, database, replayRows, context.stop));
+  const directories = [values.archiveDir, values.quarantineDir, values.processingDir];
+  const result = await onDatabase(values, context, (database) =>
+    runReplay(file, database, replayRows, directories, context.stop),
+  );
   const isIncomplete = result.rejected + result.unknown > 0;
   return {
     json: result,

@@ -268,8 +268,7 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
     column(({ counts }) => counts.duplicate),
     column(({ counts }) => counts.rejected),
     parts.map(({ part }) => part.isLast),
-    // Those of the table are no columns of the file where a feed made them.
-    entry.feed === undefined ? entry.columns : null,
+    fieldNamesOf(entry),
     entry.engine,
     entry.counts.read,
     entry.counts.inserted,
@@ -285,7 +284,19 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
   return rows;
 }
 
-/** What the ledger says of a load by a feed: its text's hash, its table, and how many records were read, skipped, and became rows. */
+/**
+ * The columns of the batch's files. A feed makes those of the table of other fields: their names are kept where there are
+ * rejects, which are corrected under them.
+ */
+function fieldNamesOf({ columns, feed, counts, loadPath }: BatchEntry): readonly string[] | null {
+  if (feed === undefined) return columns;
+  return counts.rejected > 0 || loadPath === 'replay' ? feed.fields : null;
+}
+
+/**
+ * What the ledger says of a load by a feed: its hash, its table, and how many records were read, skipped, and became rows. A
+ * replay reads none: those of its rejects were counted when they were rejected.
+ */
 function recordsOf({ feed, target, parts, skipped }: BatchEntry): (Buffer | string | number | null)[] {
   if (feed === undefined) return [null, target === EVENTS_TABLE ? null : target, null, null, null];
   const records = parts.reduce((sum, { part }) => sum + part.rows, 0);

@@ -9,9 +9,11 @@ import { judgeRecords } from './loadStaged.js';
 import { splitRecords } from './records.js';
 import { integer, nullable, oneOf, queryRows, type Shape, text } from '../../../platform/db/decodeRows.js';
 
-/** What became of a corrected row. */
+/** What became of a corrected row, or of one of the rows that a feed made of a corrected record. */
 export interface JudgedRow extends Pick<CorrectedRow, 'rejectId' | 'line'> {
   readonly kind: 'inserted' | 'duplicate' | 'rejected';
+  /** Which row of its record it is, from 1; 0: the only one. */
+  readonly item: number;
   /** Of an accepted row. */
   readonly key: string | undefined;
   /** Of a rejected one. */
@@ -54,7 +56,7 @@ function groupByColumns(rows: readonly CorrectedRow[]): CorrectedRow[][] {
   return [...groups.values()];
 }
 
-interface Verdict {
+export interface Verdict {
   readonly ordinal: number;
   readonly kind: 'invalid' | 'conflict' | 'duplicate' | null;
   readonly sqlState: string | null;
@@ -83,17 +85,26 @@ async function judgeGroup(
   const records = await splitRecords(batch);
   assert.equal(records.length, rows.length, 'each corrected row is a record');
   await judgeRecords(connection, batch, records, target, () => Promise.resolve());
-  const verdicts = new Map((await readVerdicts(connection, target, batch)).map((row) => [row.ordinal, row]));
-  return rows.map(({ rejectId, line }, ordinal) => {
+  const verdicts = new Map((await readVerdicts(connection, target, batch.columns)).map((row) => [row.ordinal, row]));
+  return rows.map((row, ordinal) => {
     const malformed = records.malformed.get(ordinal);
-    if (malformed !== undefined) return { rejectId, line, kind: 'rejected', key: undefined, reason: malformed };
+    if (malformed !== undefined) return refusedRow(row, malformed);
     const verdict = verdicts.get(ordinal);
     assert(verdict !== undefined, `row ${ordinal} was judged`);
-    const { kind, key } = verdict;
-    if (kind === null) return { rejectId, line, kind: 'inserted', key: key ?? undefined, reason: undefined };
-    if (kind === 'duplicate') return { rejectId, line, kind, key: key ?? undefined, reason: undefined };
-    return { rejectId, line, kind: 'rejected', key: undefined, reason: reasonOf({ ...verdict, kind }) };
+    return judgedRow(row, 0, verdict);
   });
+}
+
+/** What the server's verdict on a row means for the correction that it was made of. */
+export function judgedRow(
+  { rejectId, line }: Pick<CorrectedRow, 'rejectId' | 'line'>,
+  item: number,
+  verdict: Verdict,
+): JudgedRow {
+  const { kind, key } = verdict;
+  if (kind === null || kind === 'duplicate')
+    return { rejectId, line, item, kind: kind ?? 'inserted', key: key ?? undefined, reason: undefined };
+  return refusedRow({ rejectId, line }, reasonOf({ ...verdict, kind }));
 }
 
 function reasonOf({
@@ -113,8 +124,19 @@ function reasonOf({
   };
 }
 
+export function refusedRow(
+  { rejectId, line }: Pick<CorrectedRow, 'rejectId' | 'line'>,
+  reason: RejectReason,
+): JudgedRow {
+  return { rejectId, line, item: 0, kind: 'rejected', key: undefined, reason };
+}
+
 /** The verdicts of the session on all rows that were staged; one without a kind was inserted. */
-async function readVerdicts({ client }: Connection, { name }: TargetTable, { columns }: Batch): Promise<Verdict[]> {
+export async function readVerdicts(
+  { client }: Connection,
+  { name }: TargetTable,
+  columns: readonly string[],
+): Promise<Verdict[]> {
   return await queryRows(
     client,
     VERDICT,
