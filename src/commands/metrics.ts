@@ -53,16 +53,16 @@ export const metricsSettings = {
 } satisfies SettingTable;
 
 /** What a command tells its metrics; does nothing when nobody wants any. */
-export type Meter = Pick<PipelineMetrics, 'observe' | 'observeDatabase'>;
+export type EventMeter = Pick<PipelineMetrics, 'observe' | 'observeDatabase'>;
 
-const NO_METER: Meter = { observe: () => undefined, observeDatabase: () => undefined };
+const NO_METER: EventMeter = { observe: () => undefined, observeDatabase: () => undefined };
 
 /** Runs a command with its metrics served, and written at the end, as far as the settings ask for it. */
 export async function withMetrics(
   settings: SettingsOf<typeof metricsSettings>,
   { log }: CommandContext,
   options: Omit<MetricsOptions, 'ofProcess'>,
-  run: (meter: Meter) => Promise<CommandResult>,
+  run: (meter: EventMeter) => Promise<CommandResult>,
 ): Promise<CommandResult> {
   const { metricsPort, metricsHost, metricsTextfile } = settings;
   if (metricsPort === undefined && metricsTextfile === undefined) return await run(NO_METER);

@@ -6,7 +6,7 @@ import type { Setting, SettingsOf, SettingTable } from '../platform/settings.js'
 import type { ListOptions } from '../contract/listFiles.js';
 import type { PipelineStages } from '../pipeline/pipelineEvents.js';
 import type { CommandContext, CommandResult } from './command.js';
-import { withMetrics, type Meter } from './metrics.js';
+import { withMetrics, type EventMeter } from './metrics.js';
 
 const notifyUrl: Setting<Webhook | undefined> = {
   flag: '--notify-url',
@@ -48,7 +48,7 @@ export async function withWatchers(
   settings: WatchSettings,
   context: CommandContext,
   { drainedDir, ...options }: WatchOptions,
-  run: (meter: Meter) => Promise<CommandResult>,
+  run: (meter: EventMeter) => Promise<CommandResult>,
 ): Promise<CommandResult> {
   return await withMetrics(settings, context, options, (meter) =>
     withNotices(settings, context, { ...options, drainedDir }, meter, run),
@@ -59,8 +59,8 @@ async function withNotices(
   { notifyUrl, notifyStuckAfterMs }: SettingsOf<typeof notifySettings>,
   { log }: CommandContext,
   { command, stages, drainedDir, listing }: WatchOptions,
-  meter: Meter,
-  run: (meter: Meter) => Promise<CommandResult>,
+  meter: EventMeter,
+  run: (meter: EventMeter) => Promise<CommandResult>,
 ): Promise<CommandResult> {
   if (notifyUrl === undefined) return await run(meter);
   const [{ Notifier }, { notifyEvents }, { StuckWatch }] = await Promise.all([

@@ -5,7 +5,7 @@ import { countOf, formatCount } from '../platform/format.js';
 import { type Logger } from '../platform/log.js';
 import { terminalSize } from '../platform/terminal.js';
 import { TimeWindow } from '../platform/timeWindow.js';
-import type { Feed } from '../pipeline/dashboard/feed.js';
+import type { SnapshotFeed } from '../pipeline/dashboard/feed.js';
 import { DEFAULT_RANGE } from '../pipeline/dashboard/ranges.js';
 import type { Snapshot } from '../pipeline/dashboard/snapshot.js';
 import { historyProgress, type PipelineState } from '../pipeline/pipelineState.js';
@@ -24,7 +24,7 @@ const SECONDS_KEPT = 60;
 /** Shows what the pipeline does while it runs. */
 export interface ProgressDisplay {
   /** Shows the figures of shop and database, too, from what the dashboard shows. */
-  follow(feed: Pick<Feed, 'watch'>): void;
+  follow(feed: Pick<SnapshotFeed, 'watch'>): void;
   /** Takes the display away so that something else can be printed. */
   stop(): void;
 }
@@ -74,7 +74,7 @@ class Panel implements ProgressDisplay {
     );
   }
 
-  follow(feed: Pick<Feed, 'watch'>): void {
+  follow(feed: Pick<SnapshotFeed, 'watch'>): void {
     this.ends.push(feed.watch(DEFAULT_RANGE, (snapshot) => (this.snapshot = snapshot)));
   }
 

@@ -2,7 +2,7 @@ import type { ChalkInstance } from 'chalk';
 import { countOf, formatCount, formatSpan } from '../platform/format.js';
 import { printable } from '../platform/printable.js';
 import { fitPrefix, textWidth } from '../platform/textWidth.js';
-import type { Range } from '../pipeline/dashboard/ranges.js';
+import type { TimeRange } from '../pipeline/dashboard/ranges.js';
 import type { SalesFigures } from '../pipeline/dashboard/sales.js';
 import type { Snapshot } from '../pipeline/dashboard/snapshot.js';
 import type { FunnelStep } from '../pipeline/dashboard/visits.js';
@@ -112,7 +112,7 @@ function shopLines({ shop, range, events, behind }: PanelSnapshot, width: number
   return shop.visits === null ? [revenue] : [revenue, funnelLine(shop.visits.funnel, width)];
 }
 
-function revenueParts({ currency, now: { revenue, orders } }: SalesFigures, range: Range): string[] {
+function revenueParts({ currency, now: { revenue, orders } }: SalesFigures, range: TimeRange): string[] {
   const period = range.replace(/(?<=\d)(?=[a-z])/, ' ');
   if (revenue === 0 && orders === 0) return [`no order in ${period}`];
   const [whole, cents] = revenue.toFixed(2).split('.');

@@ -7,14 +7,14 @@ import type { Logger } from '../platform/log.js';
 import { terminalSize } from '../platform/terminal.js';
 import type { PipelineState } from '../pipeline/pipelineState.js';
 import type { PipelineEvent } from '../pipeline/pipelineEvents.js';
-import type { RunAllSettings } from '../pipeline/runAll.js';
-import type { Feed } from '../pipeline/dashboard/feed.js';
+import type { StagesSettings } from '../pipeline/runAll.js';
+import type { SnapshotFeed } from '../pipeline/dashboard/feed.js';
 import type { DashboardServerSettings } from '../pipeline/dashboard/server.js';
 import type { StageCounts } from '../pipeline/dashboard/stageRates.js';
 import type { RunSummary, SummaryOptions } from '../pipeline/summary.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
 import { DEFAULT_PORT, dashboardAccess } from './dashboard.js';
-import type { Meter } from './metrics.js';
+import type { EventMeter } from './metrics.js';
 import { withWatchers } from './notify.js';
 import { loadFeeds } from './feedSettings.js';
 import type { ProgressDisplay } from './panel.js';
@@ -24,7 +24,7 @@ import { assertPossible, generatorSettings, runAllSettings, type RunAllValues } 
 /** Only matters where the system doesn't tell about new files (network file systems). */
 const POLL_INTERVAL_MS = 1000;
 
-type Values = RunAllValues & {
+type RunAllFlags = RunAllValues & {
   readonly feeds: readonly FileFeed[];
   /** Undefined: no dashboard is served. */
   readonly page: (DashboardServerSettings & { readonly orFreePort: boolean }) | undefined;
@@ -74,11 +74,11 @@ export const runAll = defineCommand({
 
 /** Runs the stages under a display, then reads and tells what it came to. */
 async function runPipeline(
-  values: Values,
+  values: RunAllFlags,
   state: PipelineState,
   database: Database,
   context: CommandContext,
-  meter: Meter,
+  meter: EventMeter,
 ): Promise<CommandResult> {
   const { untilDrained, processingDir, outputDir } = values;
   const [{ readBacklog }, { runAll: run }, { recordPipeline }, { showProgress }, { summarize, describeSummary }] =
@@ -135,7 +135,7 @@ async function runPipeline(
 }
 
 /** Where the proof looks for files. */
-function placesOf({ outputDir, processingDir, archiveDir, quarantineDir }: Values): SummaryOptions['places'] {
+function placesOf({ outputDir, processingDir, archiveDir, quarantineDir }: RunAllFlags): SummaryOptions['places'] {
   return { waitingDirs: [outputDir, processingDir], loadedDirs: [archiveDir, processingDir, quarantineDir] };
 }
 
@@ -145,7 +145,7 @@ function listingOf({ outputDir, ...rest }: FileSelection & PipelineDirectories &
 }
 
 /** The settings of each stage. */
-function stagesOf(values: Values): RunAllSettings {
+function stagesOf(values: RunAllFlags): StagesSettings {
   const { durationMs, untilDrained, outputDir, processingDir, ...rest } = values;
   return {
     generate: generatorSettings(values),
@@ -184,7 +184,7 @@ function countsOf({ stages: { generate, move } }: PipelineState): StageCounts {
 }
 
 /** How the dashboard is to be served, if it is. @throws UsageError when other machines would reach it without a password. */
-async function readPage(values: RunAllValues, { quiet }: CommandContext): Promise<Values['page']> {
+async function readPage(values: RunAllValues, { quiet }: CommandContext): Promise<RunAllFlags['page']> {
   const { dashboardWish: wish } = values;
   const isServed = wish === 'auto' ? terminalSize(process.stdout) !== undefined && !quiet : wish !== 'off';
   if (!isServed) return undefined;
@@ -194,7 +194,7 @@ async function readPage(values: RunAllValues, { quiet }: CommandContext): Promis
 
 /** Runs `action` with the dashboard, if it is wanted, and with a panel that shows the same figures. */
 async function watched<T>(
-  values: Values,
+  values: RunAllFlags,
   database: Database,
   { log, interactive }: CommandContext,
   { state, progress }: { readonly state: PipelineState; readonly progress: ProgressDisplay },
@@ -209,7 +209,7 @@ async function watched<T>(
     listing: listingOf(values),
     stageCounts: () => countsOf(state),
   };
-  const followed = async (feed: Feed): Promise<T> => {
+  const followed = async (feed: SnapshotFeed): Promise<T> => {
     progress.follow(feed);
     return await action();
   };

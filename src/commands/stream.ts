@@ -76,9 +76,7 @@ export const stream = defineCommand({
     assertFlagsOf(settings.engine, sparkFlags);
     const feeds = await loadFeeds(settings);
     const listing = listOptions({ ...settings, feeds });
-    const { ensureDirectory, withDatabase, ensureSchema, assertUsable, isUri, runEngine, ...shown } = await loadParts(
-      settings.engine,
-    );
+    const { withDatabase, ensureSchema, isUri, runEngine, ...shown } = await loadParts(settings.engine);
     const { createStreamEvents, describeStream, readBacklog, showStream } = shown;
     const stage = createStreamEvents();
     const { log, stop } = context;
@@ -86,12 +84,7 @@ export const stream = defineCommand({
     const record = recordEvents(stage, context.interactive ? demoteProgress(demoteRejects(log)) : log);
     const isRemote = settings.engine === 'spark' && isUri(settings.inputDir);
     return await withWatchers(settings, context, { ...watched(stage, settings, isRemote), listing }, async (meter) => {
-      // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake,
-      // and better reported before a database is created for it.
-      if (settings.inputDir === streamSettings.inputDir.default) await ensureDirectory(settings.inputDir);
-      if (isRemote && settings.reloadFromArchive)
-        throw new UsageError(['--reload-from-archive needs local directories: move the files back by hand']);
-      if (!isRemote) await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
+      await prepareInput(settings, isRemote);
       const display = await showStream(
         once && !isRemote ? settings.inputDir : undefined,
         listing,
@@ -134,6 +127,25 @@ export const stream = defineCommand({
     });
   },
 });
+
+/**
+ * Before a database is created for it. A newcomer may start the commands in any order; a directory that somebody chose
+ * and that isn't there is a mistake.
+ */
+async function prepareInput(
+  { inputDir, afterLoad, reloadFromArchive }: Pick<StreamSettings, 'inputDir' | 'afterLoad' | 'reloadFromArchive'>,
+  isRemote: boolean,
+): Promise<void> {
+  if (isRemote && reloadFromArchive === true)
+    throw new UsageError(['--reload-from-archive needs local directories: move the files back by hand']);
+  if (isRemote) return;
+  const [{ ensureDirectory }, { assertUsable }] = await Promise.all([
+    import('../platform/files/ensureDirectory.js'),
+    import('../pipeline/stream/discover.js'),
+  ]);
+  if (inputDir === streamSettings.inputDir.default) await ensureDirectory(inputDir);
+  await assertUsable(inputDir, afterLoad !== 'keep');
+}
 
 function watched(
   stream: StreamEvents,
@@ -186,10 +198,8 @@ async function startRetention(
 /** What only this command needs, and the engine that was asked for: the start of every other one is spared them. */
 async function loadParts(engine: 'native' | 'spark') {
   const parts = await Promise.all([
-    import('../platform/files/ensureDirectory.js'),
     import('../platform/db/target.js'),
     import('../pipeline/migrate/schema.js'),
-    import('../pipeline/stream/discover.js'),
     import('../pipeline/stream/spark/remoteFileDisposer.js'),
     import('../pipeline/stream/streamEventTable.js'),
     import('../pipeline/stream/describeStream.js'),
@@ -200,12 +210,10 @@ async function loadParts(engine: 'native' | 'spark') {
     engine === 'spark'
       ? (await import('../pipeline/stream/spark/runSpark.js')).runSparkStream
       : (await import('../pipeline/stream/runStream.js')).runStream;
-  const [files, target, schema, discover, remote, table, describing, progress, backlog] = parts;
+  const [target, schema, remote, table, describing, progress, backlog] = parts;
   return {
-    ...files,
     ...target,
     ...schema,
-    ...discover,
     ...remote,
     ...table,
     ...describing,

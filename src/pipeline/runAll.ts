@@ -16,7 +16,7 @@ import { runStream } from './stream/runStream.js';
 import { EVENTS_TABLE } from './stream/targetTable.js';
 import { boolean, queryRow } from '../platform/db/decodeRows.js';
 
-export interface RunAllSettings {
+export interface StagesSettings {
   /** A history is left out where the table holds events already, or files wait for it: it would be there twice. */
   readonly generate: GenerateSettings;
   readonly move: MoveSettings;
@@ -46,7 +46,7 @@ export interface RunAllResult {
  * @throws what made the first stage fail; the others are stopped then, and nothing is lost.
  */
 export async function runAll(
-  settings: RunAllSettings,
+  settings: StagesSettings,
   database: Database,
   context: RunAllContext,
 ): Promise<RunAllResult> {
@@ -73,7 +73,7 @@ class Supervisor {
   private failure: { readonly error: unknown } | undefined;
 
   constructor(
-    private readonly settings: RunAllSettings,
+    private readonly settings: StagesSettings,
     private readonly database: Database,
     private readonly context: RunAllContext,
   ) {}

@@ -1,19 +1,19 @@
 /** A figure of each name, at a moment. */
-interface Point<Key extends string> {
+interface WindowPoint<Key extends string> {
   readonly atMs: number;
   readonly values: Readonly<Record<Key, number>>;
 }
 
 /** The latest values of some figures: those of the last `windowMs`, and always the last `minPoints`. */
 export class TimeWindow<Key extends string> {
-  private readonly kept: Point<Key>[] = [];
+  private readonly kept: WindowPoint<Key>[] = [];
 
   constructor(
     private readonly windowMs: number,
     private readonly minPoints = 2,
   ) {}
 
-  get points(): readonly Point<Key>[] {
+  get points(): readonly WindowPoint<Key>[] {
     return this.kept;
   }
 

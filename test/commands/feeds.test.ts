@@ -32,7 +32,7 @@ test('a foreign file gets a draft that names its time, its price and the first v
   );
   const { stdout } = await run(t, { cwd }, 'feeds', 'init', 'export.csv');
   assert.match(stdout, /event_time: \{ from: Zeit, time: "DD\.MM\.YYYY HH24:MI:SS", zone: UTC \}/);
-  assert.match(stdout, /price: \{ sql: "replace\(replace\(Einzelpreis, '\.', ''\), ',', '\.'\)" \}/);
+  assert.match(stdout, /price: \{ sql: "replace\(translate\(Einzelpreis, '\.', ''\), ',', '\.'\)" \}/);
   assert.match(stdout, /currency: \{ value: EUR \} # TODO/);
   assert.match(stdout, / {2}# {3}Kunde: K-1, K-2\n {2}# {3}Aktion: gekauft, angesehen\n/);
 });

@@ -5,11 +5,11 @@ import { test } from 'node:test';
 import { silentLogger } from '../../src/platform/log.js';
 import { ReadOnlyClient } from '../../src/platform/db/readOnlyClient.js';
 import type { Database } from '../../src/platform/db/target.js';
-import { Feed } from '../../src/pipeline/dashboard/feed.js';
+import { SnapshotFeed } from '../../src/pipeline/dashboard/feed.js';
 import { createMetrics } from '../../src/pipeline/metrics/metrics.js';
 import type { PipelineEvent } from '../../src/pipeline/pipelineEvents.js';
 import { createPipelineState, recordPipeline } from '../../src/pipeline/pipelineState.js';
-import { runAll, type RunAllSettings } from '../../src/pipeline/runAll.js';
+import { runAll, type StagesSettings } from '../../src/pipeline/runAll.js';
 import { readStatus } from '../../src/pipeline/status/runStatus.js';
 import { statusJson } from '../../src/pipeline/status/json.js';
 import { describeSummary, summarize } from '../../src/pipeline/summary.js';
@@ -18,7 +18,7 @@ import { createPipeline, type Pipeline } from './verify/pipeline.js';
 const DIRT = 'wrong-type=3%,redelivery=3%,redelivered-file=0.3,unknown-column=0.2';
 const never = new AbortController().signal;
 
-function settingsOf({ home, incoming, processing, archive }: Pipeline): RunAllSettings {
+function settingsOf({ home, incoming, processing, archive }: Pipeline): StagesSettings {
   return {
     generate: {
       outputDir: incoming,
@@ -148,7 +148,7 @@ test('after a dirty run with redeliveries panel, metrics, status, dashboard and 
       const { loadingFiles, ...totals } = status.ledger.totals;
       assert.deepEqual([totals, loadingFiles], [tables, 0], 'status --json');
 
-      const feed = new Feed(observer, { ...places, label: database.label });
+      const feed = new SnapshotFeed(observer, { ...places, label: database.label });
       const snapshot = await feed.snapshot('all');
       assert.equal(sum(snapshot.rejects!.reasons.map((reason) => reason.rows)), tables.rejected, 'the dashboard');
       assert.equal(snapshot.rejects!.total, tables.rejected, 'the dashboard');

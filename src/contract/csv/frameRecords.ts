@@ -11,7 +11,7 @@ export interface Frames {
 }
 
 /** A record as one step of the frame walk finds it; `next` is where the following one starts. */
-interface Step {
+interface FrameStep {
   readonly end: number;
   readonly next: number;
   readonly defect: Defect | undefined;
@@ -81,7 +81,7 @@ function simpleRecord(
   carriageReturns: Occurrences,
   fieldCount: number,
   delimiter: number,
-): Step | undefined {
+): FrameStep | undefined {
   const lineFeed = buffer.indexOf(LF, start);
   if (lineFeed === -1 || lineFeed - start >= MAX_RECORD_BYTES || quotes.from(start) < lineFeed) return undefined;
   const carriageReturn = carriageReturns.from(start);
@@ -99,7 +99,7 @@ function nextRecord(
   fieldCount: number,
   delimiter: number,
   quote: number,
-): Step | undefined {
+): FrameStep | undefined {
   let fields = 1;
   let at = start;
   let fieldStart = true;
@@ -152,7 +152,7 @@ function frameLines(
   while (start < buffer.length && records.length < maxRecords) {
     const lineFeed = buffer.indexOf(LF, start);
     const stop = lineFeed === -1 ? buffer.length : lineFeed;
-    let step: Step | undefined;
+    let step: FrameStep | undefined;
     if (stop - start >= MAX_RECORD_BYTES) step = firstLine(buffer, start, atEof, 'too-long');
     else if (lineFeed !== -1 || atEof) {
       const end = stop > start && buffer[stop - 1] === CR ? stop - 1 : stop;
@@ -185,7 +185,7 @@ function closeOf(buffer: Buffer, open: number, start: number, quote: number): nu
  * A broken record is its first line, or where no line ends within the longest record, that many bytes. What looks broken
  * may only be unfinished: as long as the record could still grow, more bytes are waited for.
  */
-function firstLine(buffer: Buffer, start: number, atEof: boolean, defect: Defect): Step | undefined {
+function firstLine(buffer: Buffer, start: number, atEof: boolean, defect: Defect): FrameStep | undefined {
   const couldGrow = !atEof && buffer.length - start < MAX_RECORD_BYTES;
   if (couldGrow && defect === 'unclosed-quote') return undefined;
   const lineFeed = buffer.indexOf(LF, start);

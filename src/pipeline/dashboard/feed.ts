@@ -7,12 +7,12 @@ import { EcompipeError, EXIT } from '../../platform/errors.js';
 import { WakeSignal } from '../../platform/wait.js';
 import { Figures } from './figures.js';
 import { History } from './history.js';
-import { DEFAULT_RANGE, type Range } from './ranges.js';
+import { DEFAULT_RANGE, type TimeRange } from './ranges.js';
 import type { RefreshNeeds } from './watchedRefresh.js';
 import type { BacklogFigures, DatabaseProblem, Snapshot } from './snapshot.js';
 import { StageRates, type StageCounts } from './stageRates.js';
 
-export interface FeedSettings {
+export interface SnapshotFeedSettings {
   /** Where files wait to be moved. @default 'data/incoming' */
   readonly incomingDir: string;
   /** Where files wait to be loaded. @default 'data/processing' */
@@ -52,8 +52,8 @@ const NO_BACKLOG: Backlog = {
 const NOTHING_SEEN: Seen = { atMs: 0, incoming: NO_BACKLOG, processing: NO_BACKLOG, problem: null };
 
 /** Looks again and again while somebody watches, and tells each time what it saw. */
-export class Feed implements RefreshNeeds {
-  private readonly watchers = new Map<(snapshot: Snapshot) => void, Range>();
+export class SnapshotFeed implements RefreshNeeds {
+  private readonly watchers = new Map<(snapshot: Snapshot) => void, TimeRange>();
   private readonly backlogHistory = new History<'incoming' | 'processing'>(['incoming', 'processing']);
   private readonly figures = new Figures();
   private readonly stageRates: StageRates;
@@ -61,12 +61,12 @@ export class Feed implements RefreshNeeds {
   private readonly ended = new AbortController();
   private looking: Promise<void> | undefined;
   private lastError: EcompipeError | undefined;
-  private asked: { readonly range: Range; readonly atMs: number } = { range: DEFAULT_RANGE, atMs: 0 };
+  private asked: { readonly range: TimeRange; readonly atMs: number } = { range: DEFAULT_RANGE, atMs: 0 };
   private seen: Seen | undefined;
 
   constructor(
     private readonly observer: ReadOnlyClient,
-    private readonly settings: FeedSettings,
+    private readonly settings: SnapshotFeedSettings,
   ) {
     this.stageRates = new StageRates(settings.stageCounts);
   }
@@ -91,14 +91,14 @@ export class Feed implements RefreshNeeds {
   }
 
   /** Calls `onSnapshot` with every look from now on; the returned function ends that. */
-  watch(range: Range, onSnapshot: (snapshot: Snapshot) => void): () => void {
+  watch(range: TimeRange, onSnapshot: (snapshot: Snapshot) => void): () => void {
     this.watchers.set(onSnapshot, range);
     this.wake.notify();
     return () => this.watchers.delete(onSnapshot);
   }
 
   /** What was seen last, when that is recent; else a new look. */
-  async snapshot(range: Range): Promise<Snapshot> {
+  async snapshot(range: TimeRange): Promise<Snapshot> {
     const isKnown = this.ranges().has(range);
     this.asked = { range, atMs: Date.now() };
     // One that is under way knows nothing of this range.
@@ -171,13 +171,13 @@ export class Feed implements RefreshNeeds {
   }
 
   /** Those of the pages, and what somebody asked for without a page. */
-  private ranges(): Set<Range> {
+  private ranges(): Set<TimeRange> {
     const { range, atMs } = this.asked;
     const isAsked = !this.isWatched || Date.now() - atMs < ASKED_FOR_MS;
     return new Set([...this.watchers.values(), ...(isAsked ? [range] : [])]);
   }
 
-  private snapshotOf(range: Range): Snapshot {
+  private snapshotOf(range: TimeRange): Snapshot {
     const { common } = this.figures;
     const { atMs, incoming, processing, problem } = this.seen ?? NOTHING_SEEN;
     return {

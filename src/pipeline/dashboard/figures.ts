@@ -3,7 +3,7 @@ import { readLatency, readLatestBatches, readThroughput } from '../status/ledger
 import { askWithin } from './askWithin.js';
 import { readLatestEvents } from './latestEvents.js';
 import { readFileSpeed, readLatencies, readRates, readRecentRows } from './pipeline.js';
-import type { EventBounds, Range } from './ranges.js';
+import type { EventBounds, TimeRange } from './ranges.js';
 import { readRejects } from './rejects.js';
 import { readBehind, readEventBounds, readEventCount, readShop } from './shop.js';
 import { NO_COMMON_FIGURES, NO_RANGE_FIGURES, type CommonFigures, type RangeFigures } from './snapshot.js';
@@ -22,16 +22,16 @@ const PAUSE_PER_SCAN = 49;
 /** The figures as they were last read, each read again when it is due. */
 export class Figures {
   common = NO_COMMON_FIGURES;
-  private readonly byRange = new Map<Range, RangeFigures>();
+  private readonly byRange = new Map<TimeRange, RangeFigures>();
   private readonly dueMs = new Map<string, number>();
   private bounds: EventBounds | undefined;
 
-  of(range: Range): RangeFigures {
+  of(range: TimeRange): RangeFigures {
     return this.byRange.get(range) ?? NO_RANGE_FIGURES;
   }
 
   /** Reads what is due for the ranges that are looked at; others are forgotten, as they would be out of date. */
-  async read(ask: QueryFn, ranges: ReadonlySet<Range>): Promise<void> {
+  async read(ask: QueryFn, ranges: ReadonlySet<TimeRange>): Promise<void> {
     for (const range of [...this.byRange.keys()]) if (!ranges.has(range)) this.forget(range);
     await this.readCommon(ask);
     for (const range of ranges) await this.readRange(ask, range, ranges.size);
@@ -63,7 +63,7 @@ export class Figures {
     });
   }
 
-  private async readRange(ask: QueryFn, range: Range, ranges: number): Promise<void> {
+  private async readRange(ask: QueryFn, range: TimeRange, ranges: number): Promise<void> {
     const keep = (found: Partial<RangeFigures>): void => void this.byRange.set(range, { ...this.of(range), ...found });
     const due = (part: string, intervalMs: number, pause: number, read: () => Promise<void>): Promise<void> =>
       // Several pages that look at several ranges share the time.
@@ -85,7 +85,7 @@ export class Figures {
     );
   }
 
-  private forget(range: Range): void {
+  private forget(range: TimeRange): void {
     this.byRange.delete(range);
     for (const key of [...this.dueMs.keys()]) if (key.startsWith(`${range} `)) this.dueMs.delete(key);
   }

@@ -1,5 +1,5 @@
 import type { Series } from './pipeline.js';
-import { bucketSeconds, RANGES, type Range } from './ranges.js';
+import { bucketSeconds, RANGES, type TimeRange } from './ranges.js';
 
 /** Every point of the last minutes is kept, and of those before one a minute, for as long as the longest range. */
 const FINE_MS = 900_000;
@@ -9,15 +9,15 @@ const MAX_POINTS = 300;
 /** Nobody looked for so long: what was between is not known. Longer than the distance of coarse points. */
 const GAP_MS = 90_000;
 
-interface Point<Key extends string> {
+interface HistoryPoint<Key extends string> {
   readonly atMs: number;
   readonly values: Readonly<Record<Key, number>>;
 }
 
 /** Figures that nobody else remembers, such as how many files waited; from the start of this process on. */
 export class History<Key extends string> {
-  private readonly coarse: Point<Key>[] = [];
-  private readonly fine: Point<Key>[] = [];
+  private readonly coarse: HistoryPoint<Key>[] = [];
+  private readonly fine: HistoryPoint<Key>[] = [];
 
   constructor(private readonly keys: readonly Key[]) {}
 
@@ -28,12 +28,12 @@ export class History<Key extends string> {
   }
 
   /** The most of each bucket: what waited only for a moment is still seen. */
-  series(range: Range, nowMs: number): Series<Key> {
+  series(range: TimeRange, nowMs: number): Series<Key> {
     const seconds = RANGES[range];
     const sinceMs = seconds === undefined ? 0 : nowMs - seconds * 1000;
     const points = [...this.coarse, ...this.fine].filter(({ atMs }) => atMs >= sinceMs);
     const widthMs = bucketSeconds((nowMs - (points[0]?.atMs ?? nowMs)) / 1000, 1, MAX_POINTS) * 1000;
-    const shown: Point<Key>[] = [];
+    const shown: HistoryPoint<Key>[] = [];
     for (const point of points) {
       const last = shown.at(-1);
       if (last !== undefined && Math.floor(point.atMs / widthMs) === Math.floor(last.atMs / widthMs))
@@ -58,7 +58,7 @@ export class History<Key extends string> {
     return { times, values };
   }
 
-  private age(point: Point<Key> | undefined): void {
+  private age(point: HistoryPoint<Key> | undefined): void {
     const last = this.coarse.at(-1);
     if (point === undefined) return;
     if (last !== undefined && Math.floor(point.atMs / COARSE_MS) === Math.floor(last.atMs / COARSE_MS))
@@ -67,7 +67,7 @@ export class History<Key extends string> {
   }
 
   /** At the time of the first of both. */
-  private most(first: Point<Key>, second: Point<Key>): Point<Key> {
+  private most(first: HistoryPoint<Key>, second: HistoryPoint<Key>): HistoryPoint<Key> {
     const values = Object.fromEntries(this.keys.map((key) => [key, Math.max(first.values[key], second.values[key])]));
     return { atMs: first.atMs, values: values as Record<Key, number> };
   }

@@ -1,6 +1,6 @@
 import type { QueryFn } from '../../platform/db/readOnlyClient.js';
 import { WRITTEN_AT } from '../status/ledger.js';
-import { bucketSeconds, bucketStarts, RANGES, type Range } from './ranges.js';
+import { bucketSeconds, bucketStarts, RANGES, type TimeRange } from './ranges.js';
 import { soleRow } from '../../platform/db/soleRow.js';
 import { float, integer, nullable, type Shape } from '../../platform/db/decodeRows.js';
 
@@ -15,7 +15,7 @@ const MAX_POINTS = 120;
 const MIN_RATE_BUCKET_SECONDS = 5;
 const MIN_LATENCY_BUCKET_SECONDS = 10;
 /** How many of the latest entries of the ledger a range may read: it has no index by time. */
-const MAX_ENTRIES: Readonly<Record<Range, number>> = {
+const MAX_ENTRIES: Readonly<Record<TimeRange, number>> = {
   '15m': 20_000,
   '1h': 50_000,
   '24h': 200_000,
@@ -44,7 +44,7 @@ function bucketsOf({ now, first }: Clock, minSeconds: number): Buckets {
   return { width, starts: bucketStarts(first, now - width, width) };
 }
 
-function since(column: string, range: Range): string {
+function since(column: string, range: TimeRange): string {
   const seconds = RANGES[range];
   return seconds === undefined
     ? `${column} is not null`
@@ -52,7 +52,10 @@ function since(column: string, range: Range): string {
 }
 
 /** Rows a second that were committed. */
-export async function readRates(ask: QueryFn, range: Range): Promise<Series<'inserted' | 'duplicate' | 'rejected'>> {
+export async function readRates(
+  ask: QueryFn,
+  range: TimeRange,
+): Promise<Series<'inserted' | 'duplicate' | 'rejected'>> {
   const latest = `(select * from ecompipe.batches order by batch_id desc limit ${MAX_ENTRIES[range]}) as latest where ${since('committed_at', range)}`;
   const { width, starts } = bucketsOf(await readClock(ask, 'committed_at', latest), MIN_RATE_BUCKET_SECONDS);
   const rows = await ask(
@@ -71,7 +74,7 @@ export async function readRates(ask: QueryFn, range: Range): Promise<Series<'ins
 }
 
 /** From the last write of a file to its last commit. */
-export async function readLatencies(ask: QueryFn, range: Range): Promise<Series<'p50' | 'p99'>> {
+export async function readLatencies(ask: QueryFn, range: TimeRange): Promise<Series<'p50' | 'p99'>> {
   const latest = `(select * from ecompipe.files order by file_id desc limit ${MAX_ENTRIES[range] / 5}) as latest
      where state = 'loaded' and ${since('finished_at', range)} and ${WRITTEN_AT} is not null`;
   const { width, starts } = bucketsOf(await readClock(ask, 'finished_at', latest), MIN_LATENCY_BUCKET_SECONDS);

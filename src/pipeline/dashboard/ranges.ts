@@ -8,14 +8,14 @@ export const RANGES = {
   all: undefined,
 } as const;
 
-export type Range = keyof typeof RANGES;
+export type TimeRange = keyof typeof RANGES;
 
-export const DEFAULT_RANGE: Range = '24h';
+export const DEFAULT_RANGE: TimeRange = '24h';
 
 /** @param text of a URL; undefined when it names no range. */
-export function parseRange(text: string | null): Range | undefined {
+export function parseRange(text: string | null): TimeRange | undefined {
   if (text === null) return DEFAULT_RANGE;
-  return Object.hasOwn(RANGES, text) ? (text as Range) : undefined;
+  return Object.hasOwn(RANGES, text) ? (text as TimeRange) : undefined;
 }
 
 const MINUTE = 60;
@@ -74,7 +74,7 @@ const LIVE_MS = 15 * 60_000;
 const MAX_BARS = 60;
 
 /** The last `range` before now, or before the newest event when nothing newer was loaded: a dead chart tells nobody anything. */
-export function windowOf(range: Range, { firstMs, newestMs }: EventBounds, nowMs: number): Window {
+export function windowOf(range: TimeRange, { firstMs, newestMs }: EventBounds, nowMs: number): Window {
   const isLive = newestMs > nowMs - LIVE_MS;
   const endMs = isLive ? nowMs : newestMs + 1;
   const seconds = RANGES[range];

@@ -1,6 +1,6 @@
 import type { QueryFn } from '../../platform/db/readOnlyClient.js';
 import { askWithin } from './askWithin.js';
-import { RANGES, type Range } from './ranges.js';
+import { RANGES, type TimeRange } from './ranges.js';
 import { soleRow } from '../../platform/db/soleRow.js';
 import { bytea, float, integer, text } from '../../platform/db/decodeRows.js';
 
@@ -33,7 +33,7 @@ const EXAMPLES = 5;
 const RAW_BYTES_SHOWN = 200;
 const COUNT_TIMEOUT_MS = 1000;
 
-export async function readRejects(ask: QueryFn, range: Range): Promise<RejectFigures> {
+export async function readRejects(ask: QueryFn, range: TimeRange): Promise<RejectFigures> {
   const seconds = RANGES[range];
   const open = `resolved_at is null${seconds === undefined ? '' : ` and rejected_at > clock_timestamp() - interval '${seconds} seconds'`}`;
   const latest = `(select * from ecompipe.rejected_rows order by reject_id desc limit ${LOOKED_AT}) as latest where ${open}`;

@@ -3,28 +3,28 @@ import { ReadOnlyClient } from '../../platform/db/readOnlyClient.js';
 import type { Database } from '../../platform/db/target.js';
 import type { Listening } from '../../platform/httpServer.js';
 import type { Logger } from '../../platform/log.js';
-import { Feed, type FeedSettings } from './feed.js';
+import { SnapshotFeed, type SnapshotFeedSettings } from './feed.js';
 import { refreshWhileWatched } from './watchedRefresh.js';
 import { serveDashboard, type DashboardServerSettings } from './server.js';
 
 export interface DashboardSettings
   extends
     DashboardServerSettings,
-    Pick<FeedSettings, 'incomingDir' | 'processingDir' | 'listing' | 'stageCounts' | 'retryForMs'> {
+    Pick<SnapshotFeedSettings, 'incomingDir' | 'processingDir' | 'listing' | 'stageCounts' | 'retryForMs'> {
   /** Take a free port when that one is taken. @default false */
   readonly orFreePort?: boolean;
 }
 
 /** Looks at directories and database for those who watch, while `action` runs. */
 export async function withFeed<T>(
-  settings: Omit<FeedSettings, 'label'>,
+  settings: Omit<SnapshotFeedSettings, 'label'>,
   database: Database,
   { log }: { readonly log: Logger },
-  action: (feed: Feed) => Promise<T>,
+  action: (feed: SnapshotFeed) => Promise<T>,
 ): Promise<T> {
   const ended = new AbortController();
   const observer = new ReadOnlyClient(database);
-  const feed = new Feed(observer, { ...settings, label: database.label });
+  const feed = new SnapshotFeed(observer, { ...settings, label: database.label });
   const work = [feed.run(ended.signal), refreshWhileWatched(database, log, ended.signal, feed)];
   try {
     return await action(feed);
@@ -44,7 +44,7 @@ export async function withDashboard<T>(
   settings: DashboardSettings,
   database: Database,
   context: { readonly log: Logger },
-  action: (server: Listening, feed: Feed) => Promise<T>,
+  action: (server: Listening, feed: SnapshotFeed) => Promise<T>,
 ): Promise<T> {
   return await withFeed(settings, database, context, async (feed) => {
     const server = await serve(feed, settings);
@@ -56,7 +56,7 @@ export async function withDashboard<T>(
   });
 }
 
-async function serve(feed: Feed, { orFreePort = false, ...settings }: DashboardSettings): Promise<Listening> {
+async function serve(feed: SnapshotFeed, { orFreePort = false, ...settings }: DashboardSettings): Promise<Listening> {
   try {
     return await serveDashboard(feed, settings);
   } catch (error) {

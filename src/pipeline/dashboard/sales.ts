@@ -69,26 +69,26 @@ const TOP_PARTS = 5;
 /** Some ten million events on an idle machine. */
 export const SCAN_TIMEOUT_MS = 6000;
 
-interface Point {
+interface SalesPoint {
   readonly time: number;
   readonly revenue: number;
   readonly refunds: number;
   readonly orders: number | null;
 }
 
-interface Scan {
+interface SalesScan {
   readonly currency: string | null;
   readonly totals: readonly (SalesTotals & { readonly current: boolean })[];
-  readonly points: readonly Point[];
+  readonly points: readonly SalesPoint[];
   readonly parts: readonly (SalesPart & { readonly dimension: Dimension })[];
   readonly products: readonly ProductSales[];
   readonly searches: SalesFigures['searches'];
 }
 
 const TOTALS: Shape<SalesTotals> = { revenue: float, refunds: float, orders: nullable(integer) };
-const POINT: Shape<Point> = { time: integer, ...TOTALS };
+const POINT: Shape<SalesPoint> = { time: integer, ...TOTALS };
 
-const SCAN_ROW: Shape<Scan> = {
+const SCAN_ROW: Shape<SalesScan> = {
   currency: nullable(text),
   totals: arrayOf(jsonObject({ ...TOTALS, current: boolean })),
   points: arrayOf(jsonObject(POINT)),
@@ -232,7 +232,7 @@ function boundsOf({ startMs, endMs, previousStartMs, bucketSeconds }: Window): n
 }
 
 function seriesOf(
-  points: readonly Point[],
+  points: readonly SalesPoint[],
   { startMs, endMs, bucketSeconds }: Window,
   { firstMs }: EventBounds,
   noOrders: 0 | null,

@@ -2,8 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { assertProtected, createAccessCheck, refuse } from '../../platform/httpAccess.js';
 import { listen, type Listening } from '../../platform/httpServer.js';
 import { loadAssets, type Asset } from './assets.js';
-import type { Feed } from './feed.js';
-import { DEFAULT_RANGE, parseRange, RANGES, type Range } from './ranges.js';
+import type { SnapshotFeed } from './feed.js';
+import { DEFAULT_RANGE, parseRange, RANGES, type TimeRange } from './ranges.js';
 import type { Snapshot } from './snapshot.js';
 
 const HEARTBEAT_MS = 15_000;
@@ -44,7 +44,7 @@ export function assertDashboardProtected({ host, password }: Omit<DashboardServe
  * `?range=` of those in `RANGES`. Read-only.
  * @throws UsageError without the password that the address needs; EcompipeError when the port can't be had.
  */
-export async function serveDashboard(feed: Feed, settings: DashboardServerSettings): Promise<Listening> {
+export async function serveDashboard(feed: SnapshotFeed, settings: DashboardServerSettings): Promise<Listening> {
   assertDashboardProtected(settings);
   const { host, port, portFlag = 'port', password } = settings;
   const assets = await loadAssets();
@@ -60,7 +60,7 @@ export async function serveDashboard(feed: Feed, settings: DashboardServerSettin
 }
 
 function route(
-  feed: Feed,
+  feed: SnapshotFeed,
   assets: ReadonlyMap<string, Asset>,
   request: IncomingMessage,
   response: ServerResponse,
@@ -73,10 +73,10 @@ function route(
 }
 
 function answer(
-  feed: Feed,
+  feed: SnapshotFeed,
   assets: ReadonlyMap<string, Asset>,
   place: string,
-  range: Range,
+  range: TimeRange,
   request: IncomingMessage,
   response: ServerResponse,
 ): void {
@@ -106,7 +106,7 @@ function fail(response: ServerResponse, status: number, message: string): void {
  * A page that can't keep up gets the newest snapshot when it can, not all that it missed. How many there are is limited by
  * the connections of the server; one that had to give way to another comes back by itself.
  */
-function sendEvents(feed: Feed, range: Range, response: ServerResponse): void {
+function sendEvents(feed: SnapshotFeed, range: TimeRange, response: ServerResponse): void {
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   response.write('retry: 1000\n\n');
   const tell = (snapshot: Snapshot): void => {

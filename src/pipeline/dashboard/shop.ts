@@ -1,6 +1,6 @@
 import type { QueryFn } from '../../platform/db/readOnlyClient.js';
 import { askWithin } from './askWithin.js';
-import { windowOf, type EventBounds, type Range, type Window } from './ranges.js';
+import { windowOf, type EventBounds, type TimeRange, type Window } from './ranges.js';
 import { readSalesFromRollups, scanSales, SCAN_TIMEOUT_MS, type SalesFigures } from './sales.js';
 import { readVisits, SESSION_IDLE_SECONDS, type VisitFigures } from './visits.js';
 import { soleRow } from '../../platform/db/soleRow.js';
@@ -56,7 +56,7 @@ export async function readEventBounds(ask: QueryFn): Promise<EventBounds | undef
 }
 
 /** What only a scan of the events knows, when there are not too many of them; else what the rollups know. */
-export async function readShop(ask: QueryFn, range: Range, bounds: EventBounds): Promise<ShopFigures> {
+export async function readShop(ask: QueryFn, range: TimeRange, bounds: EventBounds): Promise<ShopFigures> {
   const window = windowOf(range, bounds, Date.now());
   const scan = <T>(action: () => Promise<T>): Promise<T | undefined> => askWithin(ask, SCAN_TIMEOUT_MS, action);
   const visits = await scan(() => readVisits(ask, window));

@@ -2,7 +2,7 @@ import type { Backlog } from '../../contract/backlog.js';
 import type { BatchStatus, Latency, Throughput } from '../status/ledger.js';
 import type { LatestEvent } from './latestEvents.js';
 import type { RecentRows, Series } from './pipeline.js';
-import type { Range } from './ranges.js';
+import type { TimeRange } from './ranges.js';
 import type { RejectFigures } from './rejects.js';
 import type { Behind, ShopFigures } from './shop.js';
 import type { StageRate } from './stageRates.js';
@@ -11,7 +11,7 @@ import type { StageRate } from './stageRates.js';
 export interface Snapshot extends CommonFigures, RangeFigures {
   /** Milliseconds since 1970. */
   readonly atMs: number;
-  readonly range: Range;
+  readonly range: TimeRange;
   readonly database: { readonly label: string; readonly problem: DatabaseProblem | null };
   readonly backlog: {
     readonly incoming: BacklogFigures;

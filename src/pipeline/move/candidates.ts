@@ -8,7 +8,7 @@ import type { Failures } from '../../platform/files/failures.js';
 import { Settling } from './settling.js';
 
 /** What one look at `from` found. */
-export interface Scan {
+export interface InputScan {
   /** Finished files, by name; our generator's names sort by time. */
   readonly ready: readonly string[];
   /** Files that may become ready by waiting: still to settle. */
@@ -40,7 +40,7 @@ export class Candidates {
     return names.filter((name) => snapshot.has(name));
   }
 
-  async scan(draining: boolean): Promise<Scan> {
+  async scan(draining: boolean): Promise<InputScan> {
     const { from, to, ownDirs = [] } = this.settings;
     const { files, leftAlone, subdirectories } = await listFiles(from, { ...this.settings, ownDirs: [to, ...ownDirs] });
     this.forgetMissing(new Set([...files, ...leftAlone.map(({ name }) => name)]));

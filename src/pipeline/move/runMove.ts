@@ -2,7 +2,7 @@ import { DirectoryWatch } from '../../platform/files/directoryWatch.js';
 import { asFileError, EcompipeError, EXIT, firstReasons } from '../../platform/errors.js';
 import type { StageContext } from '../../platform/stage.js';
 import { WakeSignal, pause } from '../../platform/wait.js';
-import { Candidates, type Scan } from './candidates.js';
+import { Candidates, type InputScan } from './candidates.js';
 import { countBacklog, prepareDirectories } from './directories.js';
 import type { MoveEvent, MoveResult, MoveSettings } from './moveEvents.js';
 import { Failures } from '../../platform/files/failures.js';
@@ -87,7 +87,7 @@ class Mover {
   }
 
   /** What can be moved now. A directory that is gone for now holds nothing, unless we drain: then it is an error. */
-  private async scan(): Promise<Scan> {
+  private async scan(): Promise<InputScan> {
     const { drain, emit } = this.context;
     const { from } = this.settings;
     if (drain.aborted && this.drainStartMs === undefined) {

@@ -47,8 +47,8 @@ function describeGroup({ rows, files, sqlState, rule, example }: RejectGroup): s
   return `  ${String(rows).padStart(7)}  ${sqlState}  ${printableLine(rule)} in ${files} ${files === 1 ? 'file' : 'files'}, such as: ${firstLine(example)}`;
 }
 
-function describePlace({ rejectId, file, line }: Reject): string {
-  return `#${rejectId}  ${file}:${line}`;
+function describePlace({ rejectId, file, line, item }: Reject): string {
+  return `#${rejectId}  ${file}:${line}${item === 0 ? '' : ` row ${item}`}`;
 }
 
 /** One line of a message, as long as one line may be. */

@@ -60,9 +60,12 @@ export interface FeedRejects {
 export async function countByFeed({ client }: Connection, filter: RejectFilter): Promise<FeedRejects[]> {
   const { sql, values } = rejectCondition(filter);
   const { rows } = await client.query<FeedRejects>(
-    `select ${FEED_SQL} as feed, count(*) as rows
-     from ecompipe.rejected_rows r join ecompipe.files f using (file_id)
-     where ${sql}
+    `select d.name as feed, sum(found.rows)::int8 as rows
+     from (
+       select r.batch_id, count(*) as rows from ecompipe.rejected_rows r join ecompipe.files f using (file_id) where ${sql} group by 1
+     ) as found
+     join ecompipe.batches b using (batch_id)
+     left join ecompipe.feeds d using (feed_id)
      group by 1
      order by 1 nulls first`,
     values,

@@ -33,7 +33,7 @@ export function describeUndo(result: UndoResult): string {
     lines.push(
       `  the same content came ${countOf(redeliveriesRemoved, 'more time', 'more times')} under other names; the next time it is loaded`,
     );
-  lines.push(...describeOrphans(result));
+  lines.push(...describeStrandedDuplicates(result));
   if (rejectsReopened > 0)
     lines.push(
       `  ${countOf(rejectsReopened, 'reject')} ${rejectsReopened === 1 ? 'is' : 'are'} open again, as the corrected row is gone, or what it was a duplicate of`,
@@ -47,9 +47,9 @@ export function describeUndo(result: UndoResult): string {
   return lines.join('\n');
 }
 
-function describeOrphans({ strandedDuplicates }: UndoResult): string[] {
+function describeStrandedDuplicates({ strandedDuplicates }: UndoResult): string[] {
   if (strandedDuplicates.length === 0) return [];
-  const rows = strandedDuplicates.reduce((sum, orphan) => sum + orphan.rows, 0);
+  const rows = strandedDuplicates.reduce((sum, duplicate) => sum + duplicate.rows, 0);
   return [
     `  attention: ${countOf(rows, 'row')} of ${countOf(strandedDuplicates.length, 'other file')} had been duplicates of these events and are in no table now: ${clipped(strandedDuplicates.map((orphan) => `${orphan.file} (${orphan.rows})`))}`,
     '    to have them back, undo those files too and load them again',

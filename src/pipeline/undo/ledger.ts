@@ -1,6 +1,7 @@
 import { changedRows, soleRow } from '../../platform/db/soleRow.js';
 import type { Connection } from '../../platform/db/client.js';
 import { REMOVED } from './removeEvents.js';
+import { boolean, integer, queryRows, text } from '../../platform/db/decodeRows.js';
 
 export interface LedgerChange {
   readonly batchIds: readonly number[];
@@ -15,11 +16,13 @@ const isRemoved = (key: string): string =>
   `exists (select from ${REMOVED} g where g.key = ${key} and g.target is not distinct from b.target)`;
 
 /** Counts the duplicates that other files have of the rows that are gone: nothing is in the table for them now. */
-export async function findOrphans(
+export async function findStrandedDuplicates(
   { client }: Connection,
   fileIds: readonly number[],
 ): Promise<{ file: string; rows: number }[]> {
-  const { rows } = await client.query<{ file: string; rows: number }>(
+  const rows = await queryRows(
+    client,
+    { file: text, rows: integer },
     `select f.name as file, count(*) as rows
      from ecompipe.duplicate_rows d join ecompipe.files f using (file_id) join ecompipe.batches b on b.batch_id = d.batch_id
      where ${isRemoved('d.key')} and d.file_id <> all ($1)
@@ -32,7 +35,9 @@ export async function findOrphans(
 
 /** Opens rejects again whose corrected row is gone, or is no duplicate any more. @returns the replays they were resolved by. */
 export async function reopenRejects({ client }: Connection, fileIds: readonly number[]): Promise<number[]> {
-  const { rows } = await client.query<{ batchId: number }>(
+  const rows = await queryRows(
+    client,
+    { batchId: integer },
     `with reopened as (
        select r.reject_id, r.resolved_batch_id
        from ecompipe.rejected_rows r join ecompipe.batches b on b.batch_id = r.resolved_batch_id
@@ -42,7 +47,7 @@ export async function reopenRejects({ client }: Connection, fileIds: readonly nu
      set resolved_at = null, resolution = null, resolved_by = null, resolved_batch_id = null, resolved_key = null
      from reopened
      where r.reject_id = reopened.reject_id
-     returning reopened.resolved_batch_id as "batchId"`,
+     returning reopened.resolved_batch_id as batch_id`,
     [fileIds],
   );
   return rows.map(({ batchId }) => batchId);
@@ -53,11 +58,15 @@ export async function removeFiles(
   { client }: Connection,
   fileIds: readonly number[],
 ): Promise<LedgerChange & { readonly replays: readonly number[] }> {
-  const { rows: replays } = await client.query<{ batchId: number }>(
-    'select distinct resolved_batch_id as "batchId" from ecompipe.rejected_rows where file_id = any ($1) and resolved_batch_id is not null',
+  const replays = await queryRows(
+    client,
+    { batchId: integer },
+    'select distinct resolved_batch_id as batch_id from ecompipe.rejected_rows where file_id = any ($1) and resolved_batch_id is not null',
     [fileIds],
   );
-  const { rows: expected } = await client.query<{ rows: number }>(
+  const expected = await queryRows(
+    client,
+    { rows: integer },
     `select (select coalesce(sum(rows_inserted), 0) from ecompipe.files where file_id = any ($1))::int8
           + (select count(*) from ecompipe.rejected_rows where file_id = any ($1) and resolution = 'inserted') as rows`,
     [fileIds],
@@ -67,7 +76,9 @@ export async function removeFiles(
      select sha256, name, rows_inserted, rows_duplicate, rows_rejected from ecompipe.files where file_id = any ($1) order by file_id`,
     [fileIds],
   );
-  const { rows: batches } = await client.query<{ batchId: number }>(
+  const batches = await queryRows(
+    client,
+    { batchId: integer },
     `with gone as (
        select batch_id, sum(rows_read) as rows_read, sum(rows_inserted) as rows_inserted, sum(rows_duplicate) as rows_duplicate, sum(rows_rejected) as rows_rejected, sum(end_offset - start_offset) as bytes, sum(records_read) as records_read, sum(records_skipped) as records_skipped
        from ecompipe.batch_ranges where file_id = any ($1) group by batch_id
@@ -81,7 +92,7 @@ export async function removeFiles(
          undone_at = case when not exists (select from ecompipe.batch_ranges o where o.batch_id = b.batch_id and o.file_id <> all ($1)) then clock_timestamp() end
      from gone g
      where b.batch_id = g.batch_id
-     returning b.batch_id as "batchId"`,
+     returning b.batch_id`,
     [fileIds],
   );
   const remove = async (table: string): Promise<number> =>
@@ -131,10 +142,12 @@ export async function invalidateRollups(
   batchIds: readonly number[],
   { dryRun }: { readonly dryRun: boolean },
 ): Promise<boolean> {
-  const { rows } = await client.query<{ inRollups: boolean }>(
+  const rows = await queryRows(
+    client,
+    { inRollups: boolean },
     `select exists (select from ${REMOVED} where target is null) and exists (
        select unnest ($1::bigint[]) except select batch_id from analytics.pending_batches
-     ) as "inRollups"`,
+     ) as in_rollups`,
     [batchIds],
   );
   await client.query(

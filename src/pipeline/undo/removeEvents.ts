@@ -8,6 +8,16 @@ import type { TargetFile } from './target.js';
 import type { RemakeRows } from '../../contract/stageServices.js';
 import { printableLine } from '../../platform/printable.js';
 import { countOf } from '../../platform/format.js';
+import {
+  arrayOf,
+  boolean,
+  integer,
+  jsonObject,
+  nullable,
+  queryRows,
+  type Shape,
+  text,
+} from '../../platform/db/decodeRows.js';
 
 /** Keys of the rows that this transaction takes out, with their table; NULL: that of events. */
 export const REMOVED = 'pg_temp.ecompipe_removed';
@@ -27,6 +37,19 @@ interface RemovedRange {
   /** Files in the same batch that stay. */
   readonly others: number;
 }
+
+const REMOVED_RANGE: Shape<RemovedRange> = {
+  batchId: integer,
+  fileId: integer,
+  startOffset: integer,
+  endOffset: integer,
+  firstLine: integer,
+  columns: nullable(arrayOf(text)),
+  feed: nullable(jsonObject({ name: text, text: text })),
+  target: nullable(text),
+  rowsInserted: integer,
+  others: integer,
+};
 
 export async function prepareRemoval({ client }: Connection): Promise<void> {
   await client.query(`
@@ -50,10 +73,12 @@ export async function removeEventsOf(
   remakeRows: RemakeRows,
 ): Promise<void> {
   const fileIds = files.map(({ fileId }) => fileId);
-  const { rows: ranges } = await connection.client.query<RemovedRange>(
-    `select r.batch_id as "batchId", r.file_id as "fileId", r.start_offset as "startOffset", r.end_offset as "endOffset", r.first_line as "firstLine", ecompipe.columns_of(b) as columns,
+  const ranges = await queryRows(
+    connection.client,
+    REMOVED_RANGE,
+    `select r.batch_id, r.file_id, r.start_offset, r.end_offset, r.first_line, ecompipe.columns_of(b) as columns,
             (select json_build_object('name', f.name, 'text', f.content) from ecompipe.feeds f where f.feed_id = b.feed_id) as feed,
-            b.target, r.rows_inserted as "rowsInserted",
+            b.target, r.rows_inserted,
             (select count(*) from ecompipe.batch_ranges o where o.batch_id = r.batch_id and o.file_id <> all ($1)) as others
      from ecompipe.batch_ranges r join ecompipe.batches b using (batch_id)
      where r.file_id = any ($1)
@@ -122,9 +147,11 @@ async function removeFromOtherTables(connection: Connection, batchIds: readonly 
 
 /** The tables beside that of events that batches are in. @throws EcompipeError (2) when one has no column for them. */
 async function readOtherTables({ client }: Connection, batchIds: readonly number[]): Promise<string[]> {
-  const { rows } = await client.query<{ target: string; hasBatch: boolean }>(
+  const rows = await queryRows(
+    client,
+    { target: text, hasBatch: boolean },
     `select distinct b.target,
-            exists (select from pg_attribute a where a.attrelid = to_regclass(b.target) and a.attname = 'batch_id' and a.attnum > 0 and not a.attisdropped) as "hasBatch"
+            exists (select from pg_attribute a where a.attrelid = to_regclass(b.target) and a.attname = 'batch_id' and a.attnum > 0 and not a.attisdropped) as has_batch
      from ecompipe.batches b where b.batch_id = any ($1) and b.target is not null`,
     [batchIds],
   );
@@ -173,7 +200,9 @@ async function removeRange(
   ids: readonly PlacedId[],
 ): Promise<void> {
   const { batchId, fileId, feed, rowsInserted } = range;
-  const { rows } = await connection.client.query<{ place: string }>(
+  const rows = await queryRows(
+    connection.client,
+    { place: text },
     `select byte_offset || '/' || item as place from ecompipe.rejected_rows where file_id = $1
      union all select byte_offset || '/' || item from ecompipe.duplicate_rows where file_id = $1`,
     [fileId],
@@ -199,8 +228,10 @@ async function removeRange(
 /** What came into the tables by replays of the files' rejects came from these files too. */
 async function removeReplayed(connection: Connection, fileIds: readonly number[]): Promise<void> {
   const { client } = connection;
-  const { rows } = await client.query<{ batchId: number }>(
-    `select distinct resolved_batch_id as "batchId" from ecompipe.rejected_rows where file_id = any ($1) and resolution = 'inserted'`,
+  const rows = await queryRows(
+    client,
+    { batchId: integer },
+    `select distinct resolved_batch_id as batch_id from ecompipe.rejected_rows where file_id = any ($1) and resolution = 'inserted'`,
     [fileIds],
   );
   const batchIds = rows.map(({ batchId }) => batchId);
@@ -232,7 +263,9 @@ async function removeReplayed(connection: Connection, fileIds: readonly number[]
 
 /** The key of a row `e` of a table, as the ledger writes it. */
 async function keyText({ client }: Connection, target: string): Promise<string> {
-  const { rows } = await client.query<{ name: string }>(
+  const rows = await queryRows(
+    client,
+    { name: text },
     `select quote_ident(a.attname) as name
      from pg_index i, unnest(i.indkey) with ordinality as k (attnum, position)
      join pg_attribute a on a.attnum = k.attnum

@@ -5,10 +5,11 @@ import { locate } from '../../platform/files/locate.js';
 import { failpoint } from '../../platform/failpoint.js';
 import { pause } from '../../platform/wait.js';
 import type { UndoneFile, UndoResult, UndoSettings } from './undoEvents.js';
-import { findOrphans, invalidateRollups, recountReplays, removeFiles, reopenRejects } from './ledger.js';
+import { findStrandedDuplicates, invalidateRollups, recountReplays, removeFiles, reopenRejects } from './ledger.js';
 import { prepareRemoval, REMOVED, removeBatches, removeEventsOf } from './removeEvents.js';
 import { findTarget, type TargetFile, type UndoTarget } from './target.js';
 import { soleRow } from '../../platform/db/soleRow.js';
+import { integer, queryRows, text } from '../../platform/db/decodeRows.js';
 
 /**
  * Takes a file, or a batch with its files, out again: its events, rejects, duplicates and ledger entries, in one
@@ -61,7 +62,7 @@ async function takeOut(
   if (target.kind === 'files') await removeEventsOf(connection, files, paths, remakeRows);
   else await removeBatches(connection, [target.batchId]);
   const eventsRemoved = await countRemoved(connection);
-  const strandedDuplicates = await findOrphans(connection, fileIds);
+  const strandedDuplicates = await findStrandedDuplicates(connection, fileIds);
   const reopened = await reopenRejects(connection, fileIds);
   const change = await removeFiles(connection, fileIds);
   const replays = [...new Set([...reopened, ...change.replays, ...(target.kind === 'replay' ? [target.batchId] : [])])];
@@ -117,7 +118,9 @@ async function lookAgain(
 ): Promise<readonly UndoneFile[]> {
   if (!files.some(({ isWaiting }) => isWaiting)) return files;
   await pause(PUT_AWAY_MS);
-  const { rows } = await client.query<{ sha256: string }>(
+  const rows = await queryRows(
+    client,
+    { sha256: text },
     `select encode(sha256, 'hex') as sha256 from ecompipe.files
      where ecompipe.content_key(sha256) = any (array(select ecompipe.content_key(decode(h, 'hex')) from unnest ($1::text[]) as h))`,
     [files.map(({ sha256 }) => sha256)],
@@ -135,12 +138,14 @@ async function lookAgain(
 }
 
 async function countRemoved({ client }: Connection): Promise<number> {
-  const { rows } = await client.query<{ rows: number }>(`select count(*) as rows from ${REMOVED}`);
+  const rows = await queryRows(client, { rows: integer }, `select count(*) as rows from ${REMOVED}`);
   return soleRow(rows).rows;
 }
 
 async function countOfBatch({ client }: Connection, batchId: number): Promise<number> {
-  const { rows } = await client.query<{ rows: number }>(
+  const rows = await queryRows(
+    client,
+    { rows: integer },
     'select rows_inserted as rows from ecompipe.batches where batch_id = $1',
     [batchId],
   );

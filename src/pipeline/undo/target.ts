@@ -4,6 +4,7 @@ import { UsageError } from '../../platform/errors.js';
 import type { UndoSettings } from './undoEvents.js';
 import { printableLine, shellQuote } from '../../platform/printable.js';
 import { countOf } from '../../platform/format.js';
+import { bytea, integer, nullable, queryRows, type Shape, text, timestamp } from '../../platform/db/decodeRows.js';
 
 export interface TargetFile {
   readonly fileId: number;
@@ -14,14 +15,22 @@ export interface TargetFile {
   readonly rowsInserted: number;
 }
 
+const TARGET_FILE: Shape<TargetFile> = {
+  fileId: integer,
+  name: text,
+  sha256: bytea,
+  state: text,
+  committedOffset: integer,
+  rowsInserted: integer,
+};
+
 /** What an undo takes out: whole files, or the rows of a replay; or since when it is out already. */
 export type UndoTarget =
   | { readonly kind: 'files'; readonly label: string; readonly files: readonly TargetFile[] }
   | { readonly kind: 'replay'; readonly label: string; readonly batchId: number }
   | { readonly kind: 'already-undone'; readonly label: string };
 
-const FILE_COLUMNS =
-  'f.file_id as "fileId", f.name, f.sha256, f.state, f.committed_offset as "committedOffset", f.rows_inserted as "rowsInserted"';
+const FILE_COLUMNS = 'f.file_id, f.name, f.sha256, f.state, f.committed_offset, f.rows_inserted';
 
 /**
  * Finds what is meant, and locks it against whoever loads it. @throws UsageError when nothing or several things are meant,
@@ -40,7 +49,9 @@ async function lockFiles(client: Connection['client'], fileIds: readonly number[
   await client.query('select from ecompipe.file_entries where file_id = any ($1) order by file_id for update', [
     fileIds,
   ]);
-  const { rows } = await client.query<TargetFile>(
+  const rows = await queryRows(
+    client,
+    TARGET_FILE,
     `select ${FILE_COLUMNS} from ecompipe.files f where f.file_id = any ($1) order by f.file_id`,
     [fileIds],
   );
@@ -48,11 +59,13 @@ async function lockFiles(client: Connection['client'], fileIds: readonly number[
 }
 
 async function findFile({ client }: Connection, file: string): Promise<UndoTarget> {
-  const { rows: found } = await client.query<{ fileId: number }>(
+  const found = await queryRows(
+    client,
+    { fileId: integer },
     SHA256.test(file)
-      ? `select file_id as "fileId" from ecompipe.file_entries
+      ? `select file_id from ecompipe.file_entries
          where ${isSameContent('sha256', "decode($1, 'hex')")} or name = $1`
-      : 'select file_id as "fileId" from ecompipe.file_entries where name = $1',
+      : 'select file_id from ecompipe.file_entries where name = $1',
     [file],
   );
   const files = await lockFiles(
@@ -61,7 +74,9 @@ async function findFile({ client }: Connection, file: string): Promise<UndoTarge
   );
   const [first] = files;
   if (first === undefined) {
-    const { rows } = await client.query<{ at: Date }>(
+    const rows = await queryRows(
+      client,
+      { at: timestamp },
       `select undone_at as at from ecompipe.undone_files where name = $1 or encode(sha256, 'hex') = lower($1) order by undone_id desc limit 1`,
       [file],
     );
@@ -94,8 +109,10 @@ async function findFile({ client }: Connection, file: string): Promise<UndoTarge
 
 async function findBatch({ client }: Connection, batchId: number): Promise<UndoTarget> {
   const label = `batch ${batchId}`;
-  const { rows: batches } = await client.query<{ loadPath: string; undoneAt: Date | null }>(
-    'select load_path as "loadPath", undone_at as "undoneAt" from ecompipe.batches where batch_id = $1 for update',
+  const batches = await queryRows(
+    client,
+    { loadPath: text, undoneAt: nullable(timestamp) },
+    'select load_path, undone_at from ecompipe.batches where batch_id = $1 for update',
     [batchId],
   );
   const [batch] = batches;
@@ -106,8 +123,10 @@ async function findBatch({ client }: Connection, batchId: number): Promise<UndoT
     );
   if (batch.undoneAt !== null) return { kind: 'already-undone', label: `${label} (${batch.undoneAt.toISOString()})` };
   if (batch.loadPath === 'replay') return { kind: 'replay', label, batchId };
-  const { rows: found } = await client.query<{ fileId: number; otherBatches: number }>(
-    `select r.file_id as "fileId", (select count(*) from ecompipe.range_entries o where o.file_id = r.file_id and o.batch_id <> $1) as "otherBatches"
+  const found = await queryRows(
+    client,
+    { fileId: integer, otherBatches: integer },
+    `select r.file_id, (select count(*) from ecompipe.range_entries o where o.file_id = r.file_id and o.batch_id <> $1) as other_batches
      from ecompipe.batch_ranges r
      where r.batch_id = $1
      order by r.file_id`,

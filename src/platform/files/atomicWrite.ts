@@ -5,7 +5,7 @@ import { publishNew, syncDirectory } from './publish.js';
 import { temporaryPath } from './temporary.js';
 
 /** What a file is to hold: a text, or pieces in their order. */
-type Content = string | AsyncIterable<string | Buffer>;
+type NewContent = string | AsyncIterable<string | Buffer>;
 
 export interface WriteOptions {
   /** Permissions, before the umask. @default FILE_MODE */
@@ -21,18 +21,18 @@ export interface WriteOptions {
 }
 
 /** Replaces a file, or creates it. Whoever reads it finds the old one or the new one, whole. */
-export async function replaceFile(file: string, content: Content, options: WriteOptions = {}): Promise<void> {
+export async function replaceFile(file: string, content: NewContent, options: WriteOptions = {}): Promise<void> {
   await writeBeside(file, content, options, (temporary) => rename(temporary, file));
 }
 
 /** Creates a file, whole or not at all. @returns false when there is one of that name: of several who try, one succeeds. */
-export async function createFile(file: string, content: Content, options: WriteOptions = {}): Promise<boolean> {
+export async function createFile(file: string, content: NewContent, options: WriteOptions = {}): Promise<boolean> {
   return await writeBeside(file, content, options, (temporary) => publishNew(temporary, file));
 }
 
 async function writeBeside<T>(
   file: string,
-  content: Content,
+  content: NewContent,
   { mode = FILE_MODE, isDurable = true, onWritten }: WriteOptions,
   publish: (temporary: string) => T | Promise<T>,
 ): Promise<T> {

@@ -5,7 +5,7 @@ import type { FileFaults } from './fileFaults.js';
 import { INDEX, renderFields } from './record.js';
 
 /** How a file writes the rows: its header, its columns, its line ends, its encoding. */
-export interface Dialect {
+export interface OutputDialect {
   readonly header: Buffer;
   readonly lineEnd: string;
   /** Ending of the file's name. */
@@ -28,7 +28,7 @@ const OPTIONAL_COLUMNS = [
   'payment_type',
 ] as const satisfies readonly EventColumn[];
 
-export function dialectOf({ main, lines }: FileFaults, random: Random): Dialect {
+export function dialectOf({ main, lines }: FileFaults, random: Random): OutputDialect {
   const lineEnd = lines.includes('crlf') ? '\r\n' : '\n';
   const columns = columnsOf(main, random);
   const delimiter = main === 'other-delimiter' ? ';' : ',';
@@ -55,15 +55,15 @@ export function dialectOf({ main, lines }: FileFaults, random: Random): Dialect 
   };
 }
 
-interface Column {
+interface OutputColumn {
   readonly name: string;
   /** Index of the value among EVENT_COLUMNS; −1: empty. */
   readonly from: number;
 }
 
-function columnsOf(main: FileFaults['main'], random: Random): Column[] {
-  const all: Column[] = EVENT_COLUMNS.map((name, from) => ({ name, from }));
-  const without = (name: EventColumn): Column[] => all.filter((column) => column.name !== name);
+function columnsOf(main: FileFaults['main'], random: Random): OutputColumn[] {
+  const all: OutputColumn[] = EVENT_COLUMNS.map((name, from) => ({ name, from }));
+  const without = (name: EventColumn): OutputColumn[] => all.filter((column) => column.name !== name);
   switch (main) {
     case 'reordered-columns':
       return shuffled(all, random);
@@ -91,7 +91,7 @@ function shuffled<T>(items: readonly T[], random: Random): T[] {
   return result;
 }
 
-function encoderOf(main: FileFaults['main']): Dialect['encode'] {
+function encoderOf(main: FileFaults['main']): OutputDialect['encode'] {
   let isFirst = true;
   switch (main) {
     case 'utf-16':

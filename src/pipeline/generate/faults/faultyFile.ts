@@ -3,7 +3,7 @@ import { HEADER, type FilePlan } from '../rowTransform.js';
 import type { FileTally } from '../fileTally.js';
 import type { FileWriter } from '../fileWriter.js';
 import type { RowFacts } from '../rowWriter.js';
-import type { Dialect } from './dialect.js';
+import type { OutputDialect } from './dialect.js';
 import { changesColumns, isQuarantined, type FileFaults } from './fileFaults.js';
 import type { FaultyRow } from './mutations.js';
 import { eventIdOf, renderFields, withFields, type EventRecord } from './record.js';
@@ -13,7 +13,7 @@ const CARRIAGE_RETURN = 0x0d;
 
 export interface FaultyFilePlan extends FilePlan {
   readonly faults: FileFaults;
-  readonly dialect: Dialect;
+  readonly dialect: OutputDialect;
   /** Row in front of which the header is repeated, if it is. */
   readonly headerAgainAt: number;
 }

@@ -5,14 +5,14 @@ import { countOf } from '../../../platform/format.js';
 import type { Logger } from '../../../platform/log.js';
 import { judgeTable, type Judgement } from './judge.js';
 import type { Migration } from '../migrations.js';
-import type { Finding } from './plan.js';
+import type { AdoptionFinding } from './plan.js';
 import { readWantedShape, type TableShape } from './tableShape.js';
 import { boolean, queryRows, text } from '../../../platform/db/decodeRows.js';
 
 /** What was done with a table that was there before us, or would be. */
 export interface Adoption {
   readonly rows: number;
-  readonly findings: readonly Finding[];
+  readonly findings: readonly AdoptionFinding[];
 }
 
 /** Whether a table that is not of our making has the name of ours. Only asked where no migration was applied. */
@@ -109,7 +109,7 @@ function refusal({ rows, findings }: Judgement): EcompipeError {
 const MARKS = { obstacle: '✗', change: '~', remark: '!', fits: '=' } as const;
 
 /** What stands in the way first, what fits last. */
-export function listFindings(findings: readonly Finding[]): string {
+export function listFindings(findings: readonly AdoptionFinding[]): string {
   const order = Object.keys(MARKS);
   return [...findings]
     .sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind))

@@ -4,14 +4,21 @@ import type { Connection } from '../../../platform/db/client.js';
 import { quoteName } from '../../../platform/db/names.js';
 import { countOf } from '../../../platform/format.js';
 import { tableFindings, type TableFacts } from './tableFindings.js';
-import { notNullRule, planColumns, planStatements, type ColumnPlan, type Finding, type RowCounts } from './plan.js';
+import {
+  notNullRule,
+  planColumns,
+  planStatements,
+  type ColumnPlan,
+  type AdoptionFinding,
+  type RowFindings,
+} from './plan.js';
 import { readShape, type TableShape } from './tableShape.js';
 import { arrayOf, boolean, integer, queryRow, type Shape, text } from '../../../platform/db/decodeRows.js';
 
 /** Whether and how the existing `public.events` becomes ours. */
 export interface Judgement {
   readonly rows: number;
-  readonly findings: readonly Finding[];
+  readonly findings: readonly AdoptionFinding[];
   /** What the adoption does to the table; only to be run when there is no obstacle. */
   readonly statements: readonly string[];
 }
@@ -33,7 +40,7 @@ export async function judgeTable(client: Connection['client'], wanted: TableShap
   };
 }
 
-function columnFinding({ wanted, existing, conversion, obstacle }: ColumnPlan, counts: RowCounts): Finding {
+function columnFinding({ wanted, existing, conversion, obstacle }: ColumnPlan, counts: RowFindings): AdoptionFinding {
   const { name, type } = wanted;
   if (obstacle !== undefined) return { kind: 'obstacle', text: obstacle };
   if (existing === undefined) {
@@ -59,7 +66,7 @@ function columnFinding({ wanted, existing, conversion, obstacle }: ColumnPlan, c
   return { kind: 'fits', text: `${name} fits` };
 }
 
-function columnRemarks({ wanted, existing, conversion }: ColumnPlan, { rows, nulls }: RowCounts): Finding[] {
+function columnRemarks({ wanted, existing, conversion }: ColumnPlan, { rows, nulls }: RowFindings): AdoptionFinding[] {
   const { name } = wanted;
   const missing = nulls.get(name) ?? 0;
   return [
@@ -84,7 +91,7 @@ async function countRows(
   client: Connection['client'],
   columns: readonly ColumnPlan[],
   wanted: TableShape,
-): Promise<RowCounts> {
+): Promise<RowFindings> {
   const key = wanted.constraints.find(({ kind }) => kind === 'primary key')?.columns ?? [];
   const checks = wanted.constraints.filter(({ kind }) => kind === 'check');
   const names = key.map(quoteName).join(', ');

@@ -1,5 +1,5 @@
 import { quoteName } from '../../../platform/db/names.js';
-import type { Column } from './tableShape.js';
+import type { ColumnShape } from './tableShape.js';
 
 /** How the values of a column get another type, as SQL about the column. */
 export interface Conversion {
@@ -18,7 +18,7 @@ const NUMBERS = ['smallint', 'integer', 'bigint', 'numeric', 'real', 'double pre
 const UUID = '^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}$';
 
 /** The conversion of a column to the type that it should have; undefined where some loss can't be excluded value by value. */
-export function conversionOf(column: Column, wanted: Column): Conversion | undefined {
+export function conversionOf(column: ColumnShape, wanted: ColumnShape): Conversion | undefined {
   const value = quoteName(column.name);
   if (column.isGenerated || column.type !== column.baseType) return undefined;
   if (wanted.type === 'text') return toText(column, value);
@@ -29,7 +29,7 @@ export function conversionOf(column: Column, wanted: Column): Conversion | undef
   return undefined;
 }
 
-function toText({ category, bareType, collation }: Column, value: string): Conversion | undefined {
+function toText({ category, bareType, collation }: ColumnShape, value: string): Conversion | undefined {
   const isString = category === 'S';
   if (!isString && category !== 'E' && !['smallint', 'integer', 'bigint', 'numeric', 'uuid'].includes(bareType))
     return undefined;
@@ -37,7 +37,7 @@ function toText({ category, bareType, collation }: Column, value: string): Conve
   return { using, isLossless: 'true', keepsOrder: isString };
 }
 
-function toTimestamp({ bareType }: Column, value: string): Conversion | undefined {
+function toTimestamp({ bareType }: ColumnShape, value: string): Conversion | undefined {
   if (bareType === 'timestamp with time zone') return { using: value, isLossless: 'true', keepsOrder: true };
   if (bareType !== 'timestamp without time zone') return undefined;
   return {
@@ -49,7 +49,7 @@ function toTimestamp({ bareType }: Column, value: string): Conversion | undefine
   };
 }
 
-function toNumber({ bareType }: Column, wanted: Column, value: string): Conversion | undefined {
+function toNumber({ bareType }: ColumnShape, wanted: ColumnShape, value: string): Conversion | undefined {
   const [, precision, scale] = /^numeric\((\d+),(\d+)\)$/.exec(wanted.type) ?? [];
   if (precision !== undefined && scale !== undefined) {
     const greatest = `${'9'.repeat(Number(precision) - Number(scale))}.${'9'.repeat(Number(scale))}`;

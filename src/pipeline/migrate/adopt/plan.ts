@@ -1,17 +1,17 @@
 import { quoteName } from '../../../platform/db/names.js';
 import { conversionOf, type Conversion } from './lossless.js';
-import type { Column, TableShape } from './tableShape.js';
+import type { ColumnShape, TableShape } from './tableShape.js';
 
 /** One thing that is to be said about the existing table. `obstacle`: it can't be adopted as it is. */
-export interface Finding {
+export interface AdoptionFinding {
   readonly kind: 'fits' | 'change' | 'remark' | 'obstacle';
   readonly text: string;
 }
 
 /** What becomes of a column that should be there. */
 export interface ColumnPlan {
-  readonly wanted: Column;
-  readonly existing: Column | undefined;
+  readonly wanted: ColumnShape;
+  readonly existing: ColumnShape | undefined;
   /** How its values change; undefined: they stay as they are, or there are none. */
   readonly conversion: Conversion | undefined;
   /** Its value after the adoption, as SQL about the table as it is. */
@@ -22,7 +22,7 @@ export interface ColumnPlan {
 }
 
 /** Whether it has the wanted type; a domain over it counts, with the rules of its own. */
-function hasType(existing: Column, wanted: Column): boolean {
+function hasType(existing: ColumnShape, wanted: ColumnShape): boolean {
   return existing.baseType === wanted.type && !existing.isGenerated;
 }
 
@@ -31,7 +31,7 @@ export function planColumns(existing: TableShape, wanted: TableShape): ColumnPla
   return wanted.columns.map((column) => planColumn(byName.get(column.name), column));
 }
 
-function planColumn(existing: Column | undefined, wanted: Column): ColumnPlan {
+function planColumn(existing: ColumnShape | undefined, wanted: ColumnShape): ColumnPlan {
   const nothing = `${wanted.defaultValue ?? 'null'}::${wanted.type}`;
   const plan = { wanted, existing, conversion: undefined, isLossless: 'true', obstacle: undefined };
   if (existing === undefined) return { ...plan, value: nothing };
@@ -57,7 +57,7 @@ function planColumn(existing: Column | undefined, wanted: Column): ColumnPlan {
 }
 
 /** What the rows have to say, counted in one pass over them. */
-export interface RowCounts {
+export interface RowFindings {
   readonly rows: number;
   /** By column: values that would change. */
   readonly lossy: ReadonlyMap<string, number>;
@@ -74,7 +74,7 @@ export function planStatements(
   columns: readonly ColumnPlan[],
   existing: TableShape,
   wanted: TableShape,
-  counts: RowCounts,
+  counts: RowFindings,
 ): string[] {
   const present = new Set([...existing.constraints, ...existing.indexes].map(({ name }) => name));
   const hasKey = existing.constraints.some(({ kind }) => kind === 'primary key');
@@ -93,7 +93,7 @@ export function planStatements(
   ];
 }
 
-function isBroken({ broken }: RowCounts, constraint: string): boolean {
+function isBroken({ broken }: RowFindings, constraint: string): boolean {
   return (broken.get(constraint) ?? 0) > 0;
 }
 
@@ -102,7 +102,7 @@ export function notNullRule(column: string): string {
   return `events_${column}_not_null`;
 }
 
-function columnParts({ wanted, existing, conversion }: ColumnPlan, { nulls }: RowCounts): string[] {
+function columnParts({ wanted, existing, conversion }: ColumnPlan, { nulls }: RowFindings): string[] {
   const name = quoteName(wanted.name);
   if (existing === undefined) {
     const rest = `${wanted.defaultValue === null ? '' : ` default ${wanted.defaultValue}`}${wanted.isNotNull ? ' not null' : ''}`;

@@ -1,5 +1,5 @@
 import { countOf } from '../../../platform/format.js';
-import { notNullRule, type ColumnPlan, type Finding, type RowCounts } from './plan.js';
+import { notNullRule, type ColumnPlan, type AdoptionFinding, type RowFindings } from './plan.js';
 import type { Constraint, TableShape } from './tableShape.js';
 
 /** What the catalogue says about the existing table beyond its shape. */
@@ -18,12 +18,12 @@ interface Table {
   readonly existing: TableShape;
   readonly wanted: TableShape;
   readonly columns: readonly ColumnPlan[];
-  readonly counts: RowCounts;
+  readonly counts: RowFindings;
   readonly facts: TableFacts;
 }
 
 /** What is to be said about key, rules, indexes, and all that is not a single column of ours. */
-export function tableFindings(table: Table): Finding[] {
+export function tableFindings(table: Table): AdoptionFinding[] {
   return [
     ...keyFindings(table),
     ...ruleFindings(table),
@@ -33,11 +33,11 @@ export function tableFindings(table: Table): Finding[] {
   ];
 }
 
-function obstacle(text: string): Finding {
+function obstacle(text: string): AdoptionFinding {
   return { kind: 'obstacle', text };
 }
 
-function keyFindings({ existing, wanted, counts }: Table): Finding[] {
+function keyFindings({ existing, wanted, counts }: Table): AdoptionFinding[] {
   const ours = wanted.constraints.find(({ kind }) => kind === 'primary key');
   const theirs = existing.constraints.find(({ kind }) => kind === 'primary key');
   if (ours === undefined || !existing.columns.some(({ name }) => ours.columns.includes(name))) return [];
@@ -66,7 +66,7 @@ function keyFindings({ existing, wanted, counts }: Table): Finding[] {
     : [{ kind: 'change', text: `primary key (${key}) is added` }];
 }
 
-function ruleFindings({ existing, wanted, counts }: Table): Finding[] {
+function ruleFindings({ existing, wanted, counts }: Table): AdoptionFinding[] {
   const names = new Map(existing.constraints.map((constraint) => [constraint.name, constraint]));
   const rules = wanted.constraints.filter(({ kind }) => kind === 'check');
   const added = rules.filter(({ name }) => !names.has(name));
@@ -102,11 +102,11 @@ function isAnother(theirs: Constraint | undefined, ours: Constraint): boolean {
   );
 }
 
-function indexFindings({ existing, wanted, facts }: Table): Finding[] {
+function indexFindings({ existing, wanted, facts }: Table): AdoptionFinding[] {
   const names = new Map(existing.indexes.map(({ name, definition }) => [name, definition]));
   return [
     ...facts.takenNames.map((name) => obstacle(`the name ${name} is taken in the schema public: rename what has it`)),
-    ...wanted.indexes.flatMap(({ name, definition }): Finding[] => {
+    ...wanted.indexes.flatMap(({ name, definition }): AdoptionFinding[] => {
       const theirs = names.get(name);
       if (theirs === definition) return [];
       if (theirs !== undefined) return [obstacle(`its index ${name} is not ours: rename it`)];
@@ -115,7 +115,7 @@ function indexFindings({ existing, wanted, facts }: Table): Finding[] {
   ];
 }
 
-function ownColumns({ existing, wanted }: Table): Finding[] {
+function ownColumns({ existing, wanted }: Table): AdoptionFinding[] {
   const known = new Set(wanted.columns.map(({ name }) => name));
   const own = existing.columns.filter(({ name }) => !known.has(name));
   const demanding = own.filter(
@@ -137,7 +137,7 @@ function ownColumns({ existing, wanted }: Table): Finding[] {
   ];
 }
 
-function settingsFindings(facts: TableFacts): Finding[] {
+function settingsFindings(facts: TableFacts): AdoptionFinding[] {
   return [
     ...(facts.isUnlogged
       ? [obstacle('it is unlogged, and empty after a crash: alter table public.events set logged')]

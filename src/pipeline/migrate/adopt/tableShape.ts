@@ -14,7 +14,7 @@ import {
 
 /** A table as the catalogue describes it. */
 export interface TableShape {
-  readonly columns: readonly Column[];
+  readonly columns: readonly ColumnShape[];
   readonly constraints: readonly Constraint[];
   /** Those that no constraint brings along. */
   readonly indexes: readonly { readonly name: string; readonly definition: string }[];
@@ -47,7 +47,7 @@ const TABLE_SHAPE: Shape<TableShape> = {
   indexes: arrayOf(jsonObject({ name: text, definition: text })),
 };
 
-export interface Column {
+export interface ColumnShape {
   readonly name: string;
   /** With its modifier, such as `numeric(12,2)`. */
   readonly type: string;

@@ -30,7 +30,7 @@ export interface DumpResult {
   readonly leftOut: readonly string[];
 }
 
-export interface DumpOptions {
+export interface WriteDumpOptions {
   /** Dump also when there is something that a dump does not carry. */
   readonly force: boolean;
   readonly log: Logger;
@@ -41,7 +41,7 @@ export interface DumpOptions {
  * Writes all tables of a database, as one snapshot sees them, into a new file. The file appears when it is complete and on disk.
  * @throws UsageError when the file exists, or (without `force`) the database has what a dump does not carry.
  */
-export async function writeDump(database: Database, file: string, options: DumpOptions): Promise<DumpResult> {
+export async function writeDump(database: Database, file: string, options: WriteDumpOptions): Promise<DumpResult> {
   assertFree(file);
   return await withSoleConnection(database, 'cannot dump', 'no file was written', options.stop, async (connection) => {
     const header = await beginSnapshot(connection);

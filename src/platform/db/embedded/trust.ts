@@ -7,7 +7,7 @@ import { printableLine } from '../../printable.js';
 /** As many links in a path as Linux follows. */
 const MAX_LINKS = 40;
 
-interface Step {
+interface PathStep {
   readonly path: string;
   readonly stats: Stats;
 }
@@ -38,10 +38,10 @@ export async function assertOurs(target: string): Promise<void> {
 }
 
 /** The directories and links that the system passes through on the way to a path, as far as they exist. */
-async function stepsTo(target: string): Promise<{ steps: readonly Step[]; exists: boolean }> {
+async function stepsTo(target: string): Promise<{ steps: readonly PathStep[]; exists: boolean }> {
   const { root } = path.parse(target);
   const names = target.slice(root.length).split(path.sep);
-  const steps: Step[] = [{ path: root, stats: await lstat(root) }];
+  const steps: PathStep[] = [{ path: root, stats: await lstat(root) }];
   let at = root;
   for (let links = 0; names.length > 0;) {
     const next = path.join(at, names.shift() ?? '');
