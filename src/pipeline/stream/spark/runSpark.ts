@@ -3,6 +3,7 @@ import type { Database } from '../../../platform/db/target.js';
 import { Failures } from '../../../platform/files/failures.js';
 import { UsageError } from '../../../platform/errors.js';
 import type { StageContext } from '../../../platform/stage.js';
+import { withCompressor, type ArchiveCompressor } from '../archiveCompressor.js';
 import { ConnectionPool } from '../connectionPool.js';
 import { InputListing } from '../discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from '../streamEvents.js';
@@ -25,6 +26,7 @@ import { isUri, RemoteFileDisposer } from './remoteFileDisposer.js';
 import { reachMaster } from './reachMaster.js';
 import { readSparkConf } from './sparkConf.js';
 import { StageTables } from './stageTables.js';
+import { assertArchives } from '../settingsTable.js';
 import { assertClientMode, masterOf, type DriverSettings } from './submit.js';
 
 /** What the Spark engine needs to know besides what both do. */
@@ -65,12 +67,32 @@ export async function runSparkStream(
   context: StageContext<StreamEvent>,
 ): Promise<StreamResult> {
   assertOneFileSystem(settings);
+  assertArchives(settings);
+  if (settings.archiveGzip === true && isUri(settings.inputDir))
+    throw new UsageError(['--archive-gzip needs local directories: the Spark job moves files as they are']);
   const feedFormats = feedFormatsOf(settings.feeds ?? []);
   if (settings.recursive === true || [settings.include, settings.exclude].some((globs = []) => globs.length > 0))
     throw new UsageError(['--engine spark loads all files of one directory: no --recursive, --include and --exclude']);
   const driverSettings = await prepareDriver(settings, context);
   await reachMaster(masterOf(driverSettings, process.env), settings.retryForMs, context);
-  const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings);
+  return await withCompressor(settings, context, (compressor) =>
+    load(settings, { driverSettings, feedFormats, compressor }, database, context),
+  );
+}
+
+interface Prepared {
+  readonly driverSettings: DriverSettings;
+  readonly feedFormats: ReturnType<typeof feedFormatsOf>;
+  readonly compressor: ArchiveCompressor | undefined;
+}
+
+async function load(
+  settings: SparkSettings,
+  { driverSettings, feedFormats, compressor }: Prepared,
+  database: Database,
+  context: StageContext<StreamEvent>,
+): Promise<StreamResult> {
+  const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings, compressor);
   await local?.prepare();
   return await withOwnership(settings, database, context, async (checkpoint, target, feeds, witness, stop) => {
     const pool = new ConnectionPool(database, 2, witness.assertKnown);
@@ -82,6 +104,7 @@ export async function runSparkStream(
       context.emit(event);
     };
     try {
+      compressor?.resume();
       if (local !== undefined) await reportLeftAlone(settings, emit);
       const tables = new StageTables(pool, target, context.log);
       await tables.open(alive);
