@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { opendir } from 'node:fs/promises';
 import path from 'node:path';
 import { asFileError, EcompipeError, errnoOf } from '../../platform/errors.js';
@@ -14,6 +15,8 @@ const MAX_WAITING = 10_000;
 const FILES_AT_ONCE = 2;
 /** The longest name in a directory, in bytes. */
 const MAX_NAME_BYTES = 255;
+/** What a file takes of most file systems at least. */
+const BLOCK_BYTES = 4096;
 /** What the next file would meet, too. */
 const ALL_FAIL: readonly (string | undefined)[] = ['ENOSPC', 'EDQUOT', 'EROFS'];
 
@@ -36,7 +39,7 @@ export class ArchiveCompressor {
 
   /** Takes an archived file. Resolves at once, unless too many wait. */
   async add(file: string): Promise<void> {
-    if (!isCompressible(file)) return;
+    if (!isWorthwhile(file)) return;
     while (this.waiting.length >= MAX_WAITING && !this.halt.signal.aborted)
       await new Promise<void>((resolve) => this.roomFor.push(resolve));
     if (this.halt.signal.aborted) return;
@@ -124,10 +127,11 @@ export class ArchiveCompressor {
   }
 }
 
-/** Not what is compressed already, and not what would need a longer name than there can be: it stays as it is. */
-function isCompressible(file: string): boolean {
+/** What is compressed already, would need a longer name than there can be, or takes one block either way, stays as it is. */
+function isWorthwhile(file: string): boolean {
   const name = path.basename(file);
-  return !isGzipName(name) && Buffer.byteLength(copyName(name)) <= MAX_NAME_BYTES;
+  if (isGzipName(name) || Buffer.byteLength(copyName(name)) > MAX_NAME_BYTES) return false;
+  return (statSync(file, { throwIfNoEntry: false })?.size ?? 0) > BLOCK_BYTES;
 }
 
 /** Runs `action` with a compressor, where one is wished for, and sees what was archived compressed, unless it failed. */

@@ -46,9 +46,9 @@ async function copyOf(database: TestDatabase): Promise<TestDatabase> {
 
 test('loaded files are archived compressed, with their times; what came compressed stays as it came', async (t) => {
   const database = await migratedDatabase();
-  const shop = openShop(t, { archiveGzip: true, batchBytes: 4096 });
-  const [small, large] = [eventFile(0, 5), eventFile(100, 400)];
-  const delivered = gzipSync(eventFile(5, 10));
+  const shop = openShop(t, { archiveGzip: true, batchBytes: 16 * 1024 });
+  const [small, large] = [eventFile(0, 50), eventFile(1000, 4000)];
+  const delivered = gzipSync(eventFile(50, 100));
   utimesSync(shop.put('small.csv', small), 1_700_000_000, 1_700_000_000);
   shop.put('large.csv', large);
   shop.put('delivered.csv.gz', delivered);
@@ -60,24 +60,24 @@ test('loaded files are archived compressed, with their times; what came compress
   assert.equal(statSync(pathIn(shop.settings.archiveDir, 'small.csv.gz')).mtimeMs, 1_700_000_000_000);
   const gzip = spawnSync('gzip', ['-dc', pathIn(shop.settings.archiveDir, 'large.csv.gz')], { encoding: 'utf8' });
   assert.deepEqual([gzip.status, gzip.stdout, gzip.stderr], [0, large, ''], 'other programs read it, too');
-  assert.deepEqual(await eventIds(database), [...ids(0, 10), ...ids(100, 400)]);
+  assert.deepEqual(await eventIds(database), [...ids(0, 100), ...ids(1000, 4000)]);
   await assertLedger(database);
 });
 
 test('a name that is taken gets a number, and the same file once more is archived once', async (t) => {
   const database = await migratedDatabase();
   const shop = openShop(t, { archiveGzip: true });
-  const delivered = gzipSync(eventFile(0, 5));
+  const delivered = gzipSync(eventFile(0, 50));
   shop.put('a.csv.gz', delivered);
   await load(shop, database);
-  for (const content of [eventFile(10, 15), eventFile(20, 25), eventFile(20, 25)]) {
+  for (const content of [eventFile(100, 150), eventFile(200, 250), eventFile(200, 250)]) {
     shop.put('a.csv', content);
     await load(shop, database);
   }
   assert.deepEqual(archived(shop), ['a.1.csv.gz', 'a.2.csv.gz', 'a.csv.gz']);
   assert.deepEqual(
     [contentOf(shop, 'a.1.csv.gz'), contentOf(shop, 'a.2.csv.gz')],
-    [eventFile(10, 15), eventFile(20, 25)],
+    [eventFile(100, 150), eventFile(200, 250)],
   );
   assert.ok(readFileSync(pathIn(shop.settings.archiveDir, 'a.csv.gz')).equals(delivered));
 });
@@ -86,7 +86,7 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
   test(`a compressed copy that is put back into processing/ is the file that it was made of, in batches of ${batchBytes} bytes`, async (t) => {
     const database = await migratedDatabase();
     const shop = openShop(t, { archiveGzip: true, batchBytes });
-    const content = eventFile(0, 30);
+    const content = eventFile(0, 300);
     shop.put('a.csv', content);
     await load(shop, database);
     const putBack = (): void =>
@@ -107,7 +107,7 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
     shop.put('a.csv', content);
     const last = await load(shop, database);
     assert.deepEqual([last.filesLoaded, last.filesRedelivered], [0, 1], 'known by its own bytes, too');
-    assert.deepEqual(await eventIds(database), ids(0, 30));
+    assert.deepEqual(await eventIds(database), ids(0, 300));
     assert.deepEqual(await database.query("select encode(sha256, 'hex') as sha from ecompipe.files"), [
       { sha: createHash('sha256').update(content).digest('hex') },
     ]);
@@ -118,21 +118,21 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
 test('undo of a file that shares its batch, and trace, read the compressed copy', async (t) => {
   const database = await migratedDatabase();
   const shop = openShop(t, { archiveGzip: true });
-  shop.put('a.csv', eventFile(0, 5));
-  shop.put('b.csv', eventFile(10, 15));
+  shop.put('a.csv', eventFile(0, 50));
+  shop.put('b.csv', eventFile(100, 150));
   await load(shop, database);
   const { event } = await onDatabase(database, {}, (target) =>
     withConnection(target, 'cannot trace', (connection) =>
-      traceEvent(connection, eventId(12), [shop.settings.archiveDir, shop.settings.inputDir]),
+      traceEvent(connection, eventId(112), [shop.settings.archiveDir, shop.settings.inputDir]),
     ),
   );
   assert.deepEqual(
     event?.origins.map(({ file, line }) => [file, line]),
-    [['b.csv', 4]],
+    [['b.csv', 14]],
   );
   const { eventsRemoved, files } = await undo(shop, database, 'b.csv');
-  assert.deepEqual([eventsRemoved, files[0]?.path], [5, pathIn(shop.settings.archiveDir, 'b.csv.gz')]);
-  assert.deepEqual(await eventIds(database), ids(0, 5));
+  assert.deepEqual([eventsRemoved, files[0]?.path], [50, pathIn(shop.settings.archiveDir, 'b.csv.gz')]);
+  assert.deepEqual(await eventIds(database), ids(0, 50));
 });
 
 test('verify proves what was archived compressed, and names the rows that are missing', async (t) => {
@@ -157,13 +157,13 @@ test('verify proves what was archived compressed, and names the rows that are mi
 test('a database that was restored gets the files back from the archive as they were delivered', async (t) => {
   const database = await migratedDatabase();
   const shop = openShop(t, { archiveGzip: true });
-  shop.put('before.csv', eventFile(0, 5));
-  shop.put('out.csv', eventFile(50, 55));
+  shop.put('before.csv', eventFile(0, 50));
+  shop.put('out.csv', eventFile(500, 550));
   await load(shop, database, { archiveGzip: false });
   assert.equal((await undo(shop, database, 'out.csv')).outcome, 'undone');
   const restored = await copyOf(database);
   // It compresses what an earlier run left: out.csv has a new inode then, later than it was taken out.
-  shop.put('after.csv', eventFile(10, 15));
+  shop.put('after.csv', eventFile(100, 150));
   await load(shop, database);
   assert.deepEqual(archived(shop), ['after.csv.gz', 'before.csv.gz', 'out.csv.gz']);
   const names: unknown[] = [];
@@ -178,7 +178,7 @@ test('a database that was restored gets the files back from the archive as they 
   );
   assert.deepEqual(names, [1, ['after.csv']]);
   assert.equal(result.filesLoaded, 1);
-  assert.deepEqual(await eventIds(restored), [...ids(0, 5), ...ids(10, 15)]);
+  assert.deepEqual(await eventIds(restored), [...ids(0, 50), ...ids(100, 150)]);
   assert.deepEqual(archived(shop), ['after.csv.gz', 'before.csv.gz', 'out.csv.gz']);
   await assertLedger(restored);
 });
@@ -202,13 +202,13 @@ describe('killed while it compresses', { concurrency: 2 }, () => {
     test(`at ${moment}, the next stream goes on: each file is archived once, compressed, and nothing is left over`, async (t) => {
       const database = await migratedDatabase();
       const shop = openShop(t, { archiveGzip: true });
-      const files = { 'a.csv': eventFile(0, 5), 'b.csv': eventFile(10, 15), 'c.csv': eventFile(20, 25) };
+      const files = { 'a.csv': eventFile(0, 50), 'b.csv': eventFile(100, 150), 'c.csv': eventFile(200, 250) };
       for (const [name, content] of Object.entries(files)) shop.put(name, content);
       const env = { ...database.env, ECOMPIPE_FAILPOINT: `${moment}=kill` };
       const killed = await spawnEcompipe(t, ['stream', '--once', '--archive-gzip', ...flags(shop)], env, shop.home).end;
       assert.equal(killed.signal, 'SIGKILL', killed.stderr);
       await load(shop, database);
-      assert.deepEqual(await eventIds(database), [...ids(0, 5), ...ids(10, 15), ...ids(20, 25)]);
+      assert.deepEqual(await eventIds(database), [...ids(0, 50), ...ids(100, 150), ...ids(200, 250)]);
       assert.deepEqual(archived(shop), Object.keys(files).map(copyName), 'hidden ones would show, too');
       for (const [name, content] of Object.entries(files)) assert.equal(contentOf(shop, copyName(name)), content);
       assert.deepEqual(readdirSync(shop.settings.inputDir), []);
@@ -221,7 +221,7 @@ for (const moment of ['move-copying', 'move-copied', 'move-linked', 'move-publis
     const database = await migratedDatabase();
     const shop = openShop(t, { archiveGzip: true });
     const restored = await copyOf(database);
-    shop.put('a.csv', eventFile(0, 5));
+    shop.put('a.csv', eventFile(0, 50));
     await load(shop, database);
     const env = { ...restored.env, ECOMPIPE_FAILPOINT: `${moment}=kill` };
     const args = ['stream', '--once', '--archive-gzip', '--reload-from-archive', ...flags(shop)];
@@ -229,9 +229,9 @@ for (const moment of ['move-copying', 'move-copied', 'move-linked', 'move-publis
     assert.equal(killed.signal, 'SIGKILL', killed.stderr);
     assert.deepEqual(await eventIds(restored), []);
     assert.equal((await load(shop, restored, { reloadFromArchive: true })).filesLoaded, 1);
-    assert.deepEqual(await eventIds(restored), ids(0, 5));
+    assert.deepEqual(await eventIds(restored), ids(0, 50));
     assert.deepEqual(archived(shop), ['a.csv.gz']);
-    assert.equal(contentOf(shop, 'a.csv.gz'), eventFile(0, 5));
+    assert.equal(contentOf(shop, 'a.csv.gz'), eventFile(0, 50));
     assert.deepEqual(readdirSync(shop.settings.inputDir), []);
     await assertLedger(restored);
   });
@@ -239,10 +239,10 @@ for (const moment of ['move-copying', 'move-copied', 'move-linked', 'move-publis
 test('an archive on another file system is compressed there', { skip: noSecondFileSystem }, async (t) => {
   const database = await migratedDatabase();
   const shop = openShop(t, { archiveGzip: true, archiveDir: path.join(directoryElsewhere(t), 'archive') });
-  shop.put('a.csv', eventFile(0, 5));
+  shop.put('a.csv', eventFile(0, 50));
   await load(shop, database);
   assert.deepEqual(archived(shop), ['a.csv.gz']);
-  assert.equal(contentOf(shop, 'a.csv.gz'), eventFile(0, 5));
+  assert.equal(contentOf(shop, 'a.csv.gz'), eventFile(0, 50));
 });
 
 test(
@@ -252,7 +252,7 @@ test(
     const database = await migratedDatabase();
     const shop = openShop(t, { archiveGzip: true });
     // In tmpfs each file takes whole pages: the archived file fits, not one more beside it.
-    const content = eventFile(0, 20);
+    const content = eventFile(0, 200);
     const pages = Math.ceil(content.length / 4096);
     await withFileSystem(shop.settings.archiveDir, `size=${4 * pages}k`, async () => {
       shop.put('a.csv', content);
@@ -271,13 +271,14 @@ test(
   },
 );
 
-test('a name that has no room for the ending stays as it is', async (t) => {
+test('a file that takes a block either way, or has a name without room for the ending, stays as it is', async (t) => {
   const database = await migratedDatabase();
   const shop = openShop(t, { archiveGzip: true });
+  shop.put('c.csv', eventFile(500, 505));
   const [fits, longer] = [`${'a'.repeat(248)}.csv`, `${'b'.repeat(249)}.csv`];
-  for (const [n, name] of [fits, longer].entries()) shop.put(name, eventFile(n * 10, n * 10 + 5));
+  for (const [n, name] of [fits, longer].entries()) shop.put(name, eventFile(n * 100, n * 100 + 50));
   await load(shop, database);
-  assert.deepEqual(archived(shop), [copyName(fits), longer]);
+  assert.deepEqual(archived(shop), [copyName(fits), longer, 'c.csv']);
 });
 
 test('where nothing is archived, or only Spark reaches the files, it is refused', async (t) => {
@@ -301,7 +302,7 @@ test('where nothing is archived, or only Spark reaches the files, it is refused'
 test('a file that only begins like a compressed copy is quarantined like any damaged one', async (t) => {
   const database = await migratedDatabase();
   const shop = openShop(t, { archiveGzip: true });
-  shop.put('a.csv', eventFile(0, 30));
+  shop.put('a.csv', eventFile(0, 300));
   await load(shop, database);
   const copy = readFileSync(pathIn(shop.settings.archiveDir, 'a.csv.gz'));
   writeFileSync(path.join(shop.settings.inputDir, 'cut.csv.gz'), copy.subarray(0, -9));
