@@ -3,7 +3,7 @@ import { Socket } from 'node:net';
 import pg from 'pg';
 import { clientConfig, type ConnectionSettings } from './connectionSettings.js';
 import { noPasswordError, noTlsError } from './errors.js';
-import { watchLiveness } from './liveness.js';
+import { askSession, watchLiveness, type SessionState } from './liveness.js';
 import { guardPassword } from './passwordGuard.js';
 import { assertOwnSession } from './pooler.js';
 import { pinSessionSettings, type SessionOrigin } from './sessionSettings.js';
@@ -84,14 +84,18 @@ async function open(settings: ConnectionSettings, tls: boolean): Promise<Connect
   });
   try {
     await client.connect();
-    watchLiveness(client, socket, settings);
-    await assertOwnSession(client, settings, async () => {
+    const openSecond = async (): Promise<pg.Client> => {
       const second = createClient(settings, tls, new Socket());
       second.on('error', () => undefined);
       await second.connect();
       return second;
-    });
-    const origin = await pinSessionSettings(client);
+    };
+    const session: { origin?: SessionOrigin } = {};
+    watchLiveness(client, socket, settings, async () =>
+      session.origin === undefined ? 'unknown' : await askOver(openSecond, session.origin),
+    );
+    await assertOwnSession(client, settings, openSecond);
+    const origin = (session.origin = await pinSessionSettings(client));
     return {
       client,
       ...origin,
@@ -116,6 +120,21 @@ async function open(settings: ConnectionSettings, tls: boolean): Promise<Connect
       isProgrammingError(error)
       ? error
       : new ConnectionLostError(error, settings.hintWhenLost);
+  }
+}
+
+/** What the server says of a session; nothing that counts where it has no room for one more connection. */
+async function askOver(open: () => Promise<pg.Client>, { backend }: SessionOrigin): Promise<SessionState> {
+  try {
+    const second = await open();
+    try {
+      return await askSession(second, backend);
+    } finally {
+      // Not a farewell: it would wait for the server.
+      (second as unknown as { readonly connection: { readonly stream: Socket } }).connection.stream.destroy();
+    }
+  } catch {
+    return 'unknown';
   }
 }
 

@@ -68,13 +68,18 @@ export interface SessionOrigin {
   readonly serverVersion: number;
   /** The `search_path` that the role, the database or the server gave it. */
   readonly userPath: string;
+  /** The server's process for it, and when that and the server itself started: no other session has all three. */
+  readonly backend: { readonly pid: number; readonly startedAt: string; readonly serverStartedAt: string };
 }
 
 /** Pins the settings of a new session. */
 export async function pinSessionSettings(client: pg.Client): Promise<SessionOrigin> {
   const results = (await client.query(`
     select pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as "serverVersion",
-           pg_catalog.current_setting('search_path') as "userPath";
+           pg_catalog.current_setting('search_path') as "userPath",
+           pg_catalog.json_build_object('pid', a.pid, 'startedAt', extract(epoch from a.backend_start)::text,
+             'serverStartedAt', extract(epoch from pg_catalog.pg_postmaster_start_time())::text) as backend
+    from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) as a;
     ${PIN_SETTINGS}`)) as unknown as [pg.QueryResult<SessionOrigin>, pg.QueryResult];
   return soleRow(results[0].rows);
 }
