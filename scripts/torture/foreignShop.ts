@@ -59,7 +59,7 @@ export class ForeignShop {
   private deliver(): void {
     const file = `f${this.told.size}`;
     const told: Told = { rows: 0, rejected: 0, skipped: 0 };
-    const size = this.random.next() < 0.02 ? this.random.between(2000, 8000) : this.random.between(1, 200);
+    const size = this.random.next() < 0.05 ? this.random.between(1000, 4000) : this.random.between(1, 200);
     const records = Array.from({ length: size }, () => this.record(file, told));
     const bytes = Buffer.from(records.join(''), 'latin1');
     this.told.set(file, told);

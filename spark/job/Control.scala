@@ -7,11 +7,13 @@ import com.fasterxml.jackson.databind.JsonNode
 import com.fasterxml.jackson.databind.node.ObjectNode
 
 /**
- * Messages between this process and the one that started it: one line of JSON each. When the other side is gone, this one
- * ends at once, without a word to Spark: whatever it was doing is a crash for it, and that is safe.
+ * Messages between this process and the one that tells it what to do: one line of JSON each. When the other side is gone,
+ * this one ends at once, without a word to Spark: whatever it was doing is a crash for it, and that is safe.
  */
-final class Control(in: InputStream, out: PrintStream) {
+final class Control(in: InputStream, out: PrintStream, whenGone: () => Unit = () => Runtime.getRuntime.halt(1)) {
   private val commands = new LinkedBlockingQueue[JsonNode]
+  /** Nothing is left to do, and each side ends by itself. */
+  @volatile private var isFinished = false
   @volatile private var stop: () => Unit = () => Runtime.getRuntime.halt(0)
 
   private val reader = new Thread(() => {
@@ -23,7 +25,7 @@ final class Control(in: InputStream, out: PrintStream) {
       else commands.put(command)
       line = lines.readLine()
     }
-    Runtime.getRuntime.halt(1)
+    if (!isFinished) whenGone()
   }, "control")
   reader.setDaemon(true)
   reader.start()
@@ -40,6 +42,7 @@ final class Control(in: InputStream, out: PrintStream) {
 
   def send(kind: String, fill: ObjectNode => ObjectNode): Unit = {
     val message = fill(Json.mapper.createObjectNode().put("type", kind))
+    if (kind == "finished") isFinished = true
     out.synchronized {
       out.write((message.toString + "\n").getBytes(StandardCharsets.UTF_8))
       out.flush()

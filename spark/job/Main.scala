@@ -13,11 +13,18 @@ import org.apache.spark.util.SerializableConfiguration
 /**
  * The Spark job of `ecompipe stream --engine spark`. Structured Streaming finds the files and cuts the backlog into
  * micro-batches; the executors read, hash and cut them, and stage their rows in PostgreSQL. What becomes of the rows is
- * decided by the process that started this one, in a transaction of its own, with the code of the native engine
- * (`src/pipeline/stream/spark/`): this side only does what it is told, over standard input and output.
+ * decided by another process, which has started this one or was started by it (Stream), in a transaction of its own, with
+ * the code of the native engine (`src/pipeline/stream/spark/`): this side only does what it is told.
  */
 object Main {
-  def main(arguments: Array[String]): Unit = if (arguments.sameElements(Array("locate-driver"))) locateDriver() else run()
+  def main(arguments: Array[String]): Unit =
+    if (arguments.sameElements(Array("locate-driver"))) locateDriver()
+    else {
+      val control = new Control(System.in, System.out)
+      // Whatever else prints must not get between the messages.
+      System.setOut(System.err)
+      run(control, () => 0)
+    }
 
   /** For `ecompipe spark prepare`: where the JDBC driver is that Spark was started with. */
   private def locateDriver(): Unit = {
@@ -25,10 +32,8 @@ object Main {
     println(s"driver ${Paths.get(driver.getProtectionDomain.getCodeSource.getLocation.toURI)}")
   }
 
-  private def run(): Unit = {
-    val control = new Control(System.in, System.out)
-    // Whatever else prints must not get between the messages.
-    System.setOut(System.err)
+  /** Does what it is told until there is nothing left to do. `exitCode` is asked for at the end. */
+  def run(control: Control, exitCode: () => Int): Unit =
     try {
       val session = SparkSession.builder().getOrCreate()
       // A cluster that doesn't take the application stops its context, here or a moment later.
@@ -42,14 +47,13 @@ object Main {
       query.awaitTermination()
       session.stop()
       control.send("finished", identity)
-      System.exit(0)
+      System.exit(exitCode())
     } catch {
       case error: Throwable =>
         control.send("died", _.put("message", Failures.rootMessage(error)))
         error.printStackTrace()
         Runtime.getRuntime.halt(1)
     }
-  }
 }
 
 /** One streaming query, and what a micro-batch consists of. */

@@ -62,9 +62,36 @@ export function defineCommand<Table extends SettingTable>(command: Command<Table
   return command as unknown as AnyCommand;
 }
 
-/** A word that a command does not know. @param actions words that it knows, some with what must follow: `show ID` */
-export function unknownAction(command: string, action: string, actions: readonly string[]): UsageError {
-  const names = actions.map((each) => each.split(' ')[0] ?? each);
-  const listed = `${actions.slice(0, -1).join(', ')} or ${actions.at(-1) ?? ''}`;
-  return new UsageError([`${command} ${action}: expected ${listed}${didYouMean(action, names)}`]);
+/** What the first word after a command chooses, such as `list` of `rejects`. */
+export interface Action<Settings> {
+  /** The one word that follows, as the list of actions shows it and in words. Undefined: none may follow. */
+  readonly target?: { readonly placeholder: string; readonly expected: string; readonly isOptional?: boolean };
+  /** Any words may follow: they are another program's. @default false */
+  readonly passesOn?: boolean;
+  readonly run: (settings: Settings, context: CommandContext, words: readonly string[]) => Promise<CommandResult>;
+}
+
+export type Actions<Settings> = Readonly<Record<string, Action<Settings>>>;
+
+/** Runs the action that the first word names. @throws UsageError when there is none of that name, or what follows is not what it takes. */
+export async function runAction<Settings>(
+  command: string,
+  actions: Actions<Settings>,
+  settings: Settings,
+  context: CommandContext,
+): Promise<CommandResult> {
+  const [name = '', ...words] = context.args;
+  const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
+  if (action === undefined) {
+    const listed = Object.entries(actions).map(([each, { target }]) => `${each} ${target?.placeholder ?? ''}`.trim());
+    const last = listed.pop() ?? '';
+    const choice = listed.length === 0 ? last : `${listed.join(', ')} or ${last}`;
+    throw new UsageError([`${command} ${name}: expected ${choice}${didYouMean(name, Object.keys(actions))}`]);
+  }
+  const { target, passesOn = false } = action;
+  const min = target === undefined || target.isOptional === true ? 0 : 1;
+  const max = passesOn ? Infinity : target === undefined ? 0 : 1;
+  if (words.length < min || words.length > max)
+    throw new UsageError([`${command} ${name}: expected ${target?.expected ?? 'no further word'}`]);
+  return await action.run(settings, context, words);
 }

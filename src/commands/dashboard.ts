@@ -61,7 +61,7 @@ export const dashboardSettings = {
   dashboardPasswordFile: passwordFile,
 } satisfies SettingTable;
 
-/** A page that says what is wrong, and goes on by itself, is more use than none: it waits unless it is told not to. */
+/** A page that says what is wrong, and goes on by itself, is more use than none: it waits unless a flag says otherwise. */
 const retryForMs: Setting<number | undefined> = {
   ...databaseSettings.retryForMs,
   default: undefined,
@@ -125,7 +125,7 @@ export const dashboard = defineCommand({
   },
   examples: [
     ['ecompipe dashboard', `on http://127.0.0.1:${DEFAULT_PORT}/ until Ctrl-C`],
-    ['ecompipe dashboard --port 0 --json', 'on a free port, told as JSON at the end'],
+    ['ecompipe dashboard --port 0 --json', 'on a free port, as JSON at the end'],
     ['ecompipe run-all', 'the pipeline and its page in one'],
   ],
   run: async ({ dashboardPort, retryForMs, ...settings }, context) => {

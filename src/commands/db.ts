@@ -1,7 +1,7 @@
 import { UsageError } from '../platform/errors.js';
 import * as parse from '../platform/parsers.js';
 import type { SettingsOf } from '../platform/settings.js';
-import { defineCommand, unknownAction, type CommandContext, type CommandResult } from './command.js';
+import { defineCommand, runAction, type Actions, type CommandContext, type CommandResult } from './command.js';
 import { databaseSettings } from './settings.js';
 
 const table = {
@@ -23,11 +23,18 @@ const table = {
 } as const;
 
 type Settings = SettingsOf<typeof table>;
-type Action = (settings: Settings, context: CommandContext, args: readonly string[]) => Promise<CommandResult>;
 
 const KEPT_RUNNING = 'the embedded PostgreSQL keeps running until `ecompipe db stop`';
 
-const ACTIONS: Readonly<Record<string, Action>> = { psql, dump, restore, url, status, start, stop };
+const ACTIONS: Actions<Settings> = {
+  psql: { passesOn: true, run: psql },
+  dump: { target: { placeholder: '[FILE]', expected: 'one file', isOptional: true }, run: dump },
+  restore: { target: { placeholder: 'FILE', expected: 'a file that db dump has written' }, run: restore },
+  url: { run: url },
+  status: { run: status },
+  start: { run: start },
+  stop: { run: stop },
+};
 
 export const db = defineCommand({
   name: 'db',
@@ -43,12 +50,7 @@ export const db = defineCommand({
     ['ecompipe db start', 'keep it running until db stop'],
     ['ecompipe db stop', 'stop it'],
   ],
-  run: async (settings, context): Promise<CommandResult> => {
-    const [name = '', ...args] = context.args;
-    const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name] : undefined;
-    if (action === undefined) throw unknownAction('db', name, Object.keys(ACTIONS));
-    return await action(settings, context, args);
-  },
+  run: (settings, context) => runAction('db', ACTIONS, settings, context),
 });
 
 async function psql(settings: Settings, context: CommandContext, args: readonly string[]): Promise<CommandResult> {
@@ -66,8 +68,7 @@ async function psql(settings: Settings, context: CommandContext, args: readonly 
 }
 
 async function dump(settings: Settings, context: CommandContext, args: readonly string[]): Promise<CommandResult> {
-  const [file = defaultDumpName(new Date()), ...more] = args;
-  assertNoMore('dump', more);
+  const [file = defaultDumpName(new Date())] = args;
   const [{ withDatabase }, { writeDump, describeDump }] = await Promise.all([
     import('../platform/db/target.js'),
     import('../pipeline/migrate/dump/writeDump.js'),
@@ -82,10 +83,11 @@ function defaultDumpName(now: Date): string {
   return `ecompipe-${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}Z.dump.gz`;
 }
 
-async function restore(settings: Settings, context: CommandContext, args: readonly string[]): Promise<CommandResult> {
-  const [file, ...more] = args;
-  assertNoMore('restore', more);
-  if (file === undefined) throw new UsageError(['db restore: expected a file that db dump has written']);
+async function restore(
+  settings: Settings,
+  context: CommandContext,
+  [file = '']: readonly string[],
+): Promise<CommandResult> {
   const [{ assertReadable }, { withDatabase }, { restoreDump, describeRestore }] = await Promise.all([
     import('../platform/files/assertReadable.js'),
     import('../platform/db/target.js'),
@@ -96,22 +98,22 @@ async function restore(settings: Settings, context: CommandContext, args: readon
   return { text: describeRestore(result), json: result, isReport: true };
 }
 
-async function url(settings: Settings, context: CommandContext, args: readonly string[]): Promise<CommandResult> {
+async function url(settings: Settings, context: CommandContext): Promise<CommandResult> {
   const { embeddedDir: directory, withPassword } = settings;
-  const { embeddedUrl } = await onlyEmbedded(settings, 'url', args);
+  const { embeddedUrl } = await onlyEmbedded(settings, 'url');
   const found = await embeddedUrl({ directory, log: context.log, signal: context.stop, withPassword });
   context.log.info('database_kept', KEPT_RUNNING);
   return { text: found, json: { url: found } };
 }
 
-async function status(settings: Settings, context: CommandContext, args: readonly string[]): Promise<CommandResult> {
-  const { embeddedStatus, describeEmbedded } = await onlyEmbedded(settings, 'status', args);
+async function status(settings: Settings, context: CommandContext): Promise<CommandResult> {
+  const { embeddedStatus, describeEmbedded } = await onlyEmbedded(settings, 'status');
   const found = await embeddedStatus({ directory: settings.embeddedDir, signal: context.stop });
   return { text: describeEmbedded(found), json: found };
 }
 
-async function start(settings: Settings, context: CommandContext, args: readonly string[]): Promise<CommandResult> {
-  const { startEmbedded } = await onlyEmbedded(settings, 'start', args);
+async function start(settings: Settings, context: CommandContext): Promise<CommandResult> {
+  const { startEmbedded } = await onlyEmbedded(settings, 'start');
   const { host, port, database, user } = await startEmbedded({
     directory: settings.embeddedDir,
     log: context.log,
@@ -120,8 +122,7 @@ async function start(settings: Settings, context: CommandContext, args: readonly
   return { text: `${host}:${port}/${database}: ${KEPT_RUNNING}`, json: { host, port, database, user } };
 }
 
-async function stop(settings: Settings, context: CommandContext, args: readonly string[]): Promise<CommandResult> {
-  assertNoMore('stop', args);
+async function stop(settings: Settings, context: CommandContext): Promise<CommandResult> {
   const { stopEmbedded } = await import('../platform/db/embedded/index.js');
   const { embeddedDir: directory, force } = settings;
   const stopped = await stopEmbedded({ directory, log: context.log, signal: context.stop, force });
@@ -132,9 +133,7 @@ async function stop(settings: Settings, context: CommandContext, args: readonly 
 async function onlyEmbedded(
   settings: Settings,
   action: string,
-  args: readonly string[],
 ): Promise<typeof import('../platform/db/embedded/index.js')> {
-  assertNoMore(action, args);
   const [embedded, { describeConnection, resolveConnection }] = await Promise.all([
     import('../platform/db/embedded/index.js'),
     import('../platform/db/connectionSettings.js'),
@@ -147,8 +146,4 @@ async function onlyEmbedded(
     ],
     'ecompipe db psql connects to that one; take the setting away for the embedded one',
   );
-}
-
-function assertNoMore(action: string, args: readonly string[]): void {
-  if (args.length > 0) throw new UsageError([`db ${action}: expected no further word`]);
 }

@@ -1,7 +1,7 @@
 import { terminalSize } from '../platform/terminal.js';
 import { didYouMean } from '../platform/didYouMean.js';
 import { EXIT, UsageError } from '../platform/errors.js';
-import { defineCommand, unknownAction, type CommandContext, type CommandResult } from './command.js';
+import { defineCommand, runAction, type Actions, type CommandContext, type CommandResult } from './command.js';
 import { feedsDirectory, feedSettings, loadFeeds } from './feedSettings.js';
 import { databaseSettings } from './settings.js';
 import type { SettingsOf } from '../platform/settings.js';
@@ -12,6 +12,13 @@ const table = { ...databaseSettings, ...feedSettings } as const;
 const PIPED_WIDTH = 120;
 
 type Settings = SettingsOf<typeof table>;
+
+const ACTIONS: Actions<Settings> = {
+  list: { run: list },
+  show: { target: { placeholder: 'NAME', expected: 'the name of a feed' }, run: show },
+  init: { target: { placeholder: 'FILE', expected: 'a file' }, run: init },
+  check: { target: { placeholder: 'FILE', expected: 'a file' }, run: check },
+};
 
 export const feeds = defineCommand({
   name: 'feeds',
@@ -24,31 +31,14 @@ export const feeds = defineCommand({
     ['ecompipe feeds init export.csv', 'look at a file and print a feed to start from'],
     ['ecompipe feeds check export.csv', 'load it, say what would become of its rows, and take it all back'],
   ],
-  run: async (settings, context): Promise<CommandResult> => {
-    const [action = '', target, ...more] = context.args;
-    const wanted = { list: undefined, show: 'the name of a feed', init: 'a file', check: 'a file' };
-    if (!Object.hasOwn(wanted, action))
-      throw unknownAction('feeds', action, ['list', 'show NAME', 'init FILE', 'check FILE']);
-    const expected = wanted[action as keyof typeof wanted];
-    if (more.length > 0 || (target === undefined) !== (expected === undefined))
-      throw new UsageError([`feeds ${action}: expected ${expected ?? 'no further word'}`]);
-    switch (action) {
-      case 'show':
-        return await show(settings, target ?? '');
-      case 'init':
-        return await init(target ?? '');
-      case 'check':
-        return await check(settings, context, target ?? '');
-      default:
-        return await list(settings);
-    }
-  },
+  run: (settings, context) => runAction('feeds', ACTIONS, settings, context),
 });
 
 async function list(settings: Settings): Promise<CommandResult> {
-  const [own, { readFeeds, SHIPPED_FEED_NAMES }] = await Promise.all([
+  const [own, { readFeeds, SHIPPED_FEED_NAMES }, { padTo, textWidth }] = await Promise.all([
     loadFeeds({ ...settings, shippedFeeds: undefined }),
     import('../contract/feeds/readFeeds.js'),
+    import('../platform/textWidth.js'),
   ]);
   const shipped = await readFeeds({ feedsDir: undefined, shipped: SHIPPED_FEED_NAMES });
   const used = (settings.shippedFeeds ?? '').split(',').map((name) => name.trim());
@@ -57,16 +47,20 @@ async function list(settings: Settings): Promise<CommandResult> {
     ...shipped.map((feed) => ({ feed, origin: used.includes(feed.name) ? 'shipped, used' : 'shipped' })),
   ].map(({ feed, origin }) => ({ name: feed.name, origin, match: feed.match, table: feed.table }));
   const width = (of: (entry: (typeof entries)[number]) => string): number =>
-    Math.max(...entries.map((entry) => of(entry).length));
+    Math.max(...entries.map((entry) => textWidth(of(entry))));
   const [names, origins] = [width(({ name }) => name), width(({ origin }) => origin)];
   const lines = entries.map(
-    ({ name, origin, match }) => `${name.padEnd(names)}  ${origin.padEnd(origins)}  ${match.join(' ')}`,
+    ({ name, origin, match }) => `${padTo(name, names)}  ${padTo(origin, origins)}  ${match.join(' ')}`,
   );
   return { json: { feeds: entries }, text: lines.join('\n') };
 }
 
 /** One of one's own, or a shipped one. */
-async function show(settings: Settings, name: string): Promise<CommandResult> {
+async function show(
+  settings: Settings,
+  _context: CommandContext,
+  [name = '']: readonly string[],
+): Promise<CommandResult> {
   const [directory, { listOwnFeeds, readFeedText, SHIPPED_FEEDS, SHIPPED_FEED_NAMES }] = await Promise.all([
     feedsDirectory(settings),
     import('../contract/feeds/readFeeds.js'),
@@ -84,13 +78,21 @@ async function show(settings: Settings, name: string): Promise<CommandResult> {
   return { json: { name, text }, text: text.trimEnd() };
 }
 
-async function init(file: string): Promise<CommandResult> {
+async function init(
+  _settings: Settings,
+  _context: CommandContext,
+  [file = '']: readonly string[],
+): Promise<CommandResult> {
   const { initFeed } = await import('../pipeline/stream/feeds/initFeed.js');
   const { text, shipped } = await initFeed(file);
   return { json: { text, shipped: shipped ?? null }, text: text.trimEnd() };
 }
 
-async function check(settings: Settings, context: CommandContext, file: string): Promise<CommandResult> {
+async function check(
+  settings: Settings,
+  context: CommandContext,
+  [file = '']: readonly string[],
+): Promise<CommandResult> {
   const { assertReadable } = await import('../platform/files/assertReadable.js');
   await assertReadable(file);
   const [known, { withDatabase }, { ensureSchema }, { tryFile }, { describeTrial }] = await Promise.all([

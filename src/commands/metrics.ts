@@ -97,7 +97,7 @@ export async function withMetrics(
     await server?.close();
     if (metricsTextfile !== undefined) {
       metrics.ended(exitCode);
-      // What was run is done: that it can't be told must not undo it.
+      // What was run is done: failing to report it must not undo it.
       await writeTextfile(metrics, metricsTextfile).catch((error: unknown) =>
         log.warn('metrics_textfile_failed', error instanceof Error ? error.message : String(error)),
       );

@@ -1,6 +1,7 @@
 import type { ChalkInstance } from 'chalk';
 import { countOf, formatCount, formatSpan } from '../platform/format.js';
 import { printable } from '../platform/printable.js';
+import { fitPrefix, textWidth } from '../platform/textWidth.js';
 import type { Range } from '../pipeline/dashboard/ranges.js';
 import type { SalesFigures } from '../pipeline/dashboard/sales.js';
 import type { Snapshot } from '../pipeline/dashboard/snapshot.js';
@@ -139,7 +140,7 @@ function funnelLine(funnel: readonly FunnelStep[], width: number): string {
     [visits, order],
   ];
   const texts = candidates.map((steps) => `${'funnel'.padEnd(NAME_COLUMNS)}${steps.join(' → ')}`);
-  return texts.find((text) => text.length <= width) ?? fit('funnel', [visits], width);
+  return texts.find((text) => textWidth(text) <= width) ?? fit('funnel', [visits], width);
 }
 
 function percent(share: number): string {
@@ -172,12 +173,12 @@ function databaseLine(state: PipelineState, { snapshot }: PanelFigures, width: n
 /** As many of the parts as fit, the most important first; only the first one is ever cut, at a word if it can be. */
 function fit(name: string, [first = '', ...rest]: readonly string[], width: number): string {
   let text = `${name.padEnd(NAME_COLUMNS)}${first}`;
-  if (text.length > width) {
-    const cut = text.slice(0, width - 1);
+  if (textWidth(text) > width) {
+    const cut = fitPrefix(text, width - 1);
     return `${cut.slice(0, Math.max(cut.lastIndexOf(' '), NAME_COLUMNS + 1)).trimEnd()}…`;
   }
   for (const part of rest) {
-    if (text.length + part.length + 3 > width) break;
+    if (textWidth(text) + textWidth(part) + 3 > width) break;
     text += `   ${part}`;
   }
   return text;

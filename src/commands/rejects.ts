@@ -2,9 +2,10 @@ import { EcompipeError, EXIT, UsageError } from '../platform/errors.js';
 import { printable, printableLine, shellQuote } from '../platform/printable.js';
 import * as parse from '../platform/parsers.js';
 import type { SettingsOf } from '../platform/settings.js';
-import { defineCommand, unknownAction, type CommandContext, type CommandResult } from './command.js';
+import { defineCommand, runAction, type Actions, type CommandContext, type CommandResult } from './command.js';
 import { databaseSettings } from './settings.js';
 import { loadSettings } from '../pipeline/stream/settingsTable.js';
+import { processingDir } from '../contract/directorySettings.js';
 
 export const rejectsSettings = {
   ...databaseSettings,
@@ -31,6 +32,21 @@ export const rejectsSettings = {
     default: undefined,
     parse: parse.optional(parse.text),
     help: 'only rows with this SQLSTATE',
+  },
+  feed: {
+    flag: '--feed',
+    placeholder: '<name>',
+    env: 'ECOMPIPE_REJECTS_FEED',
+    default: undefined,
+    parse: parse.optional(parse.text),
+    help: 'only rows of files that this feed loaded',
+  },
+  withoutFeed: {
+    flag: '--without-feed',
+    env: 'ECOMPIPE_WITHOUT_FEED',
+    default: false,
+    parse: parse.boolean,
+    help: 'only rows of files that no feed loaded',
   },
   all: {
     flag: '--all',
@@ -64,9 +80,22 @@ export const rejectsSettings = {
     help: 'export: an apostrophe before what a spreadsheet would run (= + - @); replay takes it off',
   },
   strict: { ...loadSettings.strict, help: 'replay: exit 3 when rows are still wrong' },
+  archiveDir: {
+    ...loadSettings.archiveDir,
+    help: 'replay: where loaded files lie; read where the number of a record counts',
+  },
+  quarantineDir: { ...loadSettings.quarantineDir, help: 'replay: where files may lie that are mostly rejects' },
+  processingDir: { ...processingDir, help: 'replay: where files may still wait' },
 } as const;
 
 type Settings = SettingsOf<typeof rejectsSettings>;
+
+const ACTIONS: Actions<Settings> = {
+  list: { run: list },
+  show: { target: { placeholder: 'ID', expected: 'the number of a reject' }, run: show },
+  export: { run: exportRows },
+  replay: { target: { placeholder: 'FILE', expected: 'a file with corrected rows' }, run: replay },
+};
 
 export const rejects = defineCommand({
   name: 'rejects',
@@ -78,27 +107,10 @@ export const rejects = defineCommand({
     ['ecompipe rejects list --file orders.csv --sqlstate 23514 --limit 100', 'of one file and one kind of fault'],
     ['ecompipe rejects show 17', 'the row, its place, the reason, and what to do'],
     ['ecompipe rejects export --output rejects.csv', 'all open ones as CSV, to be corrected'],
+    ['ecompipe rejects export --feed rees46 --output rejects.csv', 'those of one feed, in the fields of its files'],
     ['ecompipe rejects replay rejects.csv', 'load what was corrected, exactly once, however often'],
   ],
-  run: async (values, context): Promise<CommandResult> => {
-    const [action = '', target, ...more] = context.args;
-    const expected = new Map(Object.entries({ list: 0, show: 1, export: 0, replay: 1 })).get(action);
-    if (expected === undefined) throw unknownAction('rejects', action, ['list', 'show ID', 'export', 'replay FILE']);
-    if (more.length > 0 || (target === undefined ? 0 : 1) !== expected)
-      throw new UsageError([
-        `rejects ${action}: expected ${expected === 0 ? 'no further word' : action === 'show' ? 'the number of a reject' : 'a file with corrected rows'}`,
-      ]);
-    switch (action) {
-      case 'list':
-        return await list(values, context);
-      case 'show':
-        return await show(values, context, parseId(target ?? ''));
-      case 'export':
-        return await exportRows(values, context);
-      default:
-        return await replay(values, context, target ?? '');
-    }
-  },
+  run: (values, context) => runAction('rejects', ACTIONS, values, context),
 });
 
 function parseId(text: string): number {
@@ -122,7 +134,8 @@ async function list(values: Settings, context: CommandContext): Promise<CommandR
   return { json: result, text: describeList(result, values) };
 }
 
-async function show(values: Settings, context: CommandContext, rejectId: number): Promise<CommandResult> {
+async function show(values: Settings, context: CommandContext, [id = '']: readonly string[]): Promise<CommandResult> {
+  const rejectId = parseId(id);
   const [{ onConnection }, { showReject }, { describeReject }] = await Promise.all([
     import('./onConnection.js'),
     import('../pipeline/rejects/show.js'),
@@ -171,7 +184,11 @@ async function exportRows(values: Settings, context: CommandContext): Promise<Co
   return { json: undefined };
 }
 
-async function replay(values: Settings, context: CommandContext, file: string): Promise<CommandResult> {
+async function replay(
+  values: Settings,
+  context: CommandContext,
+  [file = '']: readonly string[],
+): Promise<CommandResult> {
   const [{ assertReadable }, { onDatabase }, { runReplay }, { replayRows }, { describeReplay }] = await Promise.all([
     import('../platform/files/assertReadable.js'),
     import('./onConnection.js'),
@@ -180,7 +197,10 @@ async function replay(values: Settings, context: CommandContext, file: string): 
     import('../pipeline/rejects/describeRejects.js'),
   ]);
   await assertReadable(file);
-  const result = await onDatabase(values, context, (database) => runReplay(file, database, replayRows, context.stop));
+  const directories = [values.archiveDir, values.quarantineDir, values.processingDir];
+  const result = await onDatabase(values, context, (database) =>
+    runReplay(file, database, replayRows, directories, context.stop),
+  );
   const isIncomplete = result.rejected + result.unknown > 0;
   return {
     json: result,

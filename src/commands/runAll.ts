@@ -52,7 +52,7 @@ export const runAll = defineCommand({
       import('../platform/db/target.js'),
     ]);
     const feeds = await loadFeeds(values);
-    // What can't be generated is told before a database is created for it.
+    // What can't be generated is reported before a database is created for it.
     planRun(generatorSettings(values), Date.now());
     const page = await readPage(values, context);
     const { createPipelineState } = await import('../pipeline/pipelineState.js');

@@ -87,7 +87,7 @@ export const stream = defineCommand({
     const isRemote = settings.engine === 'spark' && isUri(settings.inputDir);
     return await withWatchers(settings, context, { ...watched(stage, settings, isRemote), listing }, async (meter) => {
       // A newcomer may start the commands in any order. A directory that somebody chose and that isn't there is a mistake,
-      // and better told before a database is created for it.
+      // and better reported before a database is created for it.
       if (settings.inputDir === streamSettings.inputDir.default) await ensureDirectory(settings.inputDir);
       if (isRemote && settings.reloadFromArchive)
         throw new UsageError(['--reload-from-archive needs local directories: move the files back by hand']);

@@ -13,7 +13,7 @@ const allowPending: Setting<boolean> = {
   env: 'ECOMPIPE_ALLOW_PENDING',
   default: false,
   parse: parse.boolean,
-  help: 'files that are not loaded yet are no fault',
+  help: 'files that are not loaded yet do not count as a fault',
 };
 
 const ledger: Setting<boolean> = {

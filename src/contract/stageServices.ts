@@ -14,6 +14,12 @@ export interface RejectReason {
   readonly message: string;
 }
 
+/** A feed as the ledger keeps it: as it was when it loaded something. */
+export interface StoredFeed {
+  readonly name: string;
+  readonly text: string;
+}
+
 /** A rejected row as a person has corrected it: a text or NULL for each of its columns. */
 export interface CorrectedRow {
   readonly rejectId: number;
@@ -23,12 +29,36 @@ export interface CorrectedRow {
   readonly fields: readonly (string | null)[];
 }
 
+/** A rejected record of a feed's file as a person has corrected it. */
+export interface CorrectedRecord extends Pick<CorrectedRow, 'rejectId' | 'line'> {
+  /** A text or NULL for each field of its file. */
+  readonly fields: readonly (string | null)[];
+  /** Which row of the record was rejected, from 1; 0: the record. */
+  readonly item: number;
+  /** The record as it came, where one of its rows was rejected: that shows whether it still makes as many. */
+  readonly original: readonly (string | null)[] | undefined;
+  /** Its file, as it was called when it was loaded. */
+  readonly file: string;
+  /** Number of the record in its content, from 1; null where the feed does not ask for it. */
+  readonly recordNumber: number | null;
+}
+
+/** Corrections that load together. */
+export type CorrectedBatch =
+  | { readonly feed: undefined; readonly rows: readonly CorrectedRow[] }
+  | {
+      readonly feed: StoredFeed;
+      /** Fields of the files that the records are of. */
+      readonly fields: readonly string[];
+      readonly rows: readonly CorrectedRecord[];
+    };
+
 /** A corrected row that is still wrong: its reject stays open. */
 export interface RejectedAgain extends Pick<CorrectedRow, 'rejectId' | 'line'> {
   readonly reason: RejectReason;
 }
 
-/** What became of corrected rows. */
+/** What became of corrected rows; a record of a feed counts once, whatever number of rows it makes. */
 export interface CorrectedLoad {
   readonly rows: {
     readonly read: number;
@@ -47,14 +77,14 @@ export interface CorrectedLoad {
 
 /** Loads corrected rows, exactly once: stream's `replayRows`, for `rejects`. */
 export type LoadCorrected = (
-  batches: AsyncIterable<readonly CorrectedRow[]>,
+  batches: AsyncIterable<CorrectedBatch>,
   database: Database,
   stop: AbortSignal,
 ) => Promise<CorrectedLoad>;
 
 /** A small file that was loaded whole, and the feed that it was loaded by, as the ledger has it. */
 export interface LoadedByFeed {
-  readonly feed: { readonly name: string; readonly text: string };
+  readonly feed: StoredFeed;
   /** As it was called when it was loaded: its feed's SQL may ask for it. */
   readonly file: string;
   /** Its (decompressed) content. */

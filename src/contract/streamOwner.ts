@@ -5,6 +5,7 @@ import type { Connection } from '../platform/db/client.js';
 import { AlreadyRunningError, withFileErrors } from '../platform/errors.js';
 import { createFile } from '../platform/files/atomicWrite.js';
 import { pause } from '../platform/wait.js';
+import { boolean, queryRow } from '../platform/db/decodeRows.js';
 
 /** First half of the two-key advisory locks that streams take ("strm" in ASCII), apart from everybody else's. */
 export const LOCK_SPACE = 0x7374726d;
@@ -72,11 +73,11 @@ export async function takeOwnership({ client }: Connection, checkpointDir: strin
   });
   const deadlineMs = performance.now() + MAX_WAIT_MS;
   for (;;) {
-    const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1, $2) as taken', [
+    const { taken } = await queryRow(client, { taken: boolean }, 'select pg_try_advisory_lock($1, $2) as taken', [
       LOCK_SPACE,
       key,
     ]);
-    if (rows[0]?.taken === true) return;
+    if (taken) return;
     if (stop.aborted || performance.now() >= deadlineMs) break;
     await pause(POLL_INTERVAL_MS, stop);
   }

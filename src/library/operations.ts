@@ -28,7 +28,7 @@ import { remakeRows } from '../pipeline/stream/feeds/remakeRows.js';
 import { runUndo as undo } from '../pipeline/undo/runUndo.js';
 import { contextOf, type RunOptions } from './options.js';
 
-/** Looks at directories and ledger. That the database is away is no error but a result: see `unavailable`. */
+/** Looks at directories and ledger. An unreachable database is a result, not an error: see `unavailable`. */
 export async function runStatus(places: Partial<StatusPlaces>, database: Database): Promise<Status> {
   const observer = new ReadOnlyClient(database);
   try {
@@ -92,11 +92,24 @@ export async function exportRejects(
   );
 }
 
-/** Loads a file of corrected rejects, exactly once however often. @throws UsageError when the file as such is wrong: nothing is loaded then. */
-export async function replayRejects(file: string, database: Database, options: RunOptions = {}): Promise<ReplayResult> {
+/**
+ * Loads a file of corrected rejects, exactly once however often.
+ * @param directories where loaded files may lie; they are read where the number of a record in its file counts.
+ * @throws UsageError when the file as such is wrong: nothing is loaded then.
+ */
+export async function replayRejects(
+  file: string,
+  database: Database,
+  options: RunOptions = {},
+  directories: readonly string[] = [
+    loadSettings.archiveDir.default,
+    loadSettings.quarantineDir.default,
+    processingDir.default,
+  ],
+): Promise<ReplayResult> {
   const context = contextOf(options);
   await ensureSchema(database, context);
-  return await runReplay(file, database, replayRows, context.stop);
+  return await runReplay(file, database, replayRows, directories, context.stop);
 }
 
 /** Where an event came from. @param directories where files may lie; they are read for the line. */
@@ -195,7 +208,15 @@ export async function runDashboard(
 }
 
 function wholeFilter(filter: Partial<RejectFilter>): RejectFilter {
-  return { file: undefined, sqlState: undefined, reason: undefined, all: false, ...filter };
+  return {
+    file: undefined,
+    sqlState: undefined,
+    reason: undefined,
+    feed: undefined,
+    withoutFeed: false,
+    all: false,
+    ...filter,
+  };
 }
 
 async function onConnection<T>(

@@ -115,7 +115,7 @@ export async function runAll(
   return await all({ ...stages, durationMs, untilDrained }, database, contextOf(options));
 }
 
-/** Proves the tables against the generator's manifests. That something is off is no error but a result: see `ok`. */
+/** Proves the tables against the generator's manifests. A difference is a result, not an error: see `ok`. */
 export async function runVerify(
   settings: Partial<VerifySettings>,
   database: Database,

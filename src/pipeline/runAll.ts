@@ -14,6 +14,7 @@ import { runMove } from './move/runMove.js';
 import type { StreamResult, StreamSettings } from './stream/streamEvents.js';
 import { runStream } from './stream/runStream.js';
 import { EVENTS_TABLE } from './stream/targetTable.js';
+import { boolean, queryRow } from '../platform/db/decodeRows.js';
 
 export interface RunAllSettings {
   /** A history is left out where the table holds events already, or files wait for it: it would be there twice. */
@@ -178,7 +179,11 @@ class Supervisor {
 
 async function holdsEvents(database: Database): Promise<boolean> {
   return await withConnection(database, `cannot look into ${EVENTS_TABLE}`, async ({ client }) => {
-    const { rows } = await client.query<{ found: boolean }>(`select exists (select from ${EVENTS_TABLE}) as found`);
-    return rows[0]?.found === true;
+    const { found } = await queryRow(
+      client,
+      { found: boolean },
+      `select exists (select from ${EVENTS_TABLE}) as found`,
+    );
+    return found;
   });
 }

@@ -11,7 +11,9 @@ import {
   type VerifySettings,
 } from './verify/index.js';
 import { wrapWords } from '../platform/terminal.js';
+import { padTo, textWidth } from '../platform/textWidth.js';
 import { shellQuote } from '../platform/printable.js';
+import { integer, queryRows, text } from '../platform/db/decodeRows.js';
 
 /** What a run of the whole pipeline came to. */
 export interface RunSummary {
@@ -78,10 +80,11 @@ export async function summarize(
   // It may be a signal that we are here for.
   const database = finishing(reached);
   const eventsByType = await withConnection(database, 'cannot read the result', async ({ client }) => {
-    const { rows } = await client.query<{ event_type: string; count: number }>(
+    return await queryRows(
+      client,
+      { event_type: text, count: integer },
       'select event_type, count(*) as count from public.events group by 1 order by 2 desc, 1',
     );
-    return rows;
   });
   return {
     runId: generated.runId,
@@ -132,7 +135,7 @@ function connectCommand({ embedded, settings: { host, port, user, database } }: 
 /** The summary for people. @param columns where lines are broken; the command to connect stays one line, to be copied. */
 export function describeSummary(summary: RunSummary, columns = Infinity): string {
   const { generated, loaded, eventsByType } = summary;
-  const width = Math.max(10, ...eventsByType.map(({ event_type }) => event_type.length));
+  const width = Math.max(10, ...eventsByType.map(({ event_type }) => textWidth(event_type)));
   const countWidth = Math.max(9, ...eventsByType.map(({ count }) => formatCount(count).length));
   const account = [
     `generated ${countOf(generated.rows, 'row')} in ${countOf(generated.files, 'file')} (seed ${summary.seed})`,
@@ -152,7 +155,7 @@ export function describeSummary(summary: RunSummary, columns = Infinity): string
     `  ${'event_type'.padEnd(width)} | ${'count'.padStart(countWidth)}`,
     `  ${'-'.repeat(width)}-+-${'-'.repeat(countWidth)}`,
     ...eventsByType.map(
-      ({ event_type, count }) => `  ${event_type.padEnd(width)} | ${formatCount(count).padStart(countWidth)}`,
+      ({ event_type, count }) => `  ${padTo(event_type, width)} | ${formatCount(count).padStart(countWidth)}`,
     ),
     '',
     `connect: ${summary.connect}`,

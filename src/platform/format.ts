@@ -13,7 +13,7 @@ export function countOf(value: number, noun: string, plural = `${noun}s`): strin
 /** How much, how long, how fast: `3,000,000 rows`, `3 files` and 18,400 ms become `… in 18.4 s (163,000 rows/s)`. */
 export function withPace(text: string, rows: number, durationMs: number): string {
   const perSecond = Number(((rows * 1000) / Math.max(1, durationMs)).toPrecision(3));
-  // Less than a row a second is no pace.
+  // Below one row a second a pace says nothing.
   return `${text} in ${formatSpan(durationMs)}${perSecond < 1 ? '' : ` (${formatCount(perSecond)} rows/s)`}`;
 }
 

@@ -96,6 +96,7 @@ export function unknownVariables(raw: RawSettings, known: ReadonlySet<string>): 
         name.startsWith('ECOMPIPE_') &&
         !name.startsWith('ECOMPIPE_TEST_') &&
         name !== 'ECOMPIPE_FAILPOINT' &&
+        name !== 'ECOMPIPE_SPARK_SOCKET' &&
         !known.has(name),
     )
     .map((name) => `${name}: no such setting${didYouMean(name, prefixed, 2)}`);

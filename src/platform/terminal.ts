@@ -12,7 +12,7 @@ const MIN_COLUMNS = 10;
 const MAX_SIZE = 2 ** 16;
 
 /**
- * The size of a terminal; undefined for a stream that is none, and for one that says 0 or nonsense, as script(1) without a
+ * The size of a terminal; undefined for a stream that is not a terminal, and for one that says 0 or nonsense, as script(1) without a
  * terminal of its own, `docker run -t` and serial consoles do: dividing by it, a drawing never ends.
  */
 export function terminalSize(stream: Partial<WriteStream>): TerminalSize | undefined {

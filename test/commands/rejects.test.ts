@@ -55,6 +55,8 @@ test('a word that is nearly right gets a suggestion, and a name of JavaScript is
     ['feeds', 'constructor', /feeds constructor: expected list/],
     ['rejects', 'constructor', /rejects constructor: expected list/],
     ['db', 'stat', /\(did you mean start\?\)/],
+    ['db', 'restore', /db restore: expected a file that db dump has written/],
+    ['spark', 'prepair', /spark prepair: expected prepare or bundle \(did you mean prepare\?\)/],
   ] as const) {
     const { exitCode, stderr } = await run(t, { cwd }, command, word);
     assert.equal(exitCode, 2);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import stringWidth from 'string-width';
 import { readFeeds } from '../../src/contract/feeds/readFeeds.js';
 import { openConnection } from '../../src/platform/db/client.js';
 import { runUndo } from '../../src/pipeline/undo/runUndo.js';
@@ -140,6 +141,36 @@ test('a file whose feed would make other rows now is not taken out alone', async
     ),
     { exitCode: 74, message: /feed mine makes 0 rows of it now, and made 2 then/ },
   );
+});
+
+test('in a table for the terminal each column begins where it does in the line above, whatever letters it has', async (t) => {
+  const database = await migratedDatabase();
+  const shop = openShop(t);
+  const { feed } = parseFeed(
+    'mine',
+    'feeds/mine.yaml',
+    `match: "*.txt"
+columns:
+  event_id: { derive: [会员, 商品] }
+  event_type: { value: view_item }
+  event_time: { value: "2026-11-22 10:00:00Z" }
+  user_id: 会员
+  session_id: 会员
+  product_id: 商品
+`,
+  );
+  assert.ok(feed);
+  const file = shop.put('x.txt', '会员,商品\n张三丰张三丰张三丰张三丰,🛒 cart\nanna,雪靴\n');
+  const trial = await onDatabase(database, {}, (target) => tryFile(target, file, [feed]));
+  for (const width of [40, 60, 100]) {
+    const lines = describeTrial(trial, width).split('\n');
+    for (const line of lines.slice(1)) assert.ok(stringWidth(line) <= width, line);
+    const ofSecond = [' anna', ' 雪靴'].map((text) => {
+      const line = lines.find((each) => each.includes(text)) ?? '';
+      return stringWidth(line.slice(0, line.indexOf(text)));
+    });
+    assert.equal(ofSecond[0], ofSecond[1], lines.join('\n'));
+  }
 });
 
 test('a trial says what would become of a file, fits the terminal, and takes nothing', async (t) => {

@@ -68,6 +68,35 @@ test('the role of the guide can stream, list, correct and replay rejects, trace,
   assert.deepEqual(await database.query('select count(*)::int from public.events'), [{ count: 7 }]);
 });
 
+test('the role of the guide can replay what a feed rejected, also a record that becomes several rows', async (t) => {
+  const { database, env, cwd, put } = await setScene(t);
+  mkdirSync(path.join(cwd, 'feeds'));
+  writeFileSync(
+    path.join(cwd, 'feeds/visits.yaml'),
+    `match: "*.jsonl"
+format: { type: jsonl }
+rows: "jsonb_array_elements_text(record) as item"
+columns:
+  event_id: { derive: [{ sql: item }], repeats: distinct }
+  event_type: { value: page_view }
+  event_time: { value: "2026-11-22T10:00:00Z" }
+  user_id: { sql: item }
+  session_id: { value: s }
+`,
+  );
+  put('a.jsonl', '["x"\n');
+  for (const args of [
+    ['stream', '--once'],
+    ['rejects', 'export', '--output', 'r.csv'],
+  ])
+    assert.equal((await run(t, { cwd, env }, ...args)).exitCode, 0);
+  const file = path.join(cwd, 'r.csv');
+  writeFileSync(file, readFileSync(file, 'utf8').replace(/^"[^,]+,/m, '"[""x"", ""y""]",'));
+  const { stdout, stderr } = await run(t, { cwd, env }, 'rejects', 'replay', 'r.csv');
+  assert.match(stdout, /^1 row of r\.csv: 1 inserted/, stderr);
+  assert.deepEqual(await database.query('select count(*)::int from public.events'), [{ count: 2 }]);
+});
+
 test('a stream as that role keeps the analytics views fast, and says nothing about it', async (t) => {
   const { database, env, cwd, put } = await setScene(t);
   put('a.csv', csv(5));

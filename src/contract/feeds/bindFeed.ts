@@ -24,7 +24,7 @@ const MAX_FIELDS = 1500;
 
 /**
  * Finds a feed's fields in a file's header.
- * @param sqlFields fields that its SQL needs, as the server told.
+ * @param sqlFields fields that its SQL needs, as the server reports them.
  * @throws UnreadableFile when one is missing, or there are others and the feed wants none.
  */
 export function bindFeed(feed: Feed, fields: readonly string[], sqlFields: readonly string[]): BoundFeed {
@@ -77,6 +77,15 @@ export function namesOutsideSql({ columns, rows }: Feed): string[] {
 
 /** Values that every record has beside its fields. A field of the same name hides it. */
 export const BUILT_IN: readonly string[] = ['file_name', 'file_path', 'record_number'];
+
+/** Whether its rows depend on the number of their record in the content: `record_number` does, and so do ids of `repeats: distinct`. */
+export function usesRecordNumber(feed: Feed): boolean {
+  return isDistinct(feed) || [...expressionNames(feed), ...namesOutsideSql(feed)].includes('record_number');
+}
+
+export function isDistinct({ columns }: Feed): boolean {
+  return columns.some(({ source }) => source.kind === 'derive' && source.repeats === 'distinct');
+}
 
 /** What `rows:` makes of a record: its columns see these instead of fields of the same names, which `where:` and `rows:` see. */
 export const ITEM_NAMES: readonly string[] = ['item', 'item_number'];

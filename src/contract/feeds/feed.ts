@@ -67,7 +67,7 @@ export interface Feed {
   readonly file: string;
   /** As it was written. */
   readonly text: string;
-  /** SHA-256 of the text. */
+  /** SHA-256 of name and text. */
   readonly sha256: Buffer;
   /** Globs on the names of its files. */
   readonly match: readonly string[];

@@ -13,7 +13,7 @@ const MAX_BOUND = 100;
 
 /**
  * Reads the beginning of a file by a feed, from its first bytes (all of it, or at least MAX_RECORD_BYTES).
- * @param sqlFields fields that its SQL needs, as the server told.
+ * @param sqlFields fields that its SQL needs, as the server reports them.
  * @returns undefined for a file without a header where one is expected: a file without rows.
  * @throws UnreadableFile when no record of the file could mean anything.
  */

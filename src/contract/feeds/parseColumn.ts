@@ -10,7 +10,7 @@ const SOURCES = {
   derive: ['derive', 'repeats'],
 } as const;
 
-/** Reads how one column is made. Undefined when that can't be told. */
+/** Reads how one column is made. Undefined when that is unclear. */
 export function parseColumn(reader: YamlReader, name: string, node: Node): ColumnSource | undefined {
   if (!isMap(node)) {
     const from = reader.text(node, 'the name of a field, or one of { from: }, { value: }, { sql: }, { derive: }');

@@ -36,7 +36,8 @@ function feedOf(reader: YamlReader, root: YAMLMap, of: Pick<Feed, 'name' | 'file
   const where = expressionOf(reader, keys.get('where'), 'a condition in SQL');
   const columns = columnsOf(reader, root, keys.get('columns'));
   if (format === undefined) return undefined;
-  const sha256 = createHash('sha256').update(of.text).digest();
+  // Its name is part of what it does: ids that it derives begin with it.
+  const sha256 = createHash('sha256').update(`${of.name}\0${of.text}`).digest();
   return { ...of, sha256, match, format, unknown, table, columns, where, rows };
 }
 

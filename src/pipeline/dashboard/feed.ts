@@ -8,8 +8,8 @@ import { WakeSignal } from '../../platform/wait.js';
 import { Figures } from './figures.js';
 import { History } from './history.js';
 import { DEFAULT_RANGE, type Range } from './ranges.js';
-import type { RefreshNeeds } from './refresh.js';
-import type { BacklogFigures, Problem, Snapshot } from './snapshot.js';
+import type { RefreshNeeds } from './watchedRefresh.js';
+import type { BacklogFigures, DatabaseProblem, Snapshot } from './snapshot.js';
 import { StageRates, type StageCounts } from './stageRates.js';
 
 export interface FeedSettings {
@@ -37,7 +37,7 @@ interface Seen {
   readonly atMs: number;
   readonly incoming: Backlog;
   readonly processing: Backlog;
-  readonly problem: Problem | null;
+  readonly problem: DatabaseProblem | null;
 }
 
 const NO_BACKLOG: Backlog = {
@@ -115,7 +115,7 @@ export class Feed implements RefreshNeeds {
       const startMs = performance.now();
       if (this.isWatched || retryForMs !== undefined) await this.look();
       for (const [tell, range] of this.watchers) tell(this.snapshotOf(range));
-      // What the pages were told leaves this process only with the next turn of the event loop, and may be the last word.
+      // What was sent to the pages leaves this process only with the next turn of the event loop, and may be the last word.
       await nextTurn();
       this.failIfHopeless();
       const isAway = this.seen !== undefined && this.seen.problem !== null;
@@ -202,7 +202,7 @@ export class Feed implements RefreshNeeds {
 /** The tables of a database that nobody has migrated. */
 const NO_SCHEMA: readonly (string | undefined)[] = ['3F000', '42P01', '42883'];
 
-function problemOf(error: EcompipeError, sinceMs: number): Problem {
+function problemOf(error: EcompipeError, sinceMs: number): DatabaseProblem {
   const { what, why, hint } = error.facts;
   if (error instanceof DatabaseError && NO_SCHEMA.includes(error.sqlState))
     return {

@@ -2,6 +2,7 @@ import type { QueryFn } from '../../platform/db/readOnlyClient.js';
 import { WRITTEN_AT } from '../status/ledger.js';
 import { bucketSeconds, bucketStarts, RANGES, type Range } from './ranges.js';
 import { soleRow } from '../../platform/db/soleRow.js';
+import { float, integer, nullable, type Shape } from '../../platform/db/decodeRows.js';
 
 /** Points over a range; `times` are seconds since 1970 by the server's clock, without gaps, from the first one known. */
 export interface Series<Key extends string> {
@@ -29,6 +30,8 @@ interface Clock {
   readonly first: number | null;
 }
 
+const CLOCK: Shape<Clock> = { now: float, first: nullable(float) };
+
 interface Buckets {
   readonly width: number;
   /** Without the one that is not over yet, which would always look like a fall. */
@@ -52,7 +55,8 @@ function since(column: string, range: Range): string {
 export async function readRates(ask: QueryFn, range: Range): Promise<Series<'inserted' | 'duplicate' | 'rejected'>> {
   const latest = `(select * from ecompipe.batches order by batch_id desc limit ${MAX_ENTRIES[range]}) as latest where ${since('committed_at', range)}`;
   const { width, starts } = bucketsOf(await readClock(ask, 'committed_at', latest), MIN_RATE_BUCKET_SECONDS);
-  const rows = await ask<{ bucket: number; inserted: number; duplicate: number; rejected: number }>(
+  const rows = await ask(
+    { bucket: integer, inserted: float, duplicate: float, rejected: float },
     `select floor(extract(epoch from committed_at) / $1)::bigint * $1::bigint as bucket, sum(rows_inserted)::float8 as inserted, sum(rows_duplicate)::float8 as duplicate, sum(rows_rejected)::float8 as rejected
      from ${latest} group by 1`,
     [width],
@@ -71,7 +75,8 @@ export async function readLatencies(ask: QueryFn, range: Range): Promise<Series<
   const latest = `(select * from ecompipe.files order by file_id desc limit ${MAX_ENTRIES[range] / 5}) as latest
      where state = 'loaded' and ${since('finished_at', range)} and ${WRITTEN_AT} is not null`;
   const { width, starts } = bucketsOf(await readClock(ask, 'finished_at', latest), MIN_LATENCY_BUCKET_SECONDS);
-  const rows = await ask<{ bucket: number; p50: number; p99: number }>(
+  const rows = await ask(
+    { bucket: integer, p50: float, p99: float },
     `select bucket, percentile_cont(0.5) within group (order by seconds) as p50, percentile_cont(0.99) within group (order by seconds) as p99
      from (
        select floor(extract(epoch from finished_at) / $1)::bigint * $1::bigint as bucket, greatest(0, extract(epoch from finished_at - ${WRITTEN_AT}))::float8 as seconds from ${latest}
@@ -84,7 +89,8 @@ export async function readLatencies(ask: QueryFn, range: Range): Promise<Series<
 }
 
 async function readClock(ask: QueryFn, column: string, from: string): Promise<Clock> {
-  const rows = await ask<Clock>(
+  const rows = await ask(
+    CLOCK,
     `select extract(epoch from clock_timestamp())::float8 as now, (select extract(epoch from min(${column}))::float8 from ${from}) as first`,
   );
   return soleRow(rows);
@@ -95,7 +101,8 @@ const RECENT_SECONDS = 300;
 
 /** Files a second that were finished in the last seconds, of the latest thousand. */
 export async function readFileSpeed(ask: QueryFn): Promise<number> {
-  const rows = await ask<{ files: number }>(
+  const rows = await ask(
+    { files: integer },
     `select count(*) as files from (select finished_at from ecompipe.files order by file_id desc limit 1000) as latest
      where finished_at > clock_timestamp() - interval '${SPEED_SECONDS} seconds'`,
   );
@@ -110,7 +117,8 @@ export interface RecentRows {
 }
 
 export async function readRecentRows(ask: QueryFn): Promise<RecentRows> {
-  const rows = await ask<{ read: number; rejected: number }>(
+  const rows = await ask(
+    { read: integer, rejected: integer },
     `select coalesce(sum(rows_read), 0)::bigint as read, coalesce(sum(rows_rejected), 0)::bigint as rejected
      from (select * from ecompipe.batches order by batch_id desc limit 5000) as latest
      where committed_at > clock_timestamp() - interval '${RECENT_SECONDS} seconds'`,

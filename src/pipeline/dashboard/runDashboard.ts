@@ -4,7 +4,7 @@ import type { Database } from '../../platform/db/target.js';
 import type { Listening } from '../../platform/httpServer.js';
 import type { Logger } from '../../platform/log.js';
 import { Feed, type FeedSettings } from './feed.js';
-import { RollupRefresher } from './refresh.js';
+import { refreshWhileWatched } from './watchedRefresh.js';
 import { serveDashboard, type DashboardServerSettings } from './server.js';
 
 export interface DashboardSettings
@@ -25,7 +25,7 @@ export async function withFeed<T>(
   const ended = new AbortController();
   const observer = new ReadOnlyClient(database);
   const feed = new Feed(observer, { ...settings, label: database.label });
-  const work = [feed.run(ended.signal), new RollupRefresher(database, log).run(ended.signal, feed)];
+  const work = [feed.run(ended.signal), refreshWhileWatched(database, log, ended.signal, feed)];
   try {
     return await action(feed);
   } finally {

@@ -1,6 +1,17 @@
 import type { QueryFn } from '../../platform/db/readOnlyClient.js';
 import { bucketStarts, type EventBounds, type Window } from './ranges.js';
 import { soleRow } from '../../platform/db/soleRow.js';
+import {
+  arrayOf,
+  boolean,
+  float,
+  integer,
+  jsonObject,
+  nullable,
+  oneOf,
+  type Shape,
+  text,
+} from '../../platform/db/decodeRows.js';
 
 /** What was sold in a window, in the currency that most of it was sold in. */
 export interface SalesFigures {
@@ -51,6 +62,8 @@ export interface ProductSales {
   readonly revenue: number;
 }
 
+const PRODUCT_SALES: Shape<ProductSales> = { id: text, name: nullable(text), units: integer, revenue: float };
+
 const TOP = 10;
 const TOP_PARTS = 5;
 /** Some ten million events on an idle machine. */
@@ -72,11 +85,32 @@ interface Scan {
   readonly searches: SalesFigures['searches'];
 }
 
+const TOTALS: Shape<SalesTotals> = { revenue: float, refunds: float, orders: nullable(integer) };
+const POINT: Shape<Point> = { time: integer, ...TOTALS };
+
+const SCAN_ROW: Shape<Scan> = {
+  currency: nullable(text),
+  totals: arrayOf(jsonObject({ ...TOTALS, current: boolean })),
+  points: arrayOf(jsonObject(POINT)),
+  parts: arrayOf(
+    jsonObject({
+      name: nullable(text),
+      isRest: boolean,
+      revenue: float,
+      orders: integer,
+      visits: integer,
+      dimension: oneOf('device', 'country', 'source'),
+    }),
+  ),
+  products: arrayOf(jsonObject(PRODUCT_SALES)),
+  searches: arrayOf(jsonObject({ term: text, searches: integer })),
+};
+
 /**
  * Reads the events of the window and of the period before, which the block ranges find, once. A purchase is one row per
  * item: rows with one order_id are one order, and one that has none (relaxed rules) is its session's.
  */
-const SCAN = `
+const SCAN_SQL = `
 with picked as materialized (
   select event_type, event_time >= to_timestamp($2) as current, event_time, order_id, session_id, device, country, traffic_source,
          product_id, product_name, quantity, price, currency, search_term
@@ -127,7 +161,7 @@ select (select currency from main) as currency, (select coalesce(json_agg(t), '[
 
 /** Sales by the events themselves. */
 export async function scanSales(ask: QueryFn, window: Window, bounds: EventBounds): Promise<SalesFigures> {
-  const scan = soleRow(await ask<Scan>(SCAN, boundsOf(window)));
+  const scan = soleRow(await ask(SCAN_ROW, SCAN_SQL, boundsOf(window)));
   const totalsOf = (wanted: boolean): SalesTotals => {
     const found = scan.totals.find(({ current }) => current === wanted);
     return { revenue: found?.revenue ?? 0, refunds: found?.refunds ?? 0, orders: found?.orders ?? 0 };
@@ -150,7 +184,8 @@ export async function scanSales(ask: QueryFn, window: Window, bounds: EventBound
 
 /** Sales by the rollups, which cost the same over a thousand events and over a hundred million, and know less. */
 export async function readSalesFromRollups(ask: QueryFn, window: Window, bounds: EventBounds): Promise<SalesFigures> {
-  const rows = await ask<Point & { currency: string | null; current: boolean }>(
+  const rows = await ask(
+    { ...POINT, currency: nullable(text), current: boolean },
     `with sold as (
        select * from analytics.revenue_rollup where minute >= to_timestamp($1) and minute <= to_timestamp($3)
      ), main as (
@@ -178,12 +213,14 @@ export async function readSalesFromRollups(ask: QueryFn, window: Window, bounds:
       null,
     ),
     parts: null,
-    products: await ask<ProductSales>(
+    products: await ask(
+      PRODUCT_SALES,
       `select product_id as id, product_name as name, units_sold as units, revenue::float8 as revenue
        from analytics.product_rollup where currency = $1 order by product_rollup.revenue desc, product_id limit ${TOP}`,
       [currency ?? ''],
     ),
-    searches: await ask<SalesFigures['searches'][number]>(
+    searches: await ask(
+      { term: text, searches: integer },
       `select term, searches from analytics.search_rollup order by searches desc, term limit ${TOP}`,
     ),
     source: 'rollups',

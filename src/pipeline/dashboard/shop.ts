@@ -4,6 +4,7 @@ import { windowOf, type EventBounds, type Range, type Window } from './ranges.js
 import { readSalesFromRollups, scanSales, SCAN_TIMEOUT_MS, type SalesFigures } from './sales.js';
 import { readVisits, SESSION_IDLE_SECONDS, type VisitFigures } from './visits.js';
 import { soleRow } from '../../platform/db/soleRow.js';
+import { float, integer, nullable, type Shape, text } from '../../platform/db/decodeRows.js';
 
 /** Figures of the shop over one range. */
 export interface ShopFigures {
@@ -23,8 +24,11 @@ export interface Behind {
   readonly ms: number;
 }
 
+const BEHIND: Shape<Behind> = { batches: integer, rows: integer, ms: float };
+
 export async function readBehind(ask: QueryFn): Promise<Behind> {
-  const rows = await ask<Behind>(
+  const rows = await ask(
+    BEHIND,
     `select count(*) as batches, coalesce(sum(p.rows), 0)::bigint as rows, coalesce(extract(epoch from clock_timestamp() - min(b.committed_at)) * 1000, 0)::float8 as ms
      from analytics.pending_batches p left join ecompipe.batches b using (batch_id)`,
   );
@@ -33,7 +37,8 @@ export async function readBehind(ask: QueryFn): Promise<Behind> {
 
 /** Events of all time; the rollups' part of it, to which `Behind.rows` come. */
 export async function readEventCount(ask: QueryFn): Promise<number> {
-  const rows = await ask<{ events: number }>(
+  const rows = await ask(
+    { events: integer },
     'select coalesce(sum(events), 0)::bigint as events from analytics.type_rollup',
   );
   return soleRow(rows).events;
@@ -41,8 +46,9 @@ export async function readEventCount(ask: QueryFn): Promise<number> {
 
 /** What the sessions of the rollup cover; undefined while there are none. Times after now come from wrong clocks. */
 export async function readEventBounds(ask: QueryFn): Promise<EventBounds | undefined> {
-  const rows = await ask<{ firstMs: number | null; newestMs: number | null }>(
-    `select (extract(epoch from min(started_at)) * 1000)::float8 as "firstMs", (extract(epoch from max(ended_at)) * 1000)::float8 as "newestMs"
+  const rows = await ask(
+    { firstMs: nullable(float), newestMs: nullable(float) },
+    `select (extract(epoch from min(started_at)) * 1000)::float8 as first_ms, (extract(epoch from max(ended_at)) * 1000)::float8 as newest_ms
      from analytics.session_rollup where isfinite(started_at) and ended_at <= now()`,
   );
   const { firstMs, newestMs } = soleRow(rows);
@@ -66,7 +72,8 @@ export async function readShop(ask: QueryFn, range: Range, bounds: EventBounds):
 }
 
 async function countTypes(ask: QueryFn, { startMs, endMs }: Window): Promise<ShopFigures['types']> {
-  return await ask<ShopFigures['types'][number]>(
+  return await ask(
+    { type: text, events: integer },
     `select event_type::text as type, count(*) as events from public.events
      where event_time >= to_timestamp($1) and event_time <= to_timestamp($2) and event_type is not null group by 1 order by 2 desc, 1`,
     [startMs / 1000, endMs / 1000],
@@ -75,7 +82,8 @@ async function countTypes(ask: QueryFn, { startMs, endMs }: Window): Promise<Sho
 
 /** Whole UTC days are all that the rollup knows. */
 async function countTypesByDay(ask: QueryFn, { startMs, endMs }: Window): Promise<ShopFigures['types']> {
-  return await ask<ShopFigures['types'][number]>(
+  return await ask(
+    { type: text, events: integer },
     `select event_type as type, sum(events)::bigint as events from analytics.type_rollup
      where day between (to_timestamp($1) at time zone 'UTC')::date and (to_timestamp($2) at time zone 'UTC')::date group by 1 order by 2 desc, 1`,
     [startMs / 1000, endMs / 1000],

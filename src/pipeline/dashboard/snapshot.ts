@@ -12,7 +12,7 @@ export interface Snapshot extends CommonFigures, RangeFigures {
   /** Milliseconds since 1970. */
   readonly atMs: number;
   readonly range: Range;
-  readonly database: { readonly label: string; readonly problem: Problem | null };
+  readonly database: { readonly label: string; readonly problem: DatabaseProblem | null };
   readonly backlog: {
     readonly incoming: BacklogFigures;
     readonly processing: BacklogFigures;
@@ -22,7 +22,7 @@ export interface Snapshot extends CommonFigures, RangeFigures {
 }
 
 /** Why the tables can not be read. */
-export interface Problem {
+export interface DatabaseProblem {
   /** `away`: it may come back by itself. `schema`: somebody has to migrate. `final`: somebody has to change the settings. */
   readonly kind: 'away' | 'schema' | 'final';
   readonly what: string;

@@ -1,6 +1,7 @@
 import type { QueryFn } from '../../platform/db/readOnlyClient.js';
 import type { Window } from './ranges.js';
 import { soleRow } from '../../platform/db/soleRow.js';
+import { boolean, integer } from '../../platform/db/decodeRows.js';
 
 /** Visits and how far they came. Only those that have ended are counted: an open one may still buy. */
 export interface VisitFigures {
@@ -51,15 +52,17 @@ const STEPS = [
 export async function readVisits(ask: QueryFn, window: Window): Promise<VisitFigures> {
   const { startMs, endMs, previousStartMs } = window;
   const times = [(previousStartMs ?? startMs) / 1000, startMs / 1000, endMs / 1000, SESSION_IDLE_SECONDS];
-  const ends = await ask<{ current: boolean; step: number; sessions: number; bought: number }>(
+  const ends = await ask(
+    { current: boolean, step: integer, sessions: integer, bought: integer },
     `select ended_at >= to_timestamp($2::float8 - $4) as current,
             analytics.funnel_step(item_views, cart_additions, checkouts, shipping_infos, payment_infos, purchase_lines) as step,
             count(*) as sessions, count(*) filter (where purchase_lines > 0) as bought
      from analytics.session_rollup where ended_at >= to_timestamp($1::float8 - $4) and ended_at < to_timestamp($3::float8 - $4) group by 1, 2`,
     times,
   );
-  const rows = await ask<{ now: number; before: number; activeNow: number; open: number }>(
-    `select count(*) filter (where now) as now, count(*) filter (where before) as before, count(*) filter (where open > 0) as "activeNow", coalesce(sum(open), 0)::bigint as open
+  const rows = await ask(
+    { now: integer, before: integer, activeNow: integer, open: integer },
+    `select count(*) filter (where now) as now, count(*) filter (where before) as before, count(*) filter (where open > 0) as active_now, coalesce(sum(open), 0)::bigint as open
      from (
        select user_id, bool_or(ended_at >= to_timestamp($2)) as now, bool_or(started_at < to_timestamp($2)) as before,
               count(*) filter (where ended_at >= to_timestamp($3::float8 - $4)) as open

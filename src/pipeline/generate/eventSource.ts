@@ -68,7 +68,7 @@ export class EventSource {
   }
 }
 
-/** What all random streams and identifiers of a run derive from. How events are cut into files is no part of it. */
+/** What all random streams and identifiers of a run derive from. How events are cut into files does not matter to it. */
 export function keyOf(plan: Plan): StreamKey {
   const { history, startMs } = plan.traffic;
   // Live events alone, and those after a history, are different events: their ids must differ.

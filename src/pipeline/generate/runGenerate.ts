@@ -146,7 +146,7 @@ class Run {
     if (this.yielder.shouldYield) await this.yielder.yield();
   }
 
-  /** The manifest first, then the file: killed in between, the manifest says more than there is, and can be told so. */
+  /** The manifest first, then the file: killed in between, the manifest names a file that is not there, and the next run can see that. */
   private async publish(file: StagedFile, line: FileLine): Promise<void> {
     const { journal, context } = this;
     failpoint('file-sealed');

@@ -15,7 +15,7 @@ function checked(check: (raw: string) => unknown): (raw: string) => string {
 
 const positiveInteger = parse.optional(parse.integer(1));
 
-/** What `generate` can be told, as flags and variables. */
+/** The settings of `generate`, as flags and variables. */
 export const generateSettings = {
   outputDir: setting({
     ...incomingDir,

@@ -4,7 +4,7 @@ import { sqlStateOf } from '../../platform/db/sqlState.js';
 import { explainIfFinal } from '../../platform/db/errors.js';
 import { EXIT, EcompipeError } from '../../platform/errors.js';
 import { quoteText } from '../../contract/feeds/sqlNames.js';
-import { soleRow } from '../../platform/db/soleRow.js';
+import { arrayOf, boolean, queryRow, text } from '../../platform/db/decodeRows.js';
 
 const READER = [
   'usage on schema ecompipe, analytics',
@@ -53,8 +53,7 @@ export async function grantRoles(connection: Connection): Promise<void> {
 
 /** New migrations bring new tables: the roles that this database has granted something get what is missing. */
 export async function renewGrants(connection: Connection): Promise<void> {
-  const { rows } = await connection.client.query<{ names: string[]; isOwner: boolean }>(IN_USE, [ROLE_NAMES]);
-  const found = soleRow(rows);
+  const found = await queryRow(connection.client, { names: arrayOf(text), isOwner: boolean }, IN_USE, [ROLE_NAMES]);
   // Whoever only looks whether something is pending may be somebody else than the owner.
   if (found.isOwner) await grant(connection, found.names);
 }
@@ -65,7 +64,7 @@ const IN_USE = `
             select from pg_namespace n, aclexplode(n.nspacl) a where n.nspname = 'ecompipe' and a.grantee = r.oid)) as names,
          (select bool_and(pg_has_role(relowner, 'USAGE')) from pg_class c
           where relnamespace in ('ecompipe'::regnamespace, 'analytics'::regnamespace)
-            or oid in ('public.events'::regclass, 'public.ecompipe_migrations'::regclass)) as "isOwner"`;
+            or oid in ('public.events'::regclass, 'public.ecompipe_migrations'::regclass)) as is_owner`;
 
 async function grant({ client }: Connection, names: readonly string[]): Promise<void> {
   const statements = names.flatMap((name) =>

@@ -18,6 +18,7 @@ import { readWantedShape } from './adopt/tableShape.js';
 import { loadMigrations, type Migration } from './migrations.js';
 import { grantRoles, renewGrants, ROLE_NAMES } from './roles.js';
 import { validateConstraints } from './validateConstraints.js';
+import { boolean, integer, queryRows, type Shape, text } from '../../platform/db/decodeRows.js';
 
 export type MigrateMode = 'apply' | 'status' | 'dry-run';
 
@@ -40,6 +41,8 @@ export interface Applied {
   readonly name: string;
   readonly checksum: string;
 }
+
+const APPLIED: Shape<Applied> = { version: integer, name: text, checksum: text };
 
 /** Key of the advisory lock that lets one `migrate` work at a time (any constant; this is "ecompipe" in ASCII, shortened). */
 export const LOCK_KEY = 0x65636f6d;
@@ -108,14 +111,17 @@ export async function pendingMigrations(connection: Connection): Promise<string[
 }
 
 export async function readApplied({ client }: Connection): Promise<Applied[]> {
-  const { rows: found } = await client.query<{ exists: boolean }>(
+  const found = await queryRows(
+    client,
+    { exists: boolean },
     `select to_regclass('public.ecompipe_migrations') is not null as exists`,
   );
   if (found[0]?.exists !== true) return [];
-  const { rows } = await client.query<Applied>(
+  return await queryRows(
+    client,
+    APPLIED,
     'select version, name, checksum from public.ecompipe_migrations order by version',
   );
-  return rows;
 }
 
 /** @throws IntegrityError unless what is applied is the beginning of what this program has. */

@@ -18,7 +18,7 @@ export interface Moved {
   bytes: number;
 }
 
-/** Moves the named files; one that fails is recorded and told, and the others go on. Ends early when stopped. */
+/** Moves the named files; one that fails is recorded and reported, and the others go on. Ends early when stopped. */
 export async function moveFiles(
   names: readonly string[],
   settings: MoveSettings,

@@ -3,7 +3,7 @@ import * as parse from '../../platform/parsers.js';
 import { incomingDir, processingDir } from '../../contract/directorySettings.js';
 import { selectionSettings } from '../../contract/selectionSettings.js';
 
-/** What `move` can be told, as flags and variables. */
+/** The settings of `move`, as flags and variables. */
 export const moveSettings = {
   from: setting({ ...incomingDir, flag: '--from', placeholder: '<dir>', help: 'directory that producers write to' }),
   to: setting({ ...processingDir, flag: '--to', placeholder: '<dir>', help: 'directory that stream reads' }),

@@ -4,19 +4,29 @@ import { CsvError, parse } from 'csv-parse';
 import { stringify } from 'csv-stringify/sync';
 import { MAX_RECORD_BYTES } from '../../contract/csv/bytes.js';
 import { asFileError, UsageError } from '../../platform/errors.js';
+import { elementAt } from '../../platform/elementAt.js';
 import { countOf } from '../../platform/format.js';
-import { REJECT_COLUMNS } from './export.js';
-import { nullIfUnquoted, type Fields } from './rawRow.js';
+import type { Cell } from '../../contract/csv/cells.js';
 import { ESCAPED_COLUMN, unescapeFormula } from './formulas.js';
+import { REJECT_COLUMNS } from './labels.js';
 
 /** A row of a file of corrections. */
 export interface Correction {
   readonly rejectId: number;
   /** Line in that file, from 1. */
   readonly line: number;
-  readonly fields: Fields;
-  /** The row as text; counts where all the fields are empty. */
+  /** What it has under which label; what is empty is left out. */
+  readonly cells: ReadonlyMap<string, Cell>;
+  /** The row as text; counts where all of its fields are empty. */
   readonly raw: string | null;
+}
+
+/** What is in a file of corrections. */
+export interface CorrectionsFile {
+  readonly rows: number;
+  /** Columns that are not about the rejects. */
+  readonly labels: readonly string[];
+  readonly rejectIds: readonly number[];
 }
 
 /** What a spreadsheet may put between fields. */
@@ -26,13 +36,13 @@ const NOT_DONE = 'nothing was loaded; correct the file and give it again';
 
 /**
  * Looks at the whole file before anything is loaded, so that a mistake in it can not leave half of it done.
- * @returns how many rows it has.
  * @throws UsageError with what is wrong and where, FileError when it can't be read.
  */
-export async function checkCorrections(file: string, columns: readonly string[]): Promise<number> {
+export async function checkCorrections(file: string): Promise<CorrectionsFile> {
   const problems: string[] = [];
   const lineOf = new Map<number, number>();
-  for await (const { rejectId, line, fields } of readCorrections(file, columns)) {
+  let labels: readonly string[] = [];
+  for await (const { rejectId, line, cells } of readCorrections(file, (found) => (labels = found))) {
     const earlier = lineOf.get(rejectId);
     if (!Number.isSafeInteger(rejectId) || rejectId < 1)
       problems.push(
@@ -40,17 +50,32 @@ export async function checkCorrections(file: string, columns: readonly string[])
       );
     else if (earlier !== undefined)
       problems.push(`${file}:${line}: reject ${rejectId} stands in line ${earlier} already`);
-    else if (Buffer.byteLength(stringify([[...fields]])) >= MAX_RECORD_BYTES)
+    else if (Buffer.byteLength(stringify([[...cells.values()].map(({ text }) => text)])) >= MAX_RECORD_BYTES)
       problems.push(`${file}:${line}: the row is longer than 1 MiB`);
     lineOf.set(rejectId, line);
     if (problems.length === MAX_PROBLEMS) break;
   }
   if (problems.length > 0) throw new UsageError(problems, NOT_DONE);
-  return lineOf.size;
+  return { rows: lineOf.size, labels, rejectIds: [...lineOf.keys()] };
 }
 
-/** The rows of a file of corrections. @throws UsageError where it is no CSV, or none of rejects. @param columns those of the table. */
-export async function* readCorrections(file: string, columns: readonly string[]): AsyncGenerator<Correction> {
+/** @throws UsageError when a file has other columns than those that its rejects can have. */
+export function assertKnownLabels(file: string, labels: readonly string[], known: readonly string[]): void {
+  const unknown = labels.filter((name) => !known.includes(name));
+  if (unknown.length > 0)
+    throw new UsageError(
+      [`${file} has columns that nobody knows: ${unknown.map((name) => JSON.stringify(name)).join(', ')}`],
+      HEADER_HINT,
+    );
+}
+
+const HEADER_HINT = 'give back what `ecompipe rejects export` wrote, with its header';
+
+/** The rows of a file of corrections. @throws UsageError where it is no CSV, or none of rejects. @param onHeader gets its labels. */
+export async function* readCorrections(
+  file: string,
+  onHeader: (labels: readonly string[]) => void = () => undefined,
+): AsyncGenerator<Correction> {
   const delimiter = await findDelimiter(file);
   const source = Readable.from(utf8Of(file));
   const parser = parse({
@@ -59,7 +84,7 @@ export async function* readCorrections(file: string, columns: readonly string[])
     info: true,
     skip_empty_lines: true,
     relax_column_count: true,
-    cast: nullIfUnquoted,
+    cast: (text, { quoting }) => ({ text, isQuoted: quoting }),
   });
   source.on('error', (error) => parser.destroy(error));
   source.pipe(parser);
@@ -67,16 +92,16 @@ export async function* readCorrections(file: string, columns: readonly string[])
   let line = 1;
   try {
     for await (const { record, info } of parser as AsyncIterable<{
-      record: (string | null)[];
+      record: Cell[];
       info: { lines: number };
     }>) {
-      if (place === undefined)
+      if (place === undefined) {
         place = findColumns(
           file,
-          columns,
-          record.map((name) => (name ?? '').trim()),
+          record.map(({ text }) => text.trim()),
         );
-      else if (record.length === place.width) yield correctionOf(record, place, line);
+        onHeader(place.labels);
+      } else if (record.length === place.width) yield correctionOf(record, place, line);
       else
         throw new UsageError(
           [`${file}:${line}: ${countOf(record.length, 'field')} where the header has ${place.width}`],
@@ -96,54 +121,40 @@ export async function* readCorrections(file: string, columns: readonly string[])
 
 /** Where in a record what stands. */
 interface CorrectionPlace {
-  readonly rejectId: number;
-  readonly raw: number;
+  readonly names: readonly string[];
+  readonly labels: readonly string[];
   readonly width: number;
   readonly isEscaped: boolean;
-  /** In the order of the table's columns; -1 for one that the file does not have. */
-  readonly fields: readonly number[];
 }
 
-function findColumns(file: string, columns: readonly string[], names: readonly string[]): CorrectionPlace {
-  const known: readonly string[] = [...columns, ...REJECT_COLUMNS, ESCAPED_COLUMN];
-  const unknown = names.filter((name) => !known.includes(name));
+function findColumns(file: string, written: readonly string[]): CorrectionPlace {
+  const isEscaped = written.includes(ESCAPED_COLUMN);
+  const names = isEscaped ? written.map((name) => unescapeFormula(name)) : written;
   const repeated = names.filter((name, index) => names.indexOf(name) !== index);
   const problems = [
     ...(names.includes('reject_id')
       ? []
       : [`${file} has no column reject_id: nobody can tell which rejects its rows correct`]),
-    ...(unknown.length === 0
-      ? []
-      : [`${file} has columns that nobody knows: ${unknown.map((name) => JSON.stringify(name)).join(', ')}`]),
     ...(repeated.length === 0 ? [] : [`${file} has columns twice: ${repeated.join(', ')}`]),
   ];
-  if (problems.length > 0)
-    throw new UsageError(problems, 'give back what `ecompipe rejects export` wrote, with its header');
-  return {
-    rejectId: names.indexOf('reject_id'),
-    raw: names.indexOf('reject_raw'),
-    width: names.length,
-    isEscaped: names.includes(ESCAPED_COLUMN),
-    fields: columns.map((name) => names.indexOf(name)),
-  };
+  if (problems.length > 0) throw new UsageError(problems, HEADER_HINT);
+  const own: readonly string[] = [...REJECT_COLUMNS, ESCAPED_COLUMN];
+  return { names, labels: names.filter((name) => !own.includes(name)), width: names.length, isEscaped };
 }
 
-function correctionOf(
-  record: readonly (string | null)[],
-  { rejectId, raw, fields, isEscaped }: CorrectionPlace,
-  line: number,
-): Correction {
-  const id = record[rejectId]?.trim() ?? '';
-  const textOf = (index: number): string | null => {
-    const text = record[index] ?? null;
-    return isEscaped ? unescapeFormula(text) : text;
-  };
-  return {
-    rejectId: /^\d+$/.test(id) ? Number(id) : Number.NaN,
-    line,
-    fields: fields.map((index) => textOf(index)),
-    raw: textOf(raw),
-  };
+function correctionOf(record: readonly Cell[], { names, isEscaped }: CorrectionPlace, line: number): Correction {
+  const cells = new Map<string, Cell>();
+  for (const [index, { text, isQuoted }] of record.entries())
+    if (text !== '' || isQuoted)
+      cells.set(elementAt(names, index), {
+        text: isEscaped ? unescapeFormula(text) : text,
+        // Where it must be quoted, quotes mean nothing.
+        isQuoted: isQuoted && !/[",;\t\r\n]/.test(text),
+      });
+  const id = cells.get('reject_id')?.text.trim() ?? '';
+  const raw = cells.get('reject_raw')?.text ?? null;
+  for (const name of [...REJECT_COLUMNS, ESCAPED_COLUMN]) cells.delete(name);
+  return { rejectId: /^\d+$/.test(id) ? Number(id) : Number.NaN, line, cells, raw };
 }
 
 /** The delimiter between which `reject_id` stands in the first line; a comma where it stands nowhere. */

@@ -5,11 +5,13 @@ import type { RejectedRow } from './show.js';
 import { clip } from '../../platform/clip.js';
 import { printableLine, shellQuote } from '../../platform/printable.js';
 import { countOf } from '../../platform/format.js';
+import { padTo, textWidth } from '../../platform/textWidth.js';
+import { exportCommand } from './export.js';
 
 const MAX_GROUPS = 20;
 const MAX_REPORTED = 20;
 
-export function describeList({ groups, total, rejects }: RejectList, { all }: RejectFilter): string {
+export function describeList({ groups, feeds, total, rejects }: RejectList, { all }: RejectFilter): string {
   const open = all ? '' : 'open ';
   if (total === 0) return `no ${open}rejects`;
   const lines = [
@@ -23,9 +25,22 @@ export function describeList({ groups, total, rejects }: RejectList, { all }: Re
         `  ${printableLine(describePlace(reject))}  ${reject.sqlState}  ${firstLine(reject.message)}${reject.resolution === null ? '' : `  (resolved: ${reject.resolution})`}`,
     ),
     '',
-    'to correct them: ecompipe rejects export --output FILE, edit it, ecompipe rejects replay FILE',
+    ...howToCorrect(feeds),
   ];
   return lines.join('\n');
+}
+
+/** What feeds load has other fields each: there is a file for every one of them. */
+function howToCorrect(feeds: RejectList['feeds']): string[] {
+  const [first] = feeds;
+  if (feeds.length === 1 && first?.feed === null)
+    return ['to correct them: ecompipe rejects export --output FILE, edit it, ecompipe rejects replay FILE'];
+  const commands = feeds.map((each): [string, number] => [exportCommand(each), each.rows]);
+  const width = Math.max(...commands.map(([command]) => textWidth(command)));
+  return [
+    'to correct them, edit what one of these writes, then: ecompipe rejects replay FILE',
+    ...commands.map(([command, rows]) => `  ${padTo(command, width)}  # ${countOf(rows, 'row')}`),
+  ];
 }
 
 function describeGroup({ rows, files, sqlState, rule, example }: RejectGroup): string {
@@ -58,9 +73,12 @@ export function describeReject(row: RejectedRow): string {
     rawBase64,
     columns,
     fields,
+    feed,
+    item,
   } = row;
   const facts: [string, string | null][] = [
-    ['place', `${file}:${line}, byte ${byteOffset}`],
+    ['place', `${file}:${line}, byte ${byteOffset}${item === 0 ? '' : `, row ${item} of the record`}`],
+    ['feed', feed],
     ['rejected', `${rejectedAt.toISOString()} in batch ${batchId}`],
     ['SQLSTATE', `${sqlState} (${kind})`],
     ['column', column],
@@ -68,12 +86,13 @@ export function describeReject(row: RejectedRow): string {
     ['why', message],
     ['resolved', describeResolution(row)],
   ];
+  const width = Math.max(14, ...columns.map((name) => Math.min(40, textWidth(printableLine(name)))));
   const values =
     fields === null
       ? []
       : columns.flatMap((name, index) => {
           const value = fields[index] ?? null;
-          return value === null ? [] : [`  ${printableLine(name).padEnd(14)} ${printableLine(value)}`];
+          return value === null ? [] : [`  ${padTo(printableLine(name), width)} ${printableLine(value)}`];
         });
   return [
     `reject ${rejectId}`,
@@ -95,11 +114,15 @@ function describeResolution({ resolution, resolvedAt, resolvedBy, resolvedBatchI
   return `${resolvedAt?.toISOString() ?? ''} by ${resolvedBy ?? ''}: ${how} (event ${eventId ?? ''}, batch ${resolvedBatchId ?? 0})`;
 }
 
-function whatToDo({ resolution, kind, file }: RejectedRow): string {
+function whatToDo({ resolution, kind, file, item, feed, fields }: RejectedRow): string {
   if (resolution !== null) return 'nothing is left to do';
+  const steps = (edit: string): string =>
+    `ecompipe rejects export --file ${shellQuote(file)} --output FILE, ${edit}, ecompipe rejects replay FILE`;
   if (kind === 'conflict')
-    return `to do: the first delivery of this event stays. Ask the producer which one is right; to load this one besides, give it another event_id: ecompipe rejects export --file ${shellQuote(file)} --output FILE, edit it, ecompipe rejects replay FILE`;
-  return `to do: ecompipe rejects export --file ${shellQuote(file)} --output FILE, correct the ${kind === 'malformed' ? 'reject_raw of the row' : 'row'}, ecompipe rejects replay FILE`;
+    return `to do: the first delivery of this ${feed === null ? 'event' : 'row'} stays. Ask the producer which one is right; to load this one besides, ${feed === null ? 'give it another event_id' : 'correct what its key is made of'}: ${steps('edit it')}`;
+  if (fields === null)
+    return `to do: ${steps(`correct the reject_raw of the ${feed === null ? 'row' : 'record, or fill in its fields'}`)}`;
+  return `to do: ${steps(`correct the ${feed === null ? 'row' : 'fields'}${item === 0 ? '' : ` (only row ${item} of the record is loaded)`}`)}`;
 }
 
 export function describeReplay(

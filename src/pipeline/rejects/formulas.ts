@@ -13,6 +13,6 @@ export function escapeFormula<T>(cell: T): T | string {
 }
 
 /** The text before {@link escapeFormula}; what a person has typed without the apostrophe stays. */
-export function unescapeFormula(cell: string | null): string | null {
-  return cell?.startsWith("'") === true && FORMULA.test(cell) ? cell.slice(1) : cell;
+export function unescapeFormula(cell: string): string {
+  return cell.startsWith("'") && FORMULA.test(cell) ? cell.slice(1) : cell;
 }

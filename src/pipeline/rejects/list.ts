@@ -1,12 +1,16 @@
 import type { Connection } from '../../platform/db/client.js';
-import { rejectCondition, type RejectFilter } from './filter.js';
+import { FEED_SQL, rejectCondition, type RejectFilter } from './filter.js';
 
 /** A rejected row without its bytes. */
 export interface Reject {
   readonly rejectId: number;
   readonly file: string;
+  /** The feed that loaded its file; null: none. */
+  readonly feed: string | null;
   /** Physical line, from 1. */
   readonly line: number;
+  /** Which row of its record it is, from 1; 0: its record is one row, or was rejected as a whole. */
+  readonly item: number;
   readonly byteOffset: number;
   readonly kind: 'malformed' | 'invalid' | 'conflict';
   readonly sqlState: string;
@@ -23,7 +27,7 @@ export interface Reject {
 }
 
 /** Columns of a {@link Reject} over `rejected_rows r` and `files f`. */
-export const REJECT_COLUMNS_SQL = `r.reject_id as "rejectId", f.name as file, r.line, r.byte_offset as "byteOffset", r.kind, r.sql_state as "sqlState",
+export const REJECT_COLUMNS_SQL = `r.reject_id as "rejectId", f.name as file, ${FEED_SQL} as feed, r.line, r.item, r.byte_offset as "byteOffset", r.kind, r.sql_state as "sqlState",
   r.column_name as "column", r.constraint_name as "constraint", r.message, r.batch_id as "batchId", r.rejected_at as "rejectedAt", r.resolution,
   r.resolved_at as "resolvedAt", r.resolved_by as "resolvedBy", r.resolved_batch_id as "resolvedBatchId", r.resolved_key as "eventId"`;
 
@@ -41,11 +45,33 @@ export interface RejectList {
   /** All rows that the filter finds, by reason, most frequent first. */
   readonly groups: readonly RejectGroup[];
   readonly total: number;
+  /** The same by the feed that loaded their files; those of one can be exported together. */
+  readonly feeds: readonly FeedRejects[];
   /** The newest of them. */
   readonly rejects: readonly Reject[];
 }
 
-export async function listRejects({ client }: Connection, filter: RejectFilter, limit: number): Promise<RejectList> {
+export interface FeedRejects {
+  /** Null: no feed. */
+  readonly feed: string | null;
+  readonly rows: number;
+}
+
+export async function countByFeed({ client }: Connection, filter: RejectFilter): Promise<FeedRejects[]> {
+  const { sql, values } = rejectCondition(filter);
+  const { rows } = await client.query<FeedRejects>(
+    `select ${FEED_SQL} as feed, count(*) as rows
+     from ecompipe.rejected_rows r join ecompipe.files f using (file_id)
+     where ${sql}
+     group by 1
+     order by 1 nulls first`,
+    values,
+  );
+  return rows;
+}
+
+export async function listRejects(connection: Connection, filter: RejectFilter, limit: number): Promise<RejectList> {
+  const { client } = connection;
   const { sql, values } = rejectCondition(filter);
   const { rows: groups } = await client.query<RejectGroup>(
     `select count(*) as rows, count(distinct r.file_id) as files, r.sql_state as "sqlState",
@@ -61,8 +87,9 @@ export async function listRejects({ client }: Connection, filter: RejectFilter, 
      from ecompipe.rejected_rows r join ecompipe.files f using (file_id)
      where ${sql}
      order by r.reject_id desc
-     limit $5`,
+     limit $${values.length + 1}`,
     [...values, limit],
   );
-  return { groups, total: groups.reduce((sum, group) => sum + group.rows, 0), rejects };
+  const feeds = await countByFeed(connection, filter);
+  return { groups, feeds, total: groups.reduce((sum, group) => sum + group.rows, 0), rejects };
 }

@@ -1,7 +1,22 @@
+import type { Cell } from '../../contract/csv/cells.js';
 import type { Connection } from '../../platform/db/client.js';
+import { elementAt } from '../../platform/elementAt.js';
 import { UsageError } from '../../platform/errors.js';
 import { REJECT_COLUMNS_SQL, type Reject } from './list.js';
-import { fieldsOf, isText, readable, readEventColumns, type Fields } from './rawRow.js';
+import { readable, textOf } from './rawRow.js';
+import {
+  cutRecord,
+  encodingOf,
+  readTexts,
+  RejectSources,
+  SOURCE_SQL,
+  valuesOf,
+  type RejectSource,
+  type SourceRow,
+} from './sources.js';
+
+/** A text, or NULL, for each field. */
+export type Fields = readonly (string | null)[];
 
 /** A rejected row with all that is known of it. */
 export interface RejectedRow extends Reject {
@@ -9,44 +24,75 @@ export interface RejectedRow extends Reject {
   readonly raw: string;
   /** Its bytes, when they are no text. */
   readonly rawBase64: string | null;
-  /** Those of the table, in its order. */
+  /** Those of events, in its order; of a record that a feed reads, the fields of its file. */
   readonly columns: readonly string[];
   /** By structure it is a row: a text or NULL for each of `columns`. */
   readonly fields: Fields | null;
 }
 
-interface StoredRow extends Reject {
-  readonly rawBytes: Buffer;
-  readonly columns: readonly string[] | null;
+/** The same, with its fields as the file has them. */
+export interface CutRow {
+  readonly row: RejectedRow;
+  readonly cells: readonly Cell[] | undefined;
+  readonly source: RejectSource;
 }
 
-/** SQL of whole rejects; conditions are the caller's. */
-export const WHOLE_REJECTS_SQL = `
-  select ${REJECT_COLUMNS_SQL}, r.raw as "rawBytes", ecompipe.columns_of(b) as columns
-  from ecompipe.rejected_rows r
-  join ecompipe.files f using (file_id)
-  join ecompipe.batches b on b.batch_id = r.batch_id`;
+interface StoredRow extends Reject, SourceRow {
+  readonly rawBytes: Buffer;
+}
 
+/** Rejects that a condition finds, over `rejected_rows r`, `files f` and `batches b`. */
 export async function queryRejectedRows(
   connection: Connection,
+  sources: RejectSources,
   condition: string,
   values: unknown[],
-): Promise<RejectedRow[]> {
-  const tableColumns = await readEventColumns(connection);
-  const { rows } = await connection.client.query<StoredRow>(`${WHOLE_REJECTS_SQL} ${condition}`, values);
-  return rows.map(({ rawBytes, columns, ...reject }) => ({
-    ...reject,
-    raw: readable(rawBytes),
-    rawBase64: isText(rawBytes) ? null : rawBytes.toString('base64'),
-    columns: tableColumns,
-    fields: (isText(rawBytes) ? fieldsOf(rawBytes.toString('utf8'), columns, tableColumns) : undefined) ?? null,
+): Promise<CutRow[]> {
+  const { rows } = await connection.client.query<StoredRow>(
+    `select ${REJECT_COLUMNS_SQL}, r.raw as "rawBytes", ${SOURCE_SQL}
+     from ecompipe.rejected_rows r
+     join ecompipe.files f using (file_id)
+     join ecompipe.batches b on b.batch_id = r.batch_id
+     ${condition}`,
+    values,
+  );
+  const found = rows.map(({ rawBytes, feedId, columns, ...reject }) => ({
+    reject,
+    rawBytes,
+    of: { feedId, columns },
   }));
+  const ofRows = await sources.of(
+    connection,
+    found.map(({ of }) => of),
+  );
+  const stored = found.map(({ reject: { rejectId, kind }, rawBytes }, index) => ({
+    rejectId,
+    kind,
+    raw: rawBytes,
+    source: elementAt(ofRows, index),
+  }));
+  const texts = await readTexts(connection, stored);
+  return found.map(({ reject, rawBytes }, index) => {
+    const { source } = elementAt(stored, index);
+    const text = texts.get(reject.rejectId);
+    const cells = text === undefined ? undefined : cutRecord(text, source);
+    const encoding = encodingOf(source);
+    const row = {
+      ...reject,
+      raw: text ?? readable(rawBytes, encoding),
+      rawBase64: text === undefined && textOf(rawBytes, encoding) === undefined ? rawBytes.toString('base64') : null,
+      columns: source.labels,
+      fields: cells === undefined ? null : valuesOf(cells, source),
+    };
+    return { row, cells, source };
+  });
 }
 
 /** @throws UsageError when there is no such reject. */
 export async function showReject(connection: Connection, rejectId: number): Promise<RejectedRow> {
-  const [row] = await queryRejectedRows(connection, 'where r.reject_id = $1', [rejectId]);
-  if (row === undefined)
+  const sources = await RejectSources.open(connection);
+  const [found] = await queryRejectedRows(connection, sources, 'where r.reject_id = $1', [rejectId]);
+  if (found === undefined)
     throw new UsageError([`there is no reject ${rejectId}`], '`ecompipe rejects list --all` shows which there are');
-  return row;
+  return found.row;
 }

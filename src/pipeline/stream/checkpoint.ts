@@ -12,6 +12,7 @@ import { pause } from '../../platform/wait.js';
 import type { LedgerBatch } from './ledger.js';
 import { createLossExplainer, explainOtherDatabase, type LossPlaces } from './lostCommits.js';
 import { Witness, type WitnessedBatch } from './witness.js';
+import { integer, nullable, queryRows, type Shape, text } from '../../platform/db/decodeRows.js';
 
 export const CHECKPOINT_NAME = 'stream.json';
 
@@ -21,6 +22,8 @@ export interface DatabaseIdentity {
   readonly systemIdentifier: string | null;
   readonly oid: number;
 }
+
+const DATABASE_IDENTITY: Shape<DatabaseIdentity> = { systemIdentifier: nullable(text), oid: integer };
 
 /**
  * The checkpoint file: a witness of what was committed. It may lag behind the ledger, as it is written after the commit;
@@ -37,9 +40,11 @@ interface Checkpoint {
 }
 
 export async function readIdentity({ client }: Connection): Promise<DatabaseIdentity> {
-  const { rows } = await client.query<DatabaseIdentity>(
+  const rows = await queryRows(
+    client,
+    DATABASE_IDENTITY,
     `select case when has_function_privilege('pg_control_system()', 'execute')
-              then (select system_identifier::text from pg_control_system()) end as "systemIdentifier",
+              then (select system_identifier::text from pg_control_system()) end as system_identifier,
             oid::int8 as oid
      from pg_database where datname = current_database()`,
   );
@@ -180,7 +185,9 @@ function isSameDatabase(a: DatabaseIdentity, b: DatabaseIdentity): boolean {
 async function findFilesBehind({ client }: Connection, { files }: Checkpoint): Promise<string[]> {
   const entries = Object.entries(files);
   if (entries.length === 0) return [];
-  const { rows } = await client.query<{ name: string }>(
+  const rows = await queryRows(
+    client,
+    { name: text },
     `select w.name
      from unnest ($1::text[], $2::text[], $3::bigint[]) as w (sha256, name, committed_offset)
      left join ecompipe.files f on ${isSameContent('f.sha256', "decode(w.sha256, 'hex')")}

@@ -20,7 +20,7 @@ export interface ReadFile {
 }
 
 /** What becomes of files, wherever they are. */
-export type FilesFinisher = Pick<FileDisposer, 'loaded' | 'quarantined' | 'isKept' | 'isRemembered' | 'forgetAllBut'>;
+export type FileDisposal = Pick<FileDisposer, 'loaded' | 'quarantined' | 'isKept' | 'isRemembered' | 'forgetAllBut'>;
 
 /** Takes files out of the way whose content is in the ledger. Until that is done, they only look like redeliveries. */
 export class FileDisposer {

@@ -53,7 +53,7 @@ export class FileLoader {
   constructor(
     private readonly settings: StreamSettings,
     private readonly loader: LoaderContext,
-    private readonly outcomes: ResultRecorder,
+    private readonly recorder: ResultRecorder,
     private readonly context: StageContext<StreamEvent>,
     private readonly onIdle: () => void,
   ) {
@@ -95,7 +95,7 @@ export class FileLoader {
 
   private finish(): StreamResult {
     if (this.fatal !== undefined) throw this.fatal.error;
-    const { result } = this.outcomes;
+    const { result } = this.recorder;
     const failed = this.failures.all();
     if (this.context.drain.aborted && !this.context.stop.aborted && failed.length > 0)
       throw new FilesNotLoadedError(failed, result);
@@ -133,7 +133,7 @@ export class FileLoader {
       if (this.isMissing) this.context.emit({ type: 'directoryBack', directory: this.settings.inputDir });
       this.isMissing = false;
       this.failures.keepOnly(present);
-      this.outcomes.forgetAllBut(present);
+      this.recorder.forgetAllBut(present);
       for (const name of this.returned) if (!present.has(name)) this.returned.delete(name);
       return page;
     } catch (error) {
@@ -145,13 +145,13 @@ export class FileLoader {
   }
 
   private isNew(name: string, isDraining: boolean): boolean {
-    if (this.inFlight.has(name) || this.outcomes.isKept(name)) return false;
+    if (this.inFlight.has(name) || this.recorder.isKept(name)) return false;
     return isDraining ? !this.failures.has(name) : this.failures.retryAt(name) <= performance.now();
   }
 
   /** Whether anything is remembered of a file for as long as it is there. */
   private isRemembered(name: string): boolean {
-    return this.failures.has(name) || this.returned.has(name) || this.outcomes.isRemembered(name);
+    return this.failures.has(name) || this.returned.has(name) || this.recorder.isRemembered(name);
   }
 
   /** Reads a small file into the group at once; puts a large one in line. */
@@ -189,7 +189,7 @@ export class FileLoader {
         // Columns may have come since the table was looked at: then the file is listed again.
         if (await this.hasChangedSince(table, name)) return;
         const reason = await this.explain(name, error, bytes);
-        this.ended(name, await this.outcomes.fileUnreadable(file, content, reason));
+        this.ended(name, await this.recorder.fileUnreadable(file, content, reason));
       });
     }
   }
@@ -221,7 +221,7 @@ export class FileLoader {
         });
         if (result === undefined) return;
         const { committed, known } = result;
-        if (committed !== undefined) this.outcomes.batchCommitted(committed);
+        if (committed !== undefined) this.recorder.batchCommitted(committed);
         const entries = new Map(known.map(({ part, file }) => [part.name, file]));
         for (const [index, file] of files.entries()) {
           const entry = entries.get(file.name);
@@ -229,8 +229,8 @@ export class FileLoader {
           if (entry?.state === 'loading') this.unfinished.add(file.name);
           const finish =
             entry === undefined
-              ? this.outcomes.fileLoaded(file, batch.parts[index]?.fileSize ?? 0)
-              : this.outcomes.fileKnown(file, entry);
+              ? this.recorder.fileLoaded(file, batch.parts[index]?.fileSize ?? 0)
+              : this.recorder.fileKnown(file, entry);
           await finish.then(
             (isOut) => this.ended(file.name, isOut || entry?.state === 'loading'),
             (error: unknown) => this.fileFailed(file.name, error),
@@ -277,15 +277,15 @@ export class FileLoader {
           parallel: this.settings.connections,
           atomicFile: this.settings.atomicFile,
           stop: this.halt.signal,
-          onCommit: (batch) => this.outcomes.batchCommitted(batch),
+          onCommit: (batch) => this.recorder.batchCommitted(batch),
         },
       );
-      if (outcome.kind === 'known') this.ended(name, await this.outcomes.fileKnown(file, outcome.file));
-      if (outcome.kind === 'loaded') this.ended(name, await this.outcomes.fileLoaded(file, content.size));
+      if (outcome.kind === 'known') this.ended(name, await this.recorder.fileKnown(file, outcome.file));
+      if (outcome.kind === 'loaded') this.ended(name, await this.recorder.fileLoaded(file, content.size));
     } catch (error) {
       if (error instanceof FilesChanged) throw new FileChanged(this.pathOf(name));
       if (!(error instanceof UnreadableFile)) throw error;
-      this.ended(name, await this.outcomes.fileUnreadable(file, content, error));
+      this.ended(name, await this.recorder.fileUnreadable(file, content, error));
     } finally {
       await content.close();
     }

@@ -3,6 +3,17 @@ import type { BoundFeed } from '../../contract/feeds/bindFeed.js';
 import { EVENTS_TABLE } from './targetTable.js';
 import type { BatchPart, ByteRange, RowCounts } from './batch.js';
 import { storedStamp } from './storedStamp.js';
+import {
+  bytea,
+  integer,
+  jsonObject,
+  nullable,
+  oneOf,
+  queryRows,
+  type Shape,
+  text,
+  timestamp,
+} from '../../platform/db/decodeRows.js';
 
 // Statements with a name are planned once a connection: planning took as long as running them for a file of ten rows.
 
@@ -62,11 +73,13 @@ export function explainLedgerError(error: unknown): unknown {
 
 /** The ledger's rows of these contents, by hexadecimal SHA-256. */
 export async function readLedger({ client }: Connection, sha256s: readonly Buffer[]): Promise<Map<string, LedgerFile>> {
-  const { rows } = await client.query<FileRow>(
-    `select f.sha256, f.file_id as "fileId", f.name, f.committed_offset as "committedOffset", f.committed_lines as "committedLines", f.committed_records as "committedRecords",
-            case f.state when 'pruned' then 'loaded' else f.state end as state, f.reason, f.file_stamp::text as "storedStamp",
+  const rows = await queryRows(
+    client,
+    FILE_ROW,
+    `select f.sha256, f.file_id, f.name, f.committed_offset, f.committed_lines, f.committed_records,
+            case f.state when 'pruned' then 'loaded' else f.state end as state, f.reason, f.file_stamp::text as stored_stamp,
             json_build_object('read', f.rows_read, 'inserted', f.rows_inserted, 'duplicate', f.rows_duplicate, 'rejected', f.rows_rejected) as rows,
-            last.batch_id as "batchId", last.token, last.committed_at as "committedAt"
+            last.batch_id, last.token, last.committed_at
      from ecompipe.files f
      left join lateral (
        select b.batch_id, b.token, b.committed_at
@@ -86,6 +99,22 @@ interface FileRow extends Omit<LedgerFile, 'lastBatch'> {
   readonly token: string | null;
   readonly committedAt: Date | null;
 }
+
+const FILE_ROW: Shape<FileRow> = {
+  batchId: nullable(integer),
+  token: nullable(text),
+  committedAt: nullable(timestamp),
+  name: text,
+  fileId: integer,
+  sha256: bytea,
+  committedOffset: integer,
+  committedLines: integer,
+  committedRecords: integer,
+  state: oneOf('loading', 'loaded', 'quarantined'),
+  reason: nullable(text),
+  storedStamp: text,
+  rows: jsonObject({ read: integer, inserted: integer, duplicate: integer, rejected: integer }),
+};
 
 function ledgerFileOf({ batchId, token, committedAt, ...file }: FileRow): LedgerFile {
   return { ...file, lastBatch: batchId === null || committedAt === null ? null : { batchId, token, committedAt } };
@@ -118,18 +147,22 @@ export interface UsualFile {
  * entering the same content at this moment: for a content entered as loaded, this is its compare-and-set.
  */
 export async function registerFiles({ client }: Connection, files: readonly FileEntry[]): Promise<Map<string, number>> {
-  const { rows } = await client.query<{ sha256: Buffer; fileId: number }>({
-    name: 'register_files',
-    text: REGISTER_SQL,
-    values: [
-      files.map((file) => file.sha256),
-      files.map((file) => storableName(file.name)),
-      files.map((file) => file.size),
-      files.map((file) => storedStamp(file.fileStamp)),
-      files.map(({ usual }) => usual?.batchId ?? null),
-      files.map(({ usual }) => usual?.rows ?? null),
-    ],
-  });
+  const rows = await queryRows(
+    client,
+    { sha256: bytea, fileId: integer },
+    {
+      name: 'register_files',
+      text: REGISTER_SQL,
+      values: [
+        files.map((file) => file.sha256),
+        files.map((file) => storableName(file.name)),
+        files.map((file) => file.size),
+        files.map((file) => storedStamp(file.fileStamp)),
+        files.map(({ usual }) => usual?.batchId ?? null),
+        files.map(({ usual }) => usual?.rows ?? null),
+      ],
+    },
+  );
   return new Map(rows.map((row) => [row.sha256.toString('hex'), row.fileId]));
 }
 
@@ -147,7 +180,7 @@ const REGISTER_SQL = `
          excluded.committed_offset, excluded.committed_lines, excluded.committed_records,
          excluded.rows_read, excluded.rows_inserted, excluded.rows_duplicate, excluded.rows_rejected, excluded.first_seen_at)
     where f.state = 'quarantined' and f.committed_offset = 0 and f.sha256 = excluded.sha256
-  returning sha256, file_id as "fileId"`;
+  returning sha256, file_id`;
 
 /** Notes that a content which is in the ledger came once more. @returns false when it is no longer there (`ecompipe undo`). */
 export async function noteRedelivery({ client }: Connection, fileId: number, name: string): Promise<boolean> {
@@ -235,8 +268,7 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
     column(({ counts }) => counts.duplicate),
     column(({ counts }) => counts.rejected),
     parts.map(({ part }) => part.isLast),
-    // Those of the table are no columns of the file where a feed made them.
-    entry.feed === undefined ? entry.columns : null,
+    fieldNamesOf(entry),
     entry.engine,
     entry.counts.read,
     entry.counts.inserted,
@@ -247,12 +279,24 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
     ...recordsOf(entry),
     entry.feed === undefined ? parts.map(() => null) : column(({ skipped }) => skipped),
   ];
-  const { rows } = await client.query<CommittedTotals>({ name: 'write_ledger', text: LEDGER_SQL, values });
+  const rows = await queryRows(client, COMMITTED_TOTALS, { name: 'write_ledger', text: LEDGER_SQL, values });
   if (rows.length !== parts.length) throw new CompareAndSetLost(`${rows.length} of ${parts.length} ranges advanced`);
   return rows;
 }
 
-/** What the ledger says of a load by a feed: its text's hash, its table, and how many records were read, skipped, and became rows. */
+/**
+ * The columns of the batch's files. A feed makes those of the table of other fields: their names are kept where there are
+ * rejects, which are corrected under them.
+ */
+function fieldNamesOf({ columns, feed, counts, loadPath }: BatchEntry): readonly string[] | null {
+  if (feed === undefined) return columns;
+  return counts.rejected > 0 || loadPath === 'replay' ? feed.fields : null;
+}
+
+/**
+ * What the ledger says of a load by a feed: its hash, its table, and how many records were read, skipped, and became rows. A
+ * replay reads none: those of its rejects were counted when they were rejected.
+ */
 function recordsOf({ feed, target, parts, skipped }: BatchEntry): (Buffer | string | number | null)[] {
   if (feed === undefined) return [null, target === EVENTS_TABLE ? null : target, null, null, null];
   const records = parts.reduce((sum, { part }) => sum + part.rows, 0);
@@ -266,14 +310,18 @@ export interface CommittedTotals {
   readonly rejected: number;
 }
 
+const COMMITTED_TOTALS: Shape<CommittedTotals> = { fileId: integer, read: integer, rejected: integer };
+
 /** The range that starts here, if it is committed: by which batch, and with what counts. */
 export async function findCommittedRange(
   { client }: Connection,
   fileId: number,
   part: ByteRange,
 ): Promise<{ batchId: number; counts: RowCounts } | undefined> {
-  const { rows } = await client.query<RowCounts & { batchId: number }>(
-    `select batch_id as "batchId", rows_read as read, rows_inserted as inserted, rows_duplicate as duplicate, rows_rejected as rejected
+  const rows = await queryRows(
+    client,
+    { read: integer, inserted: integer, duplicate: integer, rejected: integer, batchId: integer },
+    `select batch_id, rows_read as read, rows_inserted as inserted, rows_duplicate as duplicate, rows_rejected as rejected
      from ecompipe.batch_ranges
      where file_id = $1 and start_offset = $2 and end_offset = $3`,
     [fileId, part.startOffset, part.endOffset],
@@ -316,7 +364,7 @@ const LEDGER_SQL = `
     where f.file_id = p.file_id and f.committed_offset = p.start_offset and f.state = 'loading'
     returning f.file_id, f.rows_read, f.rows_rejected
   )
-  select file_id as "fileId", rows_read as read, rows_rejected as rejected from advanced`;
+  select file_id, rows_read as read, rows_rejected as rejected from advanced`;
 
 /** PostgreSQL's text has no NUL, and neither has a file name; anything else goes as it is. */
 function storableName(name: string): string {

@@ -15,6 +15,8 @@ import {
 } from './ledger.js';
 import { stopRejectedFiles, type RejectLimits } from './rejectLimit.js';
 import type { TargetTable } from './targetTable.js';
+import { decodeRows, queryAll, text } from '../../platform/db/decodeRows.js';
+import { soleRow } from '../../platform/db/soleRow.js';
 
 /** A batch that is in the table now. */
 export interface CommittedBatch {
@@ -134,17 +136,16 @@ async function beginBatch(
   { client }: Connection,
   { target: { deferrable }, lockTimeoutMs, isDurable }: Load,
 ): Promise<number> {
-  const results = (await client.query(`
+  const results = await queryAll(
+    client,
+    `
     begin;
     set local lock_timeout = ${lockTimeoutMs};
     ${isDurable ? '' : 'set local synchronous_commit = off;'}
     ${deferrable.length === 0 ? '' : `set constraints ${deferrable.join(', ')} immediate;`}
-    select set_config('ecompipe.batch_id', nextval('ecompipe.batches_batch_id_seq')::text, true) as id`)) as unknown as {
-    rows: { id: string }[];
-  }[];
-  const id = results.at(-1)?.rows[0]?.id;
-  assert(id !== undefined, 'a batch has its id from the sequence');
-  return Number(id);
+    select set_config('ecompipe.batch_id', nextval('ecompipe.batches_batch_id_seq')::text, true) as id`,
+  );
+  return Number(soleRow(decodeRows({ id: text }, results.at(-1)?.rows ?? [])).id);
 }
 
 /** Commits a batch. Whatever it throws, the outcome may be unknown: the server may have committed, and only its reply be lost. */

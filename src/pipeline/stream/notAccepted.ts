@@ -6,6 +6,7 @@ import { pause } from '../../platform/wait.js';
 import type { ConnectionPool, Priority } from './connectionPool.js';
 import { CompareAndSetLost } from './ledger.js';
 import { printableLine } from '../../platform/printable.js';
+import { nullable, queryRow, text } from '../../platform/db/decodeRows.js';
 
 /**
  * The database does not take a file, however often it is tried, because of rules that somebody gave its tables: a trigger,
@@ -51,7 +52,10 @@ export async function ledgerNotKept(connection: Connection, name: string, cause?
 
 /** Whatever may change or hide what we write to the ledger: only the trigger that notes batches for the rollups is ours. */
 async function findLedgerRules({ client }: Connection): Promise<string | undefined> {
-  const { rows } = await client.query<{ found: string | null }>(`
+  const { found } = await queryRow(
+    client,
+    { found: nullable(text) },
+    `
     with ledger as (
       select c.oid from pg_class c
       where c.relnamespace = 'ecompipe'::regnamespace
@@ -65,8 +69,9 @@ async function findLedgerRules({ client }: Connection): Promise<string | undefin
       select format('rule %I on %s', rulename, ev_class::regclass) from pg_rewrite where ev_class in (select oid from ledger)
       union all
       select format('row-level security on %s', oid::regclass) from ledger where row_security_active(oid)
-    ) as rules`);
-  return rows[0]?.found ?? undefined;
+    ) as rules`,
+  );
+  return found ?? undefined;
 }
 
 /**

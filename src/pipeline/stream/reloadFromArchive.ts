@@ -12,8 +12,8 @@ import { Subfolders } from '../../platform/files/subfolders.js';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
 import { printableLine } from '../../platform/printable.js';
 import type { StreamSettings } from './streamEvents.js';
-import { soleRow } from '../../platform/db/soleRow.js';
 import { countOf } from '../../platform/format.js';
+import { nullable, queryRow, queryRows, text, timestamp } from '../../platform/db/decodeRows.js';
 
 /** The clocks of the server and of this machine may differ, and a file is archived after its commit. */
 const CLOCK_SLACK_MS = 24 * 3_600_000;
@@ -81,8 +81,12 @@ async function namesIn(directory: string, recursive: boolean): Promise<string[]>
 
 /** When the newest batch that the ledger has was committed; null where it has none. */
 export async function readLastCommit({ client }: Connection): Promise<Date | null> {
-  const { rows } = await client.query<{ at: Date | null }>('select max(committed_at) as at from ecompipe.batches');
-  return soleRow(rows).at;
+  const { at } = await queryRow(
+    client,
+    { at: nullable(timestamp) },
+    'select max(committed_at) as at from ecompipe.batches',
+  );
+  return at;
 }
 
 /**
@@ -144,7 +148,9 @@ function assertReachable({ name, path: file }: ArchivedFile, { recursive = false
  * the file came into the archive: what was taken out and loaded again since the backup is missing like any other.
  */
 async function findWhole({ client }: Connection, files: readonly ArchivedFileHash[]): Promise<ReadonlySet<string>> {
-  const { rows } = await client.query<{ path: string }>(
+  const rows = await queryRows(
+    client,
+    { path: text },
     `select a.path
      from unnest ($1::text[], $2::bytea[], $3::timestamptz[]) as a (path, sha256, archived_at)
      left join ecompipe.files f on ${isSameContent('f.sha256', 'a.sha256')}

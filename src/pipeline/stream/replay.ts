@@ -1,35 +1,47 @@
 import assert from 'node:assert/strict';
-import type { CorrectedLoad, CorrectedRow, RejectedAgain } from '../../contract/stageServices.js';
+import { bindFeed, type BoundFeed } from '../../contract/feeds/bindFeed.js';
+import type {
+  CorrectedBatch,
+  CorrectedLoad,
+  CorrectedRecord,
+  CorrectedRow,
+  RejectedAgain,
+} from '../../contract/stageServices.js';
 import type { Connection } from '../../platform/db/client.js';
 import type { Database } from '../../platform/db/target.js';
-import { EcompipeError, EXIT, InterruptedError } from '../../platform/errors.js';
+import { InterruptedError } from '../../platform/errors.js';
 import { countOf } from '../../platform/format.js';
 import { addCounts, NO_ROWS, type RowCounts } from './batch.js';
 import { ConnectionPool } from './connectionPool.js';
+import { checkFeed } from './feeds/checkFeed.js';
+import { insertCorrectedRecords } from './feeds/replayFeed.js';
+import { reopenFeed } from './feeds/storedFeed.js';
 import { isContention } from './loadBatch.js';
 import { runLoad, type PutRows } from './loadTransaction.js';
 import { MAX_CONTENTIONS, pauseBeforeRepeat } from './notAccepted.js';
 import { NO_LIMITS } from './rejectLimit.js';
+import { lockRejects, mainRows, resolveRejects, type RejectState } from './resolveRejects.js';
 import { insertCorrected, type JudgedRow } from './staged/corrected.js';
-import { EVENTS_TABLE, Target } from './targetTable.js';
+import { Target } from './targetTable.js';
 
 const MAX_REPORTED = 1000;
 
 /**
  * Loads corrected rows, exactly once: a batch of them is one transaction that inserts the rows, enters a batch without
  * ranges into the ledger, and resolves the rejects, each by compare-and-set from open to resolved. Doing it again, in
- * parallel, or after a kill finds those resolved and leaves them alone; an equal event that came in another way makes the
- * row a duplicate.
+ * parallel, or after a kill finds those resolved and leaves them alone; an equal row that came in another way makes the
+ * row a duplicate. Records of a feed's files become rows by the feed that loaded their file, as the ledger keeps it.
  *
- * It is a third way of loading beside the direct and the staged path, and lives here because only this stage writes events.
+ * It is a third way of loading beside the direct and the staged path, and lives here because only this stage writes rows.
  * @throws InterruptedError when stopped between two batches; what was committed stays.
  */
 export async function replayRows(
-  batches: AsyncIterable<readonly CorrectedRow[]>,
+  batches: AsyncIterable<CorrectedBatch>,
   database: Database,
   stop: AbortSignal,
 ): Promise<CorrectedLoad> {
   const pool = new ConnectionPool(database, 1);
+  const sources = new ReplaySources(pool);
   const rows = { read: 0, inserted: 0, duplicate: 0, rejected: 0 };
   const result = {
     rows,
@@ -39,7 +51,6 @@ export async function replayRows(
     rejectedAgain: [] as RejectedAgain[],
   };
   try {
-    const target = await pool.use('bulk', 'cannot look at the table', (connection) => Target.open(connection));
     for await (const corrected of batches) {
       if (stop.aborted)
         throw new InterruptedError({
@@ -48,8 +59,8 @@ export async function replayRows(
           hint: 'run it again with the same file: what is resolved is left alone',
         });
       // None of its rows was corrected.
-      if (corrected.length === 0) continue;
-      const outcome = await replayBatch(pool, target, corrected);
+      if (corrected.rows.length === 0) continue;
+      const outcome = await replayBatch(pool, await sources.of(corrected), corrected);
       for (const key of ['read', 'inserted', 'duplicate', 'rejected'] as const) rows[key] += outcome.rows[key];
       result.resolvedBefore += outcome.resolvedBefore;
       result.unknown += outcome.unknown;
@@ -62,23 +73,51 @@ export async function replayRows(
   }
 }
 
+/** Where corrected rows go, and the feed that makes them, if they are made by one. */
+interface ReplaySource {
+  readonly target: Target;
+  readonly bound: BoundFeed | undefined;
+}
+
+/** The sources of a replay: each is opened once. */
+class ReplaySources {
+  private readonly opened = new Map<string, ReplaySource>();
+
+  constructor(private readonly pool: ConnectionPool) {}
+
+  async of(batch: CorrectedBatch): Promise<ReplaySource> {
+    const key = batch.feed === undefined ? '' : JSON.stringify([batch.feed.name, batch.feed.text, batch.fields]);
+    const source = this.opened.get(key) ?? (await this.open(batch));
+    this.opened.set(key, source);
+    return source;
+  }
+
+  private async open(batch: CorrectedBatch): Promise<ReplaySource> {
+    return await this.pool.use('bulk', 'cannot look at the table', async (connection) => {
+      if (batch.feed === undefined) return { target: await Target.open(connection), bound: undefined };
+      const { feed, table, sqlFields } = await reopenFeed(connection, batch.feed, checkFeed);
+      return { target: new Target(table), bound: bindFeed(feed, batch.fields, sqlFields) };
+    });
+  }
+}
+
 interface BatchOutcome extends Pick<CorrectedLoad, 'rows' | 'resolvedBefore' | 'unknown' | 'rejectedAgain'> {
   readonly batchId: number | undefined;
 }
 
 async function replayBatch(
   pool: ConnectionPool,
-  target: Target,
-  corrected: readonly CorrectedRow[],
+  source: ReplaySource,
+  corrected: CorrectedBatch,
 ): Promise<BatchOutcome> {
   const attempted = new Set<number>();
-  const [first] = corrected;
+  const [first] = corrected.rows;
   assert(first !== undefined, 'a batch has rows');
   return await pool.use('bulk', `cannot replay the rows from line ${first.line} on`, async (connection) => {
     for (let contentions = 0; ; contentions++) {
       try {
-        await target.refresh(connection);
-        return await attempt(connection, target, corrected, attempted);
+        await source.target.refresh(connection);
+        return await attempt(connection, source, corrected, attempted);
       } catch (error) {
         // A stream was at the same rows at this moment: the next look finds them.
         if (!isContention(error) || contentions >= MAX_CONTENTIONS) throw error;
@@ -88,27 +127,17 @@ async function replayBatch(
   });
 }
 
-interface RejectState {
-  readonly rejectId: number;
-  readonly resolvedBatchId: number | null;
-  readonly resolution: 'inserted' | 'duplicate' | null;
-  /** Columns of the file it came from; null when nobody knows them. */
-  readonly columns: readonly string[] | null;
-  /** The table that it is of; null: that of events. */
-  readonly target: string | null;
-}
-
 async function attempt(
   connection: Connection,
-  target: Target,
-  corrected: readonly CorrectedRow[],
+  { target: { table }, bound }: ReplaySource,
+  corrected: CorrectedBatch,
   attempted: Set<number>,
 ): Promise<BatchOutcome> {
   let outcome: Omit<BatchOutcome, 'batchId'> | undefined;
   let ours: readonly RejectState[] = [];
   let judged: readonly JudgedRow[] = [];
   const committed = await runLoad(connection, {
-    target: target.table,
+    target: table,
     engine: 'native',
     isDurable: true,
     lockTimeoutMs: 0,
@@ -117,27 +146,22 @@ async function attempt(
     putRows: async (): Promise<PutRows | undefined> => {
       const states = await lockRejects(
         connection,
-        corrected.map(({ rejectId }) => rejectId),
+        corrected.rows.map(({ rejectId }) => rejectId),
       );
-      const isOpen = ({ rejectId }: CorrectedRow): boolean => states.get(rejectId)?.resolution === null;
       // Resolved by an attempt of ours whose COMMIT went through although its reply was lost.
       ours = [...states.values()].filter(
         ({ resolvedBatchId }) => resolvedBatchId !== null && attempted.has(resolvedBatchId),
       );
-      const open = corrected
-        .filter(isOpen)
-        .map((row) => withColumns(row, states.get(row.rejectId)?.columns ?? undefined));
-      const result = await insertCorrected(connection, target.table, open);
+      const result = await insertOpen(connection, { table, bound }, corrected, states);
       judged = result.rows;
-      const counts = countJudged(judged);
-      outcome = outcomeOf(corrected, states, ours, judged, counts);
+      outcome = outcomeOf(corrected.rows, states, ours, judged);
+      const counts = countRows(judged);
       // Where nothing changes, a batch in the ledger would only say that somebody tried.
       if (counts.inserted + counts.duplicate === 0) return undefined;
-      const columns = target.table.header.known;
       return {
         loadPath: 'replay',
-        columns,
-        feed: undefined,
+        columns: table.header.known,
+        feed: bound,
         parts: [],
         counts,
         skipped: 0,
@@ -149,6 +173,28 @@ async function attempt(
   });
   assert(outcome !== undefined, 'the rows were looked at');
   return { ...outcome, batchId: committed?.batchId ?? ours[0]?.resolvedBatchId ?? undefined };
+}
+
+/** Inserts the rows of those rejects that are open. */
+async function insertOpen(
+  connection: Connection,
+  { table, bound }: { readonly table: Target['table']; readonly bound: BoundFeed | undefined },
+  corrected: CorrectedBatch,
+  states: ReadonlyMap<number, RejectState>,
+): Promise<{ rows: readonly JudgedRow[]; bytes: number }> {
+  const isOpen = ({ rejectId }: CorrectedRow | CorrectedRecord): boolean => states.get(rejectId)?.resolution === null;
+  if (corrected.feed === undefined)
+    return await insertCorrected(
+      connection,
+      table,
+      corrected.rows.filter(isOpen).map((row) => withColumns(row, states.get(row.rejectId)?.columns ?? undefined)),
+    );
+  assert(bound !== undefined, 'records of a feed are replayed by it');
+  const records = corrected.rows.filter(isOpen);
+  return {
+    rows: await insertCorrectedRecords(connection, { bound, table }, records),
+    bytes: records.flatMap(({ fields }) => fields).reduce((sum, field) => sum + Buffer.byteLength(field ?? ''), 0),
+  };
 }
 
 /**
@@ -163,7 +209,7 @@ function withColumns({ columns, fields, ...row }: CorrectedRow, ofFile: readonly
   return { ...row, columns: pick(columns), fields: pick(fields) };
 }
 
-function countJudged(judged: readonly JudgedRow[]): RowCounts {
+function countRows(judged: readonly Pick<JudgedRow, 'kind'>[]): RowCounts {
   const count = (kind: JudgedRow['kind']): number => judged.filter((row) => row.kind === kind).length;
   return {
     read: judged.length,
@@ -174,11 +220,10 @@ function countJudged(judged: readonly JudgedRow[]): RowCounts {
 }
 
 function outcomeOf(
-  corrected: readonly CorrectedRow[],
+  corrected: readonly Pick<CorrectedRow, 'rejectId'>[],
   states: ReadonlyMap<number, RejectState>,
   ours: readonly RejectState[],
   judged: readonly JudgedRow[],
-  counts: RowCounts,
 ): Omit<BatchOutcome, 'batchId'> {
   const unknown = corrected.filter(({ rejectId }) => !states.has(rejectId)).length;
   const settled = {
@@ -187,49 +232,13 @@ function outcomeOf(
     inserted: ours.filter(({ resolution }) => resolution === 'inserted').length,
     duplicate: ours.filter(({ resolution }) => resolution === 'duplicate').length,
   };
+  const counts = countRows([...mainRows(judged).values()]);
   return {
     rows: addCounts(counts, settled),
-    resolvedBefore: corrected.length - judged.length - unknown - ours.length,
+    resolvedBefore: corrected.length - counts.read - unknown - ours.length,
     unknown,
     rejectedAgain: judged.flatMap(({ kind, rejectId, line, reason }) =>
       kind === 'rejected' && reason !== undefined ? [{ rejectId, line, reason }] : [],
     ),
   };
-}
-
-/** The rejects as they are, locked in one order so that two replays at once wait for each other instead of for ever. */
-async function lockRejects({ client }: Connection, rejectIds: readonly number[]): Promise<Map<number, RejectState>> {
-  const { rows } = await client.query<RejectState>(
-    `select r.reject_id as "rejectId", r.resolved_batch_id as "resolvedBatchId", r.resolution, ecompipe.columns_of(b) as columns, b.target
-     from ecompipe.rejected_rows r join ecompipe.batches b on b.batch_id = r.batch_id
-     where r.reject_id = any ($1)
-     order by r.reject_id
-     for update of r`,
-    [rejectIds],
-  );
-  const other = rows.find(({ target }) => target !== null);
-  if (other !== undefined)
-    throw new EcompipeError(EXIT.usage, {
-      what: `reject ${other.rejectId} is of ${other.target ?? ''}, and only those of ${EVENTS_TABLE} can be replayed`,
-      outcome: 'nothing was changed',
-      hint: 'correct the record in a new file, and load that by the feed',
-    });
-  return new Map(rows.map((row) => [row.rejectId, row]));
-}
-
-async function resolveRejects({ client }: Connection, batchId: number, judged: readonly JudgedRow[]): Promise<void> {
-  const accepted = judged.filter(({ kind }) => kind !== 'rejected');
-  const { rowCount } = await client.query(
-    `update ecompipe.rejected_rows r
-     set resolved_at = clock_timestamp(), resolved_by = session_user, resolved_batch_id = $1, resolution = n.resolution, resolved_key = n.key
-     from unnest ($2::bigint[], $3::text[], $4::text[]) as n (reject_id, resolution, key)
-     where r.reject_id = n.reject_id and r.resolved_at is null`,
-    [
-      batchId,
-      accepted.map(({ rejectId }) => rejectId),
-      accepted.map(({ kind }) => kind),
-      accepted.map(({ key }) => key),
-    ],
-  );
-  assert.equal(rowCount, accepted.length, 'the rejects are locked, and were open');
 }

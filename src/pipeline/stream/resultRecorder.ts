@@ -7,7 +7,7 @@ import type { CheckpointWriter } from './checkpoint.js';
 import type { ConnectionPool } from './connectionPool.js';
 import { writtenAtMs, type Content } from './content.js';
 import type { StreamEvent, StreamResult } from './streamEvents.js';
-import type { FilesFinisher, ReadFile } from './fileDisposer.js';
+import type { FileDisposal, ReadFile } from './fileDisposer.js';
 import { hasFile, noteQuarantine, noteRedelivery, type LedgerFile } from './ledger.js';
 import type { CommittedBatch } from './loadTransaction.js';
 import { ledgerNotKept } from './notAccepted.js';
@@ -52,7 +52,7 @@ export class ResultRecorder {
 
   constructor(
     private readonly pool: ConnectionPool,
-    private readonly finisher: FilesFinisher,
+    private readonly disposer: FileDisposal,
     private readonly checkpoint: CheckpointWriter,
     private readonly emit: (event: StreamEvent) => void,
   ) {}
@@ -62,17 +62,17 @@ export class ResultRecorder {
   }
 
   isKept(name: string): boolean {
-    return this.finisher.isKept(name);
+    return this.disposer.isKept(name);
   }
 
   /** Whether {@link forgetAllBut} would make a difference. */
   isRemembered(name: string): boolean {
-    return this.ends.has(name) || this.finisher.isRemembered(name);
+    return this.ends.has(name) || this.disposer.isRemembered(name);
   }
 
   /** Told which of them are there now, so that nothing is remembered of the others. */
   forgetAllBut(present: ReadonlySet<string>): void {
-    this.finisher.forgetAllBut(present);
+    this.disposer.forgetAllBut(present);
     for (const name of this.ends.keys()) if (!present.has(name)) this.ends.delete(name);
   }
 
@@ -112,7 +112,7 @@ export class ResultRecorder {
     this.emit({ type: 'fileLoaded', file: file.name, bytes, writtenAtMs: writtenAtMs(file.fileStamp) });
     const end = this.ends.get(file.name);
     this.ends.delete(file.name);
-    return await this.putAway(file, end);
+    return await this.dispose(file, end);
   }
 
   /** A file whose content was loaded before we came. One that another process has only begun stays where it is. */
@@ -139,11 +139,11 @@ export class ResultRecorder {
       // Once it is put away, only the checkpoint would know that it was ever loaded.
       this.checkpoint.known(entry.lastBatch);
     }
-    return await this.putAway(file, { fileId: entry.fileId, atMs });
+    return await this.dispose(file, { fileId: entry.fileId, atMs });
   }
 
   /** @param seen when the ledger was known to have the file; undefined where other processes have loaded its end. */
-  private async putAway(
+  private async dispose(
     file: ReadFile,
     seen: { readonly fileId: number; readonly atMs: number } | undefined,
   ): Promise<boolean> {
@@ -155,7 +155,7 @@ export class ResultRecorder {
       // Taken out since: it is listed again, and loaded.
       if (!isStill) return false;
     }
-    const isOut = await this.finisher.loaded(file);
+    const isOut = await this.disposer.loaded(file);
     failpoint('after-archive');
     return isOut;
   }
@@ -180,7 +180,7 @@ export class ResultRecorder {
 
   /** Reported and counted once the file is there. */
   private async quarantine(file: ReadFile, reason: string): Promise<boolean> {
-    const isOut = await this.finisher.quarantined(file, reason);
+    const isOut = await this.disposer.quarantined(file, reason);
     if (!isOut) return false;
     this.totals = { ...this.totals, filesQuarantined: this.totals.filesQuarantined + 1 };
     this.emit({ type: 'fileQuarantined', file: file.name, reason });

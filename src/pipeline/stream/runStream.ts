@@ -48,8 +48,8 @@ async function load(
   context: StageContext<StreamEvent>,
   compressor: ArchiveCompressor | undefined,
 ): Promise<StreamResult> {
-  const finisher = new FileDisposer(settings, compressor);
-  await finisher.prepare();
+  const disposer = new FileDisposer(settings, compressor);
+  await disposer.prepare();
   return await withOwnership(settings, database, context, async (checkpoint, target, feeds, witness, stop) => {
     context.emit({ type: 'streamStarted', inputDir: settings.inputDir, database: database.label });
     compressor?.resume();
@@ -71,7 +71,7 @@ async function load(
       return await new FileLoader(
         settings,
         loader,
-        new ResultRecorder(pool, finisher, checkpoint, emit),
+        new ResultRecorder(pool, disposer, checkpoint, emit),
         { ...context, emit, stop },
         refresh.whenIdle,
       ).run();

@@ -20,7 +20,7 @@ const mebibytes = 2 ** 20;
 
 export const AFTER_LOAD = ['archive', 'delete', 'keep'] as const;
 
-/** What everybody who loads can be told, as flags and variables: `stream` and `run-all`. */
+/** The settings of whatever loads, as flags and variables: `stream` and `run-all`. */
 export const loadSettings = {
   connections: setting({
     flag: '--connections',
@@ -206,7 +206,7 @@ export const sparkSettings = {
   ...sparkJarsSettings,
 } satisfies SettingTable;
 
-/** What `stream` can be told. */
+/** The settings of `stream`. */
 export const streamSettings = {
   inputDir: setting({
     ...processingDir,

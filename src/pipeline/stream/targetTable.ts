@@ -1,7 +1,7 @@
 import type { Connection } from '../../platform/db/client.js';
 import type { ExpectedColumns } from '../../contract/csv/header.js';
 import { EcompipeError, EXIT } from '../../platform/errors.js';
-import { soleRow } from '../../platform/db/soleRow.js';
+import { arrayOf, boolean, jsonObject, nullable, queryRow, text } from '../../platform/db/decodeRows.js';
 
 /** A column that a file may bring. */
 export interface TargetColumn {
@@ -38,17 +38,24 @@ export const EVENTS_TABLE = 'public.events';
 
 /** What is asked about `{name}`; one query, cheap enough for every staged batch. */
 const DESCRIBE = `
-  select fingerprint, columns, key_columns as "keyColumns", deferred as "deferrable", takes_copy as "takesCopy",
-         ecompipe.runs_user_code($1::regclass) as "runsUserCode"
+  select fingerprint, columns, key_columns, deferred as deferrable, takes_copy,
+         ecompipe.runs_user_code($1::regclass) as runs_user_code
   from ecompipe.describe_table($1::regclass)`;
 
 /** Reads what the catalogue says of a table now. @throws EcompipeError (2) where it can't be a target. */
 export async function readTargetTable({ client }: Connection, name: string): Promise<TargetTable> {
-  const { rows } = await client.query<
-    Omit<TargetTable, 'name' | 'keyColumns' | 'header'> & { keyColumns: readonly string[] | null }
-  >({ name: 'describe_target', text: DESCRIBE, values: [name] });
-  const row = soleRow(rows);
-  const { keyColumns, ...table } = row;
+  const { keyColumns, ...table } = await queryRow(
+    client,
+    {
+      fingerprint: text,
+      columns: arrayOf(jsonObject({ name: text, type: text, isRequired: boolean, isTemporal: boolean })),
+      deferrable: arrayOf(text),
+      takesCopy: boolean,
+      runsUserCode: boolean,
+      keyColumns: nullable(arrayOf(text)),
+    },
+    { name: 'describe_target', text: DESCRIBE, values: [name] },
+  );
   if (keyColumns === null)
     throw new EcompipeError(EXIT.usage, {
       what: `${name} has no primary key`,

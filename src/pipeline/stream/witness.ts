@@ -1,5 +1,6 @@
 import type { Connection } from '../../platform/db/client.js';
 import { sqlStateOf, TransientError } from '../../platform/db/sqlState.js';
+import { boolean, integer, queryRows } from '../../platform/db/decodeRows.js';
 
 /** A batch that this stream, or an earlier one with its checkpoint, saw committed and on disk. */
 export interface WitnessedBatch {
@@ -65,8 +66,10 @@ async function findMissingBatches(
 ): Promise<readonly WitnessedBatch[]> {
   if (batches.length === 0) return [];
   try {
-    const { rows } = await client.query<{ place: number; isStandby: boolean }>(
-      `select w.place, pg_is_in_recovery() as "isStandby"
+    const rows = await queryRows(
+      client,
+      { place: integer, isStandby: boolean },
+      `select w.place, pg_is_in_recovery() as is_standby
        from unnest ($1::bigint[], $2::uuid[], $3::timestamptz[]) with ordinality as w (batch_id, token, seen_at, place)
        left join ecompipe.batches b on b.batch_id = w.batch_id and b.token = coalesce(w.token, b.token)
        where b.batch_id is null and not exists (select from ecompipe.prunes p where p.ledger_before > w.seen_at - $4::interval)`,

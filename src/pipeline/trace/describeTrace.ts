@@ -25,7 +25,7 @@ export function describeTrace({ eventId, known, event, duplicates, rejects, rede
 }
 
 function describeEvent({ eventType, eventTime, ingestedAt, batch, origins, replayOf }: TracedEvent): string[] {
-  const head = `  in the table: ${eventType} of ${eventTime.toISOString()}, loaded at ${ingestedAt.toISOString()}`;
+  const head = `  in the table: ${eventType ?? 'an event without type'} of ${eventTime?.toISOString() ?? 'no time'}, loaded at ${ingestedAt.toISOString()}`;
   if (batch === undefined) return [head, '  not loaded by ecompipe: it has no batch'];
   const lines = [
     `${head} by batch ${batch.batchId} (${batch.loadPath === 'replay' ? 'replay' : `${batch.engine}, ${batch.loadPath} path`}${batch.feed === null ? '' : `, feed ${batch.feed}`})`,

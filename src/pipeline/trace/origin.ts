@@ -4,6 +4,16 @@ import { readContentRange } from '../../platform/files/contentRange.js';
 import { locate } from '../../platform/files/locate.js';
 import { errnoOf } from '../../platform/errors.js';
 import type { Origin } from './traceEvents.js';
+import {
+  arrayOf,
+  boolean,
+  bytea,
+  integer,
+  nullable,
+  queryRows,
+  type Shape,
+  text,
+} from '../../platform/db/decodeRows.js';
 
 interface OriginRange extends Omit<Origin, 'line' | 'sha256'> {
   /** Offsets of rows that are not in the table: rejects and duplicates. */
@@ -13,6 +23,18 @@ interface OriginRange extends Omit<Origin, 'line' | 'sha256'> {
   /** A feed made its ids: its bytes do not have them. */
   readonly isByFeed: boolean;
 }
+
+const ORIGIN_RANGE: Shape<OriginRange> = {
+  elsewhere: arrayOf(integer),
+  sha256: bytea,
+  columns: nullable(arrayOf(text)),
+  isByFeed: boolean,
+  rows: integer,
+  file: text,
+  startOffset: integer,
+  endOffset: integer,
+  firstLine: integer,
+};
 
 /**
  * Finds the row of an event in the files of its batch. A row knows its batch and not its file or line, so the bytes of the
@@ -25,8 +47,10 @@ export async function findOrigins(
   batchId: number,
   directories: readonly string[],
 ): Promise<Origin[]> {
-  const { rows: ranges } = await client.query<OriginRange>(
-    `select f.name as file, f.sha256, r.start_offset as "startOffset", r.end_offset as "endOffset", r.first_line as "firstLine", r.rows_inserted as rows, ecompipe.columns_of(b) as columns, b.feed_id is not null as "isByFeed",
+  const ranges = await queryRows(
+    client,
+    ORIGIN_RANGE,
+    `select f.name as file, f.sha256, r.start_offset, r.end_offset, r.first_line, r.rows_inserted as rows, ecompipe.columns_of(b) as columns, b.feed_id is not null as is_by_feed,
             array(select byte_offset from ecompipe.rejected_rows x where x.file_id = r.file_id union all select byte_offset from ecompipe.duplicate_rows x where x.file_id = r.file_id) as elsewhere
      from ecompipe.batch_ranges r join ecompipe.files f using (file_id) join ecompipe.batches b on b.batch_id = r.batch_id
      where r.batch_id = $1 and r.rows_inserted > 0
@@ -41,7 +65,7 @@ export async function findOrigins(
       path === undefined
         ? undefined
         : (await placesOf(path, range, columns, eventId))
-            ?.filter(({ byteOffset }) => !elsewhere.map(Number).includes(byteOffset))
+            ?.filter(({ byteOffset }) => !elsewhere.includes(byteOffset))
             .map(({ line }) => line);
     if (lines?.[0] !== undefined) return [{ ...origin, line: lines[0] }];
     if (lines === undefined) unread.push({ ...origin, line: undefined });

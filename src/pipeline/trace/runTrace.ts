@@ -2,6 +2,17 @@ import { parse } from 'csv-parse/sync';
 import type { Connection } from '../../platform/db/client.js';
 import type { RowPlace, Trace, TracedEvent, TracedReject } from './traceEvents.js';
 import { findOrigins, plainId } from './origin.js';
+import {
+  arrayOf,
+  boolean,
+  bytea,
+  integer,
+  nullable,
+  queryRows,
+  type Shape,
+  text,
+  timestamp,
+} from '../../platform/db/decodeRows.js';
 
 /**
  * All that is known of an event id: the row in the table and where it came from, rows that were duplicates of it, rejected
@@ -41,20 +52,32 @@ interface EventRow extends Pick<TracedEvent, 'eventType' | 'eventTime' | 'ingest
   readonly feed: string | null;
 }
 
+const EVENT_ROW: Shape<EventRow> = {
+  batchId: nullable(integer),
+  engine: nullable(text),
+  loadPath: nullable(text),
+  committedAt: nullable(timestamp),
+  feed: nullable(text),
+  eventType: nullable(text),
+  eventTime: nullable(timestamp),
+  ingestedAt: timestamp,
+};
+
 async function findEvent(
   connection: Connection,
   eventId: string,
   directories: readonly string[],
 ): Promise<TracedEvent | undefined> {
-  const { rows } = await connection.client.query<EventRow>(
-    `select e.event_type as "eventType", e.event_time as "eventTime", e.ingested_at as "ingestedAt",
-            e.batch_id as "batchId", b.engine, b.load_path as "loadPath", b.committed_at as "committedAt",
+  const [row] = await queryRows(
+    connection.client,
+    EVENT_ROW,
+    `select e.event_type, e.event_time, e.ingested_at,
+            e.batch_id, b.engine, b.load_path, b.committed_at,
             (select f.name from ecompipe.feeds f where f.feed_id = b.feed_id) as feed
      from public.events e left join ecompipe.batches b using (batch_id)
      where e.event_id = $1`,
     [eventId],
   );
-  const [row] = rows;
   if (row === undefined) return undefined;
   const { batchId, engine, loadPath, committedAt, feed, ...event } = row;
   if (batchId === null || engine === null || loadPath === null || committedAt === null)
@@ -68,28 +91,32 @@ async function findEvent(
   };
 }
 
-const PLACE = `f.name as file, encode(f.sha256, 'hex') as sha256, r.line, r.byte_offset as "byteOffset", r.batch_id as "batchId"`;
+const ROW_PLACE: Shape<RowPlace> = { file: text, sha256: text, line: integer, byteOffset: integer, batchId: integer };
+const PLACE = `f.name as file, encode(f.sha256, 'hex') as sha256, r.line, r.byte_offset, r.batch_id`;
 
 async function findReplayed(
   { client }: Connection,
   eventId: string,
   batchId: number,
 ): Promise<TracedEvent['replayOf']> {
-  const { rows } = await client.query<RowPlace & { rejectId: number }>(
-    `select ${PLACE}, r.reject_id as "rejectId"
+  const [place] = await queryRows(
+    client,
+    { ...ROW_PLACE, rejectId: integer },
+    `select ${PLACE}, r.reject_id
      from ecompipe.rejected_rows r join ecompipe.files f using (file_id)
      where r.resolved_key = ($1::uuid)::text and r.resolved_batch_id = $2 and r.resolution = 'inserted'`,
     [eventId, batchId],
   );
-  return rows[0];
+  return place;
 }
 
 async function findDuplicates({ client }: Connection, eventId: string): Promise<RowPlace[]> {
-  const { rows } = await client.query<RowPlace>(
+  return await queryRows(
+    client,
+    ROW_PLACE,
     `select ${PLACE} from ecompipe.duplicate_rows r join ecompipe.files f using (file_id) where r.key = ($1::uuid)::text order by r.batch_id, f.name, r.line`,
     [eventId],
   );
-  return rows;
 }
 
 /**
@@ -97,10 +124,20 @@ async function findDuplicates({ client }: Connection, eventId: string): Promise<
  * (some seconds for millions), and the field decides where the columns of the file are known.
  */
 async function findRejects({ client }: Connection, eventId: string): Promise<TracedReject[]> {
-  const { rows } = await client.query<
-    Omit<TracedReject, 'carries'> & { raw: Buffer; columns: readonly string[] | null; isResolvedBy: boolean | null }
-  >(
-    `select ${PLACE}, r.reject_id as "rejectId", r.kind, r.sql_state as "sqlState", r.message, r.resolution, r.raw, ecompipe.columns_of(b) as columns, r.resolved_key = ($2::uuid)::text as "isResolvedBy"
+  const rows = await queryRows(
+    client,
+    {
+      ...ROW_PLACE,
+      rejectId: integer,
+      kind: text,
+      sqlState: text,
+      message: text,
+      resolution: nullable(text),
+      raw: bytea,
+      columns: nullable(arrayOf(text)),
+      isResolvedBy: nullable(boolean),
+    },
+    `select ${PLACE}, r.reject_id, r.kind, r.sql_state, r.message, r.resolution, r.raw, ecompipe.columns_of(b) as columns, r.resolved_key = ($2::uuid)::text as is_resolved_by
      from ecompipe.rejected_rows r join ecompipe.files f using (file_id) join ecompipe.batches b on b.batch_id = r.batch_id
      where position($1 in translate(lower(encode(r.raw, 'escape')), '-{}', '')) > 0 or r.resolved_key = ($2::uuid)::text
      order by r.batch_id, f.name, r.line`,
@@ -122,12 +159,13 @@ function isAbout(raw: Buffer, columns: readonly string[] | null, eventId: string
 }
 
 async function findRedeliveries({ client }: Connection, sha256s: readonly Buffer[]): Promise<Trace['redeliveries']> {
-  const { rows } = await client.query<Trace['redeliveries'][number]>(
-    `select f.name as file, d.name, d.seen_at as "seenAt"
+  return await queryRows(
+    client,
+    { file: text, name: text, seenAt: timestamp },
+    `select f.name as file, d.name, d.seen_at
      from ecompipe.redeliveries d join ecompipe.files f using (file_id)
      where f.sha256 = any ($1)
      order by d.seen_at`,
     [sha256s],
   );
-  return rows;
 }

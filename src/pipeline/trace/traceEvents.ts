@@ -21,8 +21,9 @@ export interface Origin {
 }
 
 export interface TracedEvent {
-  readonly eventType: string;
-  readonly eventTime: Date;
+  /** As `eventTime`, null only where the table was changed to allow it. */
+  readonly eventType: string | null;
+  readonly eventTime: Date | null;
   readonly ingestedAt: Date;
   /** Undefined for a row that ecompipe did not load. */
   readonly batch:

@@ -10,15 +10,19 @@ export interface LedgerChange {
   readonly redeliveriesRemoved: number;
 }
 
-/** Counts the duplicates that other files have of the events that are gone: nothing is in the table for them now. */
+/** Whether a row of this key, of the batch `b`, is among those that are gone. */
+const isRemoved = (key: string): string =>
+  `exists (select from ${REMOVED} g where g.key = ${key} and g.target is not distinct from b.target)`;
+
+/** Counts the duplicates that other files have of the rows that are gone: nothing is in the table for them now. */
 export async function findOrphans(
   { client }: Connection,
   fileIds: readonly number[],
 ): Promise<{ file: string; rows: number }[]> {
   const { rows } = await client.query<{ file: string; rows: number }>(
     `select f.name as file, count(*) as rows
-     from ecompipe.duplicate_rows d join ecompipe.files f using (file_id)
-     where d.key in (select event_id::text from ${REMOVED}) and d.file_id <> all ($1)
+     from ecompipe.duplicate_rows d join ecompipe.files f using (file_id) join ecompipe.batches b on b.batch_id = d.batch_id
+     where ${isRemoved('d.key')} and d.file_id <> all ($1)
      group by f.file_id, f.name
      order by 2 desc, 1`,
     [fileIds],
@@ -30,9 +34,9 @@ export async function findOrphans(
 export async function reopenRejects({ client }: Connection, fileIds: readonly number[]): Promise<number[]> {
   const { rows } = await client.query<{ batchId: number }>(
     `with reopened as (
-       select reject_id, resolved_batch_id
-       from ecompipe.rejected_rows
-       where resolved_key in (select event_id::text from ${REMOVED}) and file_id <> all ($1)
+       select r.reject_id, r.resolved_batch_id
+       from ecompipe.rejected_rows r join ecompipe.batches b on b.batch_id = r.resolved_batch_id
+       where ${isRemoved('r.resolved_key')} and r.file_id <> all ($1)
      )
      update ecompipe.rejected_rows r
      set resolved_at = null, resolution = null, resolved_by = null, resolved_batch_id = null, resolved_key = null
@@ -128,7 +132,7 @@ export async function invalidateRollups(
   { dryRun }: { readonly dryRun: boolean },
 ): Promise<boolean> {
   const { rows } = await client.query<{ inRollups: boolean }>(
-    `select exists (select from ${REMOVED}) and exists (
+    `select exists (select from ${REMOVED} where target is null) and exists (
        select unnest ($1::bigint[]) except select batch_id from analytics.pending_batches
      ) as "inRollups"`,
     [batchIds],

@@ -9,7 +9,7 @@ import type { RemakeRows } from '../../contract/stageServices.js';
 import { printableLine } from '../../platform/printable.js';
 import { countOf } from '../../platform/format.js';
 
-/** Ids of the events that this transaction takes out. */
+/** Keys of the rows that this transaction takes out, with their table; NULL: that of events. */
 export const REMOVED = 'pg_temp.ecompipe_removed';
 
 interface RemovedRange {
@@ -31,7 +31,7 @@ interface RemovedRange {
 export async function prepareRemoval({ client }: Connection): Promise<void> {
   await client.query(`
     set local client_min_messages = warning;
-    create temporary table if not exists ecompipe_removed (event_id uuid primary key) on commit delete rows;
+    create temporary table if not exists ecompipe_removed (target text, key text not null) on commit delete rows;
     truncate ${REMOVED}`);
 }
 
@@ -99,19 +99,30 @@ export async function removeBatches(connection: Connection, batchIds: readonly n
   await removeFromOtherTables(connection, batchIds);
   await removeRows(
     connection,
-    `with gone as (delete from public.events where batch_id = any ($1) returning event_id) insert into ${REMOVED} select event_id from gone`,
+    `with gone as (delete from public.events where batch_id = any ($1) returning event_id) insert into ${REMOVED} select null, event_id::text from gone`,
     [batchIds],
   );
 }
 
-/** Rows that feeds brought into tables of the user's own: they can be found where the table has a column for their batch. */
 /** Triggers of the table's owner may fire. */
 async function removeRows(connection: Connection, statement: string, values: readonly unknown[]): Promise<void> {
   await withUserPath(connection, () => connection.client.query(statement, [...values]));
 }
 
+/** Rows that feeds brought into tables of the user's own: they can be found where the table has a column for their batch. */
 async function removeFromOtherTables(connection: Connection, batchIds: readonly number[]): Promise<void> {
-  const { rows } = await connection.client.query<{ target: string; hasBatch: boolean }>(
+  for (const target of await readOtherTables(connection, batchIds))
+    await removeRows(
+      connection,
+      `with gone as (delete from ${target} e where e.batch_id = any ($1) returning ${await keyText(connection, target)} as key)
+      insert into ${REMOVED} select $2, key from gone`,
+      [batchIds, target],
+    );
+}
+
+/** The tables beside that of events that batches are in. @throws EcompipeError (2) when one has no column for them. */
+async function readOtherTables({ client }: Connection, batchIds: readonly number[]): Promise<string[]> {
+  const { rows } = await client.query<{ target: string; hasBatch: boolean }>(
     `select distinct b.target,
             exists (select from pg_attribute a where a.attrelid = to_regclass(b.target) and a.attname = 'batch_id' and a.attnum > 0 and not a.attisdropped) as "hasBatch"
      from ecompipe.batches b where b.batch_id = any ($1) and b.target is not null`,
@@ -125,13 +136,7 @@ async function removeFromOtherTables(connection: Connection, batchIds: readonly 
       outcome: 'nothing was changed',
       hint: `before the next load: alter table ${without.target} add column batch_id bigint default nullif(current_setting('ecompipe.batch_id', true), '')::bigint`,
     });
-  for (const { target } of rows)
-    await removeRows(
-      connection,
-      `with gone as (delete from ${target} where batch_id = any ($1) returning 1)
-      insert into ${REMOVED} select pg_catalog.gen_random_uuid() from gone`,
-      [batchIds],
-    );
+  return rows.map(({ target }) => target);
 }
 
 /** An event id with its record's place, and which of the record's rows it is. */
@@ -186,22 +191,55 @@ async function removeRange(
     );
   await removeRows(
     connection,
-    `with gone as (delete from public.events where event_id = any ($1::text[]::uuid[]) and batch_id = $2 returning event_id) insert into ${REMOVED} select event_id from gone`,
+    `with gone as (delete from public.events where event_id = any ($1::text[]::uuid[]) and batch_id = $2 returning event_id) insert into ${REMOVED} select null, event_id::text from gone`,
     [eventIds, batchId],
   );
 }
 
-/** What came into the table by replays of the files' rejects came from these files too. */
+/** What came into the tables by replays of the files' rejects came from these files too. */
 async function removeReplayed(connection: Connection, fileIds: readonly number[]): Promise<void> {
-  await removeRows(
-    connection,
-    `with gone as (
-       delete from public.events e
-       using ecompipe.rejected_rows r
-       where r.file_id = any ($1) and r.resolution = 'inserted' and e.event_id = r.resolved_key::uuid and e.batch_id = r.resolved_batch_id
-       returning e.event_id
-     )
-     insert into ${REMOVED} select event_id from gone`,
+  const { client } = connection;
+  const { rows } = await client.query<{ batchId: number }>(
+    `select distinct resolved_batch_id as "batchId" from ecompipe.rejected_rows where file_id = any ($1) and resolution = 'inserted'`,
     [fileIds],
   );
+  const batchIds = rows.map(({ batchId }) => batchId);
+  const resolved = `
+    select r.resolved_key, r.resolved_batch_id from ecompipe.rejected_rows r join ecompipe.batches b on b.batch_id = r.resolved_batch_id
+    where r.file_id = any ($1) and r.resolution = 'inserted' and b.target`;
+  for (const target of await readOtherTables(connection, batchIds))
+    await removeRows(
+      connection,
+      `with gone as (
+         delete from ${target} e using (${resolved} = $2) as r
+         where e.batch_id = r.resolved_batch_id and ${await keyText(connection, target)} = r.resolved_key
+         returning r.resolved_key as key
+       )
+       insert into ${REMOVED} select $2, key from gone`,
+      [fileIds, target],
+    );
+  await removeRows(
+    connection,
+    `with replayed as materialized (${resolved} is null), gone as (
+       delete from public.events e using replayed r
+       where e.event_id = r.resolved_key::uuid and e.batch_id = r.resolved_batch_id
+       returning e.event_id
+     )
+     insert into ${REMOVED} select null, event_id::text from gone`,
+    [fileIds],
+  );
+}
+
+/** The key of a row `e` of a table, as the ledger writes it. */
+async function keyText({ client }: Connection, target: string): Promise<string> {
+  const { rows } = await client.query<{ name: string }>(
+    `select quote_ident(a.attname) as name
+     from pg_index i, unnest(i.indkey) with ordinality as k (attnum, position)
+     join pg_attribute a on a.attnum = k.attnum
+     where i.indrelid = $1::regclass and i.indisprimary and a.attrelid = i.indrelid and k.position <= i.indnkeyatts
+     order by k.position`,
+    [target],
+  );
+  const texts = rows.map(({ name }) => `e.${name}::pg_catalog.text`);
+  return texts.length === 1 ? texts.join('') : `pg_catalog.json_build_array(${texts.join(', ')})::pg_catalog.text`;
 }

@@ -1,6 +1,7 @@
 import { changedRows } from '../../platform/db/soleRow.js';
 import type { Connection } from '../../platform/db/client.js';
 import { SUMS, VALUES } from './scan.js';
+import { integer, queryRows, type Shape, text } from '../../platform/db/decodeRows.js';
 
 /**
  * Rows of the table lead to a batch and not to a file: one batch may hold many files, and a large file has many batches.
@@ -60,6 +61,8 @@ export interface Deviation {
   readonly observedRows: number;
 }
 
+const DEVIATION: Shape<Deviation> = { component: integer, expectedRows: integer, observedRows: integer };
+
 /**
  * Compares sums by component, once `observed` is filled.
  *
@@ -88,7 +91,10 @@ export async function compareComponents({ client }: Connection): Promise<Deviati
       join (select distinct file_id, component from our_range) as r using (file_id)
       join public.events e using (event_id)
       cross join lateral (select ${SUMS} from (select ${VALUES}) as value) as s`);
-  const { rows } = await client.query<Deviation>(`
+  return await queryRows(
+    client,
+    DEVIATION,
+    `
     with expected as (
       select r.component, sum(e.loaded) as rows, sum(e.id_sum) as id_sum, sum(e.content_sum) as content_sum
       from expected_file e join (select distinct file_id, component from our_range) as r using (file_id)
@@ -106,25 +112,28 @@ export async function compareComponents({ client }: Connection): Promise<Deviati
       group by component, event_type
       having sum(rows) <> 0 or sum(cents) <> 0
     )
-    select c.component, coalesce(expected.rows, 0)::int8 as "expectedRows", coalesce(seen.rows, 0)::int8 as "observedRows"
+    select c.component, coalesce(expected.rows, 0)::int8 as expected_rows, coalesce(seen.rows, 0)::int8 as observed_rows
     from component c left join expected using (component) left join seen using (component)
     where not c.is_mixed
       and ((coalesce(expected.rows, 0), coalesce(expected.id_sum, 0), coalesce(expected.content_sum, 0))
            is distinct from (coalesce(seen.rows, 0), coalesce(seen.id_sum, 0), coalesce(seen.content_sum, 0))
         or c.component in (select component from type_difference))
-    order by c.component`);
-  return rows;
+    order by c.component`,
+  );
 }
 
 /** Rows of the table that name a batch which the ledger does not have, so that nobody knows which file they are of. */
 export async function findUnknownBatches({ client }: Connection): Promise<{ batchId: number; rows: number }[]> {
-  const { rows } = await client.query<{ batchId: number; rows: number }>(`
-    select o.batch_id as "batchId", sum(o.rows)::int8 as rows
+  return await queryRows(
+    client,
+    { batchId: integer, rows: integer },
+    `
+    select o.batch_id, sum(o.rows)::int8 as rows
     from observed o
     where o.batch_id is not null and not exists (select from ecompipe.batches b where b.batch_id = o.batch_id)
     group by o.batch_id
-    order by o.batch_id`);
-  return rows;
+    order by o.batch_id`,
+  );
 }
 
 /** A batch of a mixed component of which the table has more rows than the ledger counted. */
@@ -135,16 +144,21 @@ export interface Surplus {
   readonly file: string;
 }
 
+const SURPLUS: Shape<Surplus> = { batchId: integer, ledgerRows: integer, observedRows: integer, file: text };
+
 /** Finds rows too many in mixed components. Rows too few are found by reading our files again; others' are not our concern. */
 export async function findMixedSurplus({ client }: Connection): Promise<Surplus[]> {
-  const { rows } = await client.query<Surplus>(`
-    select b.batch_id as "batchId", b.rows_inserted as "ledgerRows", seen.rows as "observedRows",
+  return await queryRows(
+    client,
+    SURPLUS,
+    `
+    select b.batch_id, b.rows_inserted as ledger_rows, seen.rows as observed_rows,
            (select f.name from our_range r join ecompipe.files f using (file_id) where r.batch_id = b.batch_id order by f.file_id limit 1) as file
     from our_batch o
     join component c on c.component = o.component and c.is_mixed
     join ecompipe.batches b on b.batch_id = o.batch_id
     join (select batch_id, sum(rows)::int8 as rows from observed group by batch_id) as seen on seen.batch_id = o.batch_id
     where seen.rows > b.rows_inserted
-    order by b.batch_id`);
-  return rows;
+    order by b.batch_id`,
+  );
 }

@@ -10,6 +10,7 @@ import { compareRows } from './rows.js';
 import { createFileRows, rereadFile } from './rereadFile.js';
 import { printableLine } from '../../platform/printable.js';
 import { countOf, formatCount } from '../../platform/format.js';
+import { bytea, integer, queryRows, type Shape, text } from '../../platform/db/decodeRows.js';
 
 /** When more is off than this, the sums must do: re-reading runs at some 100,000 rows a second. */
 const MAX_ROWS = 5_000_000;
@@ -22,6 +23,15 @@ interface OurFile {
   readonly sha256: Buffer;
   readonly rows: number;
 }
+
+const OUR_FILE: Shape<OurFile> = {
+  component: integer,
+  fileNo: integer,
+  name: text,
+  ledgerName: text,
+  sha256: bytea,
+  rows: integer,
+};
 
 interface Context {
   readonly connection: Connection;
@@ -75,8 +85,10 @@ export async function drillDown(
 }
 
 async function filesToRead({ client }: Connection, components: readonly number[]): Promise<OurFile[]> {
-  const { rows } = await client.query<OurFile>(
-    `select c.component, e.file_no as "fileNo", e.name, f.name as "ledgerName", e.sha256, e.rows
+  return await queryRows(
+    client,
+    OUR_FILE,
+    `select c.component, e.file_no, e.name, f.name as ledger_name, e.sha256, e.rows
      from component c
      join (select distinct file_id, component from our_range) as r using (component)
      join expected_file e using (file_id)
@@ -85,7 +97,6 @@ async function filesToRead({ client }: Connection, components: readonly number[]
      order by e.file_no`,
     [components],
   );
-  return rows;
 }
 
 /** @returns by component why it could not be read as a whole. */
@@ -119,7 +130,9 @@ async function readOne(
       ? job.path
       : ((await locate(job.ledgerName, job, directories)) ?? (await locate(job.name, job, directories)));
   if (path === undefined) return `${job.name} is no longer there`;
-  const { rows } = await connection.client.query<{ line: number }>(
+  const rows = await queryRows(
+    connection.client,
+    { line: integer },
     `select line from expected_fault where file_no = $1 and outcome = 'rejected'`,
     [job.fileNo],
   );

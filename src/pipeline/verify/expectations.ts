@@ -4,7 +4,7 @@ import type { Connection } from '../../platform/db/client.js';
 import type { FaultLine, FileLine } from '../../contract/manifest/format.js';
 import type { VerifyEvent } from './verifyEvents.js';
 import { readManifests, type ManifestEntry } from './manifests.js';
-import { soleRow } from '../../platform/db/soleRow.js';
+import { integer, queryRow } from '../../platform/db/decodeRows.js';
 
 /** Rows sent to the server at once. */
 const CHUNK_ROWS = 2000;
@@ -53,10 +53,12 @@ export async function stageExpectations(
     delete from expected_fault where file_no is null or outcome = 'held';
     create index on expected_fault (file_no, line);
     analyze expected_fault, expected_type`);
-  const { rows } = await client.query<Omit<Expectations, 'runs'>>(
+  const found = await queryRow(
+    client,
+    { files: integer, faults: integer },
     'select (select count(*) from expected_file) as files, (select count(*) from expected_fault) as faults',
   );
-  const counted = { runs: stage.runs, ...soleRow(rows) };
+  const counted = { runs: stage.runs, ...found };
   emit({ type: 'manifestsRead', ...counted });
   return counted;
 }

@@ -4,6 +4,16 @@ import type { VerifySettings } from './verifyEvents.js';
 import type { Findings } from './findings.js';
 import { locate } from '../../platform/files/locate.js';
 import { countOf } from '../../platform/format.js';
+import {
+  boolean,
+  bytea,
+  integer,
+  nullable,
+  queryRow,
+  queryRows,
+  type Shape,
+  text,
+} from '../../platform/db/decodeRows.js';
 
 export interface VerifiedFileTotals {
   readonly pendingFiles: number;
@@ -29,25 +39,39 @@ interface Unloaded {
   readonly loaded: number;
 }
 
+const UNLOADED: Shape<Unloaded> = {
+  fileNo: integer,
+  name: text,
+  outputDir: text,
+  sha256: bytea,
+  bytes: integer,
+  rows: integer,
+  loaded: integer,
+};
+
 /** Compares what the ledger says of each file, its rows aside: on which side it is and how many rows it was found to have. */
 export async function compareFiles({ client }: Connection, findings: Findings): Promise<void> {
-  const { rows } = await client.query<{
-    name: string;
-    state: string;
-    quarantined: string | null;
-    reason: string | null;
-    rows: number;
-    rejects: number;
-    rowsRead: number;
-    rowsRejected: number;
-  }>(`
-    select e.name, e.state, e.quarantined, f.reason, e.rows, e.rejects, f.rows_read as "rowsRead", f.rows_rejected as "rowsRejected"
+  const rows = await queryRows(
+    client,
+    {
+      name: text,
+      state: text,
+      quarantined: nullable(text),
+      reason: nullable(text),
+      rows: integer,
+      rejects: integer,
+      rowsRead: integer,
+      rowsRejected: integer,
+    },
+    `
+    select e.name, e.state, e.quarantined, f.reason, e.rows, e.rejects, f.rows_read, f.rows_rejected
     from expected_file e
     join ecompipe.files f using (file_id)
     where e.state <> 'loading'
       and ((e.state = 'quarantined') <> (e.quarantined is not null)
         or e.quarantined is null and e.rows <> f.rows_read)
-    order by e.file_no`);
+    order by e.file_no`,
+  );
   for (const { name, state, quarantined, reason, rows: written, rowsRead } of rows) {
     if (state === 'quarantined' && quarantined === null)
       findings.add({
@@ -75,9 +99,13 @@ export async function findUnloaded(
   settings: VerifySettings,
   findings: Findings,
 ): Promise<VerifiedFileTotals> {
-  const { rows: files } = await client.query<Unloaded>(`
-    select file_no as "fileNo", name, output_dir as "outputDir", sha256, bytes, rows, loaded
-    from expected_file where state is null or state = 'loading' order by file_no`);
+  const files = await queryRows(
+    client,
+    UNLOADED,
+    `
+    select file_no, name, output_dir, sha256, bytes, rows, loaded
+    from expected_file where state is null or state = 'loading' order by file_no`,
+  );
   let [pendingFiles, pendingRows] = [0, 0];
   const unknown: UnknownFile[] = [];
   for (const file of files) {
@@ -105,9 +133,11 @@ export async function findUnloaded(
 }
 
 async function isInLedger(client: Connection['client'], { sha256 }: Unloaded): Promise<boolean> {
-  const { rows } = await client.query<{ known: boolean }>(
+  const { known } = await queryRow(
+    client,
+    { known: boolean },
     `select exists (select from ecompipe.files where ${isSameContent('sha256', '$1')}) as known`,
     [sha256],
   );
-  return rows[0]?.known === true;
+  return known;
 }

@@ -2,6 +2,7 @@ import { withConnection, type Database } from '../../platform/db/target.js';
 import { countOf, formatSpan } from '../../platform/format.js';
 import { printableLine } from '../../platform/printable.js';
 import { soleRow } from '../../platform/db/soleRow.js';
+import { integer, nullable, oneOf, queryRows, type Shape, text, timestamp } from '../../platform/db/decodeRows.js';
 
 /** What can be off between the ledger and the tables, in the order in which it is reported. */
 export const LEDGER_FINDING_KINDS = ['lost', 'surplus', 'unknownBatch', 'miscounted'] as const;
@@ -44,6 +45,8 @@ interface LedgerTable {
   readonly target: string;
   readonly relation: string | null;
 }
+
+const LEDGER_TABLE: Shape<LedgerTable> = { target: text, relation: nullable(text) };
 
 const TABLES = `
   select t.target, case when exists (
@@ -113,7 +116,7 @@ const CONTRADICTIONS: readonly string[] = [
  * Proves that the tables hold what the ledger says was loaded, without the generator's manifests: the rows of every
  * batch, and that rejects, duplicates and byte ranges add up. Reads one snapshot, so that a running stream does no harm.
  * What it can't see is a row that was exchanged for another one of the same batch.
- * @throws DatabaseError. A contradiction is no error but a result.
+ * @throws DatabaseError. A contradiction is a result, not an error.
  */
 export async function proveLedger(database: Database): Promise<LedgerProof> {
   const startMs = performance.now();
@@ -121,26 +124,30 @@ export async function proveLedger(database: Database): Promise<LedgerProof> {
     const counts = { lost: 0, surplus: 0, unknownBatch: 0, miscounted: 0 };
     const findings: LedgerFinding[] = [];
     await client.query('begin isolation level repeatable read read only');
-    const { rows: tables } = await client.query<LedgerTable>(TABLES);
+    const tables = await queryRows(client, LEDGER_TABLE, TABLES);
     const proved = tables.filter(({ relation }) => relation !== null);
     const targets = proved.map(({ target }) => target);
-    const { rows: batches } = await client.query<ComparedBatch>(batchesSql(proved), [MAX_FINDINGS, targets]);
+    const batches = await queryRows(client, COMPARED_BATCH, batchesSql(proved), [MAX_FINDINGS, targets]);
     for (const batch of batches) {
       counts[batch.kind] = batch.total;
       findings.push({ kind: batch.kind, detail: describeBatch(batch) });
     }
     for (const sql of CONTRADICTIONS) {
-      const { rows } = await client.query<{ detail: string; total: number }>(
+      const rows = await queryRows(
+        client,
+        { detail: text, total: integer },
         `select detail, count(*) over () as total from (${sql}) as c (detail) limit $1`,
         [MAX_FINDINGS],
       );
       counts.miscounted += rows[0]?.total ?? 0;
       for (const { detail } of rows) if (findings.length < MAX_FINDINGS) findings.push({ kind: 'miscounted', detail });
     }
-    const { rows: totals } = await client.query<LedgerTotals>(
+    const totals = await queryRows(
+      client,
+      LEDGER_TOTALS,
       `select count(*) as batches, (select count(*) from ecompipe.files) as files,
               coalesce(sum(rows_inserted - rows_pruned), 0)::bigint as rows,
-              (${proved.map(({ relation }) => `(select count(*) from ${relation} where batch_id is null)`).join(' + ')}) as "rowsWithoutBatch"
+              (${proved.map(({ relation }) => `(select count(*) from ${relation} where batch_id is null)`).join(' + ')}) as rows_without_batch
        from ecompipe.batches where coalesce(target, 'public.events') = any ($1)`,
       [targets],
     );
@@ -159,23 +166,40 @@ interface LedgerTotals {
   readonly rowsWithoutBatch: number;
 }
 
+const LEDGER_TOTALS: Shape<LedgerTotals> = {
+  batches: integer,
+  files: integer,
+  rows: integer,
+  rowsWithoutBatch: integer,
+};
+
 interface ComparedBatch {
   readonly kind: Exclude<LedgerFindingKind, 'miscounted'>;
-  readonly batch_id: number;
+  readonly batchId: number;
   readonly rows: number;
   readonly committed: number;
-  readonly committed_at: Date | null;
+  readonly committedAt: Date | null;
   /** Names of the first three files that the batch loaded; null for a replay or an unknown batch. */
   readonly files: string | null;
   /** Rows that are off in all batches of this kind. */
   readonly total: number;
 }
 
-function describeBatch({ kind, batch_id, rows, committed, committed_at, files }: ComparedBatch): string {
-  if (kind === 'unknownBatch') return `${countOf(rows, 'row')} of batch ${batch_id}, which the ledger does not have`;
+const COMPARED_BATCH: Shape<ComparedBatch> = {
+  kind: oneOf('lost', 'surplus', 'unknownBatch'),
+  batchId: integer,
+  rows: integer,
+  committed: integer,
+  committedAt: nullable(timestamp),
+  files: nullable(text),
+  total: integer,
+};
+
+function describeBatch({ kind, batchId, rows, committed, committedAt, files }: ComparedBatch): string {
+  if (kind === 'unknownBatch') return `${countOf(rows, 'row')} of batch ${batchId}, which the ledger does not have`;
   const origin = files === null ? '' : ` from ${printableLine(files)}`;
-  const time = committed_at === null ? '' : ` at ${committed_at.toISOString()}`;
-  return `batch ${batch_id} committed ${countOf(committed, 'row')}${origin}${time}, and the table has ${countOf(rows, 'row')} of it`;
+  const time = committedAt === null ? '' : ` at ${committedAt.toISOString()}`;
+  return `batch ${batchId} committed ${countOf(committed, 'row')}${origin}${time}, and the table has ${countOf(rows, 'row')} of it`;
 }
 
 const LABELS: Readonly<Record<LedgerFindingKind, string>> = {

@@ -62,7 +62,7 @@ function parseLine(text: string, file: string, number: number): ManifestLine {
   } catch {
     // No JSON: as wrong as JSON of another shape.
   }
-  throw foreign(file, `line ${number} is none of a manifest`);
+  throw foreign(file, `line ${number} does not belong to a manifest`);
 }
 
 /** A last line without its newline was never finished: what it speaks of did not happen. */
@@ -80,5 +80,5 @@ async function* completeLines(file: string): AsyncGenerator<string> {
 }
 
 function foreign(file: string, why: string): UsageError {
-  return new UsageError([`${file} is no manifest: ${why}`], 'restore the file, or move it out of the directory');
+  return new UsageError([`${file} is not a manifest: ${why}`], 'restore the file, or move it out of the directory');
 }

@@ -1,8 +1,9 @@
 import type { Connection } from '../../platform/db/client.js';
 import { EVENT_COLUMNS } from '../../contract/columns.js';
 import type { Findings } from './findings.js';
+import { integer, nullable, queryRows, type Shape, text } from '../../platform/db/decodeRows.js';
 
-/** So many rows of each kind are told one by one; the rest is counted. */
+/** So many rows of each kind are reported one by one; the rest is counted. */
 const MAX_ROWS = 10_000;
 
 const CONTENT = EVENT_COLUMNS.filter((column) => column !== 'event_id');
@@ -15,6 +16,8 @@ interface ComparedRow {
   readonly total: number;
 }
 
+const COMPARED_ROW: Shape<ComparedRow> = { eventId: text, file: text, line: integer, detail: text, total: integer };
+
 /** Compares `file_row` with the table, row by row and column by column. @returns whether any row is off. */
 export async function compareRows(connection: Connection, findings: Findings): Promise<boolean> {
   const lost = await lostRows(connection);
@@ -26,18 +29,21 @@ export async function compareRows(connection: Connection, findings: Findings): P
 }
 
 async function lostRows({ client }: Connection): Promise<ComparedRow[]> {
-  const { rows } = await client.query<ComparedRow>(`
+  return await queryRows(
+    client,
+    COMPARED_ROW,
+    `
     select *, count(*) over () as total
     from (
-      select distinct on (r.event_id) r.event_id as "eventId", f.name as file, r.line, 'not in the table' as detail
+      select distinct on (r.event_id) r.event_id, f.name as file, r.line, 'not in the table' as detail
       from file_row r
       join expected_file f using (file_no)
       where not exists (select from public.events e where e.event_id = r.event_id)
       order by r.event_id, r.file_no, r.line
     ) as lost
     order by file, line
-    limit ${MAX_ROWS}`);
-  return rows;
+    limit ${MAX_ROWS}`,
+  );
 }
 
 async function corruptedRows({ client }: Connection): Promise<ComparedRow[]> {
@@ -45,10 +51,13 @@ async function corruptedRows({ client }: Connection): Promise<ComparedRow[]> {
     (name) =>
       `case when r.${name} is distinct from e.${name} then format('%s is %L, must be %L', '${name}', e.${name}, r.${name}) end`,
   );
-  const { rows } = await client.query<ComparedRow>(`
+  return await queryRows(
+    client,
+    COMPARED_ROW,
+    `
     select *, count(*) over () as total
     from (
-      select distinct on (r.event_id) r.event_id as "eventId", f.name as file, r.line, concat_ws('; ', ${differences.join(', ')}) as detail
+      select distinct on (r.event_id) r.event_id, f.name as file, r.line, concat_ws('; ', ${differences.join(', ')}) as detail
       from file_row r
       join expected_file f using (file_no)
       join public.events e using (event_id)
@@ -56,19 +65,16 @@ async function corruptedRows({ client }: Connection): Promise<ComparedRow[]> {
       order by r.event_id, r.file_no, r.line
     ) as corrupted
     order by file, line
-    limit ${MAX_ROWS}`);
-  return rows;
+    limit ${MAX_ROWS}`,
+  );
 }
 
 /** Rows in the batches of these files that none of the files has. */
 async function reportSurplus({ client }: Connection, findings: Findings): Promise<number> {
-  const { rows } = await client.query<{
-    eventId: string;
-    batchId: number;
-    rejectedAs: string | null;
-    copyOf: string | null;
-    total: number;
-  }>(`
+  const rows = await queryRows(
+    client,
+    { eventId: text, batchId: integer, rejectedAs: nullable(text), copyOf: nullable(text), total: integer },
+    `
     with surplus as materialized (
       select e.*
       from public.events e
@@ -76,15 +82,16 @@ async function reportSurplus({ client }: Connection, findings: Findings): Promis
       join narrowed using (component)
       where not exists (select from file_row r where r.event_id = e.event_id)
     )
-    select s.event_id as "eventId", s.batch_id as "batchId",
-           (select t.kind from expected_fault t where t.event_id = s.event_id::text and t.outcome = 'rejected' limit 1) as "rejectedAs",
+    select s.event_id, s.batch_id,
+           (select t.kind from expected_fault t where t.event_id = s.event_id::text and t.outcome = 'rejected' limit 1) as rejected_as,
            (select r.event_id from file_row r
             where r.session_id = s.session_id and r.event_time = s.event_time and r.event_type = s.event_type and r.product_id is not distinct from s.product_id
-            limit 1) as "copyOf",
+            limit 1) as copy_of,
            count(*) over () as total
     from surplus s
     order by s.event_id
-    limit ${MAX_ROWS}`);
+    limit ${MAX_ROWS}`,
+  );
   for (const { eventId, batchId, rejectedAs, copyOf } of rows) {
     if (rejectedAs !== null)
       findings.add({
@@ -111,8 +118,11 @@ async function reportSurplus({ client }: Connection, findings: Findings): Promis
  * another id.
  */
 export async function reportForeignCopies({ client }: Connection, findings: Findings): Promise<void> {
-  const { rows } = await client.query<{ eventId: string; copyOf: string; total: number }>(`
-    select foreigner.event_id as "eventId", min(ours.event_id::text) as "copyOf", count(*) over () as total
+  const rows = await queryRows(
+    client,
+    { eventId: text, copyOf: text, total: integer },
+    `
+    select foreigner.event_id, min(ours.event_id::text) as copy_of, count(*) over () as total
     from public.events foreigner
     join public.events ours
       on ours.session_id = foreigner.session_id and ours.event_time = foreigner.event_time and ours.event_type = foreigner.event_type
@@ -120,7 +130,8 @@ export async function reportForeignCopies({ client }: Connection, findings: Find
     where foreigner.batch_id is null and ours.batch_id in (select batch_id from our_batch)
     group by foreigner.event_id
     order by foreigner.event_id
-    limit ${MAX_ROWS}`);
+    limit ${MAX_ROWS}`,
+  );
   for (const { eventId, copyOf } of rows)
     findings.add({
       kind: 'duplicated',

@@ -16,8 +16,8 @@ import { drillDown } from './drillDown.js';
 import { compareRejects } from './rejects.js';
 import { reportForeignCopies } from './rows.js';
 import { scanEvents, type ScanResult } from './scan.js';
-import { soleRow } from '../../platform/db/soleRow.js';
 import { countOf } from '../../platform/format.js';
+import { integer, queryRow, type Shape, text } from '../../platform/db/decodeRows.js';
 
 export interface VerifyContext {
   readonly log: Logger;
@@ -72,12 +72,12 @@ async function compareInSnapshot(
 ): Promise<ScanResult & { deviations: Deviation[] }> {
   const { client } = connection;
   await client.query('begin isolation level repeatable read');
-  const { rows } = await client.query<{ snapshot: string }>('select pg_export_snapshot() as snapshot');
+  const { snapshot } = await queryRow(client, { snapshot: text }, 'select pg_export_snapshot() as snapshot');
   await findComponents(connection);
   const scan = await scanEvents(
     connection,
     database,
-    soleRow(rows).snapshot,
+    snapshot,
     settings.connections ?? DEFAULT_CONNECTIONS,
     stop,
     emit,
@@ -108,6 +108,15 @@ type VerifiedSums = Pick<
   'rows' | 'duplicates' | 'rejects' | 'quarantined' | 'prunedFiles' | 'prunedRows'
 >;
 
+const VERIFIED_SUMS: Shape<VerifiedSums> = {
+  rows: integer,
+  quarantined: integer,
+  duplicates: integer,
+  rejects: integer,
+  prunedFiles: integer,
+  prunedRows: integer,
+};
+
 async function summarize(
   { client }: Connection,
   { allowPending }: VerifySettings,
@@ -116,14 +125,17 @@ async function summarize(
   scan: ScanResult,
   findings: Findings,
 ): Promise<Omit<VerifyResult, 'durationMs'>> {
-  const { rows } = await client.query<VerifiedSums>(`
+  const sums = await queryRow(
+    client,
+    VERIFIED_SUMS,
+    `
     select coalesce(sum(loaded) filter (where state = 'loaded'), 0)::int8 as rows,
            coalesce(sum(duplicates) filter (where state = 'loaded'), 0)::int8 as duplicates,
            coalesce(sum(rejects) filter (where state = 'loaded'), 0)::int8 as rejects,
            count(*) filter (where state = 'quarantined') as quarantined,
-           (select count(*) from pruned_file) as "prunedFiles", (select coalesce(sum(rows), 0)::int8 from pruned_file) as "prunedRows"
-    from expected_file`);
-  const sums = soleRow(rows);
+           (select count(*) from pruned_file) as pruned_files, (select coalesce(sum(rows), 0)::int8 from pruned_file) as pruned_rows
+    from expected_file`,
+  );
   const { pendingFiles, pendingRows } = totals;
   return {
     ok: findings.total === 0 && (pendingFiles === 0 || allowPending === true),

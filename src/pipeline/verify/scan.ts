@@ -3,6 +3,7 @@ import type { Connection } from '../../platform/db/client.js';
 import type { Database } from '../../platform/db/target.js';
 import { contentSql, fingerprintSql, idTailSql } from '../../contract/manifest/checksum.js';
 import type { VerifyEvent } from './verifyEvents.js';
+import { integer, nullable, queryRows, type Shape, text } from '../../platform/db/decodeRows.js';
 
 /** 128 MiB of the table, about half a million rows: a step of progress, and the memory that one answer may take. */
 const CHUNK_BLOCKS = 16_384;
@@ -16,12 +17,21 @@ export const SUMS = `count(*) as rows, coalesce(sum(money), 0) * 100 as cents, s
 
 interface Sums {
   readonly batchId: number | null;
-  readonly eventType: string;
+  readonly eventType: string | null;
   readonly rows: number;
   readonly cents: string;
   readonly idSum: string;
   readonly contentSum: string;
 }
+
+const SUMS_ROW: Shape<Sums> = {
+  batchId: nullable(integer),
+  eventType: nullable(text),
+  rows: integer,
+  cents: text,
+  idSum: text,
+  contentSum: text,
+};
 
 export interface ScanResult {
   readonly rowsScanned: number;
@@ -85,9 +95,14 @@ interface Chunk {
   readonly startBlock: number | null;
 }
 
+const CHUNK: Shape<Chunk> = { relation: text, startBlock: nullable(integer) };
+
 async function listChunks({ client }: Connection): Promise<Chunk[]> {
-  const { rows } = await client.query<Chunk>(`
-    select c.oid::regclass::text as relation, b.start_block as "startBlock"
+  return await queryRows(
+    client,
+    CHUNK,
+    `
+    select c.oid::regclass::text as relation, b.start_block
     from pg_class c
     cross join lateral (
       select start_block::int8
@@ -97,8 +112,8 @@ async function listChunks({ client }: Connection): Promise<Chunk[]> {
       select null where c.relkind = 'f'
     ) as b
     where c.oid = 'public.events'::regclass or c.oid in (select relid from pg_partition_tree('public.events') where isleaf)
-    order by c.oid, b.start_block`);
-  return rows;
+    order by c.oid, b.start_block`,
+  );
 }
 
 async function openReader(database: Database, snapshot: string): Promise<Connection> {
@@ -118,7 +133,9 @@ async function sumChunk({ client }: Connection, { relation, startBlock }: Chunk)
   const tid = (block: number): string => `'(${block},0)'::tid`;
   const inChunk =
     startBlock === null ? 'true' : `e.ctid >= ${tid(startBlock)} and e.ctid < ${tid(startBlock + CHUNK_BLOCKS)}`;
-  const { rows } = await client.query<Sums>(
+  return await queryRows(
+    client,
+    SUMS_ROW,
     `with sums as (
        select batch_id, event_type, ${SUMS}
        from (
@@ -129,9 +146,8 @@ async function sumChunk({ client }: Connection, { relation, startBlock }: Chunk)
        ) as value
        group by batch_id, event_type
      )
-     select batch_id as "batchId", event_type as "eventType", rows, cents, id_sum as "idSum", content_sum as "contentSum" from sums`,
+     select batch_id, event_type, rows, cents, id_sum, content_sum from sums`,
   );
-  return rows;
 }
 
 async function store({ client }: Connection, sums: readonly Sums[]): Promise<void> {

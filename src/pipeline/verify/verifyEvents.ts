@@ -16,7 +16,7 @@ export interface VerifySettings {
    * @default ['data/archive', 'data/processing', 'data/quarantine']
    */
   readonly loadedDirs: readonly string[];
-  /** Files that are not loaded yet are no fault. @default false */
+  /** Files that are not loaded yet do not count as a fault. @default false */
   readonly allowPending?: boolean | undefined;
   /** Connections that read the table at once. @default 2 */
   readonly connections?: number | undefined;

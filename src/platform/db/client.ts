@@ -1,9 +1,9 @@
-import type { EventEmitter } from 'node:events';
 import { Socket } from 'node:net';
 import pg from 'pg';
 import { clientConfig, type ConnectionSettings } from './connectionSettings.js';
 import { noPasswordError, noTlsError } from './errors.js';
 import { askSession, watchLiveness, type SessionState } from './liveness.js';
+import { internalsOf } from './pgInternals.js';
 import { guardPassword } from './passwordGuard.js';
 import { assertOwnSession } from './pooler.js';
 import { pinSessionSettings, type SessionOrigin } from './sessionSettings.js';
@@ -22,10 +22,18 @@ export interface Connection extends SessionOrigin {
   close(): Promise<void>;
 }
 
+/** Of `bigint[]`; pg has names for single values only. */
+const INT8_ARRAY = 1016;
+
 /** Counts and ids beyond 2^53 don't occur; as numbers they are safer to handle than as text. */
 const types: pg.CustomTypesConfig = {
-  getTypeParser: (oid, format) =>
-    oid === pg.types.builtins.INT8 ? Number : (pg.types.getTypeParser(oid, format) as (raw: string) => unknown),
+  getTypeParser: (oid, format) => {
+    const id: number = oid;
+    const parse = pg.types.getTypeParser(oid, format) as (raw: string) => unknown;
+    if (oid === pg.types.builtins.INT8) return Number;
+    if (id !== INT8_ARRAY) return parse;
+    return (raw: string) => (parse(raw) as (string | null)[]).map((value) => (value === null ? null : Number(value)));
+  },
 };
 
 /**
@@ -128,10 +136,12 @@ async function askOver(open: () => Promise<pg.Client>, { backend }: SessionOrigi
   try {
     const second = await open();
     try {
+      // Of its own it has the role's path, in which others may shadow what the question uses.
+      await second.query('set search_path = pg_catalog, pg_temp');
       return await askSession(second, backend);
     } finally {
       // Not a farewell: it would wait for the server.
-      (second as unknown as { readonly connection: { readonly stream: Socket } }).connection.stream.destroy();
+      internalsOf(second).connection.stream.destroy();
     }
   } catch {
     return 'unknown';
@@ -140,7 +150,7 @@ async function askOver(open: () => Promise<pg.Client>, { backend }: SessionOrigi
 
 function createClient(settings: ConnectionSettings, tls: boolean, socket: Socket): LossReportingClient {
   const client = new LossReportingClient({ ...clientConfig(settings, tls), types, stream: () => socket });
-  const { connectionParameters } = client as unknown as { connectionParameters: { host: string; options: string } };
+  const { connectionParameters } = internalsOf(client);
   // ~/.pgpass lists servers by the name that the user gave (PostgreSQL manual, 34.16).
   connectionParameters.host = settings.host;
   // pg would take PGOPTIONS for nothing said, and a pooler may refuse even options that say nothing.
@@ -164,7 +174,7 @@ class LossReportingClient extends pg.Client {
   private sentAtMs = 0;
 
   get statementSinceMs(): number | undefined {
-    return (this as unknown as { readonly readyForQuery: boolean }).readyForQuery ? undefined : this.sentAtMs;
+    return internalsOf(this).readyForQuery ? undefined : this.sentAtMs;
   }
 
   readonly explain = (error: unknown): unknown =>
@@ -198,7 +208,7 @@ function watchHandshake(
   socket.once('data', (answer: Buffer) => {
     seen.refusedTls = answer.toString('latin1') === 'N';
   });
-  const { connection } = client as unknown as { readonly connection: EventEmitter };
+  const { connection } = internalsOf(client);
   connection.once('authenticationSASL', () => {
     seen.askedForPassword = true;
   });

@@ -1,11 +1,10 @@
 import { EcompipeError, EXIT } from '../errors.js';
 import type { Connection } from './client.js';
-import { soleRow } from './soleRow.js';
+import { queryRow, text } from './decodeRows.js';
 
 /** @throws EcompipeError (2) for a database whose encoding can't hold every text of a UTF-8 file. */
 export async function assertUtf8({ client }: Connection): Promise<void> {
-  const { rows } = await client.query<{ encoding: string }>(`select current_setting('server_encoding') as encoding`);
-  const row = soleRow(rows);
+  const row = await queryRow(client, { encoding: text }, `select current_setting('server_encoding') as encoding`);
   if (row.encoding === 'UTF8') return;
   throw new EcompipeError(EXIT.usage, {
     what: `the database's encoding is ${row.encoding}`,

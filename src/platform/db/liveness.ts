@@ -1,8 +1,9 @@
 import { connect, type Socket } from 'node:net';
 import type pg from 'pg';
 import type { ConnectionSettings } from './connectionSettings.js';
+import { oneOf, queryRow } from './decodeRows.js';
+import { internalsOf } from './pgInternals.js';
 import type { SessionOrigin } from './sessionSettings.js';
-import { soleRow } from './soleRow.js';
 
 /** So long a statement may go without a byte from the server before we ask whether the server is there. */
 const SILENCE_MS = 10_000;
@@ -85,7 +86,7 @@ export function watchLiveness(
     return state === 'gone' || state === 'waits' || isStuck ? new ConnectionForgottenError() : undefined;
   };
   const check = async (): Promise<void> => {
-    const { readyForQuery, connection } = client as unknown as ClientParts;
+    const { readyForQuery, connection } = internalsOf(client);
     const taken = socket.bytesWritten - socket.writableLength;
     if (taken !== handedOver) [handedOver, handedOverAtMs] = [taken, performance.now()];
     if (readyForQuery || connection.stream.isPaused() || socket.bytesRead !== bytesRead) {
@@ -103,20 +104,15 @@ export function watchLiveness(
   socket.once('close', () => clearInterval(timer));
 }
 
-interface ClientParts {
-  readonly readyForQuery: boolean;
-  readonly connection: { readonly stream: Socket };
-}
-
 /**
  * Asks the server what a session does, and ends one that waits for us in vain: what it has locked would be in the way of
  * whoever does its work again.
  */
 export async function askSession(
-  other: Pick<pg.Client, 'query'>,
+  other: pg.Client,
   { pid, startedAt, serverStartedAt }: SessionOrigin['backend'],
 ): Promise<SessionState> {
-  const { rows } = await other.query<{ state: SessionState }>({
+  const { state } = await queryRow(other, { state: oneOf('works', 'waits', 'reads', 'gone', 'unknown') }, {
     text: `
       with session as (
         select case when a.state operator(pg_catalog.~) '^idle' and a.state_change < pg_catalog.clock_timestamp() - interval '${LOST_AFTER}' then 'waits'
@@ -132,7 +128,7 @@ export async function askSession(
     values: [pid, startedAt, serverStartedAt],
     query_timeout: PROBE_TIMEOUT_MS,
   } as pg.QueryConfig);
-  return soleRow(rows).state;
+  return state;
 }
 
 /** Whether anything answers at the server's address; a refusal is an answer, and the statement's own connection will tell. */

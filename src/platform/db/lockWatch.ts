@@ -2,8 +2,10 @@ import { connect } from 'node:net';
 import type { Logger } from '../log.js';
 import type { Connection } from './client.js';
 import type { ConnectionSettings } from './connectionSettings.js';
+import { internalsOf } from './pgInternals.js';
 import { clip } from '../clip.js';
 import { printableLine } from '../printable.js';
+import { integer, nullable, queryRows, type Shape, text, timestamp } from './decodeRows.js';
 
 /** A statement that takes longer than this may be waiting for a lock: the server is asked. */
 const SUSPECT_AFTER_MS = 3000;
@@ -31,6 +33,18 @@ interface Blocker {
   readonly since: Date | null;
   readonly query: string | null;
 }
+
+const BLOCKER: Shape<Blocker> = {
+  pid: integer,
+  blockedPid: integer,
+  lock: nullable(text),
+  mode: nullable(text),
+  application: nullable(text),
+  userName: nullable(text),
+  state: nullable(text),
+  since: nullable(timestamp),
+  query: nullable(text),
+};
 
 interface Watched {
   /** When the server is asked next about the statement under way, and which that is. */
@@ -103,7 +117,7 @@ export class LockWatch {
   private async findBlockers(suspects: readonly Connection[]): Promise<readonly Blocker[]> {
     const asking = await this.open();
     try {
-      const { rows } = await asking.client.query<Blocker>({
+      const rows = await queryRows(asking.client, BLOCKER, {
         text: BLOCKERS,
         values: [suspects.map(pidOf)],
         query_timeout: 5000,
@@ -157,16 +171,16 @@ export class LockWatch {
 }
 
 const BLOCKERS = `
-  select a.pid, w.pid as "blockedPid",
+  select a.pid, w.pid as blocked_pid,
          coalesce(case when l.relation is not null then l.relation::regclass::text end, l.locktype) as lock, l.mode,
-         a.application_name as application, a.usename as "userName", a.state, coalesce(a.xact_start, a.query_start) as since, left(a.query, 1000) as query
+         a.application_name as application, a.usename as user_name, a.state, coalesce(a.xact_start, a.query_start) as since, left(a.query, 1000) as query
   from unnest($1::integer[]) as w (pid)
   cross join lateral (select distinct unnest(pg_blocking_pids(w.pid)) as pid) as b
   join pg_stat_activity a on a.pid = b.pid
   left join lateral (select * from pg_locks l where l.pid = w.pid and not l.granted limit 1) as l on true`;
 
 function pidOf({ client }: Connection): number {
-  return (client as unknown as { readonly processID: number }).processID;
+  return internalsOf(client).processID;
 }
 
 function describe({ pid, lock, mode, application, userName, state, since, query }: Blocker): string {
@@ -201,7 +215,7 @@ async function sendCancelRequest(
   { client }: Connection,
   { host: name, hostAddress, port }: ConnectionSettings,
 ): Promise<void> {
-  const { processID, secretKey } = client as unknown as { readonly processID: number; readonly secretKey: number };
+  const { processID, secretKey } = internalsOf(client);
   const request = Buffer.alloc(16);
   [16, CANCEL_REQUEST_CODE, processID, secretKey].forEach((value, index) => request.writeInt32BE(value, index * 4));
   const host = hostAddress ?? name;

@@ -1,8 +1,8 @@
-import type { EventEmitter } from 'node:events';
 import { isIP } from 'node:net';
 import type pg from 'pg';
 import { UsageError } from '../errors.js';
 import type { AuthMethod, ConnectionSettings } from './connectionSettings.js';
+import { internalsOf } from './pgInternals.js';
 
 /** The handlers of pg that answer the server's request for a proof, by the method that it asks for. */
 const HANDLERS = {
@@ -19,7 +19,7 @@ type Handler = (...args: unknown[]) => unknown;
  * clear text or by MD5 (as good as clear text to who listens) over a network without TLS.
  */
 export function guardPassword(client: pg.Client, settings: GuardSettings, tls: boolean): void {
-  const { connection } = client as unknown as { readonly connection: EventEmitter };
+  const { connection } = internalsOf(client);
   const handlers = client as unknown as Record<string, Handler>;
   let asked = false;
   const refuse = (method: AuthMethod): boolean => {

@@ -1,8 +1,10 @@
-import assert from 'node:assert/strict';
 import type pg from 'pg';
 import { EXIT } from '../errors.js';
 import { describeConnection, type ConnectionSettings } from './connectionSettings.js';
 import { DatabaseError } from './errors.js';
+import { internalsOf } from './pgInternals.js';
+import { decodeRows, integer, queryAll } from './decodeRows.js';
+import { soleRow } from './soleRow.js';
 import { ConnectionLostError } from './sqlState.js';
 
 /** A pooler that has one server connection in all keeps the second session waiting: then each session has its own. */
@@ -29,7 +31,7 @@ export async function assertOwnSession(
   openSecond: () => Promise<pg.Client>,
 ): Promise<void> {
   if (checked.has(settings)) return;
-  const greeted = (client as unknown as { readonly processID: number | null }).processID;
+  const greeted = internalsOf(client).processID;
   const pid = await readBackendPid(client);
   if (pid !== greeted && (await isShared(client, pid, openSecond)))
     throw new DatabaseError(EXIT.usage, undefined, {
@@ -54,18 +56,14 @@ async function isShared(client: pg.Client, pid: number, openSecond: () => Promis
     throw error;
   } finally {
     // Not a farewell, which would wait for its turn, too; what is open in it ends with it.
-    (
-      second as unknown as { readonly connection: { readonly stream: { destroy(): void } } }
-    ).connection.stream.destroy();
+    internalsOf(second).connection.stream.destroy();
   }
 }
 
 async function readBackendPid(client: pg.Client, before = ''): Promise<number> {
-  const result = (await client.query({
+  const results = await queryAll(client, {
     text: `${before} select pg_catalog.pg_backend_pid() as pid`,
     query_timeout: SECOND_SESSION_MS,
-  } as pg.QueryConfig)) as unknown as pg.QueryResult<{ pid: number }> | pg.QueryResult<{ pid: number }>[];
-  const row = (Array.isArray(result) ? result.at(-1) : result)?.rows[0];
-  assert(row !== undefined, 'a session has its process');
-  return row.pid;
+  } as pg.QueryConfig);
+  return soleRow(decodeRows({ pid: integer }, results.at(-1)?.rows ?? [])).pid;
 }

@@ -3,6 +3,7 @@ import { EcompipeError, EXIT } from '../errors.js';
 import type { Connection } from './client.js';
 import type { RawDatabaseSettings } from './connectionSettings.js';
 import { explainFailure, unavailableError } from './errors.js';
+import { queryRows, type Shape } from './decodeRows.js';
 import { isCancelled } from './sqlState.js';
 import { withExistingDatabase, type Database, type TargetContext } from './target.js';
 
@@ -13,7 +14,8 @@ import { withExistingDatabase, type Database, type TargetContext } from './targe
 const QUERY_TIMEOUT_MS = 10_000;
 const STATEMENT_TIMEOUT_MS = 9000;
 
-export type QueryFn = <Row extends pg.QueryResultRow>(sql: string, values?: readonly unknown[]) => Promise<Row[]>;
+/** Runs a query and checks its rows; a statement without any has the shape `{}`. */
+export type QueryFn = <Row>(shape: Shape<Row>, sql: string, values?: readonly unknown[]) => Promise<Row[]>;
 
 /**
  * A connection for those who look on: opened at the first question, replaced after a failure. It never retries: for
@@ -29,9 +31,9 @@ export class ReadOnlyClient {
     try {
       if (this.connection?.broken === true) this.discard();
       const { client } = (this.connection ??= await this.open());
-      return await action(async <Row extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []) => {
+      return await action(async <Row>(shape: Shape<Row>, text: string, values: readonly unknown[] = []) => {
         const query = { text, values: [...values], query_timeout: QUERY_TIMEOUT_MS };
-        return (await client.query<Row>(query)).rows;
+        return await queryRows(client, shape, query);
       });
     } catch (error) {
       this.discard();

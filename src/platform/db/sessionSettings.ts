@@ -1,4 +1,6 @@
+import assert from 'node:assert/strict';
 import type pg from 'pg';
+import { decodeRows, integer, jsonObject, queryAll, text } from './decodeRows.js';
 import { soleRow } from './soleRow.js';
 
 interface SessionSetting {
@@ -74,14 +76,19 @@ export interface SessionOrigin {
 
 /** Pins the settings of a new session. */
 export async function pinSessionSettings(client: pg.Client): Promise<SessionOrigin> {
-  const results = (await client.query(`
-    select pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as "serverVersion",
-           pg_catalog.current_setting('search_path') as "userPath",
-           pg_catalog.json_build_object('pid', a.pid, 'startedAt', extract(epoch from a.backend_start)::text,
-             'serverStartedAt', extract(epoch from pg_catalog.pg_postmaster_start_time())::text) as backend
+  const [origin] = await queryAll(
+    client,
+    `
+    select pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as server_version,
+           pg_catalog.current_setting('search_path') as user_path,
+           pg_catalog.json_build_object('pid', a.pid, 'startedAt', extract(epoch from a.backend_start)::pg_catalog.text,
+             'serverStartedAt', extract(epoch from pg_catalog.pg_postmaster_start_time())::pg_catalog.text) as backend
     from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) as a;
-    ${PIN_SETTINGS}`)) as unknown as [pg.QueryResult<SessionOrigin>, pg.QueryResult];
-  return soleRow(results[0].rows);
+    ${PIN_SETTINGS}`,
+  );
+  assert(origin !== undefined, 'the first of several statements has a result');
+  const backend = jsonObject({ pid: integer, startedAt: text, serverStartedAt: text });
+  return soleRow(decodeRows({ serverVersion: integer, userPath: text, backend }, origin.rows));
 }
 
 /**

@@ -6,7 +6,7 @@ import { printableLine } from '../printable.js';
  * - `retry`: it passes by itself. Also an SQLSTATE that nobody listed: waiting never loses data, giving up a row would.
  * - `row`: the data is at fault. Only these may ever send a row to the rejects.
  * - `fatal`: only a person can help (credentials, rights, a missing schema).
- * - `bug`: not the database's at all. Any JavaScript error that is none of the above.
+ * - `bug`: not the database's at all. Any other JavaScript error.
  */
 export type ErrorClass = 'retry' | 'row' | 'fatal' | 'bug';
 
@@ -57,7 +57,7 @@ const NOT_ABOUT_ROWS = /^(08|0B|25|26|28|34|3B|3D|40|53|55|57|58|F0|HV|XX)/;
 
 /**
  * Whether the server refused rows, for whatever reason that is not its own: then each row can be judged alone
- * (`ecompipe.blames` draws the same line). What refuses every row is told by whoever judges them.
+ * (`ecompipe.blames` draws the same line). What refuses every row is reported by whoever judges them.
  */
 export function isRefusal(error: unknown): boolean {
   const sqlState = sqlStateOf(error);

@@ -112,7 +112,7 @@ export function isRewritten(before: BigIntStats, after: BigIntStats): boolean {
   return before.ino !== after.ino || before.size !== after.size || before.mtimeNs !== after.mtimeNs;
 }
 
-/** Compares two files by size, then by bytes. A name that isn't there or is no regular file has no content to be equal. */
+/** Compares two files by size, then by bytes. A name that isn't there or is not a regular file has no content to compare. */
 export async function compareContent(source: string, target: string): Promise<'absent' | 'identical' | 'different'> {
   let existing: FileHandle;
   try {

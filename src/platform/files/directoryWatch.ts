@@ -6,7 +6,7 @@ const MAX_SUBDIRECTORIES = 500;
 
 /**
  * Calls `onChange` when something changes in a directory, as far as the system tells: only a hint to look sooner. No
- * watch at all (network file system, no inotify watches left, directory gone) is no error; {@link renew} tries again.
+ * watch at all (network file system, no inotify watches left, directory gone) is not an error; {@link renew} tries again.
  */
 export class DirectoryWatch {
   private watcher: FSWatcher | undefined;

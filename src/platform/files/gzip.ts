@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { createGunzip, gunzipSync, type Gunzip } from 'node:zlib';
 
-/** The bytes are not what `gzip -t` accepts: cut short, damaged, or followed by something that is no gzip member. */
+/** The bytes are not what `gzip -t` accepts: cut short, damaged, or followed by something that is not a gzip member. */
 export class DamagedGzipError extends Error {
   override readonly name = 'DamagedGzipError';
 }
@@ -33,7 +33,7 @@ export function gunzipWhole(raw: Buffer, limitBytes: number): Buffer | undefined
 }
 
 /**
- * Decompresses a stream of bytes; all of it is checked when it is read to the end. No bytes at all are no content.
+ * Decompresses a stream of bytes; all of it is checked when it is read to the end. An empty file decompresses to nothing.
  * @throws DamagedGzipError, or what reading the source throws.
  */
 export async function* gunzipChunks(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {

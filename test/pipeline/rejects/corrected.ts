@@ -13,7 +13,14 @@ import type { TestDatabase } from '../../helpers/postgres.js';
 /** A row of an export; an empty text is '', NULL is null. */
 export type ExportedRow = Record<string, string | null>;
 
-const EVERYTHING: RejectFilter = { file: undefined, sqlState: undefined, reason: undefined, all: false };
+const EVERYTHING: RejectFilter = {
+  file: undefined,
+  sqlState: undefined,
+  reason: undefined,
+  feed: undefined,
+  withoutFeed: false,
+  all: false,
+};
 
 /** The rejects as `rejects export` writes them. */
 export async function exported(
@@ -39,8 +46,9 @@ export async function correctedFile(
   database: TestDatabase,
   directory: string,
   correct: (row: ExportedRow) => ExportedRow | undefined,
+  filter: Partial<RejectFilter> = {},
 ): Promise<string> {
-  const rows = parseExport(await exported(database))
+  const rows = parseExport(await exported(database, filter))
     .map(correct)
     .filter((row) => row !== undefined);
   const file = path.join(directory, 'corrected.csv');
@@ -52,7 +60,15 @@ export function edit(file: string, from: string, to: string): void {
   writeFileSync(file, readFileSync(file, 'utf8').replaceAll(from, to));
 }
 
-export async function replay(database: TestDatabase, file: string, access: Access = {}): Promise<ReplayResult> {
+/** @param directories where loaded files lie. */
+export async function replay(
+  database: TestDatabase,
+  file: string,
+  access: Access = {},
+  directories: readonly string[] = [],
+): Promise<ReplayResult> {
   const stop = access.stop ?? new AbortController().signal;
-  return await onDatabase(database, { ...access, stop }, (target) => runReplay(file, target, replayRows, stop));
+  return await onDatabase(database, { ...access, stop }, (target) =>
+    runReplay(file, target, replayRows, directories, stop),
+  );
 }

@@ -120,8 +120,7 @@ async function installation(t: TestContext, { mode }: { mode: number }): Promise
   await cp(installed.root, root, { recursive: true, verbatimSymlinks: true });
   const links = JSON.parse(await readFile(path.join(root, 'pg-symlinks.json'), 'utf8')) as { target: string }[];
   for (const { target } of links) await rm(path.join(parent, target), { force: true });
-  for (const name of ['postgres', 'initdb', 'pg_ctl'] as const)
-    await chmod(program({ ...installed, root }, name), 0o644);
+  for (const name of ['postgres', 'initdb'] as const) await chmod(program({ ...installed, root }, name), 0o644);
   await chmod(parent, mode);
   return { ...installed, root };
 }

@@ -27,7 +27,7 @@ interface Drawn {
 }
 
 /**
- * The second pass: spoils clean rows and files at the asked rates, and keeps the books of it. A row has one fault at
+ * The second pass: spoils clean rows and files at the asked rates, and tallies them. A row has one fault at
  * most. Which events are hit depends on the seed and their numbers, not on how they are cut into files.
  */
 export class FaultInjector implements RowTransform {

@@ -100,7 +100,7 @@ function changedRow(record: EventRecord, changes: Partial<Record<EventColumn, st
   return { bytes: Buffer.from(renderFields(changed.fields)), eventId: eventIdOf(changed), record: changed };
 }
 
-/** Puts bytes that are no text into the source of the visit. */
+/** Puts invalid UTF-8 into the source of the visit. */
 function withBytes(record: EventRecord, bytes: readonly number[]): FaultyRow {
   const before = `${renderFields(record.fields.slice(0, INDEX.traffic_source))},bad`;
   const after = `,${renderFields(record.fields.slice(INDEX.traffic_source + 1))}`;

@@ -7,6 +7,7 @@ import { judgeTable, type Judgement } from './judge.js';
 import type { Migration } from '../migrations.js';
 import type { Finding } from './plan.js';
 import { readWantedShape, type TableShape } from './tableShape.js';
+import { boolean, queryRows, text } from '../../../platform/db/decodeRows.js';
 
 /** What was done with a table that was there before us, or would be. */
 export interface Adoption {
@@ -16,8 +17,10 @@ export interface Adoption {
 
 /** Whether a table that is not of our making has the name of ours. Only asked where no migration was applied. */
 export async function hasForeignEvents({ client }: Connection): Promise<boolean> {
-  const { rows } = await client.query<{ kind: string; isOwner: boolean; owner: string }>(
-    `select relkind as kind, pg_has_role(relowner, 'USAGE') as "isOwner", pg_get_userbyid(relowner) as owner
+  const rows = await queryRows(
+    client,
+    { kind: text, isOwner: boolean, owner: text },
+    `select relkind as kind, pg_has_role(relowner, 'USAGE') as is_owner, pg_get_userbyid(relowner) as owner
      from pg_class where oid = to_regclass('public.events')`,
   );
   const [found] = rows;

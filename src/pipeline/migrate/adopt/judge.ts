@@ -6,7 +6,7 @@ import { countOf } from '../../../platform/format.js';
 import { tableFindings, type TableFacts } from './tableFindings.js';
 import { notNullRule, planColumns, planStatements, type ColumnPlan, type Finding, type RowCounts } from './plan.js';
 import { readShape, type TableShape } from './tableShape.js';
-import { soleRow } from '../../../platform/db/soleRow.js';
+import { arrayOf, boolean, integer, queryRow, type Shape, text } from '../../../platform/db/decodeRows.js';
 
 /** Whether and how the existing `public.events` becomes ours. */
 export interface Judgement {
@@ -105,13 +105,14 @@ async function countRows(
     ...checks.map(({ condition }) => `count(*) filter (where not (${condition ?? 'true'}))`),
     `(count(${names}) - count(distinct ${names}))`,
   ];
-  const { rows } = await client.query<{ counts: number[] }>(
+  const { counts } = await queryRow(
+    client,
+    { counts: arrayOf(integer) },
     `select json_build_array(${values.join(', ')}) as counts
      from (select ${[...columns.map(({ wanted: { name }, value }) => `${value} as ${quoteName(name)}`), ...lossy.map(({ flag }) => flag)].join(', ')}
            from only public.events) as events`,
   );
-  const counts = rows[0]?.counts;
-  assert(counts?.length === values.length, 'each count has its value');
+  assert(counts.length === values.length, 'each count has its value');
   const next = (of: readonly string[], from: number): Map<string, number> =>
     new Map(of.map((name, index) => [name, elementAt(counts, from + index)]));
   return {
@@ -132,23 +133,31 @@ async function countRows(
   };
 }
 
+const TABLE_FACTS: Shape<TableFacts> = {
+  isUnlogged: boolean,
+  forcesRowSecurity: boolean,
+  inherits: boolean,
+  triggers: arrayOf(text),
+  dependents: arrayOf(text),
+  takenNames: arrayOf(text),
+};
+
 async function readFacts(
   client: Connection['client'],
   columns: readonly ColumnPlan[],
   wanted: TableShape,
 ): Promise<TableFacts> {
   const converted = columns.filter(({ conversion }) => conversion !== undefined);
-  const { rows } = await client.query<TableFacts>(FACTS, [
+  return await queryRow(client, TABLE_FACTS, FACTS, [
     converted.map(({ wanted: { name } }) => name),
     converted.filter(({ conversion }) => conversion?.keepsOrder === false).map(({ wanted: { name } }) => name),
     [...wanted.constraints, ...wanted.indexes].map(({ name }) => name),
   ]);
-  return soleRow(rows);
 }
 
 /** $1: columns that get another type; $2: those whose values then compare otherwise; $3: names of our constraints and indexes. */
 const FACTS = `
-  select relpersistence = 'u' as "isUnlogged", relforcerowsecurity as "forcesRowSecurity",
+  select relpersistence = 'u' as is_unlogged, relforcerowsecurity as forces_row_security,
          exists (select from pg_inherits where inhrelid = c.oid or inhparent = c.oid) as inherits,
          (select coalesce(json_agg(tgname order by tgname), '[]') from pg_trigger where tgrelid = c.oid and not tgisinternal) as triggers,
          (select coalesce(json_agg(distinct format('%s uses %I', pg_describe_object(d.classid, d.objid, d.objsubid), a.attname)), '[]')
@@ -162,6 +171,6 @@ const FACTS = `
          (select coalesce(json_agg(r.relname order by r.relname), '[]')
           from pg_class r
           where r.relnamespace = 'public'::regnamespace and r.relname = any ($3)
-            and not exists (select from pg_index i where i.indexrelid = r.oid and i.indrelid = c.oid)) as "takenNames"
+            and not exists (select from pg_index i where i.indexrelid = r.oid and i.indrelid = c.oid)) as taken_names
   from pg_class c
   where c.oid = 'public.events'::regclass`;

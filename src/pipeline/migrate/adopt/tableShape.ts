@@ -1,7 +1,16 @@
 import type { Connection } from '../../../platform/db/client.js';
 import { explainIfFinal } from '../../../platform/db/errors.js';
 import type { Migration } from '../migrations.js';
-import { soleRow } from '../../../platform/db/soleRow.js';
+import {
+  arrayOf,
+  boolean,
+  jsonObject,
+  nullable,
+  oneOf,
+  queryRow,
+  type Shape,
+  text,
+} from '../../../platform/db/decodeRows.js';
 
 /** A table as the catalogue describes it. */
 export interface TableShape {
@@ -10,6 +19,33 @@ export interface TableShape {
   /** Those that no constraint brings along. */
   readonly indexes: readonly { readonly name: string; readonly definition: string }[];
 }
+
+const TABLE_SHAPE: Shape<TableShape> = {
+  columns: arrayOf(
+    jsonObject({
+      name: text,
+      type: text,
+      baseType: text,
+      bareType: text,
+      category: text,
+      collation: nullable(text),
+      isNotNull: boolean,
+      isGenerated: boolean,
+      defaultValue: nullable(text),
+    }),
+  ),
+  constraints: arrayOf(
+    jsonObject({
+      name: text,
+      kind: oneOf('check', 'primary key', 'other'),
+      definition: text,
+      condition: nullable(text),
+      columns: arrayOf(text),
+      isDeferrable: boolean,
+    }),
+  ),
+  indexes: arrayOf(jsonObject({ name: text, definition: text })),
+};
 
 export interface Column {
   readonly name: string;
@@ -66,14 +102,15 @@ export async function readWantedShape({ client }: Connection, migrations: readon
 }
 
 export async function readShape(client: Connection['client'], relation: string): Promise<TableShape> {
-  const { rows } = await client.query<TableShape>(
+  return await queryRow(
+    client,
+    TABLE_SHAPE,
     `select (select coalesce(json_agg(c), '[]') from (${COLUMNS}) as c) as columns,
             (select coalesce(json_agg(c), '[]') from (${CONSTRAINTS}) as c) as constraints,
             (select coalesce(json_agg(i), '[]') from (${INDEXES}) as i) as indexes
      from (select $1::regclass as target) as t`,
     [relation],
   );
-  return soleRow(rows);
 }
 
 const COLUMNS = `

@@ -1,5 +1,15 @@
 import type { Connection } from '../../../platform/db/client.js';
 import { quoteName } from '../../../platform/db/names.js';
+import {
+  arrayOf,
+  boolean,
+  jsonObject,
+  nullable,
+  oneOf,
+  queryRows,
+  type Shape,
+  text,
+} from '../../../platform/db/decodeRows.js';
 
 /** A table, as far as a dump carries it. Expressions and definitions are SQL, as the server writes it. */
 export interface TableDescription {
@@ -12,6 +22,25 @@ export interface TableDescription {
   /** Tables that its foreign keys refer to, as `schema.name`. */
   readonly references: readonly string[];
 }
+
+const TABLE_DESCRIPTION: Shape<TableDescription> = {
+  schema: text,
+  name: text,
+  columns: arrayOf(
+    jsonObject({
+      name: text,
+      type: text,
+      collation: nullable(text),
+      notNull: boolean,
+      default: nullable(text),
+      generated: oneOf('', 's', 'v'),
+      identity: oneOf('', 'a', 'd'),
+    }),
+  ),
+  constraints: arrayOf(jsonObject({ name: text, definition: text })),
+  indexes: arrayOf(jsonObject({ name: text, definition: text })),
+  references: arrayOf(text),
+};
 
 export interface ColumnDescription {
   readonly name: string;
@@ -42,6 +71,16 @@ export interface SequenceDescription {
   /** As text, since it may be beyond what a JavaScript number holds; null: never used. */
   readonly lastValue: string | null;
 }
+
+const SEQUENCE_DESCRIPTION: Shape<SequenceDescription> = {
+  schema: text,
+  name: text,
+  belonging: nullable(oneOf('a', 'i')),
+  table: nullable(text),
+  column: nullable(text),
+  options: text,
+  lastValue: nullable(text),
+};
 
 /** What there is in a database, by everything that is not the server's own. */
 export interface SchemaDescription {
@@ -86,7 +125,7 @@ const SEQUENCES = `
   select n.nspname as schema, c.relname as name, d.deptype as belonging, d.refobjid::regclass::text as table, a.attname as column,
     format('as %s increment by %s minvalue %s maxvalue %s start with %s cache %s %s', format_type(q.seqtypid, null), q.seqincrement,
       q.seqmin, q.seqmax, q.seqstart, q.seqcache, case when q.seqcycle then 'cycle' else 'no cycle' end) as options,
-    v.last_value::text as "lastValue"
+    v.last_value::text as last_value
   from pg_sequence q join pg_class c on c.oid = q.seqrelid join pg_namespace n on n.oid = c.relnamespace
   join pg_sequences v on (v.schemaname, v.sequencename) = (n.nspname, c.relname)
   left join pg_depend d on (d.classid, d.objid, d.refclassid) = ('pg_class'::regclass, c.oid, 'pg_class'::regclass)
@@ -131,10 +170,10 @@ const SCHEMAS = `select n.nspname as name from pg_namespace n where not ${FOREIG
 
 /** Reads what there is in a database. */
 export async function describeSchema({ client }: Connection): Promise<SchemaDescription> {
-  const { rows: schemas } = await client.query<{ name: string }>(SCHEMAS);
-  const { rows: tables } = await client.query<TableDescription>(TABLES);
-  const { rows: sequences } = await client.query<SequenceDescription>(SEQUENCES);
-  const { rows: others } = await client.query<{ other: string }>(OTHERS);
+  const schemas = await queryRows(client, { name: text }, SCHEMAS);
+  const tables = await queryRows(client, TABLE_DESCRIPTION, TABLES);
+  const sequences = await queryRows(client, SEQUENCE_DESCRIPTION, SEQUENCES);
+  const others = await queryRows(client, { other: text }, OTHERS);
   return {
     schemas: schemas.map(({ name }) => name),
     tables: inOrderOfReference(tables),

@@ -37,7 +37,7 @@ export interface DumpEnd {
 
 /** Ends the rows of a table, with the end of the line before it. */
 const END_OF_ROWS = Buffer.from('\n\\.\n');
-/** The header grows with tables, not with rows: a line longer than this is none of ours. */
+/** The header grows with tables, not with rows: a longer line was not written by us. */
 const MAX_LINE_BYTES = 64 * 2 ** 20;
 /** RFC 1952, section 2.3.1. */
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);

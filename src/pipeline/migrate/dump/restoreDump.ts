@@ -29,7 +29,7 @@ export interface RestoreOptions {
 /**
  * Restores a dump into an empty database, in one transaction: the migrations that had been applied, the tables with their rows, the
  * sequences. Then the migrations since are applied, as `migrate` does.
- * @throws UsageError when the database is not empty or the file is no dump, IntegrityError when a newer ecompipe has
+ * @throws UsageError when the database is not empty or the file is not a dump, IntegrityError when a newer ecompipe has
  *   made it, EcompipeError (74) when it is damaged.
  */
 export async function restoreDump(database: Database, file: string, options: RestoreOptions): Promise<RestoreResult> {

@@ -9,7 +9,7 @@ import {
   type SchemaDescription,
   type TableDescription,
 } from './describeSchema.js';
-import { soleRow } from '../../../platform/db/soleRow.js';
+import { queryRow, text } from '../../../platform/db/decodeRows.js';
 
 /** Makes the schemas and sequences that the migrations have not made. */
 export async function createSequences(
@@ -106,11 +106,11 @@ export async function setSequences({ client }: Connection, { sequences }: Schema
 }
 
 async function identitySequence(client: Connection['client'], table: string, column: string): Promise<string> {
-  const { rows } = await client.query<{ name: string }>('select pg_get_serial_sequence($1, $2) as name', [
+  const { name } = await queryRow(client, { name: text }, 'select pg_get_serial_sequence($1, $2) as name', [
     table,
     column,
   ]);
-  return soleRow(rows).name;
+  return name;
 }
 
 /** Those of `candidates` that are not among `present`, or are defined otherwise there. */

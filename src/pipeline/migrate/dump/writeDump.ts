@@ -19,7 +19,7 @@ import { readApplied } from '../runMigrate.js';
 import { describeSchema, nameOf, quotedName, type TableDescription } from './describeSchema.js';
 import { FIRST_LINE, type DumpEnd, type DumpHeader } from './dumpFile.js';
 import { withSoleConnection } from './soleConnection.js';
-import { soleRow } from '../../../platform/db/soleRow.js';
+import { queryRow, text } from '../../../platform/db/decodeRows.js';
 
 export interface DumpResult {
   readonly file: string;
@@ -96,10 +96,10 @@ async function beginSnapshot(connection: Connection): Promise<DumpHeader> {
   await client.query('begin isolation level repeatable read read only');
   // Before the first look: what is locked then can't be altered until the end.
   if (tables.length > 0) await client.query(`lock table ${tables.map(quotedName).join(', ')} in access share mode`);
-  const { rows } = await client.query<{ server_version: string }>('show server_version');
+  const { serverVersion } = await queryRow(client, { serverVersion: text }, 'show server_version');
   return {
     createdAt: new Date().toISOString(),
-    postgres: soleRow(rows).server_version,
+    postgres: serverVersion,
     migrations: await readApplied(connection),
     ...(await describeSchema(connection)),
   };

@@ -1,6 +1,6 @@
-import { clip } from '../../../platform/clip.js';
 import { printable as escaped } from '../../../platform/printable.js';
 import { countOf, formatCount } from '../../../platform/format.js';
+import { clipTo, fitPrefix, padTo, textWidth } from '../../../platform/textWidth.js';
 import type { Trial, TriedRecord } from './tryFile.js';
 
 /** On one line, and safe for a terminal. */
@@ -8,7 +8,7 @@ function printable(text: string): string {
   return escaped(text.replaceAll(/\r?\n/g, '⏎'));
 }
 
-/** What became of a file in a trial, for people, on lines of at most so many characters. */
+/** What became of a file in a trial, for people, on lines of at most so many columns. */
 export function describeTrial(trial: Trial, width: number): string {
   const { file, feed, table, records, skipped, rows } = trial;
   const made = feed === undefined ? 'no feed: its columns are those of the table' : `feed ${feed}`;
@@ -41,7 +41,7 @@ function sections({ first, reasons, feed }: Trial, width: number): string[] {
         '  ',
         width,
       ),
-      clip(`      line ${line}: ${printable(record)}`, width),
+      clipTo(`      line ${line}: ${printable(record)}`, width),
     );
   return parts;
 }
@@ -61,10 +61,13 @@ function grid(
       ),
     ),
   ];
-  const nameWidth = Math.min(Math.max(4, ...names.map((name) => name.length)), Math.max(4, Math.floor(width / 3)));
+  const nameWidth = Math.min(
+    Math.max(4, ...names.map((name) => textWidth(printable(name)))),
+    Math.max(4, Math.floor(width / 3)),
+  );
   const cellWidth = Math.max(6, Math.floor((width - 2 - nameWidth) / records.length) - 2);
   const row = (name: string, cells: readonly string[]): string =>
-    `  ${[clip(name, nameWidth).padEnd(nameWidth), ...cells.map((cell) => clip(cell, cellWidth).padEnd(cellWidth))].join('  ')}`.trimEnd();
+    `  ${[padTo(clipTo(name, nameWidth), nameWidth), ...cells.map((cell) => padTo(clipTo(cell, cellWidth), cellWidth))].join('  ')}`.trimEnd();
   return [
     row(
       '',
@@ -91,19 +94,20 @@ function grid(
   ];
 }
 
-/** Lines of at most so many characters; a word that is longer, such as a path, goes on in the next line. */
+/** Lines of at most so many columns; a word that is longer, such as a path, goes on in the next line. */
 function wrap(text: string, indent: string, width: number): string[] {
   const lines: string[] = [];
   let line = indent;
   for (const word of printable(text).split(' ')) {
-    if (line.trim() !== '' && line.length + word.length + 1 > width) {
+    if (line.trim() !== '' && textWidth(line) + textWidth(word) + 1 > width) {
       lines.push(line);
       line = `${indent}  `;
     }
     line += line.trim() === '' ? word : ` ${word}`;
-    while (line.length > width) {
-      lines.push(line.slice(0, width));
-      line = `${indent}  ${line.slice(width)}`;
+    while (textWidth(line) > width) {
+      const fitting = fitPrefix(line, width);
+      lines.push(fitting);
+      line = `${indent}  ${line.slice(fitting.length)}`;
     }
   }
   return [...lines, line];

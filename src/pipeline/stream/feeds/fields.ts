@@ -1,6 +1,6 @@
-import { parse } from 'csv-parse/sync';
+import { cutCells } from '../../../contract/csv/cells.js';
 import type { RecordShape } from '../../../contract/csv/header.js';
-import { decode, UTF_8 } from '../../../contract/feeds/encodings.js';
+import { decode, UTF_8, type Encoding } from '../../../contract/feeds/encodings.js';
 import { START_BYTES, type Content } from '../content.js';
 
 /** Enough bytes for the longest header. */
@@ -18,15 +18,17 @@ export async function readStart(content: Content): Promise<Buffer> {
 /** Texts of a record's fields by their names, for people; empty ones are left out, and a broken record is one text. */
 export function fieldsOf(bytes: Buffer, { feed, columns, dialect }: RecordShape): Record<string, string> {
   const names = feed?.fields ?? columns;
+  const text = textOf(bytes, feed?.feed.format.encoding ?? UTF_8);
+  const cells = text === undefined ? undefined : cutCells(text, dialect);
+  if (cells === undefined) return { record: text ?? bytes.toString('latin1') };
+  const pairs = cells.map((cell, index) => [names[index] ?? `field ${index + 1}`, cell.text] as const);
+  return Object.fromEntries(pairs.filter(([, field]) => field !== ''));
+}
+
+function textOf(bytes: Buffer, encoding: Encoding): string | undefined {
   try {
-    const text = decode(bytes, feed?.feed.format.encoding ?? UTF_8);
-    if (dialect.kind === 'lines') return { [names[0] ?? 'line']: text };
-    const quote = dialect.quote === undefined ? false : String.fromCharCode(dialect.quote);
-    const delimiter = String.fromCharCode(dialect.delimiter);
-    const [fields = []] = parse(text, { delimiter, quote, relax_column_count: true, record_delimiter: '\n' });
-    const pairs = fields.map((field, index) => [names[index] ?? `field ${index + 1}`, field] as const);
-    return Object.fromEntries(pairs.filter(([, field]) => field !== ''));
+    return decode(bytes, encoding);
   } catch {
-    return { record: bytes.toString('latin1') };
+    return undefined;
   }
 }

@@ -1,7 +1,8 @@
 import path from 'node:path';
-import { withFileErrors } from '../../../platform/errors.js';
+import { UsageError, withFileErrors } from '../../../platform/errors.js';
 import { readFeedText, SHIPPED_FEEDS } from '../../../contract/feeds/readFeeds.js';
-import { openLarge } from '../content.js';
+import { openLarge, type Content } from '../content.js';
+import { UnreadableFile } from '../../../contract/csv/header.js';
 import { readStart } from './fields.js';
 import { fittingShipped, shippedFeeds } from './shippedFeeds.js';
 import { guessFormat, type Guess } from './guessFormat.js';
@@ -13,21 +14,31 @@ export interface InitialFeed {
   readonly shipped: string | undefined;
 }
 
-/** Looks at the beginning of a file and makes a feed to start from: the shipped one where the source is known, else a skeleton. */
+/**
+ * Looks at the beginning of a file and makes a feed to start from: the shipped one where the source is known, else a skeleton.
+ * @throws UsageError where it is no text, or nothing.
+ */
 export async function initFeed(file: string): Promise<InitialFeed> {
   const content = await withFileErrors('read', file, () => openLarge(file));
   try {
-    if (content.fault !== undefined) throw content.fault;
-    const start = await readStart(content);
-    const guess = guessFormat(start, content.size <= start.length);
-    const known = (await fittingShipped(start))[0]?.name ?? (await withoutHeader(guess));
-    const match = path.basename(file);
-    if (known === undefined) return { text: skeleton(match, guess), shipped: undefined };
-    const { text } = await readFeedText(SHIPPED_FEEDS, known);
-    return { text: forFile(text, match), shipped: known };
+    return await feedFor(file, content);
+  } catch (error) {
+    throw error instanceof UnreadableFile ? new UsageError([`${file}: ${error.message}`]) : error;
   } finally {
     await content.close();
   }
+}
+
+async function feedFor(file: string, content: Content): Promise<InitialFeed> {
+  if (content.fault !== undefined) throw content.fault;
+  const start = await readStart(content);
+  if (start.length === 0) throw new UnreadableFile('the file is empty: there is nothing to guess from');
+  const guess = guessFormat(start, content.size <= start.length);
+  const known = (await fittingShipped(start))[0]?.name ?? (await withoutHeader(guess));
+  const match = path.basename(file);
+  if (known === undefined) return { text: skeleton(match, guess), shipped: undefined };
+  const { text } = await readFeedText(SHIPPED_FEEDS, known);
+  return { text: forFile(text, match), shipped: known };
 }
 
 /** The shipped feed for files that have no header, by what their first record looks like. */

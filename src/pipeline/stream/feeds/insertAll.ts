@@ -1,7 +1,7 @@
 import { sourceColumn } from '../../../contract/feeds/compile.js';
 import assert from 'node:assert/strict';
 import { countOf } from '../../../platform/format.js';
-import { BUILT_IN, expressionNames, namesOutsideSql } from '../../../contract/feeds/bindFeed.js';
+import { BUILT_IN, expressionNames, isDistinct, namesOutsideSql } from '../../../contract/feeds/bindFeed.js';
 import type { Connection } from '../../../platform/db/client.js';
 import { withUserPath } from '../../../platform/db/sessionSettings.js';
 import { soleRow } from '../../../platform/db/soleRow.js';
@@ -21,9 +21,8 @@ export function mayInsertAll({ feed, parts, dialect }: Batch): boolean {
   if (asWritten.format.type !== 'csv' || wireOf(asWritten.format, dialect).isRewritten) return false;
   // How many records of which part are left out would have to be counted by part.
   if (asWritten.where !== undefined && parts.length > 1) return false;
-  const isDistinct = asWritten.columns.some(({ source }) => source.kind === 'derive' && source.repeats === 'distinct');
   const names = [...expressionNames(asWritten), ...namesOutsideSql(asWritten)];
-  return !isDistinct && !names.some((name) => BUILT_IN.includes(name));
+  return !isDistinct(asWritten) && !names.some((name) => BUILT_IN.includes(name));
 }
 
 /** A feed's rows are not those that it should have made. */

@@ -85,15 +85,20 @@ async function transformSource(
   parts: readonly StagedPart[],
 ): Promise<FeedVerdicts['made']> {
   const made = await expand(connection, plan, parts);
-  await connection.client.query('select ecompipe.transform_records($1, $2, $3, $4, $5, $6)', [
+  await transformRows(connection, plan);
+  return made;
+}
+
+/** Brings the rows that were made, or the records where each is one, into the typed stage of the table. */
+export async function transformRows({ client, userPath }: Connection, plan: FeedPlan): Promise<void> {
+  await client.query('select ecompipe.transform_records($1, $2, $3, $4, $5, $6)', [
     plan.insert,
     plan.makesRows,
     plan.defects,
     plan.probes.map(({ column }) => column),
     plan.probes.map(({ query }) => query),
-    connection.userPath,
+    userPath,
   ]);
-  return made;
 }
 
 async function judgeRows(
@@ -114,8 +119,8 @@ async function judgeRows(
   return { ...verdicts, made, originOf };
 }
 
-/** Makes the rows; where each record is one, there is nothing to do but to count whether all of them arrived. */
-async function expand(
+/** Makes the rows of the staged records; where each record is one, there is nothing to do but to count whether all of them arrived. */
+export async function expand(
   { client, userPath }: Connection,
   plan: FeedPlan,
   stagedParts: readonly StagedPart[],

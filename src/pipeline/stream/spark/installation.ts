@@ -92,6 +92,11 @@ function versionIn(home: string): string | undefined {
     .find((version) => version !== undefined);
 }
 
+/** The Java that Spark would start. */
+export function javaOf(environment: NodeJS.ProcessEnv): string {
+  return environment['JAVA_HOME'] ? path.join(environment['JAVA_HOME'], 'bin', 'java') : 'java';
+}
+
 function inPath(program: string, environment: NodeJS.ProcessEnv): string | undefined {
   const directories = (environment['PATH'] ?? '').split(path.delimiter).filter((directory) => directory !== '');
   return directories.map((directory) => path.join(directory, program)).find((file) => existsSync(file));

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { errnoOf, withFileErrors } from '../../../platform/errors.js';
 import type { Logger } from '../../../platform/log.js';
-import { SparkError, type SparkInstallation } from './installation.js';
+import { javaOf, SparkError, type SparkInstallation } from './installation.js';
 
 const JOB_SOURCES = fileURLToPath(new URL('../../../../spark/job', import.meta.url));
 
@@ -77,7 +77,7 @@ async function compile(
   files: readonly string[],
   jar: string,
 ): Promise<void> {
-  const java = environment['JAVA_HOME'] ? path.join(environment['JAVA_HOME'], 'bin', 'java') : 'java';
+  const java = javaOf(environment);
   try {
     await promisify(execFile)(
       java,

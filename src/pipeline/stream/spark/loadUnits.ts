@@ -2,14 +2,14 @@ import { TransientError } from '../../../platform/db/sqlState.js';
 import type { Database } from '../../../platform/db/target.js';
 import type { CommittedBatch } from '../loadTransaction.js';
 import type { LoaderContext } from '../runBatch.js';
-import type { DriverProcess } from './driverProcess.js';
+import type { Driver } from './driver.js';
 import { mergeUnit } from './mergeUnit.js';
 import { NotTyped, StageLost, stageUnit, type Staged } from './stage.js';
 import type { StageTables } from './stageTables.js';
 import type { Unit } from './units.js';
 
 export interface UnitContext {
-  readonly driver: DriverProcess;
+  readonly driver: Driver;
   readonly database: Database;
   readonly tables: StageTables;
   readonly loader: LoaderContext;

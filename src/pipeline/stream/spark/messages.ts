@@ -1,4 +1,4 @@
-/** What the job and we say to each other: one JSON document a line, over its standard input and output (spark/job/Main.scala). */
+/** What the job and we say to each other: one JSON document a line, over its standard input and output, or a socket (spark/job/Main.scala, Stream.scala). */
 
 /** A file as the job listed it. */
 export interface SparkFile {

@@ -22,6 +22,7 @@ export interface PreparedSpark {
   readonly directory: string;
   /** Of Spark. */
   readonly version: string;
+  readonly sparkHome: string;
   readonly job: string;
   readonly jdbcDriver: string;
 }
@@ -45,7 +46,7 @@ export async function prepareSpark(
   const given = findJdbcDriver(jdbcDriver, spark, jars, conf);
   // The same run tells that Spark can load the job.
   const found = await locateDriver({ spark, conf, jar: job, master: 'local[1]', jdbcDriver: given }, environment);
-  const prepared = { directory, version: spark.version, job };
+  const prepared = { directory, version: spark.version, sparkHome: spark.home, job };
   if (found.startsWith(`${path.join(spark.home, 'jars')}${path.sep}`) || path.dirname(found) === directory)
     return { ...prepared, jdbcDriver: found };
   // Ivy's name for it begins with the group.

@@ -1,8 +1,8 @@
 import { FileError } from '../../../platform/errors.js';
 import { dayOf } from '../../../platform/files/dayFolders.js';
 import type { StreamSettings } from '../streamEvents.js';
-import type { FilesFinisher, ReadFile } from '../fileDisposer.js';
-import type { DriverProcess } from './driverProcess.js';
+import type { FileDisposal, ReadFile } from '../fileDisposer.js';
+import type { Driver } from './driver.js';
 import { printableLine } from '../../../platform/printable.js';
 
 /** A directory for Hadoop's file systems, such as `s3a://…` or `hdfs://…`, not for ours. */
@@ -11,13 +11,13 @@ export function isUri(directory: string): boolean {
 }
 
 /** Takes files out of the way that only the Spark job reaches. */
-export class RemoteFileDisposer implements FilesFinisher {
+export class RemoteFileDisposer implements FileDisposal {
   /** Files that stay where they are (`--after-load keep`). Whether one was exchanged, the job finds by its fileStamp. */
   private readonly kept = new Set<string>();
 
   constructor(
     private readonly settings: Pick<StreamSettings, 'inputDir' | 'afterLoad' | 'archiveDir' | 'quarantineDir'>,
-    private readonly driver: DriverProcess,
+    private readonly driver: Driver,
   ) {}
 
   async loaded(file: ReadFile): Promise<boolean> {

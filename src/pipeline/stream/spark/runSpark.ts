@@ -14,6 +14,8 @@ import { DirectPathBreaker } from '../directPathBreaker.js';
 import { FilesNotLoadedError, ResultRecorder } from '../resultRecorder.js';
 import { rejectLimits } from '../rejectLimit.js';
 import { withOwnership } from '../runStream.js';
+import { AttachedDriver, driverSocket } from './attachedDriver.js';
+import type { Driver } from './driver.js';
 import { DriverProcess } from './driverProcess.js';
 import { feedFormatsOf } from './feedFormats.js';
 import { findSpark } from './installation.js';
@@ -27,7 +29,7 @@ import { reachMaster } from './reachMaster.js';
 import { readSparkConf } from './sparkConf.js';
 import { StageTables } from './stageTables.js';
 import { assertArchives } from '../settingsTable.js';
-import { assertClientMode, masterOf, type DriverSettings } from './submit.js';
+import { assertClientMode, masterOf } from './submit.js';
 
 /** What the Spark engine needs to know besides what both do. */
 export interface SparkSettings extends StreamSettings {
@@ -73,22 +75,21 @@ export async function runSparkStream(
   const feedFormats = feedFormatsOf(settings.feeds ?? []);
   if (settings.recursive === true || [settings.include, settings.exclude].some((globs = []) => globs.length > 0))
     throw new UsageError(['--engine spark loads all files of one directory: no --recursive, --include and --exclude']);
-  const driverSettings = await prepareDriver(settings, context);
-  await reachMaster(masterOf(driverSettings, process.env), settings.retryForMs, context);
+  const openDriver = await prepareDriver(settings, context);
   return await withCompressor(settings, context, (compressor) =>
-    load(settings, { driverSettings, feedFormats, compressor }, database, context),
+    load(settings, { openDriver, feedFormats, compressor }, database, context),
   );
 }
 
 interface Prepared {
-  readonly driverSettings: DriverSettings;
+  readonly openDriver: () => Driver | Promise<Driver>;
   readonly feedFormats: ReturnType<typeof feedFormatsOf>;
   readonly compressor: ArchiveCompressor | undefined;
 }
 
 async function load(
   settings: SparkSettings,
-  { driverSettings, feedFormats, compressor }: Prepared,
+  { openDriver, feedFormats, compressor }: Prepared,
   database: Database,
   context: StageContext<StreamEvent>,
 ): Promise<StreamResult> {
@@ -97,7 +98,7 @@ async function load(
   return await withOwnership(settings, database, context, async (checkpoint, target, feeds, witness, stop) => {
     const pool = new ConnectionPool(database, 2, witness.assertKnown);
     const alive = await database.connect();
-    const driver = new DriverProcess(driverSettings, process.env, context.log);
+    const driver = await openDriver();
     const refresh = new IdleRefresh(database, context.log);
     const emit = (event: StreamEvent): void => {
       if (event.type === 'batchCommitted') refresh.committed();
@@ -139,22 +140,28 @@ async function load(
   });
 }
 
-/** Finds what the driver consists of, and checks what it is told. */
+/** Finds what the driver consists of, and checks what it is told; or the driver that has started us. */
 async function prepareDriver(
-  { master, sparkFlags, jdbcDriver, sparkJars }: SparkSettings,
-  { log }: Pick<StageContext<StreamEvent>, 'log'>,
-): Promise<DriverSettings> {
+  settings: SparkSettings,
+  context: StageContext<StreamEvent>,
+): Promise<() => Driver | Promise<Driver>> {
+  const { log } = context;
+  const socket = driverSocket(process.env);
+  if (socket !== undefined) return () => AttachedDriver.attach(socket, log);
+  const { master, sparkFlags, jdbcDriver, sparkJars, retryForMs } = settings;
   const spark = await findSpark(process.env);
   const conf = readSparkConf(spark, sparkFlags, process.env);
   assertClientMode(conf, process.env);
   const jars = jarsDirectory(sparkJars, process.env);
-  return {
+  const driver = {
     spark,
     master,
     conf,
     jdbcDriver: findJdbcDriver(jdbcDriver, spark, jars, conf),
     jar: await jobJar(spark, jars, process.env, log),
   };
+  await reachMaster(masterOf(driver, process.env), retryForMs, context);
+  return () => new DriverProcess(driver, process.env, log);
 }
 
 /** Spark lists the files itself and says nothing of the others; what comes later is counted by `ecompipe status`. */

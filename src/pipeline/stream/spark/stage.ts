@@ -2,7 +2,7 @@ import pg from 'pg';
 import { TransientError } from '../../../platform/db/sqlState.js';
 import type { Database } from '../../../platform/db/target.js';
 import { countOf } from '../../../platform/format.js';
-import type { DriverProcess } from './driverProcess.js';
+import type { Driver } from './driver.js';
 import { SparkError } from './installation.js';
 import type { FromJob, Piece, StageCommand, StagedTask } from './messages.js';
 import type { StageTables } from './stageTables.js';
@@ -48,7 +48,7 @@ export class SourceGone extends Error {
  * @throws NotTyped, SourceGone; SparkError, DatabaseError when it is final.
  */
 export async function stageUnit(
-  driver: DriverProcess,
+  driver: Driver,
   database: Database,
   tables: StageTables,
   unit: Unit,

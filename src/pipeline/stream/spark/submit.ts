@@ -57,7 +57,7 @@ export function assertClientMode({ properties }: SparkConf, environment: NodeJS.
   const mode = properties.get('spark.submit.deployMode') ?? (environment['DEPLOY_MODE'] || 'client');
   if (mode !== 'client')
     throw new UsageError([
-      `spark.submit.deployMode ${JSON.stringify(mode)}: --engine spark needs client mode, as the process that you start merges the rows beside the driver; start it where the driver may run`,
+      `spark.submit.deployMode ${JSON.stringify(mode)}: --engine spark needs client mode, as the process that you start merges the rows beside the driver; for cluster mode, submit the jar of \`ecompipe spark bundle\``,
     ]);
 }
 

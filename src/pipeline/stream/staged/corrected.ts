@@ -7,10 +7,13 @@ import type { Batch } from '../batch.js';
 import type { TargetTable } from '../targetTable.js';
 import { judgeRecords } from './loadStaged.js';
 import { splitRecords } from './records.js';
+import { integer, nullable, oneOf, queryRows, type Shape, text } from '../../../platform/db/decodeRows.js';
 
-/** What became of a corrected row. */
+/** What became of a corrected row, or of one of the rows that a feed made of a corrected record. */
 export interface JudgedRow extends Pick<CorrectedRow, 'rejectId' | 'line'> {
   readonly kind: 'inserted' | 'duplicate' | 'rejected';
+  /** Which row of its record it is, from 1; 0: the only one. */
+  readonly item: number;
   /** Of an accepted row. */
   readonly key: string | undefined;
   /** Of a rejected one. */
@@ -53,15 +56,25 @@ function groupByColumns(rows: readonly CorrectedRow[]): CorrectedRow[][] {
   return [...groups.values()];
 }
 
-interface Verdict {
+export interface Verdict {
   readonly ordinal: number;
   readonly kind: 'invalid' | 'conflict' | 'duplicate' | null;
-  readonly sqlState: string;
+  readonly sqlState: string | null;
   readonly column: string | null;
   readonly constraint: string | null;
-  readonly message: string;
-  readonly key: string;
+  readonly message: string | null;
+  readonly key: string | null;
 }
+
+const VERDICT: Shape<Verdict> = {
+  ordinal: integer,
+  kind: nullable(oneOf('invalid', 'conflict', 'duplicate')),
+  sqlState: nullable(text),
+  column: nullable(text),
+  constraint: nullable(text),
+  message: nullable(text),
+  key: nullable(text),
+};
 
 async function judgeGroup(
   connection: Connection,
@@ -72,17 +85,26 @@ async function judgeGroup(
   const records = await splitRecords(batch);
   assert.equal(records.length, rows.length, 'each corrected row is a record');
   await judgeRecords(connection, batch, records, target, () => Promise.resolve());
-  const verdicts = new Map((await readVerdicts(connection, target, batch)).map((row) => [row.ordinal, row]));
-  return rows.map(({ rejectId, line }, ordinal) => {
+  const verdicts = new Map((await readVerdicts(connection, target, batch.columns)).map((row) => [row.ordinal, row]));
+  return rows.map((row, ordinal) => {
     const malformed = records.malformed.get(ordinal);
-    if (malformed !== undefined) return { rejectId, line, kind: 'rejected', key: undefined, reason: malformed };
+    if (malformed !== undefined) return refusedRow(row, malformed);
     const verdict = verdicts.get(ordinal);
     assert(verdict !== undefined, `row ${ordinal} was judged`);
-    const { kind, key } = verdict;
-    if (kind === null) return { rejectId, line, kind: 'inserted', key, reason: undefined };
-    if (kind === 'duplicate') return { rejectId, line, kind, key, reason: undefined };
-    return { rejectId, line, kind: 'rejected', key: undefined, reason: reasonOf({ ...verdict, kind }) };
+    return judgedRow(row, 0, verdict);
   });
+}
+
+/** What the server's verdict on a row means for the correction that it was made of. */
+export function judgedRow(
+  { rejectId, line }: Pick<CorrectedRow, 'rejectId' | 'line'>,
+  item: number,
+  verdict: Verdict,
+): JudgedRow {
+  const { kind, key } = verdict;
+  if (kind === null || kind === 'duplicate')
+    return { rejectId, line, item, kind: kind ?? 'inserted', key: key ?? undefined, reason: undefined };
+  return refusedRow({ rejectId, line }, reasonOf({ ...verdict, kind }));
 }
 
 function reasonOf({
@@ -92,6 +114,7 @@ function reasonOf({
   constraint,
   message,
 }: Verdict & { readonly kind: 'invalid' | 'conflict' }): RejectReason {
+  assert(sqlState !== null && message !== null, 'a row that was refused has its reason');
   return {
     kind,
     sqlState,
@@ -101,14 +124,26 @@ function reasonOf({
   };
 }
 
+export function refusedRow(
+  { rejectId, line }: Pick<CorrectedRow, 'rejectId' | 'line'>,
+  reason: RejectReason,
+): JudgedRow {
+  return { rejectId, line, item: 0, kind: 'rejected', key: undefined, reason };
+}
+
 /** The verdicts of the session on all rows that were staged; one without a kind was inserted. */
-async function readVerdicts({ client }: Connection, { name }: TargetTable, { columns }: Batch): Promise<Verdict[]> {
-  const { rows } = await client.query<Verdict>(
-    `select ordinal, v.kind, v.sql_state as "sqlState", v.column_name as column, v.constraint_name as constraint, v.message, coalesce(v.key, k.key) as key
+export async function readVerdicts(
+  { client }: Connection,
+  { name }: TargetTable,
+  columns: readonly string[],
+): Promise<Verdict[]> {
+  return await queryRows(
+    client,
+    VERDICT,
+    `select ordinal, v.kind, v.sql_state, v.column_name as column, v.constraint_name as constraint, v.message, coalesce(v.key, k.key) as key
      from ecompipe.staged_keys($1::regclass, $2) k full join pg_temp.ecompipe_verdicts v using (ordinal)`,
     [name, columns],
   );
-  return rows;
 }
 
 /** The rows as CSV, so that they go the same way as those of a file. NULL is an empty field, '' a quoted one. */

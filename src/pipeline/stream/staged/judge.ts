@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
 import type { TargetTable } from '../targetTable.js';
-import { soleRow } from '../../../platform/db/soleRow.js';
 import { countOf } from '../../../platform/format.js';
+import { arrayOf, integer, queryRow, type Shape } from '../../../platform/db/decodeRows.js';
 
 /** What became of staged rows, by ordinal. Why, the session's table `ecompipe_verdicts` says until the commit. */
 export interface Verdicts {
@@ -10,6 +10,8 @@ export interface Verdicts {
   readonly rejected: readonly number[];
   readonly duplicates: readonly number[];
 }
+
+const VERDICTS: Shape<Verdicts> = { inserted: integer, rejected: arrayOf(integer), duplicates: arrayOf(integer) };
 
 /** Converts what is staged as text: rows of the right types go on, the others get their verdict. */
 export async function convertTexts(
@@ -41,12 +43,11 @@ export async function insertRows(
     values: [name, columns],
   });
   await waitForTurn();
-  const { rows } = await client.query<Verdicts>({
+  return await queryRow(client, VERDICTS, {
     name: 'insert_rows',
     text: 'select inserted, rejected, duplicates from ecompipe.insert_rows($1::regclass, $2, $3)',
     values: [name, columns, userPath],
   });
-  return soleRow(rows);
 }
 
 /** Each row must have its verdict: what is lost here, nobody would miss. */

@@ -5,6 +5,7 @@ import { CHUNK_BYTES, copyChunks } from '../../../platform/db/copyChunks.js';
 import { temporalFields } from '../isoDates.js';
 import type { TargetTable } from '../targetTable.js';
 import { copyableOrdinals, endMarkerRows, hasIsoDates, isCopyable, stageChunks, type Records } from './records.js';
+import { arrayOf, integer, nullable, queryRow } from '../../../platform/db/decodeRows.js';
 
 /** Records as texts, straight from the file. */
 const TEXTS = 'pg_temp.ecompipe_text';
@@ -81,10 +82,12 @@ async function copyTyped(
     return undefined;
   }
   await client.query('release savepoint ecompipe_typed');
-  const { rows } = await client.query<{ missing: number[] | null }>(
+  const { missing } = await queryRow(
+    client,
+    { missing: nullable(arrayOf(integer)) },
     `select array_agg(ordinal order by ordinal) as missing
      from generate_series(0, $1::integer) as ordinal where ordinal not in (select t.ordinal from ${TYPED} t)`,
     [records.length - 1],
   );
-  return (rows[0]?.missing ?? []).filter((ordinal) => isCopyable(records, ordinal));
+  return (missing ?? []).filter((ordinal) => isCopyable(records, ordinal));
 }

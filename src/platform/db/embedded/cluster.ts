@@ -121,7 +121,7 @@ function newPassword(): string {
   return randomBytes(24).toString('base64url');
 }
 
-/** Whether the role that commands connect as is no superuser: there is another one, which earlier versions did not make. */
+/** Whether the role that commands connect as is not a superuser: there is another one, which earlier versions did not make. */
 export async function hasOwnSuperuser({ home }: Pick<Cluster, 'home'>): Promise<boolean> {
   return (await lstat(path.join(home, SUPERUSER_PASSWORD)).catch(() => undefined)) !== undefined;
 }

@@ -10,7 +10,7 @@ const MAX_TEXT_BYTES = 64 * 1024;
 /** Files of a cluster are for nobody else to read. */
 export const OWNER_ONLY = { mode: 0o600 } as const;
 
-/** A link is no file of ours, and a FIFO would block its reader for ever. */
+/** A link is not a file of ours, and a FIFO would block its reader for ever. */
 const CAREFULLY = constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /**

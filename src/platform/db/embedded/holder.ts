@@ -83,7 +83,6 @@ export async function assertNotHeldElsewhere(cluster: Cluster, signal: AbortSign
 
 /** Keeps the hold on the data as long as a server of this namespace lives. */
 export function startHeartbeat(cluster: Cluster, serverPid: number): void {
-  if (process.platform === 'win32') return;
   const heartbeat = spawn('/bin/sh', ['-c', HEARTBEAT, 'ecompipe-heartbeat', String(serverPid)], {
     detached: true,
     stdio: 'ignore',

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import { open } from 'node:fs/promises';
 import path from 'node:path';
 import { EcompipeError, errnoOf, EXIT, type ErrorFacts } from '../../errors.js';
+import { syncDirectory } from '../../files/publish.js';
 import type { Logger } from '../../log.js';
 import { asAccount, type ServerAccount } from './account.js';
 import { OWN_SERVER_HINT, program, type ServerFiles } from './binaries.js';
@@ -60,7 +60,7 @@ export async function initdb(options: InitdbOptions): Promise<void> {
 }
 
 /**
- * Creates our database and the role that owns it, before anybody can connect. The role is no superuser: whoever makes a
+ * Creates our database and the role that owns it, before anybody can connect. The role is not a superuser: whoever makes a
  * command of ours run their SQL reads no files and runs no programs. It may create what `migrate --roles` and a `dropdb` need
  * it to, and sees the sessions of others: who is in the way of a lock, and who is still connected.
  */
@@ -139,15 +139,4 @@ export function spawnError(error: unknown, account: ServerAccount | undefined): 
     return new EcompipeError(EXIT.permission, { ...facts, why, hint: `run as another user, or ${OWN_SERVER_HINT}` });
   }
   return errno === undefined ? error : new EcompipeError(EXIT.unavailable, facts);
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  // Windows can't open directories.
-  if (process.platform === 'win32') return;
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

@@ -88,14 +88,13 @@ export async function isPostmaster(pid: number, data: string): Promise<boolean> 
   } catch (error) {
     if (errnoOf(error) === 'ESRCH') return false;
   }
-  if (process.platform === 'win32') return true;
   const served = await servedDirectory(pid, data);
   if (served === undefined || served === data) return served === data;
   // A project that was moved while its server ran: the old path is gone, the server goes on in its working directory.
   return (await stat(served).catch(() => undefined)) === undefined;
 }
 
-/** The data directory that a process was told to serve; undefined when it is gone, a zombie, or no postmaster. */
+/** The data directory that a process serves; undefined when it is gone, a zombie, or not a postmaster. */
 async function servedDirectory(pid: number, data: string): Promise<string | undefined> {
   if (process.platform === 'linux') {
     const argv = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');

@@ -40,7 +40,6 @@ export async function startServer(cluster: Cluster, log: Logger, signal: AbortSi
   const server = spawn(program(files, 'postgres'), args, {
     // A session of its own: neither Ctrl-C in the terminal nor the death of this process reaches it.
     detached: true,
-    windowsHide: true,
     stdio: ['ignore', logStart.handle.fd, logStart.handle.fd],
     cwd: cluster.data,
     env: serverEnvironment(),
@@ -69,8 +68,7 @@ export async function stopServer(cluster: Cluster, server: RunningServer, log: L
   const running = await findRunningServer(cluster.data);
   if (running === undefined || runId(running) !== runId(server)) return;
   const releaseData = await prepareRelease(cluster);
-  if (process.platform === 'win32') await fastShutdownOnWindows(cluster, log);
-  else process.kill(server.pid, 'SIGINT');
+  process.kill(server.pid, 'SIGINT');
   const deadline = Date.now() + STOP_DEADLINE_MS;
   // Not until the lock file is gone: that goes a moment before the process does.
   const isRunning = (): Promise<boolean> => isPostmaster(server.pid, cluster.data);
@@ -174,14 +172,4 @@ async function readFrom({ handle, offset }: ServerLog): Promise<string> {
   const lines = Buffer.alloc(Math.min((await handle.stat()).size - offset, LOG_LIMIT_BYTES));
   const { bytesRead } = await handle.read(lines, 0, lines.length, offset);
   return lines.toString('utf8', 0, bytesRead).trim().split('\n').slice(-5).join('\n');
-}
-
-/** Windows has no signals: pg_ctl knows the named pipe that stands in for them. */
-async function fastShutdownOnWindows(cluster: Cluster, log: Logger): Promise<void> {
-  const files = await usableServerFiles(path.dirname(cluster.home), cluster.account, log);
-  const child = spawn(program(files, 'pg_ctl'), ['stop', '-D', cluster.data, '-m', 'fast', '-W'], {
-    stdio: 'ignore',
-    windowsHide: true,
-  });
-  await new Promise((resolve, reject) => child.once('error', reject).once('close', resolve));
 }

@@ -5,6 +5,7 @@ import { guardPassword } from '../passwordGuard.js';
 import type { Cluster } from './cluster.js';
 import { DATABASE, USER } from './initdb.js';
 import type { RunningServer } from './pidFile.js';
+import { boolean, integer, queryRow, queryRows } from '../decodeRows.js';
 
 /** How to connect to the embedded database. */
 export interface EmbeddedConnection {
@@ -100,13 +101,15 @@ export async function unlockShared(client: pg.Client): Promise<void> {
 
 /** Takes the lock exclusively if nobody holds a lease. Until this session ends, newcomers wait in `lockShared`. */
 export async function tryLockExclusive(client: pg.Client): Promise<boolean> {
-  const { rows } = await client.query<{ alone: boolean }>(`select pg_try_advisory_lock(${LOCK_KEYS}) as alone`);
-  return rows[0]?.alone === true;
+  const { alone } = await queryRow(client, { alone: boolean }, `select pg_try_advisory_lock(${LOCK_KEYS}) as alone`);
+  return alone;
 }
 
 /** The pids of the commands that hold the lock, shared or exclusively. */
 export async function leaseHolders(client: pg.Client): Promise<number[]> {
-  const { rows } = await client.query<{ pid: number }>(
+  const rows = await queryRows(
+    client,
+    { pid: integer },
     `select distinct split_part(activity.application_name, ' ', 3)::int as pid
        from pg_locks as lock
        join pg_stat_activity as activity using (pid)
@@ -119,13 +122,15 @@ export async function leaseHolders(client: pg.Client): Promise<number[]> {
 
 /** Whether somebody who isn't ecompipe is connected: a psql, a GUI, a replica. */
 export async function hasGuests(client: pg.Client): Promise<boolean> {
-  const { rows } = await client.query<{ guests: boolean }>(
+  const { guests } = await queryRow(
+    client,
+    { guests: boolean },
     `select exists (
        select from pg_stat_activity
         where backend_type in ('client backend', 'walsender') and application_name not like 'ecompipe%'
      ) as guests`,
   );
-  return rows[0]?.guests === true;
+  return guests;
 }
 
 /** Class 28: the server knows who we claim to be and says no. Anything else may pass: starting, stopping, full. */

@@ -40,7 +40,7 @@ export async function withShellSafeFiles<T>(
   account: ServerAccount | undefined,
   use: (files: ServerFiles) => Promise<T>,
 ): Promise<T> {
-  if (process.platform === 'win32' || !/["$`\\\n]/.test(files.root)) return use(files);
+  if (!/["$`\\\n]/.test(files.root)) return use(files);
   const scratch = await mkdtemp(path.join(os.tmpdir(), 'ecompipe-initdb-'));
   try {
     await chmod(scratch, account === undefined ? 0o700 : 0o711);

@@ -6,6 +6,7 @@ import { findRunningServer, type RunningServer } from './pidFile.js';
 import { moveToOwner, serverVersionOf, versionAdvice } from './releases.js';
 import { dataVersion, isKept } from './server.js';
 import { leaseHolders, openSession } from './session.js';
+import { queryRow, text } from '../decodeRows.js';
 
 /** What there is of an embedded server. */
 export interface EmbeddedStatus {
@@ -56,10 +57,10 @@ async function look(cluster: Cluster, server: RunningServer, signal: AbortSignal
   const kept = await isKept(cluster, server);
   try {
     return await openSession(cluster, server, signal, async (session) => {
-      const { rows } = await session.query<{ server_version: string }>('show server_version');
+      const { serverVersion } = await queryRow(session, { serverVersion: text }, 'show server_version');
       const usedBy = await leaseHolders(session);
       await session.end();
-      return { pid, port, version: rows[0]?.server_version, kept, usedBy };
+      return { pid, port, version: serverVersion, kept, usedBy };
     });
   } catch (error) {
     if (error instanceof EcompipeError || signal.aborted) throw error;
