@@ -4,7 +4,7 @@ import { UsageError } from '../platform/errors.js';
 import type { GenerateSettings } from '../pipeline/generate/settings.js';
 import { generateSettings } from '../pipeline/generate/settingsTable.js';
 import { moveSettings } from '../pipeline/move/settingsTable.js';
-import { loadSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
+import { assertArchives, loadSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
 import { dashboardSettings } from './dashboard.js';
 import { feedSettings } from './feedSettings.js';
 import { metricsSettings } from './metrics.js';
@@ -76,7 +76,8 @@ export function generatorSettings(values: RunAllValues): GenerateSettings {
 }
 
 /** @throws UsageError with what can't be together. */
-export function assertPossible({ maxBacklog, afterLoad, processingDir }: RunAllValues): void {
+export function assertPossible({ maxBacklog, afterLoad, processingDir, archiveGzip }: RunAllValues): void {
+  assertArchives({ archiveGzip, afterLoad });
   if (maxBacklog === undefined || afterLoad !== 'keep') return;
   throw new UsageError([
     `--max-backlog ${maxBacklog}: with --after-load keep loaded files stay in ${processingDir}, so the backlog never shrinks; leave one of the two out`,

@@ -19,7 +19,7 @@ import { notifySettings, withWatchers, type WatchOptions } from './notify.js';
 import { feedSettings, loadFeeds } from './feedSettings.js';
 import { demoteRejects } from './rejectReport.js';
 import { databaseSettings } from './settings.js';
-import { sparkSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
+import { assertArchives, sparkSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
 
 const retention = setting({
   flag: '--retention',
@@ -73,7 +73,7 @@ export const stream = defineCommand({
   ],
   run: async ({ once, strict, ...settings }, context) => {
     const sparkFlags = context.args;
-    assertFlagsOf(settings.engine, sparkFlags);
+    assertPossible(settings, sparkFlags);
     const feeds = await loadFeeds(settings);
     const listing = listOptions({ ...settings, feeds });
     const { withDatabase, ensureSchema, isUri, runEngine, ...shown } = await loadParts(settings.engine);
@@ -179,8 +179,13 @@ async function lookLeft(
   };
 }
 
-function assertFlagsOf(engine: 'native' | 'spark', flags: readonly string[]): void {
-  if (engine === 'native' && flags.length > 0)
+/** @throws UsageError with what can't be together. */
+function assertPossible(
+  settings: Parameters<typeof assertArchives>[0] & { readonly engine: 'native' | 'spark' },
+  flags: readonly string[],
+): void {
+  assertArchives(settings);
+  if (settings.engine === 'native' && flags.length > 0)
     throw new UsageError([`${JSON.stringify(flags[0])}: unexpected; only --engine spark takes flags after --`]);
 }
 

@@ -1,10 +1,12 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type BigIntStats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { MAX_HEADER_BYTES, UnreadableFile } from '../../contract/csv/header.js';
 import { MAX_RECORD_BYTES } from '../../contract/csv/bytes.js';
 import { FileError } from '../../platform/errors.js';
+import { chunksOf } from '../../platform/files/copy.js';
 import { DamagedGzipError, gunzipChunks, gunzipWhole, isGzipName } from '../../platform/files/gzip.js';
+import { COPY_START_BYTES, parseCopyStart } from '../../platform/files/gzipCopy.js';
 import { failpoint } from '../../platform/failpoint.js';
 import { printableLine } from '../../platform/printable.js';
 
@@ -17,7 +19,7 @@ export interface ContentReader {
 
 /** A file's identity and content: all of it when it is small, else the means to read it. */
 export interface Content {
-  /** SHA-256 of the file's bytes as delivered (compressed ones for .gz). */
+  /** SHA-256 of the file's bytes as delivered: compressed ones for .gz, but not for a compressed copy that we made. */
   readonly sha256: Buffer;
   /** Tells this very file from another one under the same name. */
   readonly fileStamp: string;
@@ -51,7 +53,6 @@ const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBL
 const HASH_CHUNK_BYTES = 2 ** 20;
 /** Enough for the lines that a feed skips and the longest header. */
 export const START_BYTES = MAX_RECORD_BYTES + MAX_HEADER_BYTES;
-const GZIP_CHUNK_BYTES = 2 ** 16;
 
 /**
  * Reads a file that fits into a batch at once and identifies it. Synchronous: for small files the thread pool costs more
@@ -77,8 +78,11 @@ export function readSmall(path: string, limitBytes: number, maxBytes = Infinity)
     const raw = bytes.subarray(0, length);
     const { whole, fault } = isGzipName(path) ? gunzipWithin(raw, limitBytes) : { whole: raw };
     if (whole === undefined) return undefined;
+    const isCopy = isGzipName(path) && fault === undefined && parseCopyStart(raw) !== undefined;
     return {
-      sha256: createHash('sha256').update(raw).digest(),
+      sha256: createHash('sha256')
+        .update(isCopy ? whole : raw)
+        .digest(),
       fileStamp: fileStampOf(stats),
       size: whole.length,
       whole,
@@ -156,11 +160,14 @@ async function identify(file: FileHandle, bytes: number, isGzip: boolean, limits
   const { sha256, size: read } = await hashPlain(file, limits.stop);
   if (early !== undefined) return { sha256, size: bytes, fault: early };
   if (!isGzip) return { sha256, size: read, fault: undefined };
+  const start = Buffer.alloc(COPY_START_BYTES);
+  const isCopy = parseCopyStart(start.subarray(0, await plainReader(file, 0).read(start))) !== undefined;
+  const content = createHash('sha256');
   let size = 0;
   const fault = await faultOf(async () => {
-    size = await measureGzip(file, bytes, limits);
+    size = await measureGzip(file, bytes, limits, isCopy ? content : undefined);
   });
-  return { sha256, size, fault };
+  return { sha256: isCopy && fault === undefined ? content.digest() : sha256, size, fault };
 }
 
 /** What can be said against a file before all of it is read. */
@@ -246,11 +253,15 @@ async function hashPlain(file: FileHandle, stop: AbortSignal | undefined): Promi
   }
 }
 
-/** All of a .gz is decompressed once before the first row of it is loaded: it may be damaged at its end. */
+/**
+ * All of a .gz is decompressed once before the first row of it is loaded: it may be damaged at its end.
+ * @param content gets the decompressed bytes.
+ */
 async function measureGzip(
   file: FileHandle,
   compressedBytes: number,
   { maxBytes = Infinity, stop }: ReadLimits,
+  content?: Hash,
 ): Promise<number> {
   const reader = gzipReader(file, 0);
   const buffer = Buffer.allocUnsafe(HASH_CHUNK_BYTES);
@@ -260,6 +271,7 @@ async function measureGzip(
       const count = await reader.read(buffer);
       stop?.throwIfAborted();
       if (count === 0) return size;
+      content?.update(buffer.subarray(0, count));
       size += count;
       if (size > maxBytes) throw tooLong(maxBytes);
       if (size > inflated) throw tooInflated();
@@ -287,7 +299,6 @@ function plainReader(file: FileHandle, offset: number): ContentReader {
 }
 
 function gzipReader(file: FileHandle, offset: number): ContentReader {
-  // Not file.createReadStream: destroying that closes the file, whatever autoClose says.
   const chunks = gunzipChunks(chunksOf(file));
   let rest: Buffer = Buffer.alloc(0);
   let toSkip = offset;
@@ -317,15 +328,6 @@ function gzipReader(file: FileHandle, offset: number): ContentReader {
       await chunks.return(undefined);
     },
   };
-}
-
-async function* chunksOf(file: FileHandle): AsyncGenerator<Buffer> {
-  for (let position = 0; ;) {
-    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(GZIP_CHUNK_BYTES), 0, GZIP_CHUNK_BYTES, position);
-    if (bytesRead === 0) return;
-    position += bytesRead;
-    yield buffer.subarray(0, bytesRead);
-  }
 }
 
 /** Damage of a .gz is the file's fault; anything else stays what it is. */

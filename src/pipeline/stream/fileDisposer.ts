@@ -10,6 +10,7 @@ import { Subfolders } from '../../platform/files/subfolders.js';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
 import { errnoOf, FileError, withFileErrors } from '../../platform/errors.js';
 import { fileStampOf } from './content.js';
+import type { ArchiveCompressor } from './archiveCompressor.js';
 import type { StreamSettings } from './streamEvents.js';
 
 /** A file as it was read: by name, and by what tells it from another one that took its name since. */
@@ -30,6 +31,8 @@ export class FileDisposer {
 
   constructor(
     private readonly settings: Pick<StreamSettings, 'inputDir' | 'afterLoad' | 'archiveDir' | 'quarantineDir'>,
+    /** Gets what is archived. Undefined: it stays as it is. */
+    private readonly compressor?: ArchiveCompressor,
   ) {}
 
   /** Creates what is missing. @throws UsageError when two of the directories are one; FileError. */
@@ -68,8 +71,12 @@ export class FileDisposer {
         if (lookAtStill(source, file.fileStamp) === undefined) return false;
         unlinkSync(source);
         return true;
-      case 'archive':
-        return (await this.moveOut(this.settings.archiveDir, file)) !== undefined;
+      case 'archive': {
+        const moved = await this.moveOut(this.settings.archiveDir, file);
+        if (moved === undefined) return false;
+        await this.compressor?.add(path.join(moved.folder, moved.name));
+        return true;
+      }
     }
   }
 

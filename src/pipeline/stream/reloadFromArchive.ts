@@ -1,6 +1,4 @@
 import { isSameContent } from '../../contract/content.js';
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { isSelected, type FileSelection } from '../../contract/leftAlone.js';
@@ -8,8 +6,10 @@ import type { Connection } from '../../platform/db/client.js';
 import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
 import { errnoOf, InterruptedError, UsageError, withFileErrors } from '../../platform/errors.js';
 import { dayFolders, dayOf } from '../../platform/files/dayFolders.js';
-import { moveIntoDirectory } from '../../platform/files/publish.js';
+import { decompress, hashDelivered, readCopyStart } from '../../platform/files/gzipCopy.js';
+import { moveConverted, moveIntoDirectory } from '../../platform/files/publish.js';
 import { Subfolders } from '../../platform/files/subfolders.js';
+import { removeStaleTemporaries } from '../../platform/files/temporary.js';
 import { printableLine } from '../../platform/printable.js';
 import type { StreamSettings } from './streamEvents.js';
 import { countOf } from '../../platform/format.js';
@@ -18,11 +18,15 @@ import { nullable, queryRow, queryRows, text, timestamp } from '../../platform/d
 /** The clocks of the server and of this machine may differ, and a file is archived after its commit. */
 const CLOCK_SLACK_MS = 24 * 3_600_000;
 const FILES_AT_ONCE = 500;
+const GZIP_ENDING = '.gz'.length;
 
 interface ArchivedFile {
+  /** What it was called when it was loaded. */
   readonly name: string;
   readonly path: string;
   readonly archivedAt: Date;
+  /** A compressed copy (`--archive-gzip`). */
+  readonly isCopy: boolean;
 }
 
 interface ArchivedFileHash extends ArchivedFile {
@@ -45,7 +49,13 @@ export async function findArchivedSince(archiveDir: string, lastCommit: Date | n
         if (yielder.shouldYield) await yielder.yield();
         const file = path.join(folder, name);
         const stats = await lstat(file);
-        if (stats.isFile() && stats.ctime >= since) found.push({ name, path: file, archivedAt: stats.ctime });
+        if (!stats.isFile() || stats.ctime < since) continue;
+        const copied = await readCopyStart(file);
+        found.push(
+          copied === undefined
+            ? { name, path: file, archivedAt: stats.ctime, isCopy: false }
+            : { name: name.slice(0, -GZIP_ENDING), path: file, archivedAt: new Date(copied.changedAtMs), isCopy: true },
+        );
       }
     }
   });
@@ -91,6 +101,7 @@ export async function reloadFromArchive(
 ): Promise<number> {
   // All of them: somebody else may have loaded into the restored database for days, so its newest batch says nothing.
   const { archiveDir, inputDir } = settings;
+  await withFileErrors('clean up', inputDir, () => removeStaleTemporaries(inputDir, true));
   const candidates = (await findArchivedSince(archiveDir, null)).filter(({ name }) =>
     isSelected(name, { ...settings, recursive: true }),
   );
@@ -114,7 +125,8 @@ export async function reloadFromArchive(
       assertReachable(file, settings);
       await withFileErrors('put back', file.path, async () => {
         if (file.name.includes('/')) await folders.makeFor(file.name);
-        await moveIntoDirectory(file.path, inputDir, file.name);
+        if (file.isCopy) await moveConverted(file.path, inputDir, file.name, decompress);
+        else await moveIntoDirectory(file.path, inputDir, file.name);
       });
       returned += 1;
     }
@@ -153,11 +165,11 @@ async function findWhole({ client }: Connection, files: readonly ArchivedFileHas
 /** @returns undefined when asked to stop meanwhile. */
 async function hashOf(file: string, stop: AbortSignal): Promise<Buffer | undefined> {
   return await withFileErrors('read', file, async () => {
-    const hash = createHash('sha256');
-    for await (const chunk of createReadStream(file)) {
+    try {
+      return await hashDelivered(file, stop);
+    } catch (error) {
       if (stop.aborted) return undefined;
-      hash.update(chunk as Buffer);
+      throw error;
     }
-    return hash.digest();
   });
 }

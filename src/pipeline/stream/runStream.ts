@@ -4,6 +4,8 @@ import { ensureDirectory } from '../../platform/files/ensureDirectory.js';
 import type { Database } from '../../platform/db/target.js';
 import type { StageContext } from '../../platform/stage.js';
 import { assertCheckpoint, CheckpointWriter, forgetCheckpoint, readIdentity } from './checkpoint.js';
+import { withCompressor, type ArchiveCompressor } from './archiveCompressor.js';
+import { assertArchives } from './settingsTable.js';
 import { ConnectionPool } from './connectionPool.js';
 import { assertUsable } from './discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from './streamEvents.js';
@@ -36,10 +38,21 @@ export async function runStream(
   context: StageContext<StreamEvent>,
 ): Promise<StreamResult> {
   await assertUsable(settings.inputDir, settings.afterLoad !== 'keep');
-  const disposer = new FileDisposer(settings);
+  assertArchives(settings);
+  return await withCompressor(settings, context, (compressor) => load(settings, database, context, compressor));
+}
+
+async function load(
+  settings: StreamSettings,
+  database: Database,
+  context: StageContext<StreamEvent>,
+  compressor: ArchiveCompressor | undefined,
+): Promise<StreamResult> {
+  const disposer = new FileDisposer(settings, compressor);
   await disposer.prepare();
   return await withOwnership(settings, database, context, async (checkpoint, target, feeds, witness, stop) => {
     context.emit({ type: 'streamStarted', inputDir: settings.inputDir, database: database.label });
+    compressor?.resume();
     const pool = new ConnectionPool(database, settings.connections, witness.assertKnown);
     const loader = {
       inputDir: settings.inputDir,

@@ -1,3 +1,4 @@
+import { UsageError } from '../../platform/errors.js';
 import { InvalidValueError, setting, type SettingTable } from '../../platform/settings.js';
 import * as parse from '../../platform/parsers.js';
 import { processingDir } from '../../contract/directorySettings.js';
@@ -54,6 +55,13 @@ export const loadSettings = {
     parse: parse.directory,
     help: 'where loaded files go, in a folder for each day',
   }),
+  archiveGzip: setting({
+    flag: '--archive-gzip',
+    env: 'ECOMPIPE_ARCHIVE_GZIP',
+    default: false,
+    parse: parse.boolean,
+    help: 'compress archived files: orders.csv becomes orders.csv.gz',
+  }),
   quarantineDir: setting({
     flag: '--quarantine-dir',
     placeholder: '<dir>',
@@ -104,6 +112,20 @@ export const loadSettings = {
   }),
   ...selectionSettings,
 } satisfies SettingTable;
+
+/** @throws UsageError where nothing comes into the archive that could be compressed. */
+export function assertArchives({
+  archiveGzip = false,
+  afterLoad,
+}: {
+  readonly archiveGzip?: boolean;
+  readonly afterLoad: (typeof AFTER_LOAD)[number];
+}): void {
+  if (archiveGzip && afterLoad !== 'archive')
+    throw new UsageError([
+      `--archive-gzip: with --after-load ${afterLoad} no file is archived; leave one of the two out`,
+    ]);
+}
 
 /** Where the jars are that the Spark engine starts with: what `spark prepare` makes and `stream` uses. */
 export const sparkJarsSettings = {

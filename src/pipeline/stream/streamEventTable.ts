@@ -100,7 +100,10 @@ export function createStreamEvents(): StreamEvents {
   };
 }
 
-const STARTS: Pick<StreamEvents['table'], 'streamStarted' | 'filesReturned' | 'directoryMissing' | 'directoryBack'> = {
+const STARTS: Pick<
+  StreamEvents['table'],
+  'streamStarted' | 'filesReturned' | 'fileNotCompressed' | 'directoryMissing' | 'directoryBack'
+> = {
   streamStarted: {
     log: (log, { inputDir, database }) => log.info('stream_started', `loading ${inputDir} into ${database}`),
   },
@@ -109,6 +112,13 @@ const STARTS: Pick<StreamEvents['table'], 'streamStarted' | 'filesReturned' | 'd
       log.info(
         'files_returned',
         `put back ${countOf(files, 'file')} from ${archiveDir} whose content the ledger does not have`,
+      ),
+  },
+  fileNotCompressed: {
+    log: (log, { error, isLast }) =>
+      log.warn(
+        'file_not_compressed',
+        `${error.message}\n  it is archived as it is${isLast ? ', and so are all others until the next start' : ''}`,
       ),
   },
   directoryMissing: {

@@ -20,6 +20,8 @@ export interface StreamSettings extends FileSelection {
   readonly afterLoad: 'archive' | 'delete' | 'keep';
   /** Where loaded files go, in a folder for each day. @default 'data/archive' */
   readonly archiveDir: string;
+  /** Whether archived files are compressed: `a.csv` becomes `a.csv.gz`. @default false */
+  readonly archiveGzip?: boolean;
   /** Where files go that cannot be read at all, in a folder for each day. @default 'data/quarantine' */
   readonly quarantineDir: string;
   /** Directory of the checkpoint file; one stream owns it. @default 'checkpoints' */
@@ -93,6 +95,13 @@ export type StreamEvent =
       /** How many of its attempts have failed. */
       readonly attempt: number;
       readonly retryInMs: number | undefined;
+    }
+  /** An archived file stays as it is; with `isLast` all that would come after it do, too, for the rest of the run. */
+  | {
+      readonly type: 'fileNotCompressed';
+      readonly file: string;
+      readonly error: EcompipeError;
+      readonly isLast: boolean;
     }
   | { readonly type: 'directoryMissing'; readonly directory: string; readonly error: EcompipeError }
   | { readonly type: 'directoryBack'; readonly directory: string };

@@ -1,10 +1,10 @@
-import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import copyFrom from 'pg-copy-streams';
 import { MAX_RECORD_BYTES } from '../../contract/csv/bytes.js';
 import { frameRecords } from '../../contract/csv/frameRecords.js';
 import { parseHeader, type Header } from '../../contract/csv/header.js';
+import { contentChunks, readContentRange } from '../../platform/files/contentRange.js';
 import type { Connection } from '../../platform/db/client.js';
 import { EVENT_COLUMNS } from '../../contract/columns.js';
 
@@ -36,9 +36,8 @@ export async function rereadFile(
 }
 
 async function readHeader(path: string): Promise<Header | undefined> {
-  for await (const start of createReadStream(path, { highWaterMark: MAX_RECORD_BYTES + 4096 }))
-    return parseHeader(start as Buffer, { known: EVENT_COLUMNS, required: [] });
-  return undefined;
+  const start = await readContentRange(path, 0, MAX_RECORD_BYTES + 4096);
+  return start.length === 0 ? undefined : parseHeader(start, { known: EVENT_COLUMNS, required: [] });
 }
 
 /** Each row's own bytes behind its place: COPY parses them as it did when they were loaded. */
@@ -61,10 +60,21 @@ async function* acceptedRows(
     rest = rest.subarray(end);
     return Buffer.concat(pieces);
   };
-  for await (const chunk of createReadStream(path, { start: header.length, highWaterMark: CHUNK_BYTES })) {
-    rest = Buffer.concat([rest, chunk as Buffer]);
+  let toSkip = header.length;
+  let pending: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of contentChunks(path, CHUNK_BYTES)) {
+    const skipped = Math.min(toSkip, chunk.length);
+    toSkip -= skipped;
+    pending.push(chunk.subarray(skipped));
+    bytes += chunk.length;
+    // Decompressed chunks are small: framing what is left of the one before for each would take its time.
+    if (bytes < CHUNK_BYTES) continue;
+    rest = Buffer.concat([rest, ...pending]);
+    [pending, bytes] = [[], 0];
     yield rowsOf(false);
   }
+  rest = Buffer.concat([rest, ...pending]);
   yield rowsOf(true);
 }
 

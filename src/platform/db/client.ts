@@ -2,7 +2,7 @@ import { Socket } from 'node:net';
 import pg from 'pg';
 import { clientConfig, type ConnectionSettings } from './connectionSettings.js';
 import { noPasswordError, noTlsError } from './errors.js';
-import { watchLiveness } from './liveness.js';
+import { askSession, watchLiveness, type SessionState } from './liveness.js';
 import { internalsOf } from './pgInternals.js';
 import { guardPassword } from './passwordGuard.js';
 import { assertOwnSession } from './pooler.js';
@@ -92,14 +92,18 @@ async function open(settings: ConnectionSettings, tls: boolean): Promise<Connect
   });
   try {
     await client.connect();
-    watchLiveness(client, socket, settings);
-    await assertOwnSession(client, settings, async () => {
+    const openSecond = async (): Promise<pg.Client> => {
       const second = createClient(settings, tls, new Socket());
       second.on('error', () => undefined);
       await second.connect();
       return second;
-    });
-    const origin = await pinSessionSettings(client);
+    };
+    const session: { origin?: SessionOrigin } = {};
+    watchLiveness(client, socket, settings, async () =>
+      session.origin === undefined ? 'unknown' : await askOver(openSecond, session.origin),
+    );
+    await assertOwnSession(client, settings, openSecond);
+    const origin = (session.origin = await pinSessionSettings(client));
     return {
       client,
       ...origin,
@@ -124,6 +128,23 @@ async function open(settings: ConnectionSettings, tls: boolean): Promise<Connect
       isProgrammingError(error)
       ? error
       : new ConnectionLostError(error, settings.hintWhenLost);
+  }
+}
+
+/** What the server says of a session; nothing that counts where it has no room for one more connection. */
+async function askOver(open: () => Promise<pg.Client>, { backend }: SessionOrigin): Promise<SessionState> {
+  try {
+    const second = await open();
+    try {
+      // Of its own it has the role's path, in which others may shadow what the question uses.
+      await second.query('set search_path = pg_catalog, pg_temp');
+      return await askSession(second, backend);
+    } finally {
+      // Not a farewell: it would wait for the server.
+      internalsOf(second).connection.stream.destroy();
+    }
+  } catch {
+    return 'unknown';
   }
 }
 

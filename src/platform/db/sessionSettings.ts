@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type pg from 'pg';
-import { decodeRows, integer, queryAll, text } from './decodeRows.js';
+import { decodeRows, integer, jsonObject, queryAll, text } from './decodeRows.js';
 import { soleRow } from './soleRow.js';
 
 interface SessionSetting {
@@ -70,6 +70,8 @@ export interface SessionOrigin {
   readonly serverVersion: number;
   /** The `search_path` that the role, the database or the server gave it. */
   readonly userPath: string;
+  /** The server's process for it, and when that and the server itself started: no other session has all three. */
+  readonly backend: { readonly pid: number; readonly startedAt: string; readonly serverStartedAt: string };
 }
 
 /** Pins the settings of a new session. */
@@ -78,11 +80,15 @@ export async function pinSessionSettings(client: pg.Client): Promise<SessionOrig
     client,
     `
     select pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as server_version,
-           pg_catalog.current_setting('search_path') as user_path;
+           pg_catalog.current_setting('search_path') as user_path,
+           pg_catalog.json_build_object('pid', a.pid, 'startedAt', extract(epoch from a.backend_start)::pg_catalog.text,
+             'serverStartedAt', extract(epoch from pg_catalog.pg_postmaster_start_time())::pg_catalog.text) as backend
+    from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) as a;
     ${PIN_SETTINGS}`,
   );
   assert(origin !== undefined, 'the first of several statements has a result');
-  return soleRow(decodeRows({ serverVersion: integer, userPath: text }, origin.rows));
+  const backend = jsonObject({ pid: integer, startedAt: text, serverStartedAt: text });
+  return soleRow(decodeRows({ serverVersion: integer, userPath: text, backend }, origin.rows));
 }
 
 /**

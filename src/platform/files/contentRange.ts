@@ -1,5 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import { createReadStream } from 'node:fs';
+import { chunksOf } from './copy.js';
 import { gunzipChunks, isGzipName } from './gzip.js';
 
 /**
@@ -24,10 +24,21 @@ async function readPlainRange(file: string, start: number, end: number): Promise
   }
 }
 
+/** A file's content from its start to its end: the decompressed one, for a `.gz`. */
+export async function* contentChunks(file: string, chunkBytes?: number): AsyncGenerator<Buffer> {
+  const handle = await open(file);
+  try {
+    const raw = chunksOf(handle, chunkBytes);
+    yield* isGzipName(file) ? gunzipChunks(raw) : raw;
+  } finally {
+    await handle.close();
+  }
+}
+
 async function readGzipRange(file: string, start: number, end: number): Promise<Buffer> {
   const pieces: Buffer[] = [];
   let at = 0;
-  for await (const chunk of gunzipChunks(createReadStream(file) as AsyncIterable<Buffer>)) {
+  for await (const chunk of contentChunks(file)) {
     pieces.push(chunk.subarray(Math.max(0, start - at), Math.max(0, end - at)));
     at += chunk.length;
     if (at >= end) break;

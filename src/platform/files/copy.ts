@@ -6,16 +6,25 @@ import { failpoint } from '../failpoint.js';
 
 const BUFFER_BYTES = 1024 * 1024;
 /** O_NONBLOCK: opening a FIFO that took the file's place must not wait for its writer. */
-const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+export const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/** Makes other bytes of a file's: compressed ones, or what they were made of. */
+export type Conversion = (source: AsyncIterable<Buffer>, file: BigIntStats) => AsyncIterable<Buffer>;
 
 /**
  * Copies a regular file to a new name with its modification time, and its mode but for what it grants everybody, and
  * forces it to disk.
  *
+ * @param convert what the copy is to hold. Default: the same bytes.
  * @returns what the source was; unchanged from the first to the last byte.
  * @throws FileError (EBUSY) when the source was written to meanwhile; the copy is then of no use.
  */
-export async function copyDurably(source: string, target: string, signal?: AbortSignal): Promise<BigIntStats> {
+export async function copyDurably(
+  source: string,
+  target: string,
+  signal?: AbortSignal,
+  convert?: Conversion,
+): Promise<BigIntStats> {
   const input = await open(source, READ_FLAGS);
   try {
     const before = await input.stat({ bigint: true });
@@ -23,7 +32,8 @@ export async function copyDurably(source: string, target: string, signal?: Abort
       throw new FileError(source, 'EINVAL', { what: `cannot copy ${source}`, why: 'it is not a regular file' });
     const output = await open(target, 'wx', Number(before.mode) & FILE_MODE);
     try {
-      await copyBytes(input, output, signal);
+      if (convert === undefined) await copyBytes(input, output, signal);
+      else await writeChunks(convert(chunksOf(input), before), output, signal);
       await output.utimes(Number(before.atimeMs) / 1000, Number(before.mtimeMs) / 1000);
       await output.sync();
     } finally {
@@ -48,11 +58,39 @@ async function copyBytes(input: FileHandle, output: FileHandle, signal: AbortSig
     signal?.throwIfAborted();
     const length = await readFully(input, buffer, BUFFER_BYTES, position);
     if (length === 0) return;
-    // write(2) may take less than it is given, as when the disk gets full; the rest then fails with the reason.
-    for (let written = 0; written < length;)
-      written += (await output.write(buffer, written, length - written, position + written)).bytesWritten;
+    await writeFully(output, buffer.subarray(0, length), position);
     position += length;
     failpoint('move-copying');
+  }
+}
+
+async function writeChunks(
+  chunks: AsyncIterable<Buffer>,
+  output: FileHandle,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  let position = 0;
+  for await (const chunk of chunks) {
+    signal?.throwIfAborted();
+    await writeFully(output, chunk, position);
+    position += chunk.length;
+    failpoint('move-copying');
+  }
+}
+
+/** write(2) may take less than it is given, as when the disk gets full; the rest then fails with the reason. */
+async function writeFully(output: FileHandle, bytes: Buffer, position: number): Promise<void> {
+  for (let written = 0; written < bytes.length;)
+    written += (await output.write(bytes, written, bytes.length - written, position + written)).bytesWritten;
+}
+
+/** The bytes of an open file from its start on. Unlike a stream of them, it does not close the file when it is left. */
+export async function* chunksOf(file: FileHandle, chunkBytes = 2 ** 16): AsyncGenerator<Buffer> {
+  for (let position = 0; ;) {
+    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(chunkBytes), 0, chunkBytes, position);
+    if (bytesRead === 0) return;
+    position += bytesRead;
+    yield buffer.subarray(0, bytesRead);
   }
 }
 

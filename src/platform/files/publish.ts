@@ -5,8 +5,9 @@ import { open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { errnoOf, FileError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
-import { compareContent, copyDurably, isRewritten, isUnchanged } from './copy.js';
+import { compareContent, copyDurably, isRewritten, isUnchanged, type Conversion } from './copy.js';
 import { FILE_MODE } from './ensureDirectory.js';
+import { compareDelivered } from './gzipCopy.js';
 import { temporaryPath } from './temporary.js';
 
 export { temporaryPath, TEMPORARY_SUFFIX } from './temporary.js';
@@ -91,11 +92,16 @@ function assertProgress(round: number, source: string, target: string): void {
   });
 }
 
-async function moveAcross(source: string, target: string, signal: AbortSignal | undefined): Promise<boolean> {
+async function moveAcross(
+  source: string,
+  target: string,
+  signal: AbortSignal | undefined,
+  convert?: Conversion,
+): Promise<boolean> {
   for (let round = 0; ; round++) {
     assertProgress(round, source, target);
     const published = lstatSync(source, { bigint: true });
-    switch (await compareContent(source, target)) {
+    switch (await (convert === undefined ? compareContent : compareDelivered)(source, target)) {
       case 'different':
         return false;
       case 'identical':
@@ -107,7 +113,7 @@ async function moveAcross(source: string, target: string, signal: AbortSignal | 
     }
     const temporary = temporaryPath(target);
     try {
-      const copied = await copyDurably(source, temporary, signal);
+      const copied = await copyDurably(source, temporary, signal, convert);
       failpoint('move-copied');
       // Another mover may have finished while we copied: throws ENOENT instead of delivering it twice.
       lstatSync(source);
@@ -194,6 +200,24 @@ function isSameFile(a: BigIntStats, b: BigIntStats): boolean {
 
 function lookAt(file: string): BigIntStats | undefined {
   return lstatSync(file, { bigint: true, throwIfNoEntry: false });
+}
+
+/**
+ * As {@link moveIntoDirectory}, but the file becomes its compressed copy, or a compressed copy the file that it was made of.
+ * The steps are those of a move across file systems.
+ * @param name what it is called there, with the ending that says what it is then.
+ */
+export async function moveConverted(
+  source: string,
+  directory: string,
+  name: string,
+  convert: Conversion,
+  signal?: AbortSignal,
+): Promise<string> {
+  for (let attempt = 0; ; attempt++) {
+    const candidate = attempt === 0 ? name : numberedName(name, numberOfAttempt(attempt));
+    if (await moveAcross(source, path.join(directory, candidate), signal, convert)) return candidate;
+  }
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Database } from '../../../platform/db/target.js';
 import { Failures } from '../../../platform/files/failures.js';
 import { UsageError } from '../../../platform/errors.js';
 import type { StageContext } from '../../../platform/stage.js';
+import { withCompressor, type ArchiveCompressor } from '../archiveCompressor.js';
 import { ConnectionPool } from '../connectionPool.js';
 import { InputListing } from '../discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from '../streamEvents.js';
@@ -27,6 +28,7 @@ import { isUri, placeOf, RemoteFileDisposer } from './remoteFileDisposer.js';
 import { reachMaster } from './reachMaster.js';
 import { readSparkConf } from './sparkConf.js';
 import { StageTables } from './stageTables.js';
+import { assertArchives } from '../settingsTable.js';
 import { assertClientMode, masterOf } from './submit.js';
 
 /** What the Spark engine needs to know besides what both do. */
@@ -67,8 +69,23 @@ export async function runSparkStream(
   context: StageContext<StreamEvent>,
 ): Promise<StreamResult> {
   assertOneFileSystem(settings);
+  assertArchives(settings);
+  if (settings.archiveGzip === true && isUri(settings.inputDir))
+    throw new UsageError(['--archive-gzip needs local directories: the Spark job moves files as they are']);
   const openDriver = await prepareDriver(settings, context);
-  const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings);
+  return await withCompressor(settings, context, (compressor) =>
+    load(settings, openDriver, compressor, database, context),
+  );
+}
+
+async function load(
+  settings: SparkSettings,
+  openDriver: () => Driver | Promise<Driver>,
+  compressor: ArchiveCompressor | undefined,
+  database: Database,
+  context: StageContext<StreamEvent>,
+): Promise<StreamResult> {
+  const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings, compressor);
   await local?.prepare();
   return await withOwnership(settings, database, context, async (checkpoint, target, feeds, witness, stop) => {
     const pool = new ConnectionPool(database, 2, witness.assertKnown);
@@ -80,6 +97,7 @@ export async function runSparkStream(
       context.emit(event);
     };
     try {
+      compressor?.resume();
       if (local !== undefined) await reportLeftAlone(settings, emit);
       const tables = new StageTables(pool, target, context.log);
       await tables.open(alive);
