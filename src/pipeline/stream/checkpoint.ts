@@ -5,7 +5,6 @@ import type { Connection } from '../../platform/db/client.js';
 import { replaceFile } from '../../platform/files/atomicWrite.js';
 import { syncDirectory } from '../../platform/files/publish.js';
 import { asFileError, errnoOf } from '../../platform/errors.js';
-import { ensureDirectory } from '../../platform/files/ensureDirectory.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { Logger } from '../../platform/log.js';
 import { pause } from '../../platform/wait.js';
@@ -156,7 +155,6 @@ export async function assertCheckpoint(
   log: Logger,
 ): Promise<Witness> {
   const { checkpointDir } = settings;
-  await ensureDirectory(checkpointDir);
   const file = path.join(checkpointDir, CHECKPOINT_NAME);
   const explainLoss = createLossExplainer(settings);
   const checkpoint = await readCheckpoint(file, log);

@@ -1,4 +1,5 @@
 import { isSameContent } from '../../contract/content.js';
+import { existsSync } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { isSelected, type FileSelection } from '../../contract/leftAlone.js';
@@ -6,7 +7,8 @@ import type { Connection } from '../../platform/db/client.js';
 import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
 import { errnoOf, InterruptedError, UsageError, withFileErrors } from '../../platform/errors.js';
 import { dayFolders, dayOf } from '../../platform/files/dayFolders.js';
-import { decompress, hashDelivered, readCopyStart } from '../../platform/files/gzipCopy.js';
+import { isGzipName } from '../../platform/files/gzip.js';
+import { copyName, decompress, hashDelivered, readCopyStart } from '../../platform/files/gzipCopy.js';
 import { moveConverted, moveIntoDirectory } from '../../platform/files/publish.js';
 import { Subfolders } from '../../platform/files/subfolders.js';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
@@ -47,19 +49,28 @@ export async function findArchivedSince(archiveDir: string, lastCommit: Date | n
     for (const folder of [archiveDir, ...folders]) {
       for (const name of await namesIn(folder, folder !== archiveDir)) {
         if (yielder.shouldYield) await yielder.yield();
-        const file = path.join(folder, name);
-        const stats = await lstat(file);
-        if (!stats.isFile() || stats.ctime < since) continue;
-        const copied = await readCopyStart(file);
-        found.push(
-          copied === undefined
-            ? { name, path: file, archivedAt: stats.ctime, isCopy: false }
-            : { name: name.slice(0, -GZIP_ENDING), path: file, archivedAt: new Date(copied.changedAtMs), isCopy: true },
-        );
+        const file = await lookAt(path.join(folder, name), name, since);
+        if (file !== undefined) found.push(file);
       }
     }
   });
-  return found;
+  // One that was compressed after it was listed may be listed as the copy, too.
+  return [...new Map(found.map((file) => [file.path, file])).values()];
+}
+
+/** A file that came into the archive since then, or what it was compressed into; undefined: somebody has taken it away. */
+async function lookAt(file: string, name: string, since: Date): Promise<ArchivedFile | undefined> {
+  try {
+    const stats = await lstat(file);
+    if (!stats.isFile() || stats.ctime < since) return undefined;
+    const copied = await readCopyStart(file);
+    return copied === undefined
+      ? { name, path: file, archivedAt: stats.ctime, isCopy: false }
+      : { name: name.slice(0, -GZIP_ENDING), path: file, archivedAt: new Date(copied.changedAtMs), isCopy: true };
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    return isGzipName(name) ? undefined : await lookAt(copyName(file), copyName(name), since);
+  }
 }
 
 async function namesIn(directory: string, recursive: boolean): Promise<string[]> {
@@ -99,39 +110,60 @@ export async function reloadFromArchive(
   settings: Pick<StreamSettings, 'archiveDir' | 'inputDir' | keyof FileSelection>,
   stop: AbortSignal,
 ): Promise<number> {
+  await withFileErrors('clean up', settings.inputDir, () => removeStaleTemporaries(settings.inputDir, true));
+  for (let returned = 0; ;) {
+    const pass = await putBackMissing(connection, settings, returned, stop);
+    returned += pass.returned;
+    if (!pass.hasVanished) return returned;
+  }
+}
+
+/**
+ * One look at the archive. @param before files that were put back before.
+ * @returns how many were now; and whether files left while they were looked at: other streams put files back, load and
+ *   archive them again, or compress them.
+ */
+async function putBackMissing(
+  connection: Connection,
+  settings: Pick<StreamSettings, 'archiveDir' | 'inputDir' | keyof FileSelection>,
+  before: number,
+  stop: AbortSignal,
+): Promise<{ returned: number; hasVanished: boolean }> {
   // All of them: somebody else may have loaded into the restored database for days, so its newest batch says nothing.
   const { archiveDir, inputDir } = settings;
-  await withFileErrors('clean up', inputDir, () => removeStaleTemporaries(inputDir, true));
   const candidates = (await findArchivedSince(archiveDir, null)).filter(({ name }) =>
     isSelected(name, { ...settings, recursive: true }),
   );
   const folders = new Subfolders(inputDir);
-  let returned = 0;
+  const result = { returned: 0, hasVanished: false };
   for (let start = 0; start < candidates.length; start += FILES_AT_ONCE) {
     const files: ArchivedFileHash[] = [];
     for (const file of candidates.slice(start, start + FILES_AT_ONCE)) {
-      const sha256 = await hashOf(file.path, stop);
-      if (sha256 === undefined)
+      const sha256 = await unlessVanished('read', file, inputDir, () => hashDelivered(file.path, stop), stop);
+      if (stop.aborted)
         throw new InterruptedError({
           what: 'the search of the archive was interrupted',
-          outcome: `${countOf(returned, 'file is', 'files are')} back in ${inputDir}`,
+          outcome: `${countOf(before + result.returned, 'file is', 'files are')} back in ${inputDir}`,
           hint: 'run it again to go on',
         });
-      files.push({ ...file, sha256 });
+      if (sha256 === undefined) result.hasVanished = true;
+      else files.push({ ...file, sha256 });
     }
     const known = await findWhole(connection, files);
     for (const file of files) {
       if (known.has(file.path)) continue;
       assertReachable(file, settings);
-      await withFileErrors('put back', file.path, async () => {
+      const moved = await unlessVanished('put back', file, inputDir, async () => {
         if (file.name.includes('/')) await folders.makeFor(file.name);
-        if (file.isCopy) await moveConverted(file.path, inputDir, file.name, decompress);
-        else await moveIntoDirectory(file.path, inputDir, file.name);
+        return file.isCopy
+          ? await moveConverted(file.path, inputDir, file.name, decompress)
+          : await moveIntoDirectory(file.path, inputDir, file.name);
       });
-      returned += 1;
+      if (moved === undefined) result.hasVanished = true;
+      else result.returned += 1;
     }
   }
-  return returned;
+  return result;
 }
 
 /** @throws UsageError when a file would be put back where this stream does not look. */
@@ -162,13 +194,20 @@ async function findWhole({ client }: Connection, files: readonly ArchivedFileHas
   return new Set(rows.map((row) => row.path));
 }
 
-/** @returns undefined when asked to stop meanwhile. */
-async function hashOf(file: string, stop: AbortSignal): Promise<Buffer | undefined> {
-  return await withFileErrors('read', file, async () => {
+/** @returns undefined where the file is no longer there, or when asked to stop meanwhile. */
+async function unlessVanished<T>(
+  what: string,
+  file: ArchivedFile,
+  inputDir: string,
+  action: () => Promise<T>,
+  stop?: AbortSignal,
+): Promise<T | undefined> {
+  return await withFileErrors(what, file.path, async () => {
     try {
-      return await hashDelivered(file, stop);
+      return await action();
     } catch (error) {
-      if (stop.aborted) return undefined;
+      // It may be there again, archived by whoever loaded it; where the target is missing, no further look would help.
+      if (stop?.aborted === true || (errnoOf(error) === 'ENOENT' && existsSync(inputDir))) return undefined;
       throw error;
     }
   });

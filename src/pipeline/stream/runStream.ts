@@ -111,6 +111,7 @@ export async function withOwnership(
   context: StageContext<StreamEvent>,
   action: OwnedAction,
 ): Promise<StreamResult> {
+  await ensureDirectory(settings.checkpointDir);
   const { connection, checkpoint, target, feeds, witness } = await database.retry('cannot start', async () => {
     const connection = await database.connect();
     try {
@@ -153,7 +154,6 @@ async function reload(
   settings: OwnerSettings,
   { stop, emit }: StageContext<StreamEvent>,
 ): Promise<Witness> {
-  await ensureDirectory(settings.checkpointDir);
   if (settings.afterLoad === 'archive') {
     const files = await reloadFromArchive(connection, settings, stop);
     emit({ type: 'filesReturned', files, archiveDir: settings.archiveDir });

@@ -147,6 +147,32 @@ test('a dump that was restored into another database is completed from the archi
   assert.ok(pathIn(shop.settings.archiveDir, 'out.csv'));
 });
 
+test('two streams that reload from one archive at once bring each file back, once', async (t) => {
+  const database = await migratedDatabase();
+  const restored = await copyOf(database);
+  const shop = openShop(t);
+  const files = 400;
+  for (let n = 0; n < files; n++) shop.put(`${n}.csv`, eventFile(n, n + 1));
+  await load(shop, database);
+  const options = { cwd: shop.home, env: restored.env };
+  const reloads = await Promise.all(
+    ['one', 'two'].map((name) => {
+      const checkpointDir = path.join(shop.home, name);
+      const own = flags({ ...shop, settings: { ...shop.settings, checkpointDir } });
+      return start(t, options, 'stream', '--once', '--reload-from-archive', ...own).end;
+    }),
+  );
+  assert.deepEqual(
+    reloads.map(({ exitCode }) => exitCode),
+    [0, 0],
+    reloads.map(({ stderr }) => stderr).join('\n'),
+  );
+  // What one has put back while the other was loading its last is in processing/.
+  await load(shop, restored, { checkpointDir: path.join(shop.home, 'one') });
+  assert.deepEqual(await eventIds(restored), ids(0, files));
+  await assertLedger(restored);
+});
+
 test('batches that were pruned, or taken out by undo, are not taken for lost', async (t) => {
   const database = await migratedDatabase();
   const shop = openShop(t);
