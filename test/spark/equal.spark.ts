@@ -83,12 +83,14 @@ test('dirty files and traps of every kind leave the same tables as with the nati
   const [spark, native] = [await createPipeline(t), await createPipeline(t)];
   await native.generate({ events: 12_000, batchSize: 100, dirt: 'dirty' });
   await native.move();
-  Object.entries(TRAPS).forEach(([name, content], index) =>
-    writeFileSync(path.join(native.processing, name), content(index * 100)),
-  );
   for (const directory of ['incoming', 'processing'])
     cpSync(path.join(native.home, directory), path.join(spark.home, directory), { recursive: true });
-
+  // One file after the other: which of two files brings an event first is left to chance where groups load beside each other.
+  await native.stream({ atomicFile: true });
+  for (const { processing } of [native, spark])
+    Object.entries(TRAPS).forEach(([name, content], index) =>
+      writeFileSync(path.join(processing, name), content(index * 100)),
+    );
   await native.stream({ connections: 1 });
   const ended = await runSpark(t, spark, {
     args: ['--once', '--json', '--max-files-per-trigger', '60', '--trigger-interval', '0'],
