@@ -3,7 +3,11 @@
 // Node 20's runner neither expands globs nor finds TypeScript files by itself.
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
+
+// One more than there are processors, as tests wait for disks, processes and time-outs; each has a server of its own.
+const FILES_AT_ONCE = Math.min(4, availableParallelism() + 1);
 
 const wanted = process.argv.slice(2);
 const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
@@ -14,7 +18,7 @@ const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
 if (files.length === 0) throw new Error(`no test file matches ${wanted.join(' ')}`);
 const { status } = spawnSync(
   process.execPath,
-  ['--import', 'tsx', '--test', '--test-concurrency=2', '--test-timeout=300000', ...files],
+  ['--import', 'tsx', '--test', `--test-concurrency=${FILES_AT_ONCE}`, '--test-timeout=300000', ...files],
   { stdio: 'inherit' },
 );
 process.exitCode = status ?? 1;
