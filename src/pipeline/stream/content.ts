@@ -79,10 +79,9 @@ export function readSmall(path: string, limitBytes: number, maxBytes = Infinity)
     const { whole, fault } = isGzipName(path) ? gunzipWithin(raw, limitBytes) : { whole: raw };
     if (whole === undefined) return undefined;
     const isCopy = isGzipName(path) && fault === undefined && parseCopyStart(raw) !== undefined;
+    const delivered = isCopy ? whole : raw;
     return {
-      sha256: createHash('sha256')
-        .update(isCopy ? whole : raw)
-        .digest(),
+      sha256: createHash('sha256').update(delivered).digest(),
       fileStamp: fileStampOf(stats),
       size: whole.length,
       whole,
