@@ -106,7 +106,9 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
     seenBy: ['files', 'a load that was stopped goes on with other batch sizes and connections where the ledger stands'],
   },
   'a file is known by its name': {
-    edits: [{ file: 'content.ts', from: "createHash('sha256').update(delivered)", to: "createHash('sha256').update(path)" }],
+    edits: [
+      { file: 'content.ts', from: "createHash('sha256').update(delivered)", to: "createHash('sha256').update(path)" },
+    ],
     seenBy: [
       'files',
       'the same content under another name is noted whole and not loaded, other content under the same name is',
