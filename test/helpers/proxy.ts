@@ -29,7 +29,7 @@ export async function startProxy(targetPort: number | (() => number), judge: Jud
   const server = createServer((client) => {
     const upstream = connect(typeof targetPort === 'number' ? targetPort : targetPort(), '127.0.0.1');
     const cut = (): void => {
-      client.resetAndDestroy();
+      reset(client);
       upstream.destroy();
     };
     for (const socket of [client, upstream]) {
@@ -70,11 +70,17 @@ export async function startProxy(targetPort: number | (() => number), judge: Jud
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const cutAll = (): void => {
-    for (const socket of sockets) socket.resetAndDestroy();
+    for (const socket of sockets) reset(socket);
   };
   const close = async (): Promise<void> => {
     cutAll();
     await new Promise((resolve) => server.close(resolve));
   };
   return { port: (server.address() as AddressInfo).port, close, cutAll };
+}
+
+/** A socket that is reset while it still writes, or ends, keeps Node 20 from ending: it waits for a request that nobody completes. */
+function reset(socket: Socket): void {
+  if (socket.writableLength > 0 || socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }
