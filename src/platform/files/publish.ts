@@ -202,6 +202,18 @@ function lookAt(file: string): BigIntStats | undefined {
   return lstatSync(file, { bigint: true, throwIfNoEntry: false });
 }
 
+/** Moves to the first name that is free: `a.csv`, `a.1.csv`, …. @returns that name. @param move false: it is taken. */
+async function underFreeName(
+  directory: string,
+  name: string,
+  move: (target: string) => Promise<boolean>,
+): Promise<string> {
+  for (let attempt = 0; ; attempt++) {
+    const candidate = attempt === 0 ? name : numberedName(name, numberOfAttempt(attempt));
+    if (await move(path.join(directory, candidate))) return candidate;
+  }
+}
+
 /**
  * As {@link moveIntoDirectory}, but the file becomes its compressed copy, or a compressed copy the file that it was made of.
  * The steps are those of a move across file systems.
@@ -214,10 +226,7 @@ export async function moveConverted(
   convert: Conversion,
   signal?: AbortSignal,
 ): Promise<string> {
-  for (let attempt = 0; ; attempt++) {
-    const candidate = attempt === 0 ? name : numberedName(name, numberOfAttempt(attempt));
-    if (await moveAcross(source, path.join(directory, candidate), signal, convert)) return candidate;
-  }
+  return await underFreeName(directory, name, (target) => moveAcross(source, target, signal, convert));
 }
 
 /**
@@ -231,10 +240,7 @@ export async function moveIntoDirectory(
   signal?: AbortSignal,
   seen?: BigIntStats,
 ): Promise<string> {
-  for (let attempt = 0; ; attempt++) {
-    const candidate = attempt === 0 ? name : numberedName(name, numberOfAttempt(attempt));
-    if (await moveWithoutOverwrite(source, path.join(directory, candidate), signal, seen)) return candidate;
-  }
+  return await underFreeName(directory, name, (target) => moveWithoutOverwrite(source, target, signal, seen));
 }
 
 /** 1, 2, … 16, then random ones: a producer that always uses one name must not cost n tries for its n-th file. */
