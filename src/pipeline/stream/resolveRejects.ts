@@ -43,7 +43,7 @@ export async function resolveRejects(
   judged: readonly JudgedRow[],
 ): Promise<void> {
   const accepted = judged.filter(({ kind }) => kind !== 'rejected');
-  const main = [...mainRows(accepted).values()];
+  const main = new Set(mainRows(accepted).values());
   const valuesOf = (rows: readonly JudgedRow[]): unknown[] => [
     batchId,
     rows.map(({ rejectId }) => rejectId),
@@ -55,10 +55,10 @@ export async function resolveRejects(
      set resolved_at = clock_timestamp(), resolved_by = session_user, resolved_batch_id = $1, resolution = n.resolution, resolved_key = n.key
      from unnest ($2::bigint[], $3::text[], $4::text[]) as n (reject_id, resolution, key)
      where r.reject_id = n.reject_id and r.resolved_at is null`,
-    valuesOf(main),
+    valuesOf([...main]),
   );
-  assert.equal(rowCount, main.length, 'the rejects are locked, and were open');
-  const others = accepted.filter((row) => !main.includes(row));
+  assert.equal(rowCount, main.size, 'the rejects are locked, and were open');
+  const others = accepted.filter((row) => !main.has(row));
   if (others.length > 0) await client.query(MORE_ROWS, [...valuesOf(others), others.map(({ item }) => item)]);
 }
 

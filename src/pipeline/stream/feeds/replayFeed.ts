@@ -39,7 +39,11 @@ export async function insertCorrectedRecords(
     if (halves.length === 0) {
       await client.query('release savepoint ecompipe_corrected');
       const rows = new Map<number, JudgedRow[]>([...refused].map(([rejectId, row]) => [rejectId, [row]]));
-      for (const row of judged) rows.set(row.rejectId, [...(rows.get(row.rejectId) ?? []), row]);
+      for (const row of judged) {
+        const found = rows.get(row.rejectId);
+        if (found === undefined) rows.set(row.rejectId, [row]);
+        else found.push(row);
+      }
       return records.flatMap(({ rejectId }) => {
         const found = rows.get(rejectId);
         assert(found !== undefined, `reject ${rejectId} was judged`);
