@@ -41,8 +41,10 @@ export async function runReplay(
 ): Promise<ReplayResult> {
   const { rows: read, labels, rejectIds } = await checkCorrections(file);
   const what = 'cannot look up the rejects';
-  const sources = await withConnection(database, what, (connection) => RejectSources.open(connection));
-  const known = await withConnection(database, what, (connection) => labelsOfRejects(connection, sources, rejectIds));
+  const { sources, known } = await withConnection(database, what, async (connection) => {
+    const opened = await RejectSources.open(connection);
+    return { sources: opened, known: await labelsOfRejects(connection, opened, rejectIds) };
+  });
   // Of rejects that this database does not have nobody knows which columns they can have.
   if (known.length > 0) assertKnownLabels(file, labels, known);
   const aside = { resolvedBefore: 0, unknown: 0, refused: [] as RejectedAgain[] };
