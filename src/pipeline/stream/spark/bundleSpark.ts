@@ -15,6 +15,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { formatBytes } from '../../../platform/format.js';
 import { withFileErrors } from '../../../platform/errors.js';
+import { temporaryPath } from '../../../platform/files/temporary.js';
 import type { Logger } from '../../../platform/log.js';
 import { javaOf, SparkError } from './installation.js';
 import { prepareSpark, type PrepareSettings } from './prepareSpark.js';
@@ -56,7 +57,7 @@ export async function bundleSpark(
   const output = path.resolve(settings.output);
   const entries = [job, jdbcDriver, `${process.execPath}\tnode`, ...programEntries()];
   const work = mkdtempSync(path.join(tmpdir(), 'ecompipe-bundle-'));
-  const temporary = path.join(path.dirname(output), `.${path.basename(output)}.${process.pid}`);
+  const temporary = temporaryPath(output);
   try {
     const list = path.join(work, 'list');
     writeFileSync(list, entries.join('\n'));
