@@ -2,11 +2,13 @@ import { usesRecordNumber } from '../../contract/feeds/bindFeed.js';
 import type { Feed } from '../../contract/feeds/feed.js';
 import type { CorrectedBatch, CorrectedRecord, CorrectedRow, RejectReason } from '../../contract/stageServices.js';
 import type { Connection } from '../../platform/db/client.js';
+import { boolean, bytea, integer, nullable, queryRows, type Shape, text } from '../../platform/db/decodeRows.js';
 import { clippedList } from '../../platform/clip.js';
 import { elementAt } from '../../platform/elementAt.js';
 import { countOf } from '../../platform/format.js';
 import { printableLine } from '../../platform/printable.js';
 import type { Correction } from './corrections.js';
+import { REJECT_KIND } from './list.js';
 import { findRecordNumbers } from './recordNumbers.js';
 import { readable } from './rawRow.js';
 import {
@@ -14,6 +16,7 @@ import {
   EMPTY,
   encodingOf,
   readTexts,
+  SOURCE_ROW,
   SOURCE_SQL,
   valuesOf,
   type RejectSource,
@@ -30,7 +33,7 @@ export interface Prepared {
   readonly unknown: number;
 }
 
-interface StoredReject extends RejectReason, SourceRow {
+interface StoredReject extends Pick<RejectReason, 'kind' | 'sqlState' | 'message'>, SourceRow {
   readonly rejectId: number;
   /** Only where the correction is compared with it. */
   readonly raw: Buffer | null;
@@ -38,6 +41,18 @@ interface StoredReject extends RejectReason, SourceRow {
   readonly item: number;
   readonly isResolved: boolean;
 }
+
+const STORED_REJECT: Shape<StoredReject> = {
+  ...SOURCE_ROW,
+  rejectId: integer,
+  kind: REJECT_KIND,
+  sqlState: text,
+  message: text,
+  raw: nullable(bytea),
+  file: text,
+  item: integer,
+  isResolved: boolean,
+};
 
 interface Candidate {
   readonly correction: Correction;
@@ -228,9 +243,11 @@ async function readStored(
   corrections: readonly Correction[],
 ): Promise<Map<number, StoredReject>> {
   const idsOf = (chosen: readonly Correction[]): number[] => chosen.map(({ rejectId }) => rejectId);
-  const { rows } = await client.query<StoredReject>(
-    `select r.reject_id as "rejectId", case when r.item > 0 or r.reject_id = any ($2) then r.raw end as raw, f.name as file, r.item, r.kind,
-            r.sql_state as "sqlState", r.message, r.resolved_at is not null as "isResolved", ${SOURCE_SQL}
+  const rows = await queryRows(
+    client,
+    STORED_REJECT,
+    `select r.reject_id, case when r.item > 0 or r.reject_id = any ($2) then r.raw end as raw, f.name as file, r.item, r.kind,
+            r.sql_state, r.message, r.resolved_at is not null as is_resolved, ${SOURCE_SQL}
      from ecompipe.rejected_rows r
      join ecompipe.files f using (file_id)
      join ecompipe.batches b on b.batch_id = r.batch_id

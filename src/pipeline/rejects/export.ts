@@ -1,6 +1,7 @@
 import { stringify } from 'csv-stringify/sync';
 import type { Cell } from '../../contract/csv/cells.js';
 import type { Connection } from '../../platform/db/client.js';
+import { queryRows } from '../../platform/db/decodeRows.js';
 import { UsageError } from '../../platform/errors.js';
 import { shellQuote } from '../../platform/printable.js';
 import { rejectCondition, type RejectFilter } from './filter.js';
@@ -8,7 +9,7 @@ import { ESCAPED_COLUMN, escapeFormula } from './formulas.js';
 import { REJECT_COLUMNS } from './labels.js';
 import { countByFeed, type FeedRejects } from './list.js';
 import { queryRejectedRows, type CutRow, type RejectedRow } from './show.js';
-import { nullsOf, RejectSources, SOURCE_SQL, type SourceRow } from './sources.js';
+import { nullsOf, RejectSources, SOURCE_ROW, SOURCE_SQL, type SourceRow } from './sources.js';
 
 /** Rows read at once; each has up to a megabyte. */
 const PAGE_ROWS = 200;
@@ -93,7 +94,9 @@ async function readLabels(
   condition: string,
   values: unknown[],
 ): Promise<readonly string[]> {
-  const { rows } = await connection.client.query<SourceRow>(
+  const rows = await queryRows(
+    connection.client,
+    SOURCE_ROW,
     `select ${SOURCE_SQL}
      from (
        select r.batch_id from ecompipe.rejected_rows r join ecompipe.files f using (file_id) where ${condition} group by r.batch_id

@@ -1,4 +1,5 @@
 import type { Connection } from '../../platform/db/client.js';
+import { integer, nullable, oneOf, queryRows, type Shape, text, timestamp } from '../../platform/db/decodeRows.js';
 import { FEED_SQL, rejectCondition, type RejectFilter } from './filter.js';
 
 /** A rejected row without its bytes. */
@@ -27,9 +28,32 @@ export interface Reject {
 }
 
 /** Columns of a {@link Reject} over `rejected_rows r` and `files f`. */
-export const REJECT_COLUMNS_SQL = `r.reject_id as "rejectId", f.name as file, ${FEED_SQL} as feed, r.line, r.item, r.byte_offset as "byteOffset", r.kind, r.sql_state as "sqlState",
-  r.column_name as "column", r.constraint_name as "constraint", r.message, r.batch_id as "batchId", r.rejected_at as "rejectedAt", r.resolution,
-  r.resolved_at as "resolvedAt", r.resolved_by as "resolvedBy", r.resolved_batch_id as "resolvedBatchId", r.resolved_key as "eventId"`;
+export const REJECT_COLUMNS_SQL = `r.reject_id, f.name as file, ${FEED_SQL} as feed, r.line, r.item, r.byte_offset, r.kind, r.sql_state,
+  r.column_name as "column", r.constraint_name as "constraint", r.message, r.batch_id, r.rejected_at, r.resolution,
+  r.resolved_at, r.resolved_by, r.resolved_batch_id, r.resolved_key as event_id`;
+
+export const REJECT_KIND = oneOf('malformed', 'invalid', 'conflict');
+
+export const REJECT: Shape<Reject> = {
+  rejectId: integer,
+  file: text,
+  feed: nullable(text),
+  line: integer,
+  item: integer,
+  byteOffset: integer,
+  kind: REJECT_KIND,
+  sqlState: text,
+  column: nullable(text),
+  constraint: nullable(text),
+  message: text,
+  batchId: integer,
+  rejectedAt: timestamp,
+  resolution: nullable(oneOf('inserted', 'duplicate')),
+  resolvedAt: nullable(timestamp),
+  resolvedBy: nullable(text),
+  resolvedBatchId: nullable(integer),
+  eventId: nullable(text),
+};
 
 export interface RejectGroup {
   readonly rows: number;
@@ -40,6 +64,8 @@ export interface RejectGroup {
   /** One of the messages. */
   readonly example: string;
 }
+
+const REJECT_GROUP: Shape<RejectGroup> = { rows: integer, files: integer, sqlState: text, rule: text, example: text };
 
 export interface RejectList {
   /** All rows that the filter finds, by reason, most frequent first. */
@@ -59,7 +85,9 @@ export interface FeedRejects {
 
 export async function countByFeed({ client }: Connection, filter: RejectFilter): Promise<FeedRejects[]> {
   const { sql, values } = rejectCondition(filter);
-  const { rows } = await client.query<FeedRejects>(
+  return await queryRows(
+    client,
+    { feed: nullable(text), rows: integer },
     `select d.name as feed, sum(found.rows)::int8 as rows
      from (
        select r.batch_id, count(*) as rows from ecompipe.rejected_rows r join ecompipe.files f using (file_id) where ${sql} group by 1
@@ -70,14 +98,15 @@ export async function countByFeed({ client }: Connection, filter: RejectFilter):
      order by 1 nulls first`,
     values,
   );
-  return rows;
 }
 
 export async function listRejects(connection: Connection, filter: RejectFilter, limit: number): Promise<RejectList> {
   const { client } = connection;
   const { sql, values } = rejectCondition(filter);
-  const { rows: groups } = await client.query<RejectGroup>(
-    `select count(*) as rows, count(distinct r.file_id) as files, r.sql_state as "sqlState",
+  const groups = await queryRows(
+    client,
+    REJECT_GROUP,
+    `select count(*) as rows, count(distinct r.file_id) as files, r.sql_state,
             coalesce(r.constraint_name, r.column_name, r.kind) as rule, min(r.message) as example
      from ecompipe.rejected_rows r join ecompipe.files f using (file_id)
      where ${sql}
@@ -85,7 +114,9 @@ export async function listRejects(connection: Connection, filter: RejectFilter, 
      order by 1 desc, 3, 4`,
     values,
   );
-  const { rows: rejects } = await client.query<Reject>(
+  const rejects = await queryRows(
+    client,
+    REJECT,
     `select ${REJECT_COLUMNS_SQL}
      from ecompipe.rejected_rows r join ecompipe.files f using (file_id)
      where ${sql}

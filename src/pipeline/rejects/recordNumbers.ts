@@ -3,6 +3,7 @@ import { dialectOf } from '../../contract/feeds/bindFeed.js';
 import type { Feed } from '../../contract/feeds/feed.js';
 import { parseFeedHeader } from '../../contract/feeds/feedHeader.js';
 import type { Connection } from '../../platform/db/client.js';
+import { bytea, integer, nullable, queryRows, type Shape, text } from '../../platform/db/decodeRows.js';
 import { readContentRange } from '../../platform/files/contentRange.js';
 import { locate } from '../../platform/files/locate.js';
 
@@ -16,11 +17,25 @@ interface PlacedReject {
   readonly startOffset: number;
   readonly endOffset: number;
   readonly firstLine: number;
-  /** Physical lines and records of the range, and records before it. */
+  /** Physical lines and records of the range (null: not counted), and records before it. */
   readonly lines: number;
-  readonly records: number;
+  readonly records: number | null;
   readonly recordsBefore: number;
 }
+
+const PLACED_REJECT: Shape<PlacedReject> = {
+  rejectId: integer,
+  line: integer,
+  byteOffset: integer,
+  file: text,
+  sha256: bytea,
+  startOffset: integer,
+  endOffset: integer,
+  firstLine: integer,
+  lines: integer,
+  records: nullable(integer),
+  recordsBefore: integer,
+};
 
 /**
  * The numbers of rejected records in their contents. Where each line of a range is a record, the ledger tells them;
@@ -32,7 +47,7 @@ export async function findRecordNumbers(
   rejects: readonly { readonly rejectId: number; readonly feed: Feed; readonly fieldCount: number }[],
   directories: readonly string[],
 ): Promise<Map<number, number>> {
-  const { rows } = await client.query<PlacedReject>(PLACES, [rejects.map(({ rejectId }) => rejectId)]);
+  const rows = await queryRows(client, PLACED_REJECT, PLACES, [rejects.map(({ rejectId }) => rejectId)]);
   const asked = new Map(rejects.map((reject) => [reject.rejectId, reject]));
   const numbers = new Map<number, number>();
   const reader = new RangeReader(directories);
@@ -49,13 +64,12 @@ export async function findRecordNumbers(
 }
 
 const PLACES = `
-  select r.reject_id as "rejectId", r.line, r.byte_offset as "byteOffset", f.name as file, f.sha256, g.start_offset as "startOffset",
-         g.end_offset as "endOffset", g.first_line as "firstLine", g.records_read as records,
+  select r.reject_id, r.line, r.byte_offset, f.name as file, f.sha256, g.start_offset, g.end_offset, g.first_line, g.records_read as records,
          coalesce(
            (select min(n.first_line) from ecompipe.range_entries n where n.file_id = g.file_id and n.start_offset >= g.end_offset),
            f.committed_lines + 1
          ) - g.first_line as lines,
-         (select coalesce(sum(p.records_read), 0) from ecompipe.range_entries p where p.file_id = g.file_id and p.start_offset < g.start_offset)::int8 as "recordsBefore"
+         (select coalesce(sum(p.records_read), 0) from ecompipe.range_entries p where p.file_id = g.file_id and p.start_offset < g.start_offset)::int8 as records_before
   from ecompipe.rejected_rows r
   join ecompipe.files f using (file_id)
   join ecompipe.range_entries g on g.file_id = r.file_id and r.byte_offset >= g.start_offset and r.byte_offset < g.end_offset

@@ -1,9 +1,10 @@
 import type { Connection } from '../../platform/db/client.js';
+import { queryRows } from '../../platform/db/decodeRows.js';
 import { withConnection, type Database } from '../../platform/db/target.js';
 import type { CorrectedBatch, LoadCorrected, RejectedAgain } from '../../contract/stageServices.js';
 import { assertKnownLabels, checkCorrections, readCorrections, type Correction } from './corrections.js';
 import { prepareCorrections } from './corrected.js';
-import { RejectSources, SOURCE_SQL, type SourceRow } from './sources.js';
+import { RejectSources, SOURCE_ROW, SOURCE_SQL } from './sources.js';
 
 export interface ReplayResult {
   /** What was read of the file: inserted, duplicate, rejected, resolvedBefore and unknown add up to it. */
@@ -85,7 +86,9 @@ async function labelsOfRejects(
 ): Promise<string[]> {
   const labels = new Set<string>();
   for (let from = 0; from < rejectIds.length; from += CHUNK_IDS) {
-    const { rows } = await connection.client.query<SourceRow>(
+    const rows = await queryRows(
+      connection.client,
+      SOURCE_ROW,
       `select ${SOURCE_SQL}
        from ecompipe.batches b
        where b.batch_id in (select batch_id from ecompipe.rejected_rows where reject_id = any ($1))`,

@@ -1,14 +1,16 @@
 import type { Cell } from '../../contract/csv/cells.js';
 import type { Connection } from '../../platform/db/client.js';
+import { bytea, queryRows, type Shape } from '../../platform/db/decodeRows.js';
 import { elementAt } from '../../platform/elementAt.js';
 import { UsageError } from '../../platform/errors.js';
-import { REJECT_COLUMNS_SQL, type Reject } from './list.js';
+import { REJECT, REJECT_COLUMNS_SQL, type Reject } from './list.js';
 import { readable, textOf } from './rawRow.js';
 import {
   cutRecord,
   encodingOf,
   readTexts,
   RejectSources,
+  SOURCE_ROW,
   SOURCE_SQL,
   valuesOf,
   type RejectSource,
@@ -41,6 +43,8 @@ interface StoredRow extends Reject, SourceRow {
   readonly rawBytes: Buffer;
 }
 
+const STORED_ROW: Shape<StoredRow> = { ...REJECT, ...SOURCE_ROW, rawBytes: bytea };
+
 /** Rejects that a condition finds, over `rejected_rows r`, `files f` and `batches b`. */
 export async function queryRejectedRows(
   connection: Connection,
@@ -48,8 +52,10 @@ export async function queryRejectedRows(
   condition: string,
   values: unknown[],
 ): Promise<CutRow[]> {
-  const { rows } = await connection.client.query<StoredRow>(
-    `select ${REJECT_COLUMNS_SQL}, r.raw as "rawBytes", ${SOURCE_SQL}
+  const rows = await queryRows(
+    connection.client,
+    STORED_ROW,
+    `select ${REJECT_COLUMNS_SQL}, r.raw as raw_bytes, ${SOURCE_SQL}
      from ecompipe.rejected_rows r
      join ecompipe.files f using (file_id)
      join ecompipe.batches b on b.batch_id = r.batch_id

@@ -5,6 +5,7 @@ import { UTF_8, type Encoding } from '../../contract/feeds/encodings.js';
 import type { Feed } from '../../contract/feeds/feed.js';
 import { parseFeed } from '../../contract/feeds/parseFeed.js';
 import type { Connection } from '../../platform/db/client.js';
+import { arrayOf, integer, nullable, queryRows, type Shape, text } from '../../platform/db/decodeRows.js';
 import { labelsOf } from './labels.js';
 import { textOf } from './rawRow.js';
 
@@ -25,7 +26,9 @@ export interface SourceRow {
 }
 
 /** Columns of a {@link SourceRow} over `batches b`. */
-export const SOURCE_SQL = `b.feed_id as "feedId", ecompipe.columns_of(b) as columns`;
+export const SOURCE_SQL = `b.feed_id, ecompipe.columns_of(b) as columns`;
+
+export const SOURCE_ROW: Shape<SourceRow> = { feedId: nullable(integer), columns: nullable(arrayOf(text)) };
 
 /** Sources of rejects, each read and parsed once. */
 export class RejectSources {
@@ -35,7 +38,9 @@ export class RejectSources {
   private constructor(private readonly eventColumns: readonly string[]) {}
 
   static async open({ client }: Connection): Promise<RejectSources> {
-    const { rows } = await client.query<{ name: string }>(
+    const rows = await queryRows(
+      client,
+      { name: text },
       `select name from ecompipe.loadable_columns('public.events') order by attnum`,
     );
     return new RejectSources(rows.map(({ name }) => name));
@@ -45,12 +50,14 @@ export class RejectSources {
   async of({ client }: Connection, rows: readonly SourceRow[]): Promise<RejectSource[]> {
     const missing = new Set(rows.flatMap(({ feedId }) => (feedId === null || this.feeds.has(feedId) ? [] : [feedId])));
     if (missing.size > 0) {
-      const { rows: found } = await client.query<{ feedId: number; name: string; text: string }>(
-        'select feed_id as "feedId", name, content as text from ecompipe.feeds where feed_id = any ($1)',
+      const found = await queryRows(
+        client,
+        { feedId: integer, name: text, content: text },
+        'select feed_id, name, content from ecompipe.feeds where feed_id = any ($1)',
         [[...missing]],
       );
-      for (const { feedId, name, text } of found)
-        this.feeds.set(feedId, { name, text, parsed: parseFeed(name, `feed ${name}`, text).feed });
+      for (const { feedId, name, content } of found)
+        this.feeds.set(feedId, { name, text: content, parsed: parseFeed(name, `feed ${name}`, content).feed });
     }
     return rows.map((row) => {
       const key = JSON.stringify([row.feedId, row.columns]);
@@ -114,17 +121,19 @@ export async function readTexts({ client }: Connection, rejects: readonly Stored
   for (const { rejectId, kind, raw, source } of rejects) {
     if (kind === 'malformed') continue;
     const encoding = encodingOf(source);
-    const text = encoding === UTF_8 ? textOf(raw, UTF_8) : undefined;
-    if (text !== undefined) texts.set(rejectId, text);
+    const decoded = encoding === UTF_8 ? textOf(raw, UTF_8) : undefined;
+    if (decoded !== undefined) texts.set(rejectId, decoded);
     else if (encoding !== UTF_8)
       byEncoding.set(encoding.server, [...(byEncoding.get(encoding.server) ?? []), rejectId]);
   }
   for (const [encoding, rejectIds] of byEncoding) {
-    const { rows } = await client.query<{ rejectId: number; text: string }>(
-      'select reject_id as "rejectId", convert_from(raw, $2) as text from ecompipe.rejected_rows where reject_id = any ($1)',
+    const rows = await queryRows(
+      client,
+      { rejectId: integer, decoded: text },
+      'select reject_id, convert_from(raw, $2) as decoded from ecompipe.rejected_rows where reject_id = any ($1)',
       [rejectIds, encoding],
     );
-    for (const { rejectId, text } of rows) texts.set(rejectId, text);
+    for (const { rejectId, decoded } of rows) texts.set(rejectId, decoded);
   }
   return texts;
 }

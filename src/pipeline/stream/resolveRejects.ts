@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
+import { arrayOf, integer, nullable, oneOf, queryRows, type Shape, text } from '../../platform/db/decodeRows.js';
 import type { JudgedRow } from './staged/corrected.js';
 
 export interface RejectState {
@@ -10,13 +11,22 @@ export interface RejectState {
   readonly columns: readonly string[] | null;
 }
 
+const REJECT_STATE: Shape<RejectState> = {
+  rejectId: integer,
+  resolvedBatchId: nullable(integer),
+  resolution: nullable(oneOf('inserted', 'duplicate')),
+  columns: nullable(arrayOf(text)),
+};
+
 /** The rejects as they are, locked in one order so that two replays at once wait for each other instead of for ever. */
 export async function lockRejects(
   { client }: Connection,
   rejectIds: readonly number[],
 ): Promise<Map<number, RejectState>> {
-  const { rows } = await client.query<RejectState>(
-    `select r.reject_id as "rejectId", r.resolved_batch_id as "resolvedBatchId", r.resolution, ecompipe.columns_of(b) as columns
+  const rows = await queryRows(
+    client,
+    REJECT_STATE,
+    `select r.reject_id, r.resolved_batch_id, r.resolution, ecompipe.columns_of(b) as columns
      from ecompipe.rejected_rows r join ecompipe.batches b on b.batch_id = r.batch_id
      where r.reject_id = any ($1)
      order by r.reject_id

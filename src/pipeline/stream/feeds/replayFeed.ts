@@ -3,6 +3,7 @@ import type { BoundFeed } from '../../../contract/feeds/bindFeed.js';
 import { sourceColumn } from '../../../contract/feeds/compile.js';
 import type { CorrectedRecord, RejectReason } from '../../../contract/stageServices.js';
 import type { Connection } from '../../../platform/db/client.js';
+import { boolean, integer, queryRows } from '../../../platform/db/decodeRows.js';
 import { elementAt } from '../../../platform/elementAt.js';
 import { countOf } from '../../../platform/format.js';
 import { judgedRow, readVerdicts, refusedRow, type JudgedRow } from '../staged/corrected.js';
@@ -142,8 +143,10 @@ async function keepWanted(
   records: readonly CorrectedRecord[],
   originals: readonly CorrectedRecord[],
 ): Promise<JudgedRow[]> {
-  const { rows } = await client.query<MadeCount>(
-    'select record, count(*) as rows, bool_or(place is null) as "hasFailed" from pg_temp.ecompipe_made group by record',
+  const rows = await queryRows(
+    client,
+    { record: integer, rows: integer, hasFailed: boolean },
+    'select record, count(*) as rows, bool_or(place is null) as has_failed from pg_temp.ecompipe_made group by record',
   );
   const made = new Map(rows.map((row) => [row.record, row]));
   const before = new Map(originals.map(({ rejectId }, index) => [rejectId, made.get(records.length + index)] as const));
@@ -185,7 +188,9 @@ function unlikeBefore(
 }
 
 async function readMade({ client }: Connection): Promise<Map<number, MadeRow>> {
-  const { rows } = await client.query<MadeRow>(
+  const rows = await queryRows(
+    client,
+    { ordinal: integer, record: integer, item: integer },
     'select ordinal, record, item_number as item from pg_temp.ecompipe_made',
   );
   return new Map(rows.map((row) => [row.ordinal, row]));
