@@ -57,7 +57,7 @@ object Bundle {
       try Files.copy(content, target) finally content.close()
     } finally jar.close()
     if (!Files.exists(home.resolve(Node))) throw new IllegalStateException("this jar holds the job alone: make one for spark-submit by `ecompipe spark bundle`")
-    home.resolve(Node).toFile.setExecutable(true)
+    Seq(Node, Program).foreach(name => home.resolve(name).toFile.setExecutable(true))
   }
 
   /** Removes what was unpacked. */

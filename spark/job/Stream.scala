@@ -35,8 +35,10 @@ object Stream {
 
   private def start(home: Path, socket: Path, arguments: Array[String]): Process = {
     val named = arguments.map { case "--input" => "--input-dir"; case other => other }
-    val command = Seq(home.resolve(Bundle.Node).toString, "--no-deprecation", "--max-semi-space-size=8", "--", home.resolve(Bundle.Program).toString, "stream", "--engine", "spark") ++ named
+    val command = Seq(home.resolve(Bundle.Program).toString, "stream", "--engine", "spark") ++ named
     val builder = new ProcessBuilder(command: _*).redirectInput(new File("/dev/null")).redirectOutput(ProcessBuilder.Redirect.INHERIT).redirectError(ProcessBuilder.Redirect.INHERIT)
+    // Its own first line starts it, with the options that it wants, by the Node.js that it finds first.
+    builder.environment.merge("PATH", home.toString, (others, own) => s"$own:$others")
     builder.environment.put("ECOMPIPE_SPARK_SOCKET", socket.toString)
     builder.start()
   }
