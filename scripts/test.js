@@ -18,7 +18,14 @@ const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
 if (files.length === 0) throw new Error(`no test file matches ${wanted.join(' ')}`);
 const { status } = spawnSync(
   process.execPath,
-  ['--import', 'tsx', '--test', `--test-concurrency=${FILES_AT_ONCE}`, '--test-timeout=300000', ...files],
+  [
+    ...['--import', 'tsx', '--test', `--test-concurrency=${FILES_AT_ONCE}`, '--test-timeout=300000'],
+    ...[
+      `--test-reporter=${process.stdout.isTTY ? 'spec' : './scripts/testReporter.js'}`,
+      '--test-reporter-destination=stdout',
+    ],
+    ...files,
+  ],
   { stdio: 'inherit' },
 );
 process.exitCode = status ?? 1;
