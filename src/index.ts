@@ -30,7 +30,8 @@ export * from './library/operations.js';
 export { databaseFromEnvironment, withDatabase, type RunOptions } from './library/options.js';
 export * from './library/pipeline.js';
 export type { DashboardSettings } from './pipeline/dashboard/runDashboard.js';
-export type { GenerateEvent, GenerateResult, GenerateSettings } from './pipeline/generate/index.js';
+export type { GenerateEvent, GenerateResult } from './pipeline/generate/generateEvents.js';
+export type { GenerateSettings } from './pipeline/generate/settings.js';
 export type { RestoreResult } from './pipeline/migrate/dump/restoreDump.js';
 export type { DumpResult } from './pipeline/migrate/dump/writeDump.js';
 export type { MigrateMode, MigrateResult } from './pipeline/migrate/runMigrate.js';
@@ -47,4 +48,4 @@ export type { StreamEvent, StreamResult, StreamSettings } from './pipeline/strea
 export type { Trace } from './pipeline/trace/traceEvents.js';
 export type { PrunedArchive, PrunedEvents, PrunedLedger, PruneResult, PruneSettings } from './pipeline/prune/types.js';
 export type { UndoResult, UndoSettings } from './pipeline/undo/undoEvents.js';
-export type { VerifyEvent, VerifyResult, VerifySettings } from './pipeline/verify/index.js';
+export type { VerifyEvent, VerifyResult, VerifySettings } from './pipeline/verify/verifyEvents.js';

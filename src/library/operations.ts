@@ -9,7 +9,7 @@ import { untilAborted } from '../platform/wait.js';
 import { dashboardUrl, withDashboard, type DashboardSettings } from '../pipeline/dashboard/runDashboard.js';
 import { restoreDump, type RestoreResult } from '../pipeline/migrate/dump/restoreDump.js';
 import { writeDump, type DumpResult } from '../pipeline/migrate/dump/writeDump.js';
-import { ensureSchema } from '../pipeline/migrate/schema.js';
+import { ensureSchema } from '../pipeline/migrate/runMigrate.js';
 import { exportRejects as rejectsAsCsv, type ExportOptions } from '../pipeline/rejects/export.js';
 import type { RejectFilter } from '../pipeline/rejects/filter.js';
 import { listRejects as list, type RejectList } from '../pipeline/rejects/list.js';

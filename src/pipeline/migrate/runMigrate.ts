@@ -3,7 +3,7 @@ import { assertUtf8 } from '../../platform/db/encoding.js';
 import { explainIfFinal } from '../../platform/db/errors.js';
 import { withConnection, type Database } from '../../platform/db/target.js';
 import { withTransaction } from '../../platform/db/transaction.js';
-import { IntegrityError } from '../../platform/errors.js';
+import { IntegrityError, UsageError } from '../../platform/errors.js';
 import { countOf } from '../../platform/format.js';
 import type { Logger } from '../../platform/log.js';
 import {
@@ -17,8 +17,9 @@ import {
 import { readWantedShape } from './adopt/tableShape.js';
 import { loadMigrations, type Migration } from './migrations.js';
 import { grantRoles, renewGrants, ROLE_NAMES } from './roles.js';
-import { validateConstraints } from './validateConstraints.js';
 import { boolean, integer, queryRows, type Shape, text } from '../../platform/db/decodeRows.js';
+import { quoteName } from '../../platform/db/names.js';
+import { sqlStateOf } from '../../platform/db/sqlState.js';
 
 export type MigrateMode = 'apply' | 'status' | 'dry-run';
 
@@ -245,4 +246,43 @@ export function describeMigrations(result: MigrateResult): string {
         ]),
     ...result.migrations.map(({ name, state }) => `  ${state.padEnd(11)} ${name}`),
   ].join('\n');
+}
+
+/**
+ * Makes sure that the schema is the one this program was built for. Our own embedded database is migrated; one of
+ * somebody else's is never altered without being asked.
+ * @throws UsageError when migrations are pending, IntegrityError when the schema is newer or was tampered with.
+ */
+export async function ensureSchema(database: Database, context: { readonly log: Logger }): Promise<void> {
+  const pending = await withConnection(database, 'cannot read the schema version', pendingMigrations);
+  if (pending.length === 0) return;
+  if (!database.embedded)
+    throw new UsageError(
+      [`the database ${database.label} lacks ${pending.join(', ')}`],
+      'run `ecompipe migrate` first',
+    );
+  await runMigrate(database, 'apply', context);
+}
+
+/**
+ * Looks whether the rows that are there meet the constraints that were added without a look; loads go on meanwhile. One
+ * that they break holds for new rows all the same, so that is a warning: an adopted table keeps such rows.
+ */
+export async function validateConstraints({ client }: Connection, log: Logger): Promise<void> {
+  const rows = await queryRows(
+    client,
+    { name: text },
+    `select conname as name from pg_constraint
+     where conrelid = 'public.events'::regclass and contype = 'c' and not convalidated
+       and to_jsonb(pg_constraint) ->> 'conenforced' is distinct from 'false'
+     order by conname`,
+  );
+  for (const { name } of rows) {
+    try {
+      await client.query(`alter table public.events validate constraint ${quoteName(name)}`);
+    } catch (error) {
+      if (sqlStateOf(error) !== '23514') throw error;
+      log.warn('constraint_not_validated', `rows of public.events break ${name}: it holds for new rows only`, { name });
+    }
+  }
 }
