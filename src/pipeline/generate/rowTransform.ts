@@ -3,7 +3,7 @@ import type { EventSource } from './eventSource.js';
 import { MAX_ROW, type RowFacts } from './rowWriter.js';
 import type { StagedFile } from './stagedFile.js';
 import type { FileLine } from '../../contract/manifest/format.js';
-import { Tally } from '../../contract/manifest/tally.js';
+import { Tally } from '../../contract/manifest/checksum.js';
 import { EVENT_TYPE_NAMES } from './visit.js';
 
 /** What one file is going to be. */
