@@ -132,7 +132,7 @@ export const dashboard = defineCommand({
     const [{ withDatabase }, { dashboardUrl, withDashboard }, { ensureSchema }] = await Promise.all([
       import('../platform/db/target.js'),
       import('../pipeline/dashboard/runDashboard.js'),
-      import('../pipeline/migrate/runMigrate.js'),
+      import('../pipeline/migrate/schema.js'),
     ]);
     const { incomingDir: incoming, processingDir: processing } = settings;
     const listing = listOptions({ ...settings, feeds: await loadFeeds(settings) });

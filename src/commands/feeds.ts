@@ -98,7 +98,7 @@ async function check(
   const [known, { withDatabase }, { ensureSchema }, { tryFile }, { describeTrial }] = await Promise.all([
     loadFeeds(settings),
     import('../platform/db/target.js'),
-    import('../pipeline/migrate/runMigrate.js'),
+    import('../pipeline/migrate/schema.js'),
     import('../pipeline/stream/feeds/tryFile.js'),
     import('../pipeline/stream/feeds/describeTrial.js'),
   ]);

@@ -1,6 +1,6 @@
 import type { Connection } from '../platform/db/client.js';
 import { withConnection, withExistingDatabase, type Database, type TargetSettings } from '../platform/db/target.js';
-import { ensureSchema } from '../pipeline/migrate/runMigrate.js';
+import { ensureSchema } from '../pipeline/migrate/schema.js';
 import type { CommandContext } from './command.js';
 
 /** Runs an action on the database of the settings, once its schema is known to be ours. Creates no database. */

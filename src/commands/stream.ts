@@ -204,7 +204,7 @@ async function startRetention(
 async function loadParts(engine: 'native' | 'spark') {
   const parts = await Promise.all([
     import('../platform/db/target.js'),
-    import('../pipeline/migrate/runMigrate.js'),
+    import('../pipeline/migrate/schema.js'),
     import('../pipeline/stream/spark/remoteFileDisposer.js'),
     import('../pipeline/stream/streamEventTable.js'),
     import('../pipeline/stream/describeStream.js'),

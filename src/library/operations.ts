@@ -9,7 +9,7 @@ import { untilAborted } from '../platform/wait.js';
 import { dashboardUrl, withDashboard, type DashboardSettings } from '../pipeline/dashboard/runDashboard.js';
 import { restoreDump, type RestoreResult } from '../pipeline/migrate/dump/restoreDump.js';
 import { writeDump, type DumpResult } from '../pipeline/migrate/dump/writeDump.js';
-import { ensureSchema } from '../pipeline/migrate/runMigrate.js';
+import { ensureSchema } from '../pipeline/migrate/schema.js';
 import { exportRejects as rejectsAsCsv, type ExportOptions, writeNewFile } from '../pipeline/rejects/export.js';
 import { type RejectFilter, listRejects as list, type RejectList } from '../pipeline/rejects/list.js';
 import { runReplay, type ReplayResult } from '../pipeline/rejects/replay.js';

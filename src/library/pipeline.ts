@@ -12,8 +12,8 @@ import {
   type MigrateContext,
   type MigrateMode,
   type MigrateResult,
-  ensureSchema,
 } from '../pipeline/migrate/runMigrate.js';
+import { ensureSchema } from '../pipeline/migrate/schema.js';
 import type { MoveEvent, MoveResult, MoveSettings } from '../pipeline/move/moveEvents.js';
 import { runMove as move } from '../pipeline/move/runMove.js';
 import type { PipelineEvent } from '../pipeline/pipelineEvents.js';

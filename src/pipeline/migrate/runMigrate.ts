@@ -3,7 +3,7 @@ import { assertUtf8 } from '../../platform/db/encoding.js';
 import { explainIfFinal } from '../../platform/db/errors.js';
 import { withConnection, type Database } from '../../platform/db/target.js';
 import { withTransaction } from '../../platform/db/transaction.js';
-import { IntegrityError, UsageError } from '../../platform/errors.js';
+import { IntegrityError } from '../../platform/errors.js';
 import { countOf } from '../../platform/format.js';
 import type { Logger } from '../../platform/log.js';
 import {
@@ -246,22 +246,6 @@ export function describeMigrations(result: MigrateResult): string {
         ]),
     ...result.migrations.map(({ name, state }) => `  ${state.padEnd(11)} ${name}`),
   ].join('\n');
-}
-
-/**
- * Makes sure that the schema is the one this program was built for. Our own embedded database is migrated; one of
- * somebody else's is never altered without being asked.
- * @throws UsageError when migrations are pending, IntegrityError when the schema is newer or was tampered with.
- */
-export async function ensureSchema(database: Database, context: { readonly log: Logger }): Promise<void> {
-  const pending = await withConnection(database, 'cannot read the schema version', pendingMigrations);
-  if (pending.length === 0) return;
-  if (!database.embedded)
-    throw new UsageError(
-      [`the database ${database.label} lacks ${pending.join(', ')}`],
-      'run `ecompipe migrate` first',
-    );
-  await runMigrate(database, 'apply', context);
 }
 
 /**
