@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
 import { asAccount, serverAccount, type ServerAccount } from '../../src/platform/db/embedded/account.js';
-import { placeForRoot } from '../../src/platform/db/embedded/place.js';
+import { placeForRoot } from '../../src/platform/db/embedded/cluster.js';
 import { usableServerFiles } from '../../src/platform/db/embedded/staging.js';
 import { silentLogger } from '../../src/platform/log.js';
 import { freePort } from './ports.js';
