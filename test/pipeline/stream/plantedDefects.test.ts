@@ -37,10 +37,14 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
     edits: [
       {
         file: 'loadTransaction.ts',
-        from: 'const totals = await writeLedger(',
-        to: "if (put.counts.read === put.counts.inserted) await connection.client.query('commit; begin');\n    const totals = await writeLedger(",
+        from: 'const ledger = ledgerOfEntered(entry);',
+        to: "const ledger = ledgerOfEntered(entry);\n    if (put.counts.read === put.counts.inserted) await connection.client.query('commit; begin');",
       },
     ],
+    seenBy: ['faults', 'when the reply to the COMMIT of a whole file without bad rows is lost, it is not loaded again'],
+  },
+  'a batch of files that were entered as loaded is not entered itself': {
+    edits: [{ file: 'loadTransaction.ts', from: 'await commit(connection, ledger);', to: 'await commit(connection);' }],
     seenBy: ['faults', 'when the reply to the COMMIT of a whole file without bad rows is lost, it is not loaded again'],
   },
   'rows are given up on an SQLSTATE that nobody knows': {
