@@ -247,7 +247,7 @@ async function passes(directory: string, [file, name]: Defect['seenBy']): Promis
       'tsx',
       '--test',
       '--test-reporter=tap',
-      '--test-timeout=60000',
+      '--test-timeout=200000',
       `--test-name-pattern=${pattern}`,
       `test/pipeline/stream/${file}.test.ts`,
     ],
@@ -269,7 +269,7 @@ async function passes(directory: string, [file, name]: Defect['seenBy']): Promis
 
 describe('a planted defect turns its test red', { concurrency: 2 }, () => {
   for (const [what, { edits, seenBy }] of Object.entries(DEFECTS)) {
-    test(`when ${what}`, { timeout: 120_000 }, async (t) => {
+    test(`when ${what}`, { timeout: 300_000 }, async (t) => {
       const directory = temporaryDirectory(t);
       plant(directory, edits);
       assert.equal(await passes(directory, seenBy), false);
@@ -282,7 +282,7 @@ for (const what of [
   'a checkpoint ahead of the ledger is believed',
   'the checkpoint is written before the commit is sure',
 ]) {
-  test(`the test that sees that ${what} is green without the defect`, { timeout: 120_000 }, async (t) => {
+  test(`the test that sees that ${what} is green without the defect`, { timeout: 300_000 }, async (t) => {
     const directory = temporaryDirectory(t);
     plant(directory, []);
     assert.equal(await passes(directory, DEFECTS[what]!.seenBy), true);
