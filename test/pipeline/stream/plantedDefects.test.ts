@@ -111,7 +111,7 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
   },
   'a file is known by its name': {
     edits: [
-      { file: 'content.ts', from: "createHash('sha256').update(delivered)", to: "createHash('sha256').update(path)" },
+      { file: 'content.ts', from: "hash('sha256', delivered, 'buffer')", to: "hash('sha256', path, 'buffer')" },
     ],
     seenBy: [
       'files',
