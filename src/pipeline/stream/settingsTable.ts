@@ -75,7 +75,7 @@ export const loadSettings = {
     placeholder: '<dir>',
     env: 'CHECKPOINT_PATH',
     default: 'checkpoints',
-    parse: parse.directory,
+    parse: parse.localDirectory,
     help: 'directory of the checkpoint file; one stream owns it',
   }),
   maxFileBytes: setting({
