@@ -33,6 +33,7 @@ export function ours(
         load: perSecond(data.rows, loadMs),
         files: perSecond(data.files.length, ended.wallMs),
         filesLoad: perSecond(data.files.length, loadMs),
+        peakMegabytes: ended.peakRssBytes / 1e6,
       };
     },
   };

@@ -43,7 +43,7 @@ export function withSection(document: string, name: string, section: string, ord
 
 export function sectionText(
   { name, title }: Question,
-  { settings, header, rows, goals }: Answer,
+  { settings, header, rows, goals, profile }: Answer,
   { machine, scale, runs }: Conditions,
 ): string {
   const size = scale === 1 ? '' : `, sizes × ${scale}`;
@@ -52,6 +52,7 @@ export function sectionText(
     `${new Date().toISOString().slice(0, 10)}, \`npm run bench -- ${name}\`, ${runs} ${runs === 1 ? 'round' : 'rounds'}${size}; ${machine}.`,
     settings.map((line) => `- ${line}`).join('\n'),
     markdownTable(header, rows),
+    ...(profile !== undefined && goals.some(({ met }) => met === false) ? [`What limits it: ${profile}`] : []),
     markdownTable(
       GOALS_HEADER,
       goals.map((goal) => [goal.wanted, goal.measured, goal.met === false ? '**missed**' : verdict(goal)]),

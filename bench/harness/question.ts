@@ -27,6 +27,8 @@ export interface Question {
 export interface Answer {
   /** How it was measured: sizes, settings, versions; one line each. */
   readonly settings: readonly string[];
+  /** Where the time goes, as a profile shows it; told where a goal is missed. */
+  readonly profile?: string;
   readonly header: readonly string[];
   readonly rows: readonly (readonly string[])[];
   readonly goals: readonly Goal[];

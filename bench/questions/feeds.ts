@@ -102,6 +102,8 @@ export const feeds: Question = {
           ],
         ];
       }),
+      profile:
+        "of the server's time for the staged feed, the one `insert … select` with all its expressions is 80 %, and COPY into the stage 14 % (pg_stat_statements); with bad rows come looking ahead and an insert row by row, as in the question about dirty rows.",
       goals: [
         goal('staged, loading:', ratio(STAGED, CANONICAL), '>=', 0.6, '× the canonical file'),
         goal('staged, whole process:', ratio(STAGED, PSQL, 'wall'), '>=', 1.5, `× ${PSQL}`),

@@ -34,6 +34,24 @@ test('the goals of all sections stand on top, missed ones as such', () => {
   );
 });
 
+test('a missed goal is told with the profile that shows the limit, a goal that is met without', () => {
+  const question: Question = { name: 'small', title: 'Small', run: () => Promise.reject(new Error('not run')) };
+  const told = (measured: number): string =>
+    sectionText(
+      question,
+      {
+        settings: [],
+        header: ['way'],
+        rows: [],
+        profile: 'the disk.',
+        goals: [goal('speed', measured, '>=', 1.3, '× rival')],
+      },
+      { machine: 'a machine', scale: 1, runs: 5 },
+    );
+  assert.match(told(1), /What limits it: the disk\.\n\n\| goal/);
+  assert.doesNotMatch(told(2), /What limits it/);
+});
+
 test('a goal that was not measured is neither met nor missed', () => {
   assert.deepEqual(goal('speed', undefined, '>=', 1, '×').met, undefined);
 });

@@ -110,9 +110,7 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
     seenBy: ['files', 'a load that was stopped goes on with other batch sizes and connections where the ledger stands'],
   },
   'a file is known by its name': {
-    edits: [
-      { file: 'content.ts', from: "createHash('sha256').update(delivered)", to: "createHash('sha256').update(path)" },
-    ],
+    edits: [{ file: 'content.ts', from: "hash('sha256', delivered, 'buffer')", to: "hash('sha256', path, 'buffer')" }],
     seenBy: [
       'files',
       'the same content under another name is noted whole and not loaded, other content under the same name is',
@@ -183,8 +181,8 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
     edits: [
       {
         file: 'content.ts',
-        from: "createHash('sha256').update(delivered)",
-        to: "createHash('sha256').update(`${stats.dev}:${stats.ino}`)",
+        from: "hash('sha256', delivered, 'buffer')",
+        to: "hash('sha256', `${stats.dev}:${stats.ino}`, 'buffer')",
       },
     ],
     seenBy: ['fileBehaviour', 'a file that gets the inode of a loaded one is loaded'],
