@@ -66,7 +66,7 @@ const retryForMs: Setting<number | undefined> = {
   default: undefined,
   defaultText: 'never',
   parse: parse.optional(parse.duration),
-  help: 'give up (exit 69) when the database has been away so long, such as 90s or 1h',
+  help: 'give up (exit 69) when the database has been away this long, such as 90s or 1h',
 };
 
 /**

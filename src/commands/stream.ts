@@ -55,7 +55,7 @@ export const stream = defineCommand({
       ...incomingDir,
       flag: '--incoming-dir',
       placeholder: '<dir>',
-      help: 'where files wait for `move`; only looked at to say so',
+      help: 'where files wait for `move`; only read to report them',
     },
     ...feedSettings,
     ...sparkSettings,

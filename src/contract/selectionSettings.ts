@@ -29,7 +29,7 @@ export const selectionSettings = {
     defaultText: 'all',
     repeatable: true,
     parse: parseGlobs,
-    help: 'only files whose name matches, such as "shop1/**"; may be given again',
+    help: 'only files whose name matches, such as "shop1/**"; may be repeated',
   }),
   exclude: setting<readonly string[]>({
     flag: '--exclude',
@@ -39,6 +39,6 @@ export const selectionSettings = {
     defaultText: 'none',
     repeatable: true,
     parse: parseGlobs,
-    help: 'not files and directories whose name matches; may be given again',
+    help: 'not files and directories whose name matches; may be repeated',
   }),
 } satisfies SettingTable;

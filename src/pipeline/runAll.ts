@@ -98,7 +98,7 @@ class Supervisor {
     if (!this.settings.untilDrained && !stop.aborted && this.failure === undefined) {
       this.context.log.info(
         'generating_finished',
-        'generating is finished; moving and loading go on until Ctrl-C (with --until-drained, run-all ends here)',
+        'generating is finished; moving and loading continue until Ctrl-C (with --until-drained, run-all ends here)',
       );
       await untilAborted(stop, this.failed.signal);
     }

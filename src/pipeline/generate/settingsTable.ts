@@ -48,7 +48,7 @@ export const generateSettings = {
     default: undefined,
     defaultText: 'no limit',
     parse: positiveInteger,
-    help: 'stop after so many files',
+    help: 'stop after this many files',
   }),
   events: setting<number | undefined>({
     flag: '--events',
@@ -57,7 +57,7 @@ export const generateSettings = {
     default: undefined,
     defaultText: 'no limit',
     parse: positiveInteger,
-    help: 'stop after so many events',
+    help: 'stop after this many events',
   }),
   rate: setting<number | undefined>({
     flag: '--rate',

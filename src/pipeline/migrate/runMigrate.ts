@@ -132,7 +132,7 @@ export function assertHistory(applied: readonly Applied[], migrations: readonly 
     if (migration === undefined) {
       throw new IntegrityError({
         what: `the schema is newer than this ecompipe`,
-        why: `${row.name} is applied and unknown here`,
+        why: `${row.name} is applied, and this version does not know it`,
         outcome: 'nothing was changed',
         hint: 'install the newer version that applied it',
       });

@@ -36,7 +36,7 @@ export class FilesNotMovedError extends EcompipeError {
     super(failures.every(({ error }) => error.exitCode === EXIT.permission) ? EXIT.permission : EXIT.io, {
       what: `${countOf(failures.length, 'file')} could not be moved`,
       why: firstReasons(failures),
-      outcome: `${failures.length === 1 ? 'it is where it was' : 'they are where they were'}; ${countOf(result.filesMoved, 'other was', 'others were')} moved`,
+      outcome: `${failures.length === 1 ? 'it was left in place' : 'they were left in place'}; ${countOf(result.filesMoved, 'other was', 'others were')} moved`,
       cause: failures[0]?.error,
     });
   }

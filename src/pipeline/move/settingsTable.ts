@@ -21,7 +21,7 @@ export const moveSettings = {
     default: 1000,
     defaultText: '1s',
     parse: parse.milliseconds,
-    help: 'how long a file must be unchanged before it is taken for finished, such as 5s; a bare number is milliseconds',
+    help: 'how long a file must be unchanged before it counts as finished, such as 5s; a bare number is milliseconds',
   }),
   maxBacklog: setting<number | undefined>({
     flag: '--max-backlog',

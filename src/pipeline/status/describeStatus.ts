@@ -26,7 +26,7 @@ export function describeStatus(status: Status, violations: readonly Violation[] 
       : [
           '',
           ...(violations.length === 0
-            ? [line('check', unavailable === undefined ? 'all is well' : 'failed: the ledger can not be asked')]
+            ? [line('check', unavailable === undefined ? 'all is well' : 'failed: the ledger cannot be read')]
             : violations.map(({ message }) => line('check', `failed: ${message}`))),
         ]),
   ];

@@ -154,7 +154,7 @@ function assertPlain(folder: string): void {
   throw new FileError(folder, 'EPERM', {
     what: `cannot put files into ${folder}`,
     why: 'it is a symbolic link',
-    hint: 'look who put it there, and take it away; only users whom you trust should write to this directory',
+    hint: 'find out who put it there, and remove it; only trusted users should be able to write to this directory',
   });
 }
 

@@ -144,7 +144,7 @@ async function putBackMissing(
         throw new InterruptedError({
           what: 'the search of the archive was interrupted',
           outcome: `${countOf(before + result.returned, 'file is', 'files are')} back in ${inputDir}`,
-          hint: 'run it again to go on',
+          hint: 'run it again to continue',
         });
       if (sha256 === undefined) result.hasVanished = true;
       else files.push({ ...file, sha256 });

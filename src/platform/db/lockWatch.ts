@@ -195,7 +195,7 @@ function describe({ pid, lock, mode, application, userName, state, since, query 
     query === null || query === ''
       ? ''
       : `\n  its ${state === 'active' ? 'statement' : 'last statement'}: ${redact(query)}`
-  }\n  hint: let it end its transaction, or end it: select pg_terminate_backend(${pid})`;
+  }\n  hint: wait for its transaction to end, or terminate it: select pg_terminate_backend(${pid})`;
 }
 
 /** The start of a statement in one line, without what its literals say: they may hold passwords and other people's data. */

@@ -42,8 +42,8 @@ export async function copyDurably(
     if (isRewritten(before, await input.stat({ bigint: true }))) {
       throw new FileError(source, 'EBUSY', {
         what: `cannot copy ${source}`,
-        why: 'it was written to meanwhile',
-        outcome: 'the copy was thrown away',
+        why: 'it was written to at the same time',
+        outcome: 'the copy was removed',
       });
     }
     return before;

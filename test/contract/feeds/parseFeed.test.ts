@@ -47,7 +47,7 @@ const WRONG = [
   ['no columns', 'match: "*"', /columns: is missing/],
   ['a key twice', 'match: "*"\nmatch: "*"\ncolumns: { a: b }', /unique/],
   [
-    'an encoding that PostgreSQL can not read',
+    'an encoding that PostgreSQL cannot read',
     'match: "*"\nformat: { encoding: utf-16 }\ncolumns: { a: b }',
     /convert the file/,
   ],

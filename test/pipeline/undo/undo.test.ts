@@ -78,7 +78,7 @@ for (const [what, name, content] of [
   });
 }
 
-test('without its bytes, a file that shares a transaction can not go alone, but the whole batch can', async (t) => {
+test('without its bytes, a file that shares a transaction cannot go alone, but the whole batch can', async (t) => {
   const { database, shop, undo } = await setScene(t, { afterLoad: 'delete' });
   for (const [name, from] of [
     ['a.csv', 0],
@@ -324,7 +324,7 @@ for (const [kind, size] of [
   });
 }
 
-test('a file that is put away while it is taken out is told to be where it is in the end', async (t) => {
+test('a file that is disposed of while it is taken out is reported to be where it is in the end', async (t) => {
   const { database, shop, undo } = await setScene(t);
   shop.put('a.csv', eventFile(0, 10));
   await load(shop, database, { afterLoad: 'keep' });

@@ -53,7 +53,7 @@ export async function restoreDump(database: Database, file: string, options: Res
 export function describeRestore({ database, file, tables, rows, dumpedAt }: RestoreResult): string {
   return [
     `restored ${countOf(rows, 'row')} of ${countOf(tables, 'table')} from ${file} of ${dumpedAt} into ${database}`,
-    'a stream with a checkpoint of the old database goes on with `ecompipe stream --reload-from-archive`, once',
+    'a stream with a checkpoint of the old database continues with `ecompipe stream --reload-from-archive`, once',
   ].join('\n');
 }
 

@@ -115,7 +115,7 @@ async function* dumpOf(connection: Connection, header: DumpHeader, rows: Map<str
     try {
       for await (const chunk of copy as AsyncIterable<Buffer>) yield hashed(hash, chunk);
     } catch (error) {
-      // Here, where it is known to be no failure of the file.
+      // Here, where the file is known not to be the cause.
       throw connection.explain(error);
     }
     rows.set(nameOf(table), copy.rowCount);
