@@ -1,7 +1,6 @@
 import { IntegrityError } from '../../platform/errors.js';
 import type { Connection } from '../../platform/db/client.js';
 import { countOf } from '../../platform/format.js';
-import { findArchivedSince, readLastCommit } from './reloadFromArchive.js';
 import { BEFORE_TOKENS, type WitnessedBatch } from './witness.js';
 import { sqlStateOf } from '../../platform/db/sqlState.js';
 import type { StreamSettings } from './streamEvents.js';
@@ -51,6 +50,7 @@ export async function explainOtherDatabase(
 }
 
 async function readLastCommitIfAny(connection: Connection): Promise<Date | null> {
+  const { readLastCommit } = await import('./reloadFromArchive.js');
   try {
     return await readLastCommit(connection);
   } catch (error) {
@@ -69,6 +69,7 @@ async function describeRemedy({ afterLoad, archiveDir }: LossPlaces, lastCommit:
   const command = '`ecompipe stream --reload-from-archive`';
   if (afterLoad !== 'archive')
     return `loaded files are ${afterLoad === 'keep' ? 'still in the input directory' : 'deleted (--after-load delete), so get them from their producer again'}; ${command} then starts with what the ledger has`;
+  const { findArchivedSince } = await import('./reloadFromArchive.js');
   const files = await findArchivedSince(archiveDir, lastCommit).catch(() => []);
   const names = files.slice(0, FILES_SHOWN).map(({ path }) => printableLine(path));
   const shown =

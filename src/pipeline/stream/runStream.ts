@@ -21,7 +21,6 @@ import type { FileSelection } from '../../contract/leftAlone.js';
 import { openFeeds, type LoaderFeeds } from './feeds/loaderFeeds.js';
 import { Target } from './targetTable.js';
 import { createLossExplainer } from './lostCommits.js';
-import { reloadFromArchive } from './reloadFromArchive.js';
 import { Witness } from './witness.js';
 
 /**
@@ -155,6 +154,7 @@ async function reload(
   { stop, emit }: StageContext<StreamEvent>,
 ): Promise<Witness> {
   if (settings.afterLoad === 'archive') {
+    const { reloadFromArchive } = await import('./reloadFromArchive.js');
     const files = await reloadFromArchive(connection, settings, stop);
     emit({ type: 'filesReturned', files, archiveDir: settings.archiveDir });
   }

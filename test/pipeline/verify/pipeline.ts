@@ -127,7 +127,7 @@ function targetOf<T>(database: TestDatabase, action: (database: Database) => Pro
     sslMode: undefined,
     sslRootCert: undefined,
     embeddedDir: '.',
-    retryForMs: 5000,
+    retryForMs: 60_000,
   };
   return withDatabase(raw, { log: silentLogger, stop: never }, action);
 }

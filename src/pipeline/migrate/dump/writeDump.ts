@@ -15,7 +15,7 @@ import { removeStaleTemporaries } from '../../../platform/files/temporary.js';
 import { countOf, formatBytes } from '../../../platform/format.js';
 import type { Logger } from '../../../platform/log.js';
 import { loadMigrations, type Migration } from '../migrations.js';
-import { readApplied } from '../runMigrate.js';
+import { readApplied } from '../appliedMigrations.js';
 import { describeSchema, nameOf, quotedName, type TableDescription } from './describeSchema.js';
 import { FIRST_LINE, type DumpEnd, type DumpHeader } from './dumpFile.js';
 import { queryRow, text } from '../../../platform/db/decodeRows.js';
