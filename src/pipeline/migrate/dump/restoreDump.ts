@@ -5,8 +5,7 @@ import { type Database, withSoleConnection } from '../../../platform/db/target.j
 import { UsageError } from '../../../platform/errors.js';
 import { countOf } from '../../../platform/format.js';
 import type { Logger } from '../../../platform/log.js';
-import { loadMigrations } from '../migrations.js';
-import { assertHistory } from '../appliedMigrations.js';
+import { loadMigrations, assertHistory } from '../migrations.js';
 import { applyInside, LOCK_KEY, runMigrate } from '../runMigrate.js';
 import { describeSchema, nameOf, quotedName } from './describeSchema.js';
 import { withDumpReader, type DumpHeader, type DumpReader } from './dumpFile.js';
