@@ -41,7 +41,7 @@ export const ownDirectories = {
 export async function feedsDirectory({
   feedsDir,
 }: Pick<SettingsOf<typeof feedSettings>, 'feedsDir'>): Promise<string | undefined> {
-  const { findFeedsDirectory } = await import('../contract/feeds/findFeedsDirectory.js');
+  const { findFeedsDirectory } = await import('../contract/feeds/findFeed.js');
   return feedsDir ?? (await findFeedsDirectory());
 }
 

@@ -5,7 +5,7 @@ import type { SettingsOf } from '../platform/settings.js';
 import { defineCommand, runAction, type Actions, type CommandContext, type CommandResult } from './command.js';
 import { databaseSettings } from './settings.js';
 import { loadSettings } from '../pipeline/stream/settingsTable.js';
-import { processingDir } from '../contract/directorySettings.js';
+import { processingDir } from '../contract/inputSettings.js';
 
 export const rejectsSettings = {
   ...databaseSettings,

@@ -5,8 +5,7 @@ import type { Setting } from '../platform/settings.js';
 import { defineCommand, type CommandResult } from './command.js';
 import { feedSettings, loadFeeds, ownDirectories } from './feedSettings.js';
 import { connectionSettings } from './settings.js';
-import { incomingDir, processingDir } from '../contract/directorySettings.js';
-import { selectionSettings } from '../contract/selectionSettings.js';
+import { incomingDir, processingDir, selectionSettings } from '../contract/inputSettings.js';
 import { loadSettings } from '../pipeline/stream/settingsTable.js';
 
 type Maybe<T> = Setting<T | undefined>;

@@ -2,7 +2,7 @@ import { EXIT, UsageError } from '../platform/errors.js';
 import { defineCommand, type CommandResult } from './command.js';
 import { databaseSettings } from './settings.js';
 import { loadSettings } from '../pipeline/stream/settingsTable.js';
-import { processingDir } from '../contract/directorySettings.js';
+import { processingDir } from '../contract/inputSettings.js';
 
 const table = {
   ...databaseSettings,

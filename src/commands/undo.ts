@@ -3,7 +3,7 @@ import * as parse from '../platform/parsers.js';
 import { defineCommand, type CommandResult } from './command.js';
 import { databaseSettings } from './settings.js';
 import { loadSettings } from '../pipeline/stream/settingsTable.js';
-import { processingDir } from '../contract/directorySettings.js';
+import { processingDir } from '../contract/inputSettings.js';
 
 const table = {
   ...databaseSettings,

@@ -5,7 +5,7 @@ import type { Setting } from '../platform/settings.js';
 import { defineCommand } from './command.js';
 import { databaseSettings } from './settings.js';
 import { generateSettings } from '../pipeline/generate/settingsTable.js';
-import { incomingDir, processingDir } from '../contract/directorySettings.js';
+import { incomingDir, processingDir } from '../contract/inputSettings.js';
 import { loadSettings } from '../pipeline/stream/settingsTable.js';
 
 const allowPending: Setting<boolean> = {

@@ -1,6 +1,6 @@
 import { setting, type SettingTable } from '../../platform/settings.js';
 import * as parse from '../../platform/parsers.js';
-import { incomingDir } from '../../contract/directorySettings.js';
+import { incomingDir } from '../../contract/inputSettings.js';
 import { parseFaults } from './faults/kinds.js';
 import { parseProfile, parseStart } from './settings.js';
 import { PROFILES } from './profile.js';

@@ -18,10 +18,9 @@ import { Failures } from '../../platform/files/failures.js';
 import { Subfolders } from '../../platform/files/subfolders.js';
 import { countOf } from '../../platform/format.js';
 import { moveFiles } from './moveFiles.js';
-import { makeDirectory } from '../../platform/files/ensureDirectory.js';
+import { makeDirectory, assertDistinctDirectories } from '../../platform/files/directories.js';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
 import { listFiles, type ListOptions } from '../../contract/listFiles.js';
-import { assertDistinctDirectories } from '../../platform/files/distinctDirectories.js';
 
 /** How many settling times a draining mover waits for files that keep changing before it leaves them to the next run. */
 const DRAIN_PATIENCE = 10;

@@ -1,7 +1,6 @@
 import { setting, type SettingTable } from '../../platform/settings.js';
 import * as parse from '../../platform/parsers.js';
-import { incomingDir, processingDir } from '../../contract/directorySettings.js';
-import { selectionSettings } from '../../contract/selectionSettings.js';
+import { incomingDir, processingDir, selectionSettings } from '../../contract/inputSettings.js';
 
 /** The settings of `move`, as flags and variables. */
 export const moveSettings = {

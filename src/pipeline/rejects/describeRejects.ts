@@ -1,8 +1,7 @@
 import type { RejectFilter, Reject, RejectGroup, RejectList } from './list.js';
 import type { ReplayResult } from './replay.js';
 import type { RejectedRow } from './show.js';
-import { clip } from '../../platform/clip.js';
-import { printableLine, shellQuote } from '../../platform/printable.js';
+import { clip, printableLine, shellQuote } from '../../platform/printable.js';
 import { countOf } from '../../platform/format.js';
 import { padTo, textWidth } from '../../platform/textWidth.js';
 import { exportCommand } from './export.js';

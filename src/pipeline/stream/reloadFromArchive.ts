@@ -4,7 +4,7 @@ import { lstat, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { isSelected, type FileSelection } from '../../contract/leftAlone.js';
 import type { Connection } from '../../platform/db/client.js';
-import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
+import { EventLoopYielder } from '../../platform/wait.js';
 import { errnoOf, InterruptedError, UsageError, withFileErrors } from '../../platform/errors.js';
 import { dayFolders, dayOf } from '../../platform/files/dayFolders.js';
 import { isGzipName } from '../../platform/files/gzip.js';

@@ -1,8 +1,7 @@
 import { UsageError } from '../../platform/errors.js';
 import { InvalidValueError, setting, type SettingTable } from '../../platform/settings.js';
 import * as parse from '../../platform/parsers.js';
-import { processingDir } from '../../contract/directorySettings.js';
-import { selectionSettings } from '../../contract/selectionSettings.js';
+import { processingDir, selectionSettings } from '../../contract/inputSettings.js';
 
 /** How many rows of a file may be rejected: so many, or so large a share of its rows. */
 export type RejectLimit = { readonly rows: number } | { readonly share: number } | 'none';

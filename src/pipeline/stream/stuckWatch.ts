@@ -1,7 +1,6 @@
 import { readBacklog } from '../../contract/backlog.js';
 import type { ListOptions } from '../../contract/listFiles.js';
-import { DatabaseAvailability } from '../../platform/db/availability.js';
-import type { DatabaseEvent } from '../../platform/db/retry.js';
+import { DatabaseAvailability, type DatabaseEvent } from '../../platform/db/retry.js';
 import { countOf, formatSpan } from '../../platform/format.js';
 import type { Notice } from '../../platform/notify/notifier.js';
 import type { StreamEvent } from './streamEvents.js';

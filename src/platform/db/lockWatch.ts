@@ -3,8 +3,7 @@ import type { Logger } from '../log.js';
 import type { Connection } from './client.js';
 import type { ConnectionSettings } from './connectionSettings.js';
 import { internalsOf } from './pgInternals.js';
-import { clip } from '../clip.js';
-import { printableLine } from '../printable.js';
+import { clip, printableLine } from '../printable.js';
 import { integer, nullable, queryRows, type Shape, text, timestamp } from './decodeRows.js';
 
 /** A statement that takes longer than this may be waiting for a lock: the server is asked. */

@@ -1,7 +1,7 @@
 import { constants, type BigIntStats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { errnoOf, FileError } from '../errors.js';
-import { FILE_MODE } from './ensureDirectory.js';
+import { FILE_MODE } from './directories.js';
 import { failpoint } from '../failpoint.js';
 
 const BUFFER_BYTES = 1024 * 1024;

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { errnoOf, FileError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
 import { compareContent, copyDurably, isRewritten, isUnchanged, type Conversion } from './copy.js';
-import { FILE_MODE } from './ensureDirectory.js';
+import { FILE_MODE } from './directories.js';
 import { compareDelivered } from './gzipCopy.js';
 import { temporaryPath } from './temporary.js';
 

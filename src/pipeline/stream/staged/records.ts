@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { CsvError, parse } from 'csv-parse/sync';
-import { EventLoopYielder } from '../../../platform/eventLoopYielder.js';
+import { EventLoopYielder } from '../../../platform/wait.js';
 import type { Dialect } from '../../../contract/csv/dialect.js';
 import { unnamedFields, type RecordShape } from '../../../contract/csv/header.js';
 import { UTF_8 } from '../../../contract/feeds/encodings.js';

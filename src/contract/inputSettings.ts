@@ -1,6 +1,10 @@
-import { setting, InvalidValueError, type SettingTable } from '../platform/settings.js';
 import * as parse from '../platform/parsers.js';
+import { setting, InvalidValueError, type SettingTable } from '../platform/settings.js';
 import { globDefect, splitGlobs } from './feeds/glob.js';
+
+/** The directories in which the stages meet: each command gives them a flag of its own. */
+export const incomingDir = { env: 'INCOMING_PATH', default: 'data/incoming', parse: parse.directory } as const;
+export const processingDir = { env: 'PROCESSING_PATH', default: 'data/processing', parse: parse.directory } as const;
 
 /** Patterns of names, with commas between them. */
 export function parseGlobs(raw: string): readonly string[] {
