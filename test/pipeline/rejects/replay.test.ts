@@ -216,7 +216,7 @@ test('what a spreadsheet makes of the file is understood: semicolons, a byte ord
 
 for (const [what, text, why] of [
   ['has no ids of rejects', `${HEADER}\n${eventRow(1)}\n`, /no column reject_id/],
-  ['has a column that nobody knows', 'reject_id,colour\n1,red\n', /columns that nobody knows: "colour"/],
+  ['has a column that nobody knows', 'reject_id,colour\n1,red\n', /unknown columns: "colour"/],
   ['names a reject twice', 'reject_id,event_type\n1,refund\n1,purchase\n', /:3: reject 1 is already in line 2/],
   ['has a row without id', 'reject_id,event_type\n1,refund\n,purchase\n', /:3: reject_id is not a number/],
   ['has a row with too few fields', 'reject_id,event_type\n1,refund\n2\n', /:3: 1 field where the header has 2/],

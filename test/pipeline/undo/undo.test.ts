@@ -288,7 +288,7 @@ test('where nobody can be asked, it wants --yes', async (t) => {
   await load(shop, database);
   const { exitCode, stderr } = await run(t, { cwd: shop.home, env: database.env }, 'undo', '--file', 'a.csv');
   assert.equal(exitCode, 2);
-  assert.match(stderr, /--dry-run, then say --yes/);
+  assert.match(stderr, /--dry-run, then pass --yes/);
   for (const args of [['undo'], ['undo', '--file', 'a', '--batch', '1']])
     assert.equal((await run(t, { cwd: shop.home, env: database.env }, ...args, '--yes')).exitCode, 2);
   assert.equal((await eventIds(database)).length, 5);
