@@ -35,7 +35,7 @@ const reloadFromArchive = setting({
   env: 'ECOMPIPE_RELOAD_FROM_ARCHIVE',
   default: false,
   parse: parse.boolean,
-  help: 'after the database lost commits: first put back archived files that its ledger does not have',
+  help: 'after the database lost commits: first put back archived and quarantined files that its ledger does not have',
 });
 
 /** Only matters where the system doesn't tell about new files (network file systems). */

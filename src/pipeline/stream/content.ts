@@ -204,6 +204,23 @@ async function nameUnread(file: FileHandle, bytes: number): Promise<Buffer> {
   return createHash('sha256').update(`not read, ${bytes} bytes that begin with\n`).update(start).digest();
 }
 
+/**
+ * What the ledger may know a file by of which not everything was loaded: its hash, or the name that stands for it where the
+ * file was never read.
+ * @throws as {@link openLarge}.
+ */
+export async function quarantinedIdentities(path: string, stop: AbortSignal): Promise<readonly Buffer[]> {
+  const content = await openLarge(path, { stop });
+  await content.close();
+  const file = await open(path, OPEN_FLAGS);
+  try {
+    const { size } = await file.stat();
+    return size > MAX_HASHED_UNREAD_BYTES ? [content.sha256, await nameUnread(file, size)] : [content.sha256];
+  } finally {
+    await file.close();
+  }
+}
+
 export function tooLong(maxBytes: number): UnreadableFile {
   return new UnreadableFile(`the file has more than ${maxBytes} bytes (--max-file-bytes)`);
 }
