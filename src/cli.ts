@@ -118,7 +118,7 @@ function wantsJsonLog(raw: RawSettings): boolean {
 
 /** What a result holds of files and tables may come from anybody: nothing of it moves the cursor of a terminal. */
 function print(result: CommandResult, { json, quiet }: { readonly json: boolean; readonly quiet: boolean }): void {
-  // cron mails what is printed: that all went well is no news.
+  // cron mails what is printed: success is not worth a mail.
   if (quiet && !json && result.isReport === true && (result.exitCode ?? EXIT.done) === EXIT.done) return;
   if (json && result.json === undefined) return;
   if (json)
@@ -201,7 +201,7 @@ function stopOnSignals(): Stopping {
         controller.abort();
         return;
       }
-      // A log that can't be written (its disk is full) is no reason to stop loading: what counts is in the ledger.
+      // A log that can't be written (its disk is full) does not stop loading: what counts is in the ledger.
       if (stream === process.stderr) return;
       process.stderr.write(`error: cannot write the result: ${error.message}\n`);
       process.exit(EXIT.io);

@@ -50,7 +50,7 @@ export async function withBenchDatabase<T>(
   }
 }
 
-/** The role of the embedded database is no superuser, and needs no CHECKPOINT of its own; a bench does, before each run. */
+/** The role of the embedded database is not a superuser, and needs no CHECKPOINT of its own; a bench does, before each run. */
 async function allowCheckpoints(server: ConnectionSettings, embeddedDir: string): Promise<void> {
   const file = path.join(embeddedDir, 'postgres', 'superuser-password');
   // A server that an earlier version made has one role, which may do everything.

@@ -18,7 +18,7 @@ const OTHER_NAMES = 'id,kind,at,customer,visit,sku,maker,department,amount,money
 /** The same rows in the shapes that are compared. */
 export interface Rees46 {
   readonly source: Dataset;
-  /** One row in a hundred has a price that is no number, and no purchase has it. */
+  /** One row in a hundred has a price that is not a number, and no purchase has it. */
   readonly dirty: Dataset;
   readonly canonical: Dataset;
   readonly renamed: Dataset;

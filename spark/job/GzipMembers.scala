@@ -30,7 +30,7 @@ final class GzipMembers(raw: InputStream) extends InputStream {
       val count = inflate(bytes, offset, length)
       if (count > 0) return count
       if (inflater.finished) endMember()
-      else if (inflater.needsDictionary) throw new ZipException("a preset dictionary is no part of gzip")
+      else if (inflater.needsDictionary) throw new ZipException("gzip does not allow a preset dictionary")
       else fill()
     }
     -1

@@ -47,7 +47,7 @@ object Inspect {
       if (!Sources.isUri(file.path)) Sources.assertUnchanged(file, conf)
       if (file.size > maxBytes) throw new TooLong("long")
       val inspection = Sources.reading(Seq(file), conf)(look(file, conf, pieceBytes, maxBytes, from, feeds.formatOf(file)))
-      // An object that was replaced is noticed when it is staged or put away: asking for each here would double the requests.
+      // An object that was replaced is noticed when it is staged or disposed of: asking for each here would double the requests.
       if (!Sources.isObject(file)) Sources.assertUnchanged(file, conf)
       inspection
     } catch {

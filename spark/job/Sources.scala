@@ -190,7 +190,7 @@ object Sources {
   /**
    * Moves a file of Hadoop's into a directory, never over another one, or deletes it; `reason` goes into a file beside it.
    * What is not the file that was listed any more stays where it is; one that leaves meanwhile is taken by somebody else.
-   * (Local files are put away by the other side.)
+   * (Local files are disposed of by the other side.)
    */
   def dispose(file: SourceFile, directory: Option[String], reason: Option[String], conf: Configuration): Unit = {
     val source = new Path(file.path)

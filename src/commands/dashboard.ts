@@ -5,9 +5,8 @@ import { defineCommand } from './command.js';
 import { feedSettings, loadFeeds, ownDirectories } from './feedSettings.js';
 import { metricsSettings, withMetrics } from './metrics.js';
 import { connectionSettings, databaseSettings } from './settings.js';
-import { incomingDir, processingDir } from '../contract/directorySettings.js';
+import { incomingDir, processingDir, selectionSettings } from '../contract/inputSettings.js';
 import { listOptions } from '../contract/listFiles.js';
-import { selectionSettings } from '../contract/selectionSettings.js';
 
 export const DEFAULT_PORT = 8787;
 
@@ -66,7 +65,7 @@ const retryForMs: Setting<number | undefined> = {
   default: undefined,
   defaultText: 'never',
   parse: parse.optional(parse.duration),
-  help: 'give up (exit 69) when the database has been away so long, such as 90s or 1h',
+  help: 'give up (exit 69) when the database has been away this long, such as 90s or 1h',
 };
 
 /**

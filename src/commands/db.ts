@@ -18,7 +18,7 @@ const table = {
     env: 'ECOMPIPE_FORCE',
     default: false,
     parse: parse.boolean,
-    help: 'with stop: also while other commands use it; with dump: leave out what it does not carry',
+    help: 'with stop: even while other commands use it; with dump: leave out what a dump cannot hold',
   },
 } as const;
 
@@ -144,6 +144,6 @@ async function onlyEmbedded(
     [
       `db ${action} is about the embedded PostgreSQL, but the other commands use ${describeConnection(configured)}, as DATABASE_URL, POSTGRES_* or PG* say`,
     ],
-    'ecompipe db psql connects to that one; take the setting away for the embedded one',
+    'ecompipe db psql connects to that one; unset it to use the embedded one',
   );
 }

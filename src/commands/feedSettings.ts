@@ -10,7 +10,7 @@ const feedsDir: Setting<string | undefined> = {
   default: undefined,
   defaultText: 'feeds, if there is one',
   parse: parse.optional(parse.directory),
-  help: 'directory of feeds, which say how other files become rows',
+  help: 'directory of feeds, which describe how other files become rows',
 };
 
 const shippedFeeds: Setting<string | undefined> = {
@@ -21,7 +21,7 @@ const shippedFeeds: Setting<string | undefined> = {
   defaultText: 'none',
   repeatable: true,
   parse: parse.optional(parse.text),
-  help: 'a feed that is shipped, besides; may be given again',
+  help: 'also use this shipped feed; may be repeated',
 };
 
 /** What stages need to know which files are theirs, and how they become rows. */
@@ -41,7 +41,7 @@ export const ownDirectories = {
 export async function feedsDirectory({
   feedsDir,
 }: Pick<SettingsOf<typeof feedSettings>, 'feedsDir'>): Promise<string | undefined> {
-  const { findFeedsDirectory } = await import('../contract/feeds/findFeedsDirectory.js');
+  const { findFeedsDirectory } = await import('../contract/feeds/findFeed.js');
   return feedsDir ?? (await findFeedsDirectory());
 }
 

@@ -29,7 +29,7 @@ export const feeds = defineCommand({
     ['ecompipe feeds list', 'own and shipped feeds, and the files they are for'],
     ['ecompipe feeds show rees46', 'its text, to copy and change'],
     ['ecompipe feeds init export.csv', 'look at a file and print a feed to start from'],
-    ['ecompipe feeds check export.csv', 'load it, say what would become of its rows, and take it all back'],
+    ['ecompipe feeds check export.csv', 'load it, report what would become of its rows, and roll back'],
   ],
   run: (settings, context) => runAction('feeds', ACTIONS, settings, context),
 });

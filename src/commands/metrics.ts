@@ -19,7 +19,7 @@ const textfile: Setting<string | undefined> = {
   env: 'ECOMPIPE_METRICS_TEXTFILE',
   default: undefined,
   parse: parse.optional(parse.directory),
-  help: "write the metrics there at the end, for the node exporter's textfile collector (NAME.prom)",
+  help: "write the metrics to this file at the end, for the node exporter's textfile collector (NAME.prom)",
 };
 const token: Setting<string | undefined> = {
   env: 'ECOMPIPE_METRICS_TOKEN',

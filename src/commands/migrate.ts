@@ -26,7 +26,7 @@ export const migrate = defineCommand({
       env: 'ECOMPIPE_ADOPT',
       default: false,
       parse: parse.boolean,
-      help: 'take over a table public.events that is there already, where that loses nothing',
+      help: 'adopt an existing table public.events, if that loses nothing',
     },
     roles: {
       flag: '--roles',
@@ -40,7 +40,7 @@ export const migrate = defineCommand({
     ['ecompipe migrate', 'bring the database to the newest schema'],
     ['ecompipe migrate --status', 'show which migrations are applied'],
     ['ecompipe migrate --dry-run', 'see whether they would apply, change nothing'],
-    ['ecompipe migrate --roles', 'also make group roles, to be granted to users'],
+    ['ecompipe migrate --roles', 'also create group roles, to be granted to users'],
     ['ecompipe migrate --adopt --dry-run', 'see what would become of your own table events'],
   ],
   run: async (settings, context) => {

@@ -33,7 +33,7 @@ export const move = defineCommand({
     const { from: incoming, to: processing } = settings;
     const listing = listOptions({ ...settings, feeds, incomingDir: incoming, processingDir: processing });
     const [{ ensureDirectory }, { runMove }, { createMoveEvents }, { showLiveLine }] = await Promise.all([
-      import('../platform/files/ensureDirectory.js'),
+      import('../platform/files/directories.js'),
       import('../pipeline/move/runMove.js'),
       import('../pipeline/move/moveEventTable.js'),
       import('./progress.js'),

@@ -16,7 +16,7 @@ const notifyUrl: Setting<Webhook | undefined> = {
   defaultText: 'none',
   isSecret: true,
   parse: parse.optional(parseWebhook),
-  help: 'post JSON there when a file is quarantined, or loading stops or is stuck',
+  help: 'post JSON to this URL when a file is quarantined, or loading stops or is stuck',
 };
 
 export const notifySettings = {
@@ -28,7 +28,7 @@ export const notifySettings = {
     default: 300_000,
     defaultText: '5m',
     parse: parse.duration,
-    help: 'loading is stuck when files wait, or the database is away, for so long',
+    help: 'loading is stuck when files wait, or the database is away, for this long',
   } as Setting<number>,
 } satisfies SettingTable;
 
@@ -39,7 +39,7 @@ export interface WatchOptions {
   readonly stages: Partial<PipelineStages> & Pick<PipelineStages, 'stream'>;
   readonly directories: { readonly incoming?: string; readonly processing: string };
   readonly listing: ListOptions;
-  /** Where files wait to be loaded and leave when they are; undefined: they stay, or it is no local directory. */
+  /** Where files wait to be loaded and leave when they are; undefined: they stay, or it is not a local directory. */
   readonly drainedDir: string | undefined;
 }
 

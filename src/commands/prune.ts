@@ -31,14 +31,14 @@ const table = {
     env: 'ECOMPIPE_DRY_RUN',
     default: false,
     parse: parse.boolean,
-    help: 'count, and remove nothing',
+    help: 'only count; remove nothing',
   },
   yes: {
     flag: '--yes',
     env: 'ECOMPIPE_YES',
     default: false,
     parse: parse.boolean,
-    help: 'do not ask; needed where nobody can be asked',
+    help: 'do not ask for confirmation; needed without a terminal',
   },
   archiveDir: { ...loadSettings.archiveDir, help: 'where loaded files are' },
 } as const;
@@ -63,7 +63,10 @@ export const prune = defineCommand({
       import('./confirm.js'),
     ]);
     if (!dryRun && !yes && !canAsk())
-      throw new UsageError(['prune: nobody can be asked here whether to go on'], 'look with --dry-run, then say --yes');
+      throw new UsageError(
+        ['prune: there is no terminal to ask for confirmation'],
+        'check with --dry-run, then pass --yes',
+      );
     const isAll = !settings.events && !settings.archive && !settings.ledger;
     const wanted = {
       before: new Date(Date.now() - olderThan),

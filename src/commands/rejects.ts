@@ -5,7 +5,7 @@ import type { SettingsOf } from '../platform/settings.js';
 import { defineCommand, runAction, type Actions, type CommandContext, type CommandResult } from './command.js';
 import { databaseSettings } from './settings.js';
 import { loadSettings } from '../pipeline/stream/settingsTable.js';
-import { processingDir } from '../contract/directorySettings.js';
+import { processingDir } from '../contract/inputSettings.js';
 
 export const rejectsSettings = {
   ...databaseSettings,
@@ -61,7 +61,7 @@ export const rejectsSettings = {
     env: 'ECOMPIPE_LIMIT',
     default: 20,
     parse: parse.integer(0, 100_000),
-    help: 'list: so many rows; the summary counts all',
+    help: 'list: show at most this many rows; the summary counts all',
   },
   output: {
     flag: '--output',
@@ -82,9 +82,9 @@ export const rejectsSettings = {
   strict: { ...loadSettings.strict, help: 'replay: exit 3 when rows are still wrong' },
   archiveDir: {
     ...loadSettings.archiveDir,
-    help: 'replay: where loaded files lie; read where the number of a record counts',
+    help: 'replay: where loaded files are; read where the number of a record matters',
   },
-  quarantineDir: { ...loadSettings.quarantineDir, help: 'replay: where files may lie that are mostly rejects' },
+  quarantineDir: { ...loadSettings.quarantineDir, help: 'replay: where files with mostly rejects are' },
   processingDir: { ...processingDir, help: 'replay: where files may still wait' },
 } as const;
 
@@ -108,7 +108,7 @@ export const rejects = defineCommand({
     ['ecompipe rejects show 17', 'the row, its place, the reason, and what to do'],
     ['ecompipe rejects export --output rejects.csv', 'all open ones as CSV, to be corrected'],
     ['ecompipe rejects export --feed rees46 --output rejects.csv', 'those of one feed, in the fields of its files'],
-    ['ecompipe rejects replay rejects.csv', 'load what was corrected, exactly once, however often'],
+    ['ecompipe rejects replay rejects.csv', 'load what was corrected, exactly once, however often it is run'],
   ],
   run: (values, context) => runAction('rejects', ACTIONS, values, context),
 });
@@ -173,9 +173,9 @@ async function exportRows(values: Settings, context: CommandContext): Promise<Co
     // A connection that breaks makes this start again, and what is written can't be taken back.
     if (hasBegun)
       throw new EcompipeError(EXIT.unavailable, {
-        what: 'the export broke off',
+        what: 'the export stopped',
         why: 'the connection to the database was lost',
-        hint: 'do it again; --output FILE writes a file that is whole or not there',
+        hint: 'run it again; with --output FILE, the file is written completely or not at all',
       });
     hasBegun = true;
     return writePieces(exportRejects(connection, values, values), write, context.stop);

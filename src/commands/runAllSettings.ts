@@ -29,7 +29,7 @@ export const runAllSettings = {
     default: undefined,
     defaultText: `${HISTORY}; with --events, --batches, --interval 0 or --until-drained none`,
     parse: (raw) => (raw === 'none' ? raw : parse.age(raw)),
-    help: 'load events of the past first: of so many days, or none; left out when there are events already',
+    help: 'load events of the past first: this many days, or none; skipped when there are events already',
   }),
   processingDir: streamSettings.inputDir,
   settleMs: moveSettings.settleMs,
@@ -46,14 +46,14 @@ export const runAllSettings = {
     default: undefined,
     defaultText: 'until stopped',
     parse: parse.optional(parse.duration),
-    help: 'stop generating after so long, such as 90s or 10m',
+    help: 'stop generating after this time, such as 90s or 10m',
   }),
   untilDrained: setting({
     flag: '--until-drained',
     env: 'ECOMPIPE_UNTIL_DRAINED',
     default: false,
     parse: parse.boolean,
-    help: 'end when all that was generated is loaded, and prove it; without it, moving and loading go on until Ctrl-C',
+    help: 'end when all that was generated is loaded, and prove it; without it, moving and loading continue until Ctrl-C',
   }),
 } as const;
 

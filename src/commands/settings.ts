@@ -72,7 +72,7 @@ export const connectionSettings = {
     env: 'POSTGRES_PASSWORD',
     default: undefined,
     parse: parse.text,
-    help: 'its password; without one PGPASSWORD and ~/.pgpass are asked',
+    help: 'its password; without one, PGPASSWORD and ~/.pgpass are used',
   }),
   sslMode: setting<string | undefined>({
     env: 'POSTGRES_SSLMODE',
@@ -110,6 +110,6 @@ export const databaseSettings = {
     default: 60_000,
     defaultText: '60s',
     parse: parse.duration,
-    help: 'give up (exit 69) when the database has been away so long, such as 90s or 1h',
+    help: 'give up (exit 69) when the database has been away this long, such as 90s or 1h',
   }),
 } satisfies SettingTable;

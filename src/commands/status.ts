@@ -5,8 +5,7 @@ import type { Setting } from '../platform/settings.js';
 import { defineCommand, type CommandResult } from './command.js';
 import { feedSettings, loadFeeds, ownDirectories } from './feedSettings.js';
 import { connectionSettings } from './settings.js';
-import { incomingDir, processingDir } from '../contract/directorySettings.js';
-import { selectionSettings } from '../contract/selectionSettings.js';
+import { incomingDir, processingDir, selectionSettings } from '../contract/inputSettings.js';
 import { loadSettings } from '../pipeline/stream/settingsTable.js';
 
 type Maybe<T> = Setting<T | undefined>;
@@ -18,7 +17,7 @@ const maxPending: Maybe<number> = {
   default: undefined,
   defaultText: 'no limit',
   parse: parse.optional(parse.integer(0)),
-  help: 'with --check: so many files may wait in incoming and processing',
+  help: 'with --check: the most files that may wait in incoming and processing',
 };
 const maxPendingMs: Maybe<number> = {
   flag: '--max-wait',
@@ -27,7 +26,7 @@ const maxPendingMs: Maybe<number> = {
   default: 600_000,
   defaultText: '10m',
   parse: parse.optional(parse.duration),
-  help: 'with --check: so long may a file have waited',
+  help: 'with --check: the longest that a file may have waited',
 };
 const maxFreshnessMs: Maybe<number> = {
   flag: '--max-freshness',
@@ -36,7 +35,7 @@ const maxFreshnessMs: Maybe<number> = {
   default: undefined,
   defaultText: 'no limit',
   parse: parse.optional(parse.duration),
-  help: 'with --check: so old may the last commit be',
+  help: 'with --check: the greatest age of the last commit',
 };
 const maxIdleMs: Maybe<number> = {
   flag: '--max-idle',
@@ -45,7 +44,7 @@ const maxIdleMs: Maybe<number> = {
   default: undefined,
   defaultText: 'no limit',
   parse: parse.optional(parse.duration),
-  help: 'with --check: so long ago may a loader have committed or looked for files last',
+  help: 'with --check: the longest time since a loader last committed or looked for files',
 };
 const maxRejectShare: Maybe<number> = {
   flag: '--max-reject-rate',
@@ -54,7 +53,7 @@ const maxRejectShare: Maybe<number> = {
   default: undefined,
   defaultText: 'no limit',
   parse: parse.optional(parse.share),
-  help: "with --check: so many of the last hour's rows may have been rejected",
+  help: "with --check: the most of the last hour's rows that may have been rejected",
 };
 const maxQuarantined: Maybe<number> = {
   flag: '--max-quarantined',
@@ -63,7 +62,7 @@ const maxQuarantined: Maybe<number> = {
   default: undefined,
   defaultText: 'no limit',
   parse: parse.optional(parse.integer(0)),
-  help: 'with --check: so many files may have gone to quarantine within an hour',
+  help: 'with --check: the most files that may have gone to quarantine within the last hour',
 };
 
 export const status = defineCommand({
@@ -87,7 +86,7 @@ export const status = defineCommand({
       env: 'ECOMPIPE_WATCH',
       default: false,
       parse: parse.boolean,
-      help: 'draw it again and again, until q or Ctrl-C',
+      help: 'redraw it until q or Ctrl-C',
     },
     everyMs: {
       flag: '--every',
@@ -96,14 +95,14 @@ export const status = defineCommand({
       default: 2000,
       defaultText: '2s',
       parse: parse.duration,
-      help: 'with --watch: time between two looks',
+      help: 'with --watch: time between updates',
     },
     check: {
       flag: '--check',
       env: 'ECOMPIPE_CHECK',
       default: false,
       parse: parse.boolean,
-      help: 'exit 7 and say so when a limit does not hold (69: the database is away)',
+      help: 'exit 7 and report each limit that is exceeded (69: the database is away)',
     },
     maxPending,
     maxPendingMs,
@@ -142,7 +141,7 @@ export const status = defineCommand({
     };
     if (!watch) {
       const { text, ...result } = await withObserver(settings, context, look);
-      // A check of cron or of a container that finds all well is no news; what it finds is.
+      // A check of cron or of a container says nothing when all is well.
       return { ...result, isReport: check, text: text(terminalSize(process.stdout)?.columns ?? Infinity) };
     }
     let exitCode: ExitCode = EXIT.done;

@@ -1,6 +1,6 @@
 import type { readBacklog as readBacklogOf } from '../contract/backlog.js';
 import { listOptions, type ListOptions } from '../contract/listFiles.js';
-import { incomingDir } from '../contract/directorySettings.js';
+import { incomingDir } from '../contract/inputSettings.js';
 import { EXIT, UsageError } from '../platform/errors.js';
 import * as parse from '../platform/parsers.js';
 import { setting } from '../platform/settings.js';
@@ -55,7 +55,7 @@ export const stream = defineCommand({
       ...incomingDir,
       flag: '--incoming-dir',
       placeholder: '<dir>',
-      help: 'where files wait for `move`; only looked at to say so',
+      help: 'where files wait for `move`; only read to report them',
     },
     ...feedSettings,
     ...sparkSettings,
@@ -142,7 +142,7 @@ async function prepareInput(
     throw new UsageError(['--reload-from-archive needs local directories: move the files back by hand']);
   if (isRemote) return;
   const [{ ensureDirectory }, { assertUsable }] = await Promise.all([
-    import('../platform/files/ensureDirectory.js'),
+    import('../platform/files/directories.js'),
     import('../pipeline/stream/discover.js'),
   ]);
   if (inputDir === streamSettings.inputDir.default) await ensureDirectory(inputDir);

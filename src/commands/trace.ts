@@ -2,11 +2,11 @@ import { EXIT, UsageError } from '../platform/errors.js';
 import { defineCommand, type CommandResult } from './command.js';
 import { databaseSettings } from './settings.js';
 import { loadSettings } from '../pipeline/stream/settingsTable.js';
-import { processingDir } from '../contract/directorySettings.js';
+import { processingDir } from '../contract/inputSettings.js';
 
 const table = {
   ...databaseSettings,
-  archiveDir: { ...loadSettings.archiveDir, help: 'where loaded files lie; read to find the line' },
+  archiveDir: { ...loadSettings.archiveDir, help: 'where loaded files are; read to find the line' },
   processingDir: { ...processingDir, help: 'where files may still wait' },
 } as const;
 
@@ -16,7 +16,7 @@ export const trace = defineCommand({
   summary: 'where an event came from: file, line, batch, duplicates, rejects',
   settings: table,
   examples: [
-    ['ecompipe trace 0199c82c-c007-758f-8899-a702d5a25899', 'file, line and batch; exit 7 when nobody knows it'],
+    ['ecompipe trace 0199c82c-c007-758f-8899-a702d5a25899', 'file, line and batch; exit 7 when the event is unknown'],
     ['ecompipe trace 0199c82c-c007-758f-8899-a702d5a25899 --json', 'as JSON, with all places'],
   ],
   run: async (settings, context): Promise<CommandResult> => {

@@ -3,7 +3,7 @@ import * as parse from '../platform/parsers.js';
 import { defineCommand, type CommandResult } from './command.js';
 import { databaseSettings } from './settings.js';
 import { loadSettings } from '../pipeline/stream/settingsTable.js';
-import { processingDir } from '../contract/directorySettings.js';
+import { processingDir } from '../contract/inputSettings.js';
 
 const table = {
   ...databaseSettings,
@@ -35,22 +35,22 @@ const table = {
     env: 'ECOMPIPE_YES',
     default: false,
     parse: parse.boolean,
-    help: 'do not ask; needed where nobody can be asked',
+    help: 'do not ask for confirmation; needed without a terminal',
   },
   processingDir: { ...processingDir, help: 'where files may still wait' },
   archiveDir: {
     ...loadSettings.archiveDir,
-    help: 'where loaded files lie; read to tell the rows of files that share a batch',
+    help: 'where loaded files are; read to tell apart the rows of files that share a batch',
   },
 } as const;
 
 export const undo = defineCommand({
   name: 'undo',
-  summary: 'take a loaded file or batch out again, in one transaction',
+  summary: 'undo the load of a file or batch, in one transaction',
   settings: table,
   examples: [
     ['ecompipe undo --file orders.csv --dry-run', 'what would go'],
-    ['ecompipe undo --file orders.csv', 'asks, then takes it out'],
+    ['ecompipe undo --file orders.csv', 'asks, then undoes it'],
     ['ecompipe undo --batch 17 --yes', 'all files of a batch, without asking'],
   ],
   run: async (settings, context): Promise<CommandResult> => {
@@ -70,8 +70,8 @@ export const undo = defineCommand({
         const plan = await runUndo({ ...target, dryRun: true }, database, remakeRows);
         if (plan.outcome !== 'already-undone' && !canAsk())
           throw new UsageError(
-            ['undo: nobody can be asked here whether to go on'],
-            'look with --dry-run, then say --yes',
+            ['undo: there is no terminal to ask for confirmation'],
+            'check with --dry-run, then pass --yes',
           );
         if (plan.outcome !== 'already-undone' && !(await confirm(`${describeUndo(plan)}\nTake it out?`, context.stop)))
           return { json: { ...plan, outcome: 'declined' }, text: 'nothing was changed', exitCode: EXIT.interrupted };

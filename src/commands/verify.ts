@@ -5,7 +5,7 @@ import type { Setting } from '../platform/settings.js';
 import { defineCommand } from './command.js';
 import { databaseSettings } from './settings.js';
 import { generateSettings } from '../pipeline/generate/settingsTable.js';
-import { incomingDir, processingDir } from '../contract/directorySettings.js';
+import { incomingDir, processingDir } from '../contract/inputSettings.js';
 import { loadSettings } from '../pipeline/stream/settingsTable.js';
 
 const allowPending: Setting<boolean> = {
@@ -36,8 +36,8 @@ export const verify = defineCommand({
     },
     incomingDir: { ...incomingDir, help: 'where files may wait to be moved' },
     processingDir: { ...processingDir, help: 'where files may wait to be loaded' },
-    archiveDir: { ...loadSettings.archiveDir, help: 'where loaded files lie; only read to name rows when sums differ' },
-    quarantineDir: { ...loadSettings.quarantineDir, help: 'where unreadable files lie' },
+    archiveDir: { ...loadSettings.archiveDir, help: 'where loaded files are; only read to name rows when sums differ' },
+    quarantineDir: { ...loadSettings.quarantineDir, help: 'where unreadable files are' },
     connections: { ...loadSettings.connections, help: 'connections that read the table at once' },
     allowPending,
     ledger,

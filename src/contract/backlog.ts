@@ -1,6 +1,6 @@
 import { lstatSync } from 'node:fs';
 import path from 'node:path';
-import { EventLoopYielder } from '../platform/eventLoopYielder.js';
+import { EventLoopYielder } from '../platform/wait.js';
 import { errnoOf } from '../platform/errors.js';
 import { summarizeLeftAlone, type LeftAloneSummary } from './leftAlone.js';
 import { listFiles, type ListOptions } from './listFiles.js';

@@ -27,7 +27,7 @@ export type LeftAloneReason = 'otherEnding' | 'directory' | 'unreadable' | 'notR
 export const LEFT_ALONE_REASONS: Readonly<Record<LeftAloneReason, string>> = {
   otherEnding: 'its name does not end in .csv or .csv.gz, and no feed is for it',
   directory: 'it is a directory (--recursive looks into it)',
-  unreadable: 'it is a directory that can not be listed',
+  unreadable: 'it is a directory that cannot be listed',
   notRegular: 'it is not a regular file',
 };
 

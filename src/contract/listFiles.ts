@@ -2,7 +2,7 @@ import { opendirSync, type Dirent } from 'node:fs';
 import { lstat, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { errnoOf } from '../platform/errors.js';
-import { EventLoopYielder } from '../platform/eventLoopYielder.js';
+import { EventLoopYielder } from '../platform/wait.js';
 import { judgeEntry, type FileSelection, type LeftAlone } from './leftAlone.js';
 
 export interface ListOptions extends FileSelection {

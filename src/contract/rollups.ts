@@ -33,7 +33,7 @@ export class RollupRefresher {
 
   constructor(
     private readonly open: () => Promise<Connection>,
-    /** Hears, once, why trying again makes no sense: the role has no right to, for example. */
+    /** Hears, once, why trying again makes no sense: the role lacks the privilege, for example. */
     private readonly onRefused: (why: string) => void,
   ) {}
 

@@ -84,6 +84,6 @@ export async function takeOwnership({ client }: Connection, checkpointDir: strin
   throw new AlreadyRunningError({
     what: `another stream or run-all with the checkpoint directory ${checkpointDir} is running`,
     outcome: 'this one generated and loaded nothing',
-    hint: 'let it finish, or give this one a directory of its own: --checkpoint DIR (several may load the same files safely)',
+    hint: 'wait for it, or give this one its own directory: --checkpoint DIR (several can safely load the same files)',
   });
 }

@@ -1,7 +1,7 @@
 /** What operates the pipeline, as functions. */
 import { DEFAULT_PORT } from '../commands/dashboard.js';
 import { rejectsSettings } from '../commands/rejects.js';
-import { incomingDir, processingDir } from '../contract/directorySettings.js';
+import { incomingDir, processingDir } from '../contract/inputSettings.js';
 import { loadSettings } from '../pipeline/stream/settingsTable.js';
 import { ReadOnlyClient } from '../platform/db/readOnlyClient.js';
 import { withConnection, type Database } from '../platform/db/target.js';

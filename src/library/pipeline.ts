@@ -3,7 +3,7 @@ import path from 'node:path';
 import { loadSettings, streamSettings } from '../pipeline/stream/settingsTable.js';
 import { moveSettings } from '../pipeline/move/settingsTable.js';
 import type { Database } from '../platform/db/target.js';
-import { ensureDirectory } from '../platform/files/ensureDirectory.js';
+import { ensureDirectory } from '../platform/files/directories.js';
 import { runGenerate as generate } from '../pipeline/generate/runGenerate.js';
 import type { GenerateEvent, GenerateResult } from '../pipeline/generate/generateEvents.js';
 import type { GenerateSettings } from '../pipeline/generate/settings.js';

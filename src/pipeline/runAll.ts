@@ -1,7 +1,6 @@
 import { readBacklog } from '../contract/backlog.js';
 import { withConnection, type Database } from '../platform/db/target.js';
-import { assertDistinctDirectories } from '../platform/files/distinctDirectories.js';
-import { ensureDirectory } from '../platform/files/ensureDirectory.js';
+import { assertDistinctDirectories, ensureDirectory } from '../platform/files/directories.js';
 import type { Logger } from '../platform/log.js';
 import { untilAborted } from '../platform/wait.js';
 import type { GenerateResult } from './generate/generateEvents.js';
@@ -98,7 +97,7 @@ class Supervisor {
     if (!this.settings.untilDrained && !stop.aborted && this.failure === undefined) {
       this.context.log.info(
         'generating_finished',
-        'generating is finished; moving and loading go on until Ctrl-C (with --until-drained, run-all ends here)',
+        'generating is finished; moving and loading continue until Ctrl-C (with --until-drained, run-all ends here)',
       );
       await untilAborted(stop, this.failed.signal);
     }

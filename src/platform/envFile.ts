@@ -70,7 +70,7 @@ function decode(file: string, bytes: Buffer): string {
   } catch {
     throw cannotRead(file, `it is not valid ${encoding.toUpperCase()}`);
   }
-  if (text.includes('\0')) throw cannotRead(file, 'it holds zero bytes: save it as UTF-8');
+  if (text.includes('\0')) throw cannotRead(file, 'it contains NUL bytes: save it as UTF-8');
   return text;
 }
 

@@ -30,7 +30,7 @@ export const STREAM_FAILPOINTS = {
   'checkpoint-written': 'the temporary file of the checkpoint is on disk',
   'checkpoint-renamed': 'the checkpoint has its name',
   'before-archive': 'a file is loaded and still in its place',
-  'after-archive': 'a file is put away',
+  'after-archive': 'a file is disposed of',
 } as const;
 
 /** Moments at which a crash test can end the process, in the order a file meets them; and what each comes before or after. */

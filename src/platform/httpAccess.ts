@@ -62,7 +62,7 @@ export function assertProtected(
 ): void {
   if (secret !== undefined || isLoopback(host)) return;
   throw new UsageError(
-    [`${names.host} ${host}: other machines could read what is served there, and nothing would ask who they are`],
+    [`${names.host} ${host}: other machines could read what is served there, without any authentication`],
     `set ${names.secret} or ${names.file}, or listen on 127.0.0.1`,
   );
 }

@@ -8,7 +8,7 @@ export function text(raw: string): string {
 }
 
 export function directory(raw: string): string {
-  if (raw.includes('\0')) throw new InvalidValueError('a path has no NUL character');
+  if (raw.includes('\0')) throw new InvalidValueError('a path cannot contain a NUL character');
   return raw;
 }
 

@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers/promises';
+
 /**
  * Waits `ms` milliseconds, or less when one of the signals aborts. Never rejects: the caller looks at its signals.
  */
@@ -42,4 +44,21 @@ export async function untilAborted(...signals: readonly AbortSignal[]): Promise<
   await new Promise<void>((resolve) => {
     for (const signal of signals) signal.addEventListener('abort', () => resolve(), { once: true });
   });
+}
+
+/** Lets other work of the process run when a loop of synchronous calls has held the event loop for `sliceMs`. */
+export class EventLoopYielder {
+  private sliceStart = performance.now();
+
+  constructor(private readonly sliceMs = 5) {}
+
+  /** Cheap enough to ask for every item; await {@link yield} when true. */
+  get shouldYield(): boolean {
+    return performance.now() - this.sliceStart >= this.sliceMs;
+  }
+
+  async yield(): Promise<void> {
+    await setImmediate();
+    this.sliceStart = performance.now();
+  }
 }

@@ -219,7 +219,7 @@ test('74: a directory that was named and is not there; the default ones are made
   assert.ok(!existsSync(path.join(cwd, '.ecompipe')), 'no database is created for a directory that is not there');
 });
 
-test('74: the result can not be written because the disk is full', async (t) => {
+test('74: the result cannot be written because the disk is full', async (t) => {
   const { exitCode, stderr } = await run(
     t,
     { cwd: project(t), stdout: openSync('/dev/full', 'w') },

@@ -103,7 +103,7 @@ test('the same smoke test a second time says why nothing was loaded', async (t) 
   );
 });
 
-test('file names can not move the cursor of whoever reads the log', async (t) => {
+test('file names cannot move the cursor of whoever reads the log', async (t) => {
   const { env } = await migratedDatabase(t);
   const cwd = project(t);
   mkdirSync(path.join(cwd, 'data/processing'), { recursive: true });

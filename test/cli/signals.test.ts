@@ -113,7 +113,7 @@ test('130: a signal while the database is away ends the waiting', async (t) => {
   assert.match(stderr, /stopped while the database was away[\s\S]*nothing is lost/);
 });
 
-test('130: a second signal ends even what can not end tidily', async (t) => {
+test('130: a second signal ends even what cannot end tidily', async (t) => {
   const database = await migratedDatabase(t);
   const { child, said, end } = start(t, { cwd: project(t), env: database.env }, 'run-all');
   await said('generating');

@@ -99,7 +99,7 @@ test('a receiver that hangs holds up neither the loading nor the end', async (t)
   assert.match(stderr, /50 notices of file_quarantined did not reach/);
 });
 
-test('a URL that can not be notified is told without its value', async (t) => {
+test('a URL that cannot be notified is told without its value', async (t) => {
   const { cwd } = shop(t, {});
   const twice = ['https://me:secret@a.example', '--notify-url', 'https://me:secret@b.example'];
   for (const args of [['ftp://me:secret@a.example'], ['https://me:secret%ZZ@a.example'], twice]) {

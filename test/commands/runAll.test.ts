@@ -114,7 +114,7 @@ test('files that wait mean that there is a history already', { timeout: 120_000 
   assert.match(stderr, /info +no history: (?:files of an earlier run wait|the table holds events already)\n/);
 });
 
-test('a history can not be asked for where nothing is live', async (t) => {
+test('a history cannot be asked for where nothing is live', async (t) => {
   const { exitCode, stderr } = await run(t, { cwd: project(t) }, 'run-all', '--history', '28d', '--interval', '0');
   assert.equal(exitCode, 2);
   assert.match(stderr, /history: with interval 0 all events are of the past already/);

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { isSelected } from '../../src/contract/leftAlone.js';
 import { listFiles } from '../../src/contract/listFiles.js';
-import { parseGlobs } from '../../src/contract/selectionSettings.js';
+import { parseGlobs } from '../../src/contract/inputSettings.js';
 import { temporaryDirectory } from '../platform/files/directories.js';
 
 function tree(directory: string, names: readonly string[]): void {

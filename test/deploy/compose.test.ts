@@ -53,7 +53,7 @@ test('what the README of the old stack has people type means something: its serv
   assert.deepEqual(
     namesOf(({ container_name }) => container_name !== undefined),
     ['postgres'],
-    'a service with a name for its container can not be scaled',
+    'a service with a name for its container cannot be scaled',
   );
   const { container_name, environment } = file['postgres']!;
   assert.equal(container_name, 'ecommerce-postgres');

@@ -32,7 +32,7 @@ test('the ledger is proved for every table that feeds load into, and says of whi
   const proof = await prove();
   assert.deepEqual([proof.ok, proof.findings, proof.unprovedTables], [true, [], ['public.bare']]);
   assert.equal(proof.rows, 13);
-  assert.match(describeLedgerProof(proof), /^not proved, for want of a column batch_id: public\.bare$/m);
+  assert.match(describeLedgerProof(proof), /^not proved, because there is no column batch_id: public\.bare$/m);
 
   await database.query(`delete from public."Stock" where sku = 'b'`);
   assert.deepEqual((await prove()).counts, { lost: 1, surplus: 0, unknownBatch: 0, miscounted: 0 });

@@ -228,7 +228,7 @@ test('rejects of several feeds are refused with the commands that export each; e
   const foreign = await correctedFile(database, shop.home, (row) => ({ ...row, Bestand: '3', colour: 'red' }), {
     feed: 'stock',
   });
-  await assert.rejects(replay(database, foreign), /columns that nobody knows: "colour"/);
+  await assert.rejects(replay(database, foreign), /unknown columns: "colour"/);
 });
 
 test('for a spreadsheet names and values of fields are escaped, and taken back; each field has a name of its own', async (t) => {

@@ -68,7 +68,7 @@ test('of a record with several rows only the one that was rejected is loaded, wi
 
 const byItem = (a: ExportedRow, b: ExportedRow): number => Number(a['reject_item']) - Number(b['reject_item']);
 
-test('a correction that changes the number of rows is refused where it can not be told which one is meant', async (t) => {
+test('a correction that changes the number of rows is refused where it cannot be told which one is meant', async (t) => {
   const { database, shop } = await setScene(t, [LINES], {
     'visits.jsonl': lines({ visit: 'a', items: [item('x'), item('y', 'soon'), item('z')] }),
   });

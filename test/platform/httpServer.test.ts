@@ -67,7 +67,7 @@ test('a request that is being answered is spared while its address has idle conn
   assert.ok(!streaming.isClosed());
 });
 
-test('streams can not shut others out: the oldest ends', async (t) => {
+test('streams cannot shut others out: the oldest ends', async (t) => {
   const port = await serve(t, true, ({ url }, response) => {
     if (url === '/stream') response.write('begun');
     else response.end('ok');

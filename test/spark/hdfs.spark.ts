@@ -48,7 +48,7 @@ async function startHdfs(t: TestContext): Promise<{ uri: string; shell: (...args
   return { uri, shell };
 }
 
-test('files in HDFS are loaded and put away', async (t) => {
+test('files in HDFS are loaded and disposed of', async (t) => {
   const pipeline = await createPipeline(t);
   const { uri, shell } = await startHdfs(t);
   await makeFiles(pipeline);

@@ -69,7 +69,7 @@ async function startObjectStore(t: TestContext, { server, jars }: NonNullable<ty
 }
 
 test(
-  'objects are loaded and put away, each read twice and looked at once before it is put away',
+  'objects are loaded and disposed of, each read twice and looked at once before it is disposed of',
   { skip: objectStore === undefined },
   async (t) => {
     const pipeline = await createPipeline(t);
@@ -112,7 +112,7 @@ test(
     const contentOf = (n: number): string => `${HEADER}\n${eventRow(n)}\n`;
     assert.equal(contentOf(1).length, contentOf(2).length);
     await bucket.put('in/a.csv', contentOf(1));
-    // It is loaded, and waits to be put away, when the next one takes its name.
+    // It is loaded, and waits to be disposed of, when the next one takes its name.
     await pipeline.database.query(`
     create function public.slow() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(15); return null; end $$;
     create constraint trigger slow after insert on public.events deferrable initially deferred for each row execute function public.slow()`);

@@ -11,7 +11,7 @@ import { runSpark, sparkEnv } from './harness.js';
 import { dayOf } from '../../src/platform/files/dayFolders.js';
 import { pathIn } from '../helpers/dayFolders.js';
 
-test("directories named by URI are read and put away through Hadoop's file systems", async (t) => {
+test("directories named by URI are read and disposed of through Hadoop's file systems", async (t) => {
   const pipeline = await createPipeline(t);
   await pipeline.generate({ events: 300, batchSize: 100 });
   await pipeline.move();

@@ -58,7 +58,7 @@ test('cluster mode is refused before anything is started', async (t) => {
   assert.match(stderr, /--engine spark needs client mode/);
 });
 
-test('a master that can not be reached is named, for as long as --retry-for says', async (t) => {
+test('a master that cannot be reached is named, for as long as --retry-for says', async (t) => {
   const pipeline = await createWaiting(t);
   const master = `spark://127.0.0.1:${await freePort()}`;
   const { exitCode, stderr } = await runSpark(t, pipeline, { master, args: ['--once', '--retry-for', '1'] });

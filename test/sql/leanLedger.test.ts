@@ -117,7 +117,7 @@ test('contents that an older version loaded are not loaded again, and a file tha
   assert.deepEqual([filesLoaded, filesRedelivered], [0, 1]);
 });
 
-test('a process of an older version that still runs can not write the ledger', async () => {
+test('a process of an older version that still runs cannot write the ledger', async () => {
   const database = await oldDatabase();
   await migrate(database);
   const written = `insert into ecompipe.files (sha256, name, size, file_stamp, committed_offset) values (sha256('a'), 'a.csv', 1, '${STAMP}', 0)`;

@@ -19,7 +19,7 @@ interface FrameStep {
 
 /**
  * Splits bytes into records, strictly by RFC 4180, and recovers after each broken one: a record with a structural defect
- * is its first physical line and no more, so that it never swallows its neighbours. Empty lines are no records.
+ * is its first physical line and no more, so that it never swallows its neighbours. Empty lines are not records.
  *
  * Depends on nothing but the bytes from each record's start on (at most MAX_RECORD_BYTES of them), so that any batch size
  * and any resumption frame the same records. An unfinished last record is left to the next call, unless `atEof`; and

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { parse } from 'csv-parse/sync';
 import type { BoundFeed } from '../feeds/bindFeed.js';
-import { clip, clippedList } from '../../platform/clip.js';
+import { clip, clippedList } from '../../platform/printable.js';
 import { countOf } from '../../platform/format.js';
 import { COMMA, CR, LF, QUOTE } from './bytes.js';
 import { RFC_4180, type Dialect } from './dialect.js';

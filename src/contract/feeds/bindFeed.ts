@@ -1,5 +1,5 @@
 import { elementAt } from '../../platform/elementAt.js';
-import { clippedList } from '../../platform/clip.js';
+import { clippedList } from '../../platform/printable.js';
 import { countOf } from '../../platform/format.js';
 import type { Dialect } from '../csv/dialect.js';
 import { UnreadableFile } from '../csv/header.js';

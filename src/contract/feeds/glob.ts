@@ -1,7 +1,7 @@
 /** What is wrong with a pattern of file names, if anything is. */
 export function globDefect(glob: string): string | undefined {
   if (glob === '') return 'an empty pattern matches nothing';
-  if (glob.includes('\0')) return 'a file name has no NUL character';
+  if (glob.includes('\0')) return 'a file name cannot contain a NUL character';
   if (glob.startsWith('/')) return 'names are relative to the directory of the files: leave out the first /';
   let braces = 0;
   for (let at = 0; at < glob.length; at++) {

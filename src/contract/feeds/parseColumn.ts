@@ -28,7 +28,7 @@ export function parseColumn(reader: YamlReader, name: string, node: Node): Colum
   }
   for (const key of keys.keys())
     if (!(SOURCES[kind] as readonly string[]).includes(key)) {
-      reader.report(keys.get(key) ?? node, `${key}: means nothing beside ${kind}:`);
+      reader.report(keys.get(key) ?? node, `${key}: cannot be combined with ${kind}:`);
       return undefined;
     }
   return SOURCE_PARSERS[kind](reader, keys, node);
@@ -48,7 +48,7 @@ const SOURCE_PARSERS: Readonly<Record<keyof typeof SOURCES, SourceParser>> = {
     const beside = { otherwise: ['map', map], zone: ['time', time] } as const;
     for (const [key, [needed, value]] of Object.entries(beside)) {
       const found = keys.get(key);
-      if (found !== undefined && value === undefined) reader.report(found, `${key}: means nothing without ${needed}:`);
+      if (found !== undefined && value === undefined) reader.report(found, `${key}: needs ${needed}:`);
     }
     if (map !== undefined) return mapOf(reader, from.text, map, keys.get('otherwise'));
     if (time !== undefined) return timeOf(reader, from.text, time, keys.get('zone'));
@@ -109,7 +109,7 @@ function timeOf(reader: YamlReader, from: string, node: Node, zoneNode: Node | u
       `${JSON.stringify(time.text)}: expected one of ${TIMES.join(', ')}, or a pattern with a date such as YYYY-MM-DD HH24:MI:SS`,
     );
   if (named?.startsWith('epoch') === true && zoneNode !== undefined)
-    reader.report(zoneNode, `zone: means nothing beside time: ${named}, which counts from one moment everywhere`);
+    reader.report(zoneNode, `zone: cannot be combined with time: ${named}, which counts from a fixed moment`);
   return { kind: 'time', from, format, zone };
 }
 

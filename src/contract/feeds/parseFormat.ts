@@ -42,7 +42,7 @@ export function parseFormat(reader: YamlReader, node: Node | undefined): FeedFor
   }
   const delimiter = characterOf(reader, keys.get('delimiter'), encoding) ?? DEFAULT_FORMAT.delimiter;
   const quote = quoteOf(reader, keys.get('quote'), encoding);
-  if (delimiter === quote) reader.report(keys.get('quote') ?? map, 'the quote is the delimiter, too');
+  if (delimiter === quote) reader.report(keys.get('quote') ?? map, 'the quote is also the delimiter');
   return {
     type,
     delimiter,
@@ -60,7 +60,7 @@ function encodingOf(reader: YamlReader, node: Node | undefined): Encoding {
   const found = findEncoding(name.text);
   if (found === undefined) {
     const hint = /^utf-?(16|32)|^ucs/i.test(name.text)
-      ? ': PostgreSQL can not read it; convert the file to utf-8 first (iconv -t utf-8)'
+      ? ': PostgreSQL cannot read it; convert the file to utf-8 first (iconv -t utf-8)'
       : didYouMean(name.text, ENCODING_NAMES) || `; known are ${ENCODING_NAMES.join(', ')}`;
     reader.report(node, `unknown encoding ${JSON.stringify(name.text)}${hint}`);
   }
@@ -78,7 +78,7 @@ function characterOf(reader: YamlReader, node: Node | undefined, encoding: Encod
   if (collides(character, encoding))
     reader.report(
       node,
-      `in ${encoding.name}, ${JSON.stringify(character)} can be a part of a letter; convert the files to utf-8 first`,
+      `in ${encoding.name}, ${JSON.stringify(character)} can be part of a character; convert the files to utf-8 first`,
     );
   return character;
 }
@@ -111,7 +111,7 @@ function nullsOf(reader: YamlReader, node: Node | undefined, delimiter: string):
   if (wrong !== undefined)
     reader.report(
       node,
-      `${JSON.stringify(wrong)} can not be a field: expected ASCII characters without delimiter or line end`,
+      `${JSON.stringify(wrong)} cannot be a field: expected ASCII characters without delimiter or line end`,
     );
   return nulls;
 }

@@ -208,7 +208,7 @@ function problemOf(error: EcompipeError, sinceMs: number): DatabaseProblem {
       kind: 'schema',
       what: 'the database does not have the tables of ecompipe yet',
       why: null,
-      hint: '`ecompipe migrate` creates them; the page goes on by itself then',
+      hint: '`ecompipe migrate` creates them; the page then continues by itself',
       sinceMs,
     };
   const kind = error.exitCode === EXIT.unavailable ? 'away' : 'final';

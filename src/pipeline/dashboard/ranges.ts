@@ -69,7 +69,7 @@ export interface Window {
   readonly bucketSeconds: number;
 }
 
-/** An event as old as that is no reason to let the window end before now. */
+/** An event as old as that does not make the window end before now. */
 const LIVE_MS = 15 * 60_000;
 const MAX_BARS = 60;
 

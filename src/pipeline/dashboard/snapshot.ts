@@ -20,7 +20,7 @@ export interface Snapshot extends CommonFigures, RangeFigures {
   readonly stages: readonly StageRate[];
 }
 
-/** Why the tables can not be read. */
+/** Why the tables cannot be read. */
 export interface DatabaseProblem {
   /** `away`: it may come back by itself. `schema`: somebody has to migrate. `final`: somebody has to change the settings. */
   readonly kind: 'away' | 'schema' | 'final';

@@ -36,7 +36,7 @@ export async function refreshWhileWatched(
     (why) =>
       log.warn(
         'analytics_not_refreshed',
-        `the dashboard can not bring the figures of the shop up to date: ${why}; it shows those that others refresh`,
+        `the dashboard cannot bring the figures of the shop up to date: ${why}; it shows those that others refresh`,
       ),
   );
   let restingSinceMs = performance.now();

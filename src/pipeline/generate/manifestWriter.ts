@@ -1,7 +1,7 @@
 import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { asFileError, errnoOf } from '../../platform/errors.js';
-import { FILE_MODE, makeDirectorySync } from '../../platform/files/ensureDirectory.js';
+import { FILE_MODE, makeDirectorySync } from '../../platform/files/directories.js';
 import type { ManifestLine } from '../../contract/manifest/format.js';
 
 const WAITING_CHARACTERS = 64 * 1024;

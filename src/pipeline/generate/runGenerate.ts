@@ -3,7 +3,7 @@ import path from 'node:path';
 import { generatedFileName } from '../../contract/fileNames.js';
 import { syncDirectory } from '../../platform/files/publish.js';
 import { MANIFEST_VERSION, type FileLine, type RunLine } from '../../contract/manifest/format.js';
-import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
+import { EventLoopYielder, pause } from '../../platform/wait.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { StageContext } from '../../platform/stage.js';
 import { version } from '../../platform/version.js';
@@ -14,7 +14,6 @@ import { FileTally, FileWriter, CleanPass, type FilePlan, type RowTransform } fr
 import { ManifestWriter } from './manifestWriter.js';
 import { planRun, runIdOf, type GenerateSettings, type Plan, type Pace } from './settings.js';
 import { STAGING_DIRECTORY, StagedFile } from './stagedFile.js';
-import { pause } from '../../platform/wait.js';
 
 /** Faster files are not forced to disk one by one: their seed can make them again. */
 const DURABLE_INTERVAL_MS = 100;

@@ -1,6 +1,6 @@
 import { setting, type SettingTable } from '../../platform/settings.js';
 import * as parse from '../../platform/parsers.js';
-import { incomingDir } from '../../contract/directorySettings.js';
+import { incomingDir } from '../../contract/inputSettings.js';
 import { parseFaults } from './faults/kinds.js';
 import { parseProfile, parseStart } from './settings.js';
 import { PROFILES } from './profile.js';
@@ -48,7 +48,7 @@ export const generateSettings = {
     default: undefined,
     defaultText: 'no limit',
     parse: positiveInteger,
-    help: 'stop after so many files',
+    help: 'stop after this many files',
   }),
   events: setting<number | undefined>({
     flag: '--events',
@@ -57,7 +57,7 @@ export const generateSettings = {
     default: undefined,
     defaultText: 'no limit',
     parse: positiveInteger,
-    help: 'stop after so many events',
+    help: 'stop after this many events',
   }),
   rate: setting<number | undefined>({
     flag: '--rate',

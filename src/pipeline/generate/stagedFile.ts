@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { asFileError, errnoOf } from '../../platform/errors.js';
-import { FILE_MODE, makeDirectorySync } from '../../platform/files/ensureDirectory.js';
+import { FILE_MODE, makeDirectorySync } from '../../platform/files/directories.js';
 
 /**
  * Hidden directory beside the published files, and so in their file system: what is written here can be renamed there.

@@ -1,6 +1,5 @@
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import { DatabaseAvailability } from '../../platform/db/availability.js';
-import type { DatabaseEvent } from '../../platform/db/retry.js';
+import { DatabaseAvailability, type DatabaseEvent } from '../../platform/db/retry.js';
 import { readBacklog, type Backlog } from '../../contract/backlog.js';
 import type { ListOptions } from '../../contract/listFiles.js';
 import { version } from '../../platform/version.js';

@@ -61,7 +61,7 @@ export async function serveMetrics(metrics: PipelineMetrics, settings: MetricsSe
           else answer(503, 'not ready: starting, or the database does not answer\n');
           break;
         default:
-          answer(404, 'here are /metrics, /healthz and /readyz\n');
+          answer(404, 'this serves /metrics, /healthz and /readyz\n');
       }
     },
   );

@@ -1,6 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { DatabaseAvailability } from '../../platform/db/availability.js';
-import type { DatabaseEvent } from '../../platform/db/retry.js';
+import type { DatabaseAvailability, DatabaseEvent } from '../../platform/db/retry.js';
 import { measureEvents, type Meters, type MetricSpec, type MetricSpecs } from '../../platform/stageEvents.js';
 import type { PipelineEvent, PipelineStages } from '../pipelineEvents.js';
 

@@ -95,7 +95,7 @@ async function createRole({ client }: Connection, name: string): Promise<void> {
       what: `cannot create the role ${name}`,
       why: 'this role of the database lacks the attribute CREATEROLE',
       outcome: 'no role was created and nothing was granted',
-      hint: `let somebody who may run: ${ROLE_NAMES.map((role) => `create role ${role} nologin;`).join(' ')} then do this again`,
+      hint: `have a role with CREATEROLE run: ${ROLE_NAMES.map((role) => `create role ${role} nologin;`).join(' ')} then do this again`,
       cause: error,
     });
   }

@@ -14,8 +14,7 @@ import {
   type Adoption,
 } from './adopt/adoptEvents.js';
 import { readWantedShape } from './adopt/tableShape.js';
-import { assertHistory, readApplied } from './appliedMigrations.js';
-import { loadMigrations, type Migration } from './migrations.js';
+import { assertHistory, readApplied, loadMigrations, type Migration } from './migrations.js';
 import { grantRoles, renewGrants, ROLE_NAMES } from './roles.js';
 import { queryRows, text } from '../../platform/db/decodeRows.js';
 import { quoteName } from '../../platform/db/names.js';

@@ -1,7 +1,7 @@
 import { withConnection, type Database } from '../../platform/db/target.js';
 import { UsageError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
-import { pendingMigrations } from './appliedMigrations.js';
+import { pendingMigrations } from './migrations.js';
 
 /**
  * Makes sure that the schema is the one this program was built for. Our own embedded database is migrated; one of

@@ -2,7 +2,7 @@ import { lstatSync, type BigIntStats } from 'node:fs';
 import path from 'node:path';
 import { isGeneratedName } from '../../contract/fileNames.js';
 import { listFiles } from '../../contract/listFiles.js';
-import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
+import { EventLoopYielder } from '../../platform/wait.js';
 import type { MoveEvent, MoveSettings, SkipReason } from './moveEvents.js';
 import type { Failures } from '../../platform/files/failures.js';
 

@@ -98,7 +98,7 @@ const fileFailed: MoveEvents['table']['fileFailed'] = {
       `${error.message}\n  ${retryInMs === undefined ? 'not tried again in this run' : `tried again in ${formatSpan(retryInMs)}`}`,
     );
     if (failuresInARow === MAX_REPORTED_FAILURES)
-      log.warn('files_failing', 'more files may fail in the same way; they are logged at debug level', {});
+      log.warn('files_failing', 'further files that fail in the same way are logged at debug level', {});
   },
   measure: (meters) => meters.files(1, 'failed'),
   attention: ({ error }) => `move: ${error.facts.what}`,

@@ -1,7 +1,7 @@
 import { lstatSync } from 'node:fs';
 import path from 'node:path';
 import { moveIntoDirectory } from '../../platform/files/publish.js';
-import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
+import { EventLoopYielder } from '../../platform/wait.js';
 import { asFileError, EcompipeError, errnoOf, FileError } from '../../platform/errors.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { StageContext } from '../../platform/stage.js';

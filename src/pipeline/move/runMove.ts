@@ -18,10 +18,9 @@ import { Failures } from '../../platform/files/failures.js';
 import { Subfolders } from '../../platform/files/subfolders.js';
 import { countOf } from '../../platform/format.js';
 import { moveFiles } from './moveFiles.js';
-import { makeDirectory } from '../../platform/files/ensureDirectory.js';
+import { makeDirectory, assertDistinctDirectories } from '../../platform/files/directories.js';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
 import { listFiles, type ListOptions } from '../../contract/listFiles.js';
-import { assertDistinctDirectories } from '../../platform/files/distinctDirectories.js';
 
 /** How many settling times a draining mover waits for files that keep changing before it leaves them to the next run. */
 const DRAIN_PATIENCE = 10;
@@ -36,7 +35,7 @@ export class FilesNotMovedError extends EcompipeError {
     super(failures.every(({ error }) => error.exitCode === EXIT.permission) ? EXIT.permission : EXIT.io, {
       what: `${countOf(failures.length, 'file')} could not be moved`,
       why: firstReasons(failures),
-      outcome: `${failures.length === 1 ? 'it is where it was' : 'they are where they were'}; ${countOf(result.filesMoved, 'other was', 'others were')} moved`,
+      outcome: `${failures.length === 1 ? 'it was left in place' : 'they were left in place'}; ${countOf(result.filesMoved, 'other was', 'others were')} moved`,
       cause: failures[0]?.error,
     });
   }

@@ -1,7 +1,6 @@
 import { setting, type SettingTable } from '../../platform/settings.js';
 import * as parse from '../../platform/parsers.js';
-import { incomingDir, processingDir } from '../../contract/directorySettings.js';
-import { selectionSettings } from '../../contract/selectionSettings.js';
+import { incomingDir, processingDir, selectionSettings } from '../../contract/inputSettings.js';
 
 /** The settings of `move`, as flags and variables. */
 export const moveSettings = {
@@ -21,7 +20,7 @@ export const moveSettings = {
     default: 1000,
     defaultText: '1s',
     parse: parse.milliseconds,
-    help: 'how long a file must be unchanged before it is taken for finished, such as 5s; a bare number is milliseconds',
+    help: 'how long a file must be unchanged before it counts as finished, such as 5s; a bare number is milliseconds',
   }),
   maxBacklog: setting<number | undefined>({
     flag: '--max-backlog',

@@ -6,7 +6,7 @@ import type { PrunedArchive } from './types.js';
 
 /**
  * Removes, or counts, loaded files that were archived before the day of `before`: folders of days with their subdirectories, and from the time
- * before there were any, files by the moment at which they came into the directory (ctime). Links and what is no regular
+ * before there were any, files by the moment at which they came into the directory (ctime). Links and what is not a regular
  * file are left alone.
  */
 export async function pruneArchive(

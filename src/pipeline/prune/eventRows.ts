@@ -6,6 +6,7 @@ import { withTransaction } from '../../platform/db/transaction.js';
 import { failpoint } from '../../platform/failpoint.js';
 import type { PrunedEvents } from './types.js';
 import { soleRow } from '../../platform/db/soleRow.js';
+import { boolean, integer, nullable, queryRow, queryRows, type Shape, text } from '../../platform/db/decodeRows.js';
 
 /** About this many rows a transaction: a quarter of a second, whose locks nobody notices. */
 const ROWS_AT_ONCE = 50_000;
@@ -16,11 +17,13 @@ const BLOCKS_COUNTED = 128;
 interface Leaf {
   /** As SQL writes it. */
   readonly name: string;
-  /** The bound of a partition in PostgreSQL's words; null: it is none. */
+  /** The bound of a partition in PostgreSQL's words; null: it is not one. */
   readonly bound: string | null;
   /** The session's role may drop it. */
   readonly isOwned: boolean;
 }
+
+const LEAF: Shape<Leaf> = { name: text, bound: nullable(text), isOwned: boolean };
 
 /** A part of a leaf that has old rows. */
 interface OldBlocks {
@@ -34,22 +37,28 @@ interface OldBlocks {
 
 /** Where old rows are: found by the block-range index, so that a prune of one day doesn't read the years after it. */
 export async function findOldEvents({ client }: Connection, before: Date): Promise<OldBlocks[]> {
-  const { rows: leaves } = await client.query<Leaf>(`
+  const leaves = await queryRows(
+    client,
+    LEAF,
+    `
     select c.oid::regclass::text as name, pg_get_expr(c.relpartbound, c.oid) as bound,
-           pg_has_role(current_user, c.relowner, 'USAGE') as "isOwned"
+           pg_has_role(current_user, c.relowner, 'USAGE') as is_owned
     from pg_class c
     where c.relkind = 'r'
       and (c.oid = 'public.events'::regclass or c.oid in (select relid from pg_partition_tree('public.events') where isleaf))
-    order by 1`);
+    order by 1`,
+  );
   const found: OldBlocks[] = [];
   for (const leaf of leaves) {
-    const { rows } = await client.query<Omit<OldBlocks, 'leaf'>>(
+    const blocks = await queryRows(
+      client,
+      { chunk: integer, rows: integer, arePending: boolean },
       `select ((ctid::text::point)[0])::bigint / ${BLOCKS_COUNTED} as chunk, count(*) as rows,
-              coalesce(bool_or(batch_id in (select batch_id from analytics.pending_batches)), false) as "arePending"
+              coalesce(bool_or(batch_id in (select batch_id from analytics.pending_batches)), false) as are_pending
        from only ${leaf.name} where event_time < $1 group by 1 order by 1`,
       [before],
     );
-    found.push(...rows.map((part) => ({ leaf, ...part })));
+    found.push(...blocks.map((part) => ({ leaf, ...part })));
   }
   return found;
 }
@@ -157,15 +166,17 @@ async function dropPartition(connection: Connection, { name }: Leaf, before: Dat
     // Waiting would make every load wait behind us.
     await client.query(`set local lock_timeout = '2s'`);
     await client.query(`lock table public.events in access exclusive mode`);
-    const { rows: younger } = await client.query<{ has: boolean }>(
-      `select exists (select from only ${name} where event_time >= $1) as has`,
+    const { isYounger } = await queryRow(
+      client,
+      { isYounger: boolean },
+      `select exists (select from only ${name} where event_time >= $1) as is_younger`,
       [before],
     );
-    if (younger[0]?.has !== false) return undefined;
+    if (isYounger) return undefined;
     await client.query(noteRows(name));
-    const { rows } = await client.query<{ rows: number }>(`select count(*) as rows from only ${name}`);
+    const { rows } = await queryRow(client, { rows: integer }, `select count(*) as rows from only ${name}`);
     await client.query(`drop table ${name}`);
     failpoint('ledger-written');
-    return soleRow(rows).rows;
+    return rows;
   });
 }

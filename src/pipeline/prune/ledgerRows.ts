@@ -1,7 +1,14 @@
 import type { Connection } from '../../platform/db/client.js';
 import { withTransaction } from '../../platform/db/transaction.js';
 import type { PrunedLedger } from './types.js';
-import { soleRow } from '../../platform/db/soleRow.js';
+import { boolean, integer, queryRow, queryRows, type Shape } from '../../platform/db/decodeRows.js';
+
+const COMPACTED_FILES: Shape<Omit<PrunedLedger, 'batches'>> = {
+  files: integer,
+  rejects: integer,
+  openRejects: integer,
+};
+const PRUNED_LEDGER: Shape<PrunedLedger> = { ...COMPACTED_FILES, batches: integer };
 
 /** Batches looked at in one transaction; of small files a batch holds hundreds. */
 const BATCHES_AT_ONCE = 200;
@@ -12,17 +19,18 @@ const isEmpty = (batch: string): string =>
 
 /** The most that could be compacted. */
 export async function countOldLedger({ client }: Connection, before: Date): Promise<PrunedLedger> {
-  const { rows } = await client.query<PrunedLedger>(
+  return await queryRow(
+    client,
+    PRUNED_LEDGER,
     `with old as materialized (
        select file_id from ecompipe.files where state = 'loaded' and finished_at < $1
      )
      select (select count(*) from old) as files,
             (select count(*) from ecompipe.batches where committed_at < $1) as batches,
-            count(r.reject_id) as rejects, count(r.reject_id) filter (where r.resolved_at is null) as "openRejects"
+            count(r.reject_id) as rejects, count(r.reject_id) filter (where r.resolved_at is null) as open_rejects
      from ecompipe.rejected_rows r where r.file_id in (select file_id from old)`,
     [before],
   );
-  return soleRow(rows);
 }
 
 /**
@@ -56,11 +64,12 @@ async function walkBatches(
   before: Date,
   after: number,
 ): Promise<{ batchId: number; isOld: boolean }[]> {
-  const { rows } = await client.query<{ batchId: number; isOld: boolean }>(
-    `select batch_id as "batchId", committed_at < $1 as "isOld" from ecompipe.batches where batch_id > $2 order by batch_id limit ${BATCHES_AT_ONCE}`,
+  return await queryRows(
+    client,
+    { batchId: integer, isOld: boolean },
+    `select batch_id, committed_at < $1 as is_old from ecompipe.batches where batch_id > $2 order by batch_id limit ${BATCHES_AT_ONCE}`,
     [before, after],
   );
-  return rows;
 }
 
 async function compactFiles(
@@ -68,7 +77,9 @@ async function compactFiles(
   before: Date,
   batchIds: readonly number[],
 ): Promise<Omit<PrunedLedger, 'batches'>> {
-  const { rows } = await client.query<Omit<PrunedLedger, 'batches'>>(
+  return await queryRow(
+    client,
+    COMPACTED_FILES,
     `with candidate as materialized (
        select distinct file_id from ecompipe.batch_ranges where batch_id = any ($2)
      ), file as materialized (
@@ -93,15 +104,16 @@ async function compactFiles(
        update ecompipe.file_entries
        set state = case when rows is null then 'pruned' end, batch_id = null, reason = null, file_stamp = 0
        where file_id in (select file_id from file))
-     select (select count(*) from file) as files, count(*) as rejects, count(*) filter (where resolved_at is null) as "openRejects" from rejects`,
+     select (select count(*) from file) as files, count(*) as rejects, count(*) filter (where resolved_at is null) as open_rejects from rejects`,
     [before, batchIds],
   );
-  return soleRow(rows);
 }
 
 /** Batches with nothing left: no event, no range, and no reject that they resolved. */
 async function removeBatches({ client }: Connection, batchIds: readonly number[]): Promise<number> {
-  const { rows } = await client.query<{ batches: number }>(
+  const { batches } = await queryRow(
+    client,
+    { batches: integer },
     `with gone as (
        delete from ecompipe.batches b
        where b.batch_id = any ($1) and ${isEmpty('b')}
@@ -112,5 +124,5 @@ async function removeBatches({ client }: Connection, batchIds: readonly number[]
      select count(*) as batches from gone`,
     [batchIds],
   );
-  return soleRow(rows).batches;
+  return batches;
 }

@@ -16,7 +16,7 @@ export interface RetentionSettings {
 }
 
 /**
- * Prunes at once and every hour, on connections of its own, until closed. That it fails is no failure of the loader: it is
+ * Prunes at once and every hour, on connections of its own, until closed. Its failure is not the loader's: it is
  * reported, and tried again an hour later.
  */
 export function keepRetention(
@@ -46,7 +46,7 @@ export function keepRetention(
       } catch (error) {
         if (error instanceof InterruptedError) return;
         if (!(error instanceof EcompipeError)) throw error;
-        log.warn('retention_failed', `nothing old is removed for now: ${error.message}; loading goes on`);
+        log.warn('retention_failed', `nothing old is removed for now: ${error.message}; loading continues`);
       }
       await sleep(INTERVAL_MS, undefined, { signal: stop.signal }).catch(() => undefined);
     }

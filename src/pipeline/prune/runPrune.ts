@@ -21,7 +21,7 @@ export async function runPrune(settings: PruneSettings, database: Database, stop
       throw new InterruptedError({
         what: 'prune was interrupted',
         outcome: dryRun ? 'nothing was changed' : 'what was removed stays removed',
-        hint: 'run it again to go on',
+        hint: 'run it again to continue',
       });
   };
   // Outside of what is tried again when the connection breaks: what was removed before is not counted again.

@@ -3,10 +3,9 @@ import type { Feed } from '../../contract/feeds/feed.js';
 import type { CorrectedBatch, CorrectedRecord, CorrectedRow, RejectReason } from '../../contract/stageServices.js';
 import type { Connection } from '../../platform/db/client.js';
 import { boolean, bytea, integer, nullable, queryRows, type Shape, text } from '../../platform/db/decodeRows.js';
-import { clippedList } from '../../platform/clip.js';
+import { clippedList, printableLine } from '../../platform/printable.js';
 import { elementAt } from '../../platform/elementAt.js';
 import { countOf } from '../../platform/format.js';
-import { printableLine } from '../../platform/printable.js';
 import type { Correction } from './corrections.js';
 import { REJECT_KIND } from './list.js';
 import { findRecordNumbers } from './recordNumbers.js';
@@ -128,9 +127,9 @@ function correctedValues({ correction, reject, source, text }: Candidate): (stri
   const isByRaw = isCorrectedByRaw(correction);
   const cells = source.labels.map((label) => correction.cells.get(label) ?? EMPTY);
   if (cells.some(({ text: field }) => field.includes('\0')))
-    return reasonFor(reject, 'a NUL character, which text can not hold');
+    return reasonFor(reject, 'a NUL character, which text cannot hold');
   if (!isByRaw && source.fields === undefined && source.feed !== undefined)
-    return reasonFor(reject, 'nobody knows the fields of its file any more; put the corrected record into a new file');
+    return reasonFor(reject, 'the fields of its file are no longer known; put the corrected record into a new file');
   if (!isByRaw) return valuesOf(cells, source);
   const raw = withoutLineEnd(correction.raw ?? '');
   if (raw === withoutLineEnd(text ?? readable(reject.raw ?? NO_BYTES, encodingOf(source))))
@@ -157,9 +156,9 @@ function withoutLineEnd(raw: string): string {
 function stillBroken({ feed, fields }: RejectSource): string {
   if (fields === undefined)
     return feed === undefined
-      ? 'its fields are not the columns of the table, or nobody knows them any more; fill in the columns instead'
-      : 'nobody knows the fields of its file any more; put the corrected record into a new file';
-  return `reject_raw is no ${feed === undefined ? 'row' : 'record'} of ${countOf(fields.length, 'field')}: ${fields.join(',')}`;
+      ? 'its fields are not the columns of the table, or are no longer known; fill in the columns instead'
+      : 'the fields of its file are no longer known; put the corrected record into a new file';
+  return `reject_raw does not have ${countOf(fields.length, 'field')}: ${fields.join(',')}`;
 }
 
 function isNumbered({ feed }: RejectSource): boolean {
@@ -185,7 +184,7 @@ function withoutNumber({ kind, file }: StoredReject): RejectReason {
   return {
     kind,
     sqlState: NO_DATA,
-    message: `the number of the record in its file is a part of its rows, and only the file tells it: put ${printableLine(file)} back into archive/`,
+    message: `its rows contain the number of the record in its file, which only the file can tell: put ${printableLine(file)} back into archive/`,
   };
 }
 

@@ -31,10 +31,10 @@ export interface CorrectionsFile {
 /** What a spreadsheet may put between fields. */
 const DELIMITERS = [',', ';', '\t'];
 const MAX_PROBLEMS = 10;
-const NOT_DONE = 'nothing was loaded; correct the file and give it again';
+const NOT_DONE = 'nothing was loaded; correct the file and run the replay again';
 
 /**
- * Looks at the whole file before anything is loaded, so that a mistake in it can not leave half of it done.
+ * Looks at the whole file before anything is loaded, so that a mistake in it cannot leave half of it done.
  * @throws UsageError with what is wrong and where, FileError when it can't be read.
  */
 export async function checkCorrections(file: string): Promise<CorrectionsFile> {
@@ -45,10 +45,9 @@ export async function checkCorrections(file: string): Promise<CorrectionsFile> {
     const earlier = lineOf.get(rejectId);
     if (!Number.isSafeInteger(rejectId) || rejectId < 1)
       problems.push(
-        `${file}:${line}: reject_id is no number; rows that were not rejected belong into a file of their own, in processing/`,
+        `${file}:${line}: reject_id is not a number; put rows that were not rejected into another file, in processing/`,
       );
-    else if (earlier !== undefined)
-      problems.push(`${file}:${line}: reject ${rejectId} stands in line ${earlier} already`);
+    else if (earlier !== undefined) problems.push(`${file}:${line}: reject ${rejectId} is already in line ${earlier}`);
     else if (Buffer.byteLength(stringify([[...cells.values()].map(({ text }) => text)])) >= MAX_RECORD_BYTES)
       problems.push(`${file}:${line}: the row is longer than 1 MiB`);
     lineOf.set(rejectId, line);
@@ -63,12 +62,12 @@ export function assertKnownLabels(file: string, labels: readonly string[], known
   const unknown = labels.filter((name) => !known.includes(name));
   if (unknown.length > 0)
     throw new UsageError(
-      [`${file} has columns that nobody knows: ${unknown.map((name) => JSON.stringify(name)).join(', ')}`],
+      [`${file} has unknown columns: ${unknown.map((name) => JSON.stringify(name)).join(', ')}`],
       HEADER_HINT,
     );
 }
 
-const HEADER_HINT = 'give back what `ecompipe rejects export` wrote, with its header';
+const HEADER_HINT = 'use a file that `ecompipe rejects export` wrote, with its header';
 
 /** The rows of a file of corrections. @throws UsageError where it is no CSV, or none of rejects. @param onHeader gets its labels. */
 export async function* readCorrections(
@@ -115,7 +114,7 @@ export async function* readCorrections(
     source.destroy();
   }
   if (place === undefined)
-    throw new UsageError([`${file} is empty`], '`ecompipe rejects export` writes a file to begin with');
+    throw new UsageError([`${file} is empty`], 'start from a file that `ecompipe rejects export` writes');
 }
 
 /** Where in a record what stands. */
@@ -133,7 +132,7 @@ function findColumns(file: string, written: readonly string[]): CorrectionPlace 
   const problems = [
     ...(names.includes('reject_id')
       ? []
-      : [`${file} has no column reject_id: nobody can tell which rejects its rows correct`]),
+      : [`${file} has no column reject_id, which says which reject each row corrects`]),
     ...(repeated.length === 0 ? [] : [`${file} has columns twice: ${repeated.join(', ')}`]),
   ];
   if (problems.length > 0) throw new UsageError(problems, HEADER_HINT);

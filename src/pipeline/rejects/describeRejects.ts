@@ -1,8 +1,7 @@
 import type { RejectFilter, Reject, RejectGroup, RejectList } from './list.js';
 import type { ReplayResult } from './replay.js';
 import type { RejectedRow } from './show.js';
-import { clip } from '../../platform/clip.js';
-import { printableLine, shellQuote } from '../../platform/printable.js';
+import { clip, printableLine, shellQuote } from '../../platform/printable.js';
 import { countOf } from '../../platform/format.js';
 import { padTo, textWidth } from '../../platform/textWidth.js';
 import { exportCommand } from './export.js';
@@ -99,7 +98,7 @@ export function describeReject(row: RejectedRow): string {
     '',
     rawBase64 === null
       ? 'the row as it came:'
-      : 'the row as it came (\\xNN: bytes that are no text; --json has them all):',
+      : 'the row as it came (\\xNN: bytes that are not text; --json has them all):',
     ...raw.split('\n').map((text) => `  | ${text}`),
     ...(values.length === 0 ? [] : ['', 'its values:', ...values]),
     '',
@@ -118,7 +117,7 @@ function whatToDo({ resolution, kind, file, item, feed, fields }: RejectedRow): 
   const steps = (edit: string): string =>
     `ecompipe rejects export --file ${shellQuote(file)} --output FILE, ${edit}, ecompipe rejects replay FILE`;
   if (kind === 'conflict')
-    return `to do: the first delivery of this ${feed === null ? 'event' : 'row'} stays. Ask the producer which one is right; to load this one besides, ${feed === null ? 'give it another event_id' : 'correct what its key is made of'}: ${steps('edit it')}`;
+    return `to do: the first delivery of this ${feed === null ? 'event' : 'row'} stays. Ask the producer which one is right; to load this one as well, ${feed === null ? 'give it another event_id' : 'correct what its key is made of'}: ${steps('edit it')}`;
   if (fields === null)
     return `to do: ${steps(`correct the reject_raw of the ${feed === null ? 'row' : 'record, or fill in its fields'}`)}`;
   return `to do: ${steps(`correct the ${feed === null ? 'row' : 'fields'}${item === 0 ? '' : ` (only row ${item} of the record is loaded)`}`)}`;

@@ -79,7 +79,7 @@ function assertOneFeed(feeds: readonly FeedRejects[]): void {
   if (feeds.length <= 1) return;
   const names = feeds.map(({ feed, rows }) => `${rows} of ${feed === null ? 'files without a feed' : `feed ${feed}`}`);
   throw new UsageError(
-    [`these rejects have other fields each, and can't be in one file: ${names.join(', ')}`],
+    [`these rejects have different fields, and cannot be in one file: ${names.join(', ')}`],
     `export those of one: ${feeds.map(exportCommand).join(', or ')}`,
   );
 }
@@ -162,7 +162,7 @@ export async function writeNewFile(file: string, pieces: Pieces, stop: AbortSign
 
 function alreadyThere(file: string): UsageError {
   return new UsageError(
-    [`${file} is there already, and may hold corrections: it was not overwritten`],
+    [`${file} already exists and may hold corrections: it was not overwritten`],
     'name another file, or move that one away',
   );
 }

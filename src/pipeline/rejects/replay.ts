@@ -30,7 +30,7 @@ const MAX_REPORTED = 1000;
 
 /**
  * Loads a file of corrected rejects, exactly once, and resolves those that are accepted.
- * @param directories where loaded files lie: the number of a record in its file can be a part of its rows.
+ * @param directories where loaded files are: the number of a record in its file can be a part of its rows.
  * @throws UsageError when the file as such is wrong: nothing is loaded then.
  */
 export async function runReplay(

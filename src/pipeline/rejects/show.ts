@@ -24,7 +24,7 @@ export type Fields = readonly (string | null)[];
 export interface RejectedRow extends Reject {
   /** Its bytes as text, `\xNN` where they are none. */
   readonly raw: string;
-  /** Its bytes, when they are no text. */
+  /** Its bytes, when they are not text. */
   readonly rawBase64: string | null;
   /** Those of events, in its order; of a record that a feed reads, the fields of its file. */
   readonly columns: readonly string[];

@@ -86,7 +86,7 @@ export function nullsOf({ feed }: RejectSource): readonly string[] {
 
 /**
  * The fields of a record, in the order of its source's labels.
- * @returns undefined when it is no record of its file's fields, or when nobody knows those.
+ * @returns undefined when it does not have the fields of its file, or when nobody knows those.
  */
 export function cutRecord(text: string, { feed, fields, labels }: RejectSource): readonly Cell[] | undefined {
   if (fields === undefined || (feed !== undefined && feed.parsed === undefined)) return undefined;

@@ -1,9 +1,8 @@
 import type { Backlog } from '../../contract/backlog.js';
 import { describeLeftAlone } from '../../contract/leftAlone.js';
-import { clip } from '../../platform/clip.js';
+import { clip, printableLine } from '../../platform/printable.js';
 import { countOf, formatBytes, formatCount, formatSpan, shortName } from '../../platform/format.js';
 import type { ErrorFacts } from '../../platform/errors.js';
-import { printableLine } from '../../platform/printable.js';
 import type { BatchStatus } from './ledger.js';
 import type { Violation } from './limits.js';
 import type { LedgerStatus, Status } from './runStatus.js';
@@ -26,7 +25,7 @@ export function describeStatus(status: Status, violations: readonly Violation[] 
       : [
           '',
           ...(violations.length === 0
-            ? [line('check', unavailable === undefined ? 'all is well' : 'failed: the ledger can not be asked')]
+            ? [line('check', unavailable === undefined ? 'all is well' : 'failed: the ledger cannot be read')]
             : violations.map(({ message }) => line('check', `failed: ${message}`))),
         ]),
   ];

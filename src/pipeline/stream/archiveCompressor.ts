@@ -103,7 +103,7 @@ export class ArchiveCompressor {
     }
   }
 
-  /** A file that can't be compressed stays as it is, which is no reason to stop loading. */
+  /** A file that can't be compressed stays as it is, which does not stop loading. */
   private report(file: string, cause: unknown): void {
     const error = asFileError(cause, 'compress', file);
     if (!(error instanceof EcompipeError)) throw error;

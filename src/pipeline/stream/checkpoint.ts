@@ -48,7 +48,7 @@ export async function readIdentity({ client }: Connection): Promise<DatabaseIden
      from pg_database where datname = current_database()`,
   );
   const [identity] = rows;
-  if (identity === undefined) throw new Error('the database does not know itself');
+  if (identity === undefined) throw new Error('the ledger has no identity');
   return identity;
 }
 
@@ -126,7 +126,7 @@ export class CheckpointWriter {
         // Only a witness: a full disk here must not stop a load whose truth is in the database.
         this.log.warn(
           'checkpoint_failed',
-          `cannot write the checkpoint in ${this.directory}: ${error instanceof Error ? error.message : String(error)}; loading goes on, the ledger in the database has it all`,
+          `cannot write the checkpoint in ${this.directory}: ${error instanceof Error ? error.message : String(error)}; loading continues, as the ledger in the database has everything`,
         );
       }
       await pause(WRITE_INTERVAL_MS, this.flushing.signal);
@@ -220,7 +220,7 @@ async function readCheckpoint(file: string, log: Logger): Promise<Checkpoint | u
   } catch {
     // Not JSON: the same as JSON of another shape.
   }
-  log.warn('checkpoint_rebuilt', `the checkpoint ${file} is damaged; going on by the ledger in the database`);
+  log.warn('checkpoint_rebuilt', `the checkpoint ${file} is damaged; continuing from the ledger in the database`);
   return undefined;
 }
 

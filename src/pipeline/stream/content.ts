@@ -227,7 +227,7 @@ export function tooLong(maxBytes: number): UnreadableFile {
 
 export function tooInflated(): UnreadableFile {
   return new UnreadableFile(
-    `the gzip data becomes more than ${MAX_GZIP_RATIO} times as long, which no delivery of events does; decompress it to load it all the same`,
+    `the gzip data becomes more than ${MAX_GZIP_RATIO} times as long, which real event data does not; decompress it to load it anyway`,
   );
 }
 

@@ -71,8 +71,8 @@ export function nameError(inputDir: string, pathname: string): FileError | undef
   return new FileError(file, 'EILSEQ', {
     what: `cannot load ${printableLine(file)}`,
     why: 'its name is not valid UTF-8',
-    outcome: 'it is where it was',
-    hint: 'rename it, such as by convmv(1)',
+    outcome: 'it was left in place',
+    hint: 'rename it, for example with convmv(1)',
   });
 }
 

@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto';
 import { lstatSync, unlinkSync, type BigIntStats } from 'node:fs';
 import path from 'node:path';
 import { replaceFile } from '../../platform/files/atomicWrite.js';
-import { assertDistinctDirectories } from '../../platform/files/distinctDirectories.js';
+import { assertDistinctDirectories, ensureDirectory, makeDirectory } from '../../platform/files/directories.js';
 import { dayFolders, dayOf } from '../../platform/files/dayFolders.js';
-import { ensureDirectory, makeDirectory } from '../../platform/files/ensureDirectory.js';
 import { moveIntoDirectory, syncDirectory } from '../../platform/files/publish.js';
 import { Subfolders } from '../../platform/files/subfolders.js';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
@@ -154,7 +153,7 @@ function assertPlain(folder: string): void {
   throw new FileError(folder, 'EPERM', {
     what: `cannot put files into ${folder}`,
     why: 'it is a symbolic link',
-    hint: 'look who put it there, and take it away; only users whom you trust should write to this directory',
+    hint: 'find out who put it there, and remove it; only trusted users should be able to write to this directory',
   });
 }
 

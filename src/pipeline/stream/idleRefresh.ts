@@ -25,7 +25,7 @@ export class IdleRefresh {
       (why) =>
         log.warn(
           'analytics_not_refreshed',
-          `the analytics views are not kept up to date by this stream: ${why}; loading goes on`,
+          `the analytics views are not kept up to date by this stream: ${why}; loading continues`,
         ),
     );
   }

@@ -12,7 +12,7 @@ import { printableLine } from '../../platform/printable.js';
 /**
  * Of the ranges of a file, the last one and every so many before it wait until they are on disk; the others only until
  * they are committed (synchronous_commit = off). WAL is written in order, so each durable commit makes all before it
- * durable, and a file is put away only after its last one. Should the server crash in between, it loses rows together
+ * durable, and a file is disposed of only after its last one. Should the server crash in between, it loses rows together
  * with their ledger entries, and they are loaded again.
  */
 const DURABLE_EVERY = 16;

@@ -27,7 +27,7 @@ export function createLossExplainer(
         : `parts of ${behind.slice(0, FILES_SHOWN).join(', ')}${behind.length > FILES_SHOWN ? ` and ${behind.length - FILES_SHOWN} more` : ''}`;
     return new IntegrityError({
       what: 'the database has lost commits: the checkpoint is ahead of the ledger',
-      why: `this stream saw ${what} committed, and the ledger does not have that; ${describeNewest('it', lastCommit)}. Most likely the database was restored from a backup, or a standby took over that had not received everything`,
+      why: `this stream saw ${what} committed, which the ledger does not have; ${describeNewest('it', lastCommit)}. Most likely the database was restored from a backup, or a standby took over that had not received everything`,
       outcome: 'nothing more was loaded',
       hint: await describeRemedy(places, lastCommit),
     });
@@ -45,7 +45,7 @@ export async function explainOtherDatabase(
     what: `the checkpoint ${file} is from another database`,
     why: describeNewest('this one', lastCommit),
     outcome: 'nothing was loaded',
-    hint: `connect to the database it belongs to. If this one takes its place, such as a dump that was restored: ${await describeRemedy(places, lastCommit)}`,
+    hint: `connect to the database it belongs to. If this one replaces it, for example because a dump was restored: ${await describeRemedy(places, lastCommit)}`,
   });
 }
 

@@ -40,8 +40,8 @@ export async function ledgerNotKept(connection: Connection, name: string, cause?
   const rules = await findLedgerRules(connection);
   return new NotAcceptedError(name, {
     what: `cannot load ${printableLine(name)}`,
-    why: `what is written to the ledger about it does not stay there${cause instanceof CompareAndSetLost ? ` (${cause.message})` : ''}`,
-    outcome: 'nothing of it was committed that is not in the ledger',
+    why: `what is written to the ledger about it does not persist${cause instanceof CompareAndSetLost ? ` (${cause.message})` : ''}`,
+    outcome: 'all of it that was committed is in the ledger',
     hint:
       rules === undefined
         ? 'look for triggers, rules and row-level security on the tables of the schema ecompipe, and for a process that changes them'
@@ -95,8 +95,8 @@ export async function useFor<T>(
     throw new NotAcceptedError(elementAt(names, 0), {
       what,
       why: `${serverMessage(raised)}, raised in ${place} at each of many attempts`,
-      outcome: 'nothing of it was committed that is not in the ledger; other files go on',
-      hint: 'look at the triggers and constraints of the table: this one calls for another attempt, and none helps',
+      outcome: 'all of it that was committed is in the ledger; other files are still loaded',
+      hint: 'check the triggers and constraints of the table: one of them raises an error that asks for a retry, and no retry succeeds',
       cause: error,
     });
   }

@@ -79,7 +79,7 @@ export class Ownership {
         this.heartbeat.heard();
         this.log.info(
           'ownership_taken_again',
-          `the connection that holds the lock of ${this.checkpointDir} was lost, and is there again`,
+          `the connection that holds the lock of ${this.checkpointDir} was lost and is restored`,
         );
         this.watch(connection);
         return;
@@ -101,9 +101,9 @@ export class Ownership {
 
 function takenOver(checkpointDir: string, cause: unknown): AlreadyRunningError {
   return new AlreadyRunningError({
-    what: `another stream with the checkpoint directory ${checkpointDir} has started while this one had lost its connection`,
-    outcome: 'this one has ended; what it has loaded is in the ledger',
-    hint: 'give each of them a directory of its own: --checkpoint DIR (several may load the same files safely)',
+    what: `another stream with the checkpoint directory ${checkpointDir} started while this one had lost its connection`,
+    outcome: 'this one ended; what it loaded is in the ledger',
+    hint: 'give each of them its own directory: --checkpoint DIR (several can safely load the same files)',
     cause,
   });
 }

@@ -50,8 +50,8 @@ function assertAllowed(
     what: `${printableLine(part.name)} has more rejected rows than --max-rejected ${limit}`,
     why: `${rejected} of ${countOf(read, 'row')} up to byte ${part.endOffset}`,
     outcome: atomicFile
-      ? 'the file was rolled back whole and is where it was'
-      : `the last batch was rolled back; what was committed before it stays, and the file is where it was`,
+      ? 'the whole file was rolled back, and it was left in place'
+      : `the last batch was rolled back; earlier batches stay committed, and the file was left in place`,
     hint: 'look at the rows with a higher limit and `ecompipe rejects list`, or correct the file',
   });
 }
@@ -59,7 +59,7 @@ function assertAllowed(
 function reasonToStop({ read, rejected }: CommittedTotals): string | undefined {
   const isGarbage = read >= MIN_ROWS_TO_JUDGE && rejected > GARBAGE_SHARE * read;
   if (!isGarbage && rejected <= MAX_KEPT_REJECTS) return undefined;
-  return `${rejected} of the first ${countOf(read, 'row')} were rejected, so the rest was not loaded; of these rows ${read - rejected} were good and stay (ecompipe undo --file takes them out; --max-rejected none loads whatever comes)`;
+  return `${rejected} of the first ${countOf(read, 'row')} were rejected, so the rest was not loaded; of these rows ${read - rejected} were good and stay (ecompipe undo --file removes them; --max-rejected none sets no limit)`;
 }
 
 /** Gives up, in the transaction that is about to commit, the rest of files that are mostly rejects. */

@@ -4,7 +4,7 @@ import { lstat, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { isSelected, type FileSelection } from '../../contract/leftAlone.js';
 import type { Connection } from '../../platform/db/client.js';
-import { EventLoopYielder } from '../../platform/eventLoopYielder.js';
+import { EventLoopYielder } from '../../platform/wait.js';
 import { errnoOf, InterruptedError, UsageError, withFileErrors } from '../../platform/errors.js';
 import { dayFolders, dayOf } from '../../platform/files/dayFolders.js';
 import { isGzipName } from '../../platform/files/gzip.js';
@@ -207,7 +207,7 @@ async function putBackMissing(
         throw new InterruptedError({
           what: `the search of ${directory} was interrupted`,
           outcome: `${countOf(before + result.returned, 'file is', 'files are')} back in ${inputDir}`,
-          hint: 'run it again to go on',
+          hint: 'run it again to continue',
         });
       if (sha256s === undefined) result.hasVanished = true;
       else files.push({ ...file, sha256s });

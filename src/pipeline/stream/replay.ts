@@ -56,7 +56,7 @@ export async function replayRows(
         throw new InterruptedError({
           what: 'the replay was interrupted',
           outcome: `${countOf(rows.inserted + rows.duplicate, 'reject is', 'rejects are')} resolved, the others stay open`,
-          hint: 'run it again with the same file: what is resolved is left alone',
+          hint: 'run it again with the same file: resolved rejects are skipped',
         });
       // None of its rows was corrected.
       if (corrected.rows.length === 0) continue;

@@ -15,24 +15,24 @@ import { storedStamp } from './storedStamp.js';
 import { printableLine } from '../../platform/printable.js';
 import { countOf } from '../../platform/format.js';
 
-/** Some files could not be loaded or put away (exit 74, unless all of them call for the same other one, such as 77); each is where it was. */
+/** Some files could not be loaded or disposed of (exit 74, unless all of them call for the same other one, such as 77); each is where it was. */
 export class FilesNotLoadedError extends EcompipeError {
   override readonly name = 'FilesNotLoadedError';
   constructor(failures: readonly { readonly error: EcompipeError }[], result: StreamResult) {
     const [first] = failures;
     const isShared = failures.every(({ error }) => error.exitCode === first?.error.exitCode);
     super(isShared && first !== undefined ? first.error.exitCode : EXIT.io, {
-      what: `${countOf(failures.length, 'file')} could not be loaded or put away`,
+      what: `${countOf(failures.length, 'file')} could not be loaded or disposed of`,
       why: firstReasons(failures),
-      outcome: `${failures.length === 1 ? 'it is where it was' : 'they are where they were'}; ${countOf(result.filesLoaded, 'other was', 'others were')} loaded`,
+      outcome: `${failures.length === 1 ? 'it was left in place' : 'they were left in place'}; ${countOf(result.filesLoaded, 'other was', 'others were')} loaded`,
       cause: first?.error,
     });
   }
 }
 
 /**
- * So long a commit may be past when its file is put away without another look at the ledger. `undo` takes files out that
- * still wait to be put away, and looks where they are some time after; a stream that was stopped in between (SIGSTOP, a
+ * So long a commit may be past when its file is disposed of without another look at the ledger. `undo` takes files out that
+ * still wait to be disposed of, and looks where they are some time after; a stream that was stopped in between (SIGSTOP, a
  * suspended machine) would put a file away as loaded that is in no table any more.
  */
 export const PUT_AWAY_WITHIN_MS = 250;
@@ -47,7 +47,7 @@ export class ResultRecorder {
     rows: NO_ROWS,
   };
 
-  /** Commits of files that are loaded to their end and still to be put away. */
+  /** Commits of files that are loaded to their end and still to be disposed of. */
   private readonly ends = new Map<string, { readonly fileId: number; readonly atMs: number }>();
 
   constructor(
@@ -120,7 +120,7 @@ export class ResultRecorder {
     if (entry.state === 'quarantined') return await this.fileStopped(file, entry);
     if (entry.state !== 'loaded') return false;
     const atMs = performance.now();
-    // The very file it was loaded from was only not put away: whoever loaded it was killed, or could not.
+    // The very file it was loaded from was only not disposed of: whoever loaded it was killed, or could not.
     if (entry.storedStamp !== storedStamp(file.fileStamp)) {
       const isKnown = await this.pool.use(
         'urgent',
@@ -136,7 +136,7 @@ export class ResultRecorder {
       this.totals = { ...this.totals, filesRedelivered: this.totals.filesRedelivered + 1 };
       this.emit({ type: 'fileRedelivered', file: file.name, firstName: entry.name });
     } else if (entry.lastBatch !== null) {
-      // Once it is put away, only the checkpoint would know that it was ever loaded.
+      // Once it is disposed of, only the checkpoint would know that it was ever loaded.
       this.checkpoint.known(entry.lastBatch);
     }
     return await this.dispose(file, { fileId: entry.fileId, atMs });
@@ -149,7 +149,7 @@ export class ResultRecorder {
   ): Promise<boolean> {
     failpoint('before-archive');
     if (seen !== undefined && performance.now() - seen.atMs > PUT_AWAY_WITHIN_MS) {
-      const isStill = await this.pool.use('urgent', `cannot put ${file.name} away`, (connection) =>
+      const isStill = await this.pool.use('urgent', `cannot dispose of ${file.name}`, (connection) =>
         hasFile(connection, seen.fileId),
       );
       // Taken out since: it is listed again, and loaded.

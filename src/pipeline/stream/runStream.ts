@@ -1,6 +1,6 @@
 import type { Connection } from '../../platform/db/client.js';
 import { assertUtf8 } from '../../platform/db/encoding.js';
-import { ensureDirectory } from '../../platform/files/ensureDirectory.js';
+import { ensureDirectory } from '../../platform/files/directories.js';
 import type { Database } from '../../platform/db/target.js';
 import type { StageContext } from '../../platform/stage.js';
 import { assertCheckpoint, CheckpointWriter, forgetCheckpoint, readIdentity } from './checkpoint.js';

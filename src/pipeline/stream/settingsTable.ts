@@ -1,8 +1,7 @@
 import { UsageError } from '../../platform/errors.js';
 import { InvalidValueError, setting, type SettingTable } from '../../platform/settings.js';
 import * as parse from '../../platform/parsers.js';
-import { processingDir } from '../../contract/directorySettings.js';
-import { selectionSettings } from '../../contract/selectionSettings.js';
+import { processingDir, selectionSettings } from '../../contract/inputSettings.js';
 
 /** How many rows of a file may be rejected: so many, or so large a share of its rows. */
 export type RejectLimit = { readonly rows: number } | { readonly share: number } | 'none';
@@ -68,7 +67,7 @@ export const loadSettings = {
     env: 'QUARANTINE_PATH',
     default: 'data/quarantine',
     parse: parse.directory,
-    help: 'where files go that can not be read at all, in a folder for each day',
+    help: 'where unreadable files go, in a folder for each day',
   }),
   checkpointDir: setting({
     flag: '--checkpoint',
@@ -94,7 +93,7 @@ export const loadSettings = {
     default: undefined,
     defaultText: 'give up only a file that is mostly rejects',
     parse: parse.optional(parseRejectLimit),
-    help: 'stop (exit 4) when a file has more rejected rows than this; none: load whatever comes',
+    help: 'stop (exit 4) when a file has more rejected rows than this; none: no limit',
   }),
   atomicFile: setting({
     flag: '--atomic-file',
@@ -192,7 +191,7 @@ export const sparkSettings = {
     default: 1000,
     defaultText: '1s',
     parse: parse.duration,
-    help: 'spark: time between two looks at the directory',
+    help: 'spark: time between two scans of the directory',
   }),
   stageBytes: setting({
     flag: '--stage-bytes',

@@ -1,7 +1,6 @@
 import { readBacklog } from '../../contract/backlog.js';
 import type { ListOptions } from '../../contract/listFiles.js';
-import { DatabaseAvailability } from '../../platform/db/availability.js';
-import type { DatabaseEvent } from '../../platform/db/retry.js';
+import { DatabaseAvailability, type DatabaseEvent } from '../../platform/db/retry.js';
 import { countOf, formatSpan } from '../../platform/format.js';
 import type { Notice } from '../../platform/notify/notifier.js';
 import type { StreamEvent } from './streamEvents.js';
@@ -9,7 +8,7 @@ import type { StreamEvent } from './streamEvents.js';
 export interface StuckSettings {
   /** Without progress for so long, in milliseconds, the loader is stuck. */
   readonly stuckAfterMs: number;
-  /** Files wait here to be loaded; undefined where loaded files stay there, or it is no local directory. */
+  /** Files wait here to be loaded; undefined where loaded files stay there, or it is not a local directory. */
   readonly inputDir: string | undefined;
   /** Which files there are loaded. Default: those that are without feeds. */
   readonly listing?: ListOptions;
@@ -78,7 +77,7 @@ export class StuckWatch {
       return `the database has been away for ${formatSpan(nowMs - awaySinceMs)}`;
     const idleMs = nowMs - this.progressAtMs;
     if (inputDir === undefined || idleMs < stuckAfterMs) return undefined;
-    // A file that has only just come is no sign of anything.
+    // A file that has only just come says nothing.
     const { files, oldestSinceMs = Infinity } = await readBacklog(inputDir, listing);
     return Date.now() - oldestSinceMs >= stuckAfterMs
       ? `${countOf(files, 'file waits', 'files wait')} in ${inputDir}, and none has been dealt with for ${formatSpan(idleMs)}`

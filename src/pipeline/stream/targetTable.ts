@@ -59,7 +59,7 @@ export async function readTargetTable({ client }: Connection, name: string): Pro
   if (keyColumns === null)
     throw new EcompipeError(EXIT.usage, {
       what: `${name} has no primary key`,
-      why: 'without one nobody can tell a row that comes again from another one',
+      why: 'without one, a repeated row cannot be told from a new one',
       hint: `alter table ${name} add primary key (…)`,
     });
   const header = {

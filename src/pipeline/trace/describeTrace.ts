@@ -56,7 +56,7 @@ function describeOrigin({ file, line, firstLine, rows, startOffset, endOffset }:
 }
 
 function describeReject({ rejectId, file, line, sqlState, message, resolution, carries }: TracedReject): string {
-  return `#${rejectId} ${file}:${line} ${sqlState} ${message}${carries === 'mention' ? ' (the id stands somewhere in the row)' : ''}${resolution === null ? '' : ` (resolved: ${resolution})`}`;
+  return `#${rejectId} ${file}:${line} ${sqlState} ${message}${carries === 'mention' ? ' (the id occurs somewhere in the row)' : ''}${resolution === null ? '' : ` (resolved: ${resolution})`}`;
 }
 
 function section(name: string, lines: readonly string[]): string[] {

@@ -19,7 +19,7 @@ export function describeUndo(result: UndoResult): string {
     rejectsReopened,
     rollupsRebuilt,
   } = result;
-  if (outcome === 'already-undone') return `${printableLine(target)}: taken out before, nothing is left to do`;
+  if (outcome === 'already-undone') return `${printableLine(target)}: already undone, nothing is left to do`;
   const isDry = outcome === 'would-undo';
   const lines = [
     `${isDry ? 'would take out' : 'took out'} ${printableLine(target)}: ${countOf(eventsRemoved, 'event')}, ${countOf(rejectsRemoved, 'reject')}, ${countOf(duplicatesRemoved, 'duplicate')} of ${countOf(files.length, 'file')} (${batchIds.length === 1 ? 'batch' : 'batches'} ${clipped(batchIds.map(String))})`,

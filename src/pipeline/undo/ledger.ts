@@ -33,7 +33,7 @@ export async function findStrandedDuplicates(
   return rows;
 }
 
-/** Opens rejects again whose corrected row is gone, or is no duplicate any more. @returns the replays they were resolved by. */
+/** Opens rejects again whose corrected row is gone, or is not a duplicate any more. @returns the replays they were resolved by. */
 export async function reopenRejects({ client }: Connection, fileIds: readonly number[]): Promise<number[]> {
   const rows = await queryRows(
     client,

@@ -95,14 +95,14 @@ export async function removeEventsOf(
       throw sharedByFeed(
         name,
         range,
-        `its rows are in ${range.target}, of which ecompipe knows the batch and not the file`,
+        `its rows are in ${range.target}, where ecompipe knows the batch of a row but not its file`,
       );
     if (path === undefined) {
       throw new EcompipeError(EXIT.io, {
-        what: `cannot take out ${printableLine(name)} alone`,
-        why: `it shares batch ${range.batchId} with ${countOf(range.others, 'other file')}, only its bytes tell which rows are its own, and it is neither in archive/ nor in processing/`,
+        what: `cannot undo ${printableLine(name)} alone`,
+        why: `it shares batch ${range.batchId} with ${countOf(range.others, 'other file')}, only its contents tell which rows are its own, and it is neither in archive/ nor in processing/`,
         outcome: 'nothing was changed',
-        hint: `put the file back, or take out all of them: ecompipe undo --batch ${range.batchId}`,
+        hint: `put the file back, or undo all of them: ecompipe undo --batch ${range.batchId}`,
       });
     }
     const ids = range.feed === null ? idsIn(range, path) : idsByFeed(connection, name, range, path, remakeRows);
@@ -113,10 +113,10 @@ export async function removeEventsOf(
 
 function sharedByFeed(name: string, { batchId, others }: RemovedRange, why: string): EcompipeError {
   return new EcompipeError(EXIT.io, {
-    what: `cannot take out ${printableLine(name)} alone`,
+    what: `cannot undo ${printableLine(name)} alone`,
     why: `it shares batch ${batchId} with ${countOf(others, 'other file')}, and ${why}`,
     outcome: 'nothing was changed',
-    hint: `take out all of them: ecompipe undo --batch ${batchId}`,
+    hint: `undo all of them: ecompipe undo --batch ${batchId}`,
   });
 }
 
@@ -158,8 +158,8 @@ async function readOtherTables({ client }: Connection, batchIds: readonly number
   const without = rows.find(({ hasBatch }) => !hasBatch);
   if (without !== undefined)
     throw new EcompipeError(EXIT.usage, {
-      what: `cannot take rows out of ${printableLine(without.target)}`,
-      why: 'it has no column batch_id, so nobody knows which rows a batch brought',
+      what: `cannot remove rows from ${printableLine(without.target)}`,
+      why: 'it has no column batch_id, so the rows of a batch cannot be found in it',
       outcome: 'nothing was changed',
       hint: `before the next load: alter table ${without.target} add column batch_id bigint default nullif(current_setting('ecompipe.batch_id', true), '')::bigint`,
     });

@@ -92,13 +92,11 @@ async function findFile({ client }: Connection, file: string): Promise<UndoTarge
       [
         `${countOf(files.length, 'file')} with the name ${printableLine(file)} were loaded: ${files.map(({ sha256, rowsInserted }) => `${sha256.toString('hex')} (${countOf(rowsInserted, 'event')})`).join(', ')}`,
       ],
-      'name the one that is meant by its SHA-256',
+      'give its SHA-256 instead',
     );
   }
   if (first.state === 'pruned')
-    throw new UsageError([
-      `nothing of ${printableLine(first.name)} is left to take out: ecompipe prune removed it for its age`,
-    ]);
+    throw new UsageError([`nothing of ${printableLine(first.name)} is left to undo: ecompipe prune removed it`]);
   if (first.state === 'quarantined' && first.committedOffset === 0)
     throw new UsageError(
       [`nothing of ${printableLine(first.name)} was loaded: it is in quarantine`],
@@ -142,7 +140,7 @@ async function findBatch({ client }: Connection, batchId: number): Promise<UndoT
   if (partial !== undefined && others !== undefined)
     throw new UsageError(
       [
-        `${label} is a part of ${printableLine(partial.name)}, which has ${countOf(others.otherBatches + 1, 'batch', 'batches')}: a file can only be taken out whole`,
+        `${label} is a part of ${printableLine(partial.name)}, which has ${countOf(others.otherBatches + 1, 'batch', 'batches')}: a file can only be undone whole`,
       ],
       `ecompipe undo --file ${shellQuote(partial.name)}`,
     );

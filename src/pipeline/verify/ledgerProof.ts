@@ -229,7 +229,7 @@ export function describeLedgerProof({
     `${countOf(rows, 'row')} in the ledger, ${countOf(batches, 'batch', 'batches')}, ${countOf(files, 'file')}${foreign}; ${formatSpan(rest.durationMs)}`,
     ...(unprovedTables.length === 0
       ? []
-      : [`not proved, for want of a column batch_id: ${printableLine(unprovedTables.join(', '))}`]),
+      : [`not proved, because there is no column batch_id: ${printableLine(unprovedTables.join(', '))}`]),
     ...findings.slice(0, MAX_SHOWN).map(({ kind, detail }) => `  ${LABELS[kind]}: ${detail}`),
     ...(findings.length > MAX_SHOWN ? [`  and more: --json shows the first ${findings.length}`] : []),
   ].join('\n');

@@ -61,7 +61,7 @@ async function reportUnexpected({ client }: Connection, findings: Findings): Pro
   findings.addRest('wronglyRejected', rows);
 }
 
-/** SQL of a text as uuid, null where it is none. */
+/** SQL of a text as uuid, null where it is not one. */
 function uuidOrNull(column: string): string {
   return `case when ${column} ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then ${column}::uuid end`;
 }

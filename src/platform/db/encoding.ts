@@ -8,7 +8,7 @@ export async function assertUtf8({ client }: Connection): Promise<void> {
   if (row.encoding === 'UTF8') return;
   throw new EcompipeError(EXIT.usage, {
     what: `the database's encoding is ${row.encoding}`,
-    why: 'files are UTF-8, and it can not hold all of their letters',
+    why: 'files are UTF-8, and this encoding cannot hold every character',
     outcome: 'nothing was changed',
     hint: "use a database made with: create database NAME encoding 'UTF8' template template0",
   });

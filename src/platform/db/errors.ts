@@ -36,7 +36,7 @@ export function noTlsError(settings: ConnectionSettings, cause: unknown): Ecompi
   return new DatabaseError(EXIT.usage, undefined, {
     what: `cannot connect to PostgreSQL at ${describeConnection(settings)}`,
     why: `the server does not offer TLS, and sslmode ${settings.sslMode} asks for it`,
-    hint: 'turn TLS on in the server (ssl = on), or allow going without: POSTGRES_SSLMODE=prefer',
+    hint: 'turn TLS on in the server (ssl = on), or allow connections without it: POSTGRES_SSLMODE=prefer',
     cause,
   });
 }

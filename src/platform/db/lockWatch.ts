@@ -3,8 +3,7 @@ import type { Logger } from '../log.js';
 import type { Connection } from './client.js';
 import type { ConnectionSettings } from './connectionSettings.js';
 import { internalsOf } from './pgInternals.js';
-import { clip } from '../clip.js';
-import { printableLine } from '../printable.js';
+import { clip, printableLine } from '../printable.js';
 import { integer, nullable, queryRows, type Shape, text, timestamp } from './decodeRows.js';
 
 /** A statement that takes longer than this may be waiting for a lock: the server is asked. */
@@ -195,7 +194,7 @@ function describe({ pid, lock, mode, application, userName, state, since, query 
     query === null || query === ''
       ? ''
       : `\n  its ${state === 'active' ? 'statement' : 'last statement'}: ${redact(query)}`
-  }\n  hint: let it end its transaction, or end it: select pg_terminate_backend(${pid})`;
+  }\n  hint: wait for its transaction to end, or terminate it: select pg_terminate_backend(${pid})`;
 }
 
 /** The start of a statement in one line, without what its literals say: they may hold passwords and other people's data. */

@@ -19,10 +19,7 @@ export function readPassfile(file: string, key: PassfileKey): string | undefined
   let text: string;
   try {
     if ((statSync(file).mode & 0o077) !== 0)
-      throw new UsageError(
-        [`the password file ${file} can be read or changed by others`],
-        'take that right away: chmod 600',
-      );
+      throw new UsageError([`the password file ${file} can be read or changed by others`], 'fix it with chmod 600');
     text = readFileSync(file, 'utf8');
   } catch (error) {
     throw asFileError(error, 'read the password file', file);

@@ -52,7 +52,7 @@ function refusalOf(method: AuthMethod, settings: GuardSettings, tls: boolean): s
   );
 }
 
-/** A Unix socket or loopback: nobody listens on the way. */
+/** A Unix socket or loopback: nothing listens on the way. */
 function isLocal(host: string): boolean {
   return (
     host.startsWith('/') || host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))

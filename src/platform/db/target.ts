@@ -99,7 +99,7 @@ export async function withExistingDatabase<T>(
       throw new EcompipeError(EXIT.unavailable, {
         what: 'there is no database yet',
         why: `none is configured, and ${embeddedDir} has no embedded one`,
-        hint: '`ecompipe run-all`, `ecompipe stream` or `ecompipe migrate` makes one; DATABASE_URL or POSTGRES_* name your own',
+        hint: '`ecompipe run-all`, `ecompipe stream` or `ecompipe migrate` creates one; DATABASE_URL or POSTGRES_* name your own',
       });
   }
   return await withDatabase(settings, context, action);

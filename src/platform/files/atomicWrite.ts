@@ -1,6 +1,6 @@
 import { open, rename, rm, writeFile, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
-import { FILE_MODE } from './ensureDirectory.js';
+import { FILE_MODE } from './directories.js';
 import { publishNew, syncDirectory } from './publish.js';
 import { temporaryPath } from './temporary.js';
 

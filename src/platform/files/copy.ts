@@ -1,7 +1,7 @@
 import { constants, type BigIntStats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { errnoOf, FileError } from '../errors.js';
-import { FILE_MODE } from './ensureDirectory.js';
+import { FILE_MODE } from './directories.js';
 import { failpoint } from '../failpoint.js';
 
 const BUFFER_BYTES = 1024 * 1024;
@@ -42,8 +42,8 @@ export async function copyDurably(
     if (isRewritten(before, await input.stat({ bigint: true }))) {
       throw new FileError(source, 'EBUSY', {
         what: `cannot copy ${source}`,
-        why: 'it was written to meanwhile',
-        outcome: 'the copy was thrown away',
+        why: 'it was written to at the same time',
+        outcome: 'the copy was removed',
       });
     }
     return before;

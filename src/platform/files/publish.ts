@@ -6,7 +6,7 @@ import path from 'node:path';
 import { errnoOf, FileError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
 import { compareContent, copyDurably, isRewritten, isUnchanged, type Conversion } from './copy.js';
-import { FILE_MODE } from './ensureDirectory.js';
+import { FILE_MODE } from './directories.js';
 import { compareDelivered } from './gzipCopy.js';
 import { temporaryPath } from './temporary.js';
 
@@ -87,8 +87,8 @@ function assertProgress(round: number, source: string, target: string): void {
   if (round < MAX_ROUNDS) return;
   throw new FileError(source, 'EBUSY', {
     what: `cannot move ${source} to ${target}`,
-    why: `one of the two was changed by somebody else at each of ${MAX_ROUNDS} attempts, or the file system does not say the same twice`,
-    outcome: 'it is where it was',
+    why: `another process changed one of the two at each of ${MAX_ROUNDS} attempts, or the file system gives inconsistent answers`,
+    outcome: 'it was left in place',
   });
 }
 
@@ -164,8 +164,8 @@ function assertTwoNames(source: string, target: string): void {
   throw new FileError(source, 'EINVAL', {
     what: `cannot move ${source} to ${target}`,
     why: 'both are the same file in the same directory',
-    outcome: 'it is where it was',
-    hint: 'one directory was given two names, by a link or a mount: use two directories',
+    outcome: 'it was left in place',
+    hint: 'a link or a mount gives one directory two names: use two directories',
   });
 }
 

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { makeDirectory } from './ensureDirectory.js';
+import { makeDirectory } from './directories.js';
 import { syncDirectory } from './publish.js';
 
 /** Makes folders below a directory, as files need them. */

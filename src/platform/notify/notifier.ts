@@ -1,8 +1,7 @@
 import { hostname } from 'node:os';
-import { clip } from '../clip.js';
+import { clip, printable } from '../printable.js';
 import { countOf } from '../format.js';
 import type { Logger } from '../log.js';
-import { printable } from '../printable.js';
 import { version } from '../version.js';
 import { pause, WakeSignal } from '../wait.js';
 import { post, WebhookError, type Webhook } from './webhook.js';

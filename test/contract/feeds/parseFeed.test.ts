@@ -47,17 +47,17 @@ const WRONG = [
   ['no columns', 'match: "*"', /columns: is missing/],
   ['a key twice', 'match: "*"\nmatch: "*"\ncolumns: { a: b }', /unique/],
   [
-    'an encoding that PostgreSQL can not read',
+    'an encoding that PostgreSQL cannot read',
     'match: "*"\nformat: { encoding: utf-16 }\ncolumns: { a: b }',
     /convert the file/,
   ],
   [
-    'a delimiter that may be a part of a letter',
+    'a delimiter that may be part of a character',
     'match: "*"\nformat: { encoding: shift_jis, delimiter: "|" }\ncolumns: { a: b }',
-    /part of a letter/,
+    /part of a character/,
   ],
   ['a delimiter for lines', 'match: "*"\nformat: { type: lines, delimiter: ";" }\ncolumns: { a: b }', /is for csv/],
-  ['a zone without a time', 'match: "*"\ncolumns: { a: { from: b, zone: UTC } }', /without time/],
+  ['a zone without a time', 'match: "*"\ncolumns: { a: { from: b, zone: UTC } }', /zone: needs time:/],
   ['a set without its name', 'match: "*"\nrows: "f(x)"\ncolumns: { a: b }', /as item/],
   ['a field named twice', 'match: "*"\nformat: { header: [a, " A "] }\ncolumns: { a: a }', /named twice/],
 ] as const;

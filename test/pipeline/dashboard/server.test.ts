@@ -80,7 +80,7 @@ test('every answer forbids scripts and frames from elsewhere, and nothing but th
   assert.deepEqual([head.status, head.body], [200, '']);
 });
 
-test('a name that is not ours gets nothing: another site can not read the figures through its own name', async (t) => {
+test('a name that is not ours gets nothing: another site cannot read the figures through its own name', async (t) => {
   const url = await serve(t, await createPipeline(t));
   const { port } = new URL(url);
   for (const host of ['evil.example', `evil.example:${port}`, 'localhost.evil.example', '127.0.0.1.evil.example'])
@@ -231,7 +231,7 @@ test('only visits that have ended are counted in funnel and conversion: an open 
 });
 
 test(
-  'sales that can not be counted in time come from the rollups, and the page stays live',
+  'sales that cannot be counted in time come from the rollups, and the page stays live',
   { timeout: 120_000 },
   async (t) => {
     const pipeline = await createPipeline(t);

@@ -93,7 +93,7 @@ test('the same run again after a kill publishes the same names with the same byt
   assert.deepEqual(facts(readManifest(result.manifest)), facts(manifest));
 });
 
-test('a file whose name can not be published is withdrawn, and the error says which', async (t) => {
+test('a file whose name cannot be published is withdrawn, and the error says which', async (t) => {
   const directory = temporaryDirectory(t);
   const { names } = await generated(t, { events: 200, batchSize: 100 });
   mkdirSync(path.join(directory, names[1]!));
@@ -111,7 +111,7 @@ test('a file whose name can not be published is withdrawn, and the error says wh
   assert.ok(!existsSync(path.join(directory, '.staging')));
 });
 
-test('a directory that can not be made is a FileError, and no manifest is left open', async (t) => {
+test('a directory that cannot be made is a FileError, and no manifest is left open', async (t) => {
   const directory = temporaryDirectory(t);
   const blocked = path.join(directory, 'file');
   writeFileSync(blocked, '');

@@ -102,7 +102,7 @@ test('the table of the old stack is adopted with its rows, times read as UTC, an
   const { exitCode, stderr, stdout } = await migrate('--adopt');
   assert.equal(exitCode, 0, stderr);
   assert.match(stderr, /warn {2}event_time: its times have no zone and are taken for UTC/);
-  assert.match(stderr, /warn {2}the rows that are there have no batch_id: the analytics views leave them out/);
+  assert.match(stderr, /warn {2}the existing rows have no batch_id: the analytics views leave them out/);
   assert.match(stdout, /public\.events was adopted with its 3 rows:/);
   assert.deepEqual(
     await database.query(

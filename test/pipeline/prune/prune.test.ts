@@ -224,7 +224,7 @@ test('on the command line it wants an age, asks only where somebody can answer, 
   for (const [args, message] of [
     [[], /expected --older-than AGE/],
     [['--older-than', '90'], /expected an age such as 90d/],
-    [['--older-than', '90d'], /nobody can be asked here/],
+    [['--older-than', '90d'], /there is no terminal to ask/],
   ] as const) {
     const { exitCode, stderr } = await prune(...args);
     assert.equal(exitCode, 2);

@@ -60,7 +60,7 @@ export function edit(file: string, from: string, to: string): void {
   writeFileSync(file, readFileSync(file, 'utf8').replaceAll(from, to));
 }
 
-/** @param directories where loaded files lie. */
+/** @param directories where loaded files are. */
 export async function replay(
   database: TestDatabase,
   file: string,

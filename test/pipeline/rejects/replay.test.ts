@@ -183,7 +183,7 @@ test('rows of broken structure are corrected in reject_raw, by the columns of th
     database,
     await correctedFile(database, shop.home, (reject) => ({ ...reject, reject_raw: 'x' })),
   );
-  assert.match(worse.rejectedAgain[0]?.reason.message ?? '', /^reject_raw is no row of 5 fields: event_time,event_id/);
+  assert.match(worse.rejectedAgain[0]?.reason.message ?? '', /^reject_raw does not have 5 fields: event_time,event_id/);
 
   const file = await correctedFile(database, shop.home, (reject) => ({
     ...reject,
@@ -216,9 +216,9 @@ test('what a spreadsheet makes of the file is understood: semicolons, a byte ord
 
 for (const [what, text, why] of [
   ['has no ids of rejects', `${HEADER}\n${eventRow(1)}\n`, /no column reject_id/],
-  ['has a column that nobody knows', 'reject_id,colour\n1,red\n', /columns that nobody knows: "colour"/],
-  ['names a reject twice', 'reject_id,event_type\n1,refund\n1,purchase\n', /:3: reject 1 stands in line 2 already/],
-  ['has a row without id', 'reject_id,event_type\n1,refund\n,purchase\n', /:3: reject_id is no number/],
+  ['has a column that nobody knows', 'reject_id,colour\n1,red\n', /unknown columns: "colour"/],
+  ['names a reject twice', 'reject_id,event_type\n1,refund\n1,purchase\n', /:3: reject 1 is already in line 2/],
+  ['has a row without id', 'reject_id,event_type\n1,refund\n,purchase\n', /:3: reject_id is not a number/],
   ['has a row with too few fields', 'reject_id,event_type\n1,refund\n2\n', /:3: 1 field where the header has 2/],
   ['is empty', '', /is empty/],
   ['is not UTF-8', Buffer.from([0x72, 0xe9, 0x0a]), /is not UTF-8/],

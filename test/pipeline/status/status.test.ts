@@ -128,7 +128,7 @@ test('with the database away the directories are still told, with the reason; an
     assert.deepEqual([away.incoming.files, away.ledger, away.unavailable?.exitCode], [1, undefined, 69]);
     assert.match(
       describeStatus(away, [], 80),
-      /1 file, [^]*cannot read the ledger[^]*failed: the ledger can not be asked/,
+      /1 file, [^]*cannot read the ledger[^]*failed: the ledger cannot be read/,
     );
     isAway = false;
     assert.equal((await readStatus(placesOf(pipeline), database.label, observer)).unavailable, undefined);
@@ -147,7 +147,7 @@ test('with the database away the directories are still told, with the reason; an
   });
 });
 
-test('no line is longer than the terminal is wide, and control characters in a file name can not move its cursor', async (t) => {
+test('no line is longer than the terminal is wide, and control characters in a file name cannot move its cursor', async (t) => {
   const pipeline = await createPipeline(t);
   writeFileSync(path.join(pipeline.processing, `${'long '.repeat(20)}\u001b[2J.csv`), 'no,header\n');
   await pipeline.stream();

@@ -78,7 +78,7 @@ function isStopped({ child: { pid, exitCode } }: Running): boolean {
   return readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') T ');
 }
 
-/** Every good row once, every bad one rejected once, the files put away, and the process ended well. */
+/** Every good row once, every bad one rejected once, the files disposed of, and the process ended well. */
 async function assertWhole({ database, shop }: Scene, stream: Running): Promise<void> {
   const { exitCode, stderr } = await stream.end;
   assert.equal(exitCode, 0, stderr);

@@ -33,7 +33,7 @@ async function setScene(t: TestContext, overrides: Parameters<typeof openShop>[1
   return { database, shop };
 }
 
-/** After one run, whatever happened in it: every good row once, every bad one rejected once, the files put away. */
+/** After one run, whatever happened in it: every good row once, every bad one rejected once, the files disposed of. */
 async function assertWhole({ database, shop }: Scene): Promise<void> {
   assert.deepEqual(await eventIds(database), expected);
   assert.deepEqual(

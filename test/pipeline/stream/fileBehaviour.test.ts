@@ -319,7 +319,7 @@ test('a file that gets the inode of a loaded one is loaded', async (t) => {
 });
 
 test(
-  'a file that is loaded when archive/ is full stays, is told, and is only put away once there is room',
+  'a file that is loaded when archive/ is full stays, is reported, and is only disposed of once there is room',
   { skip: noMount },
   async (t) => {
     const database = await migratedDatabase();

@@ -179,7 +179,7 @@ for (const batchBytes of [8 * 2 ** 20, 1024]) {
   });
 
   for (const afterLoad of ['archive', 'delete'] as const) {
-    test(`a file that takes the name of one being loaded ${how} is not put away unread by ${afterLoad}`, async (t) => {
+    test(`a file that takes the name of one being loaded ${how} is not disposed of unread by ${afterLoad}`, async (t) => {
       const database = await migratedDatabase();
       const shop = openShop(t, { batchBytes, afterLoad });
       shop.put('a.csv', eventFile(0, 40));
@@ -248,7 +248,7 @@ test('archive/ that is taken away while a stream runs is made again', async (t) 
   assert.deepEqual(left(shop), []);
 });
 
-test('a file that can not be archived because archive/ became a file ends the run with exit code 74, and stays', async (t) => {
+test('a file that cannot be archived because archive/ became a file ends the run with exit code 74, and stays', async (t) => {
   const database = await migratedDatabase();
   const shop = openShop(t);
   const file = shop.put('a.csv', eventFile(1, 2));

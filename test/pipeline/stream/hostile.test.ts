@@ -80,7 +80,7 @@ function putSparse(shop: Shop, name: string, start: string, bytes: number): void
   truncateSync(shop.put(name, start), bytes);
 }
 
-test('a file of 200 GB that is binary by its first bytes is put away without reading the rest', async (t) => {
+test('a file of 200 GB that is binary by its first bytes is disposed of without reading the rest', async (t) => {
   const startedAt = performance.now();
   const reason = await quarantineReason(t, 'a.csv', (shop) => putSparse(shop, 'a.csv', '', 200 * 2 ** 30));
   assert.match(reason, /UTF-16 or binary/);
@@ -120,7 +120,7 @@ test('--atomic-file hears between two ranges that it shall stop, and keeps nothi
   await assertLedger(database);
 });
 
-test('a .gz that becomes more than 100 times as long is put away, whatever it begins with', async (t) => {
+test('a .gz that becomes more than 100 times as long is disposed of, whatever it begins with', async (t) => {
   const bomb = gzipSync(Buffer.concat([Buffer.from(`${HEADER}\n`), Buffer.alloc(100 * MIB, 'a\n')]), { level: 1 });
   assert.ok(bomb.length < MIB);
   assert.match(

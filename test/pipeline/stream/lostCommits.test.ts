@@ -250,7 +250,7 @@ test('batches that were pruned, or taken out by undo, are not taken for lost', a
   await load(shop, database);
 });
 
-test('a checkpoint remembers the batch of a file that an ended process loaded and did not put away', async (t) => {
+test('a checkpoint remembers the batch of a file that an ended process loaded and did not dispose of', async (t) => {
   const database = await migratedDatabase();
   const shop = openShop(t);
   shop.put('a.csv', eventFile(0, 100));

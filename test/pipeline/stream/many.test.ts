@@ -69,7 +69,7 @@ for (const seed of [1, 2]) {
         await streams[victim]!.end;
         streams[victim] = start();
       }
-      await until('all files are put away', isDone, 60_000);
+      await until('all files are disposed of', isDone, 60_000);
       // One that was started a moment ago must be able to hear.
       await Promise.all(streams.map((stream) => stream.said('loading')));
       for (const { child } of streams) child.kill('SIGTERM');

@@ -116,7 +116,7 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
       'the same content under another name is noted whole and not loaded, other content under the same name is',
     ],
   },
-  'whatever has the name of a loaded file is put away': {
+  'whatever has the name of a loaded file is disposed of': {
     edits: [
       {
         file: 'fileDisposer.ts',
@@ -124,7 +124,7 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
         to: 'stats !== undefined && fileStamp.length > 0',
       },
     ],
-    seenBy: ['files', 'a file that takes the name of one being loaded in ranges is not put away unread by delete'],
+    seenBy: ['files', 'a file that takes the name of one being loaded in ranges is not disposed of unread by delete'],
   },
   'a lost compare-and-set passes for a fault of the database': {
     edits: [

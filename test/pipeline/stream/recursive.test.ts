@@ -116,7 +116,7 @@ test('archive/, quarantine/ and checkpoints/ below the input directory are never
 });
 
 test(
-  'a subdirectory that can not be read is reported and holds up nobody',
+  'a subdirectory that cannot be read is reported and holds up nobody',
   { skip: process.getuid?.() === 0 && 'root reads all' },
   async (t) => {
     const database = await migratedDatabase();
@@ -233,7 +233,7 @@ test('a file that is to be listed again is loaded before a drain ends, however l
   assert.deepEqual([filesLoaded, await eventIds(database)], [1, ids(0, 20)]);
 });
 
-test('the longest names and deep paths are put away', async (t) => {
+test('the longest names and deep paths are disposed of', async (t) => {
   const database = await migratedDatabase();
   const deep = Array.from({ length: 40 }, (_, n) => `level-${n}`).join('/');
   const long = `${deep}/${'ö'.repeat(125)}.csv`;

@@ -127,7 +127,7 @@ const CHANGES: Readonly<Record<string, Change>> = {
     rows: [eventRow(1), eventRow(2, { session_id: 's1' }), eventRow(3)],
     accepted: 2,
   },
-  'an index that can not hold a long text': {
+  'an index that cannot hold a long text': {
     sql: ['create index on public.events (page_url)'],
     rows: [
       eventRow(1),

@@ -139,7 +139,7 @@ test("Spark's own flags are passed on, and its jars and packages join ours", (t)
   assert.doesNotMatch(submitArguments(own, {}).join(' '), /--packages/);
 });
 
-test('what can not be passed on is refused', (t) => {
+test('what cannot be passed on is refused', (t) => {
   const installed = spark(t);
   for (const [flags, message] of [
     [['--class', 'x'], /--class: not for --engine spark/],

@@ -159,7 +159,7 @@ test('under row security each row is judged by the policy, and its neighbours ar
   assert.deepEqual(await database.query('select sql_state from ecompipe.rejected_rows'), [{ sql_state: '42501' }]);
 });
 
-test('migrate and stream refuse a database that can not hold UTF-8, with exit code 2', async (t) => {
+test('migrate and stream refuse a database that cannot hold UTF-8, with exit code 2', async (t) => {
   const server = await startTestServer();
   const admin = await server.createDatabase();
   await admin.query(

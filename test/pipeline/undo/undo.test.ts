@@ -78,7 +78,7 @@ for (const [what, name, content] of [
   });
 }
 
-test('without its bytes, a file that shares a transaction can not go alone, but the whole batch can', async (t) => {
+test('without its bytes, a file that shares a transaction cannot go alone, but the whole batch can', async (t) => {
   const { database, shop, undo } = await setScene(t, { afterLoad: 'delete' });
   for (const [name, from] of [
     ['a.csv', 0],
@@ -288,7 +288,7 @@ test('where nobody can be asked, it wants --yes', async (t) => {
   await load(shop, database);
   const { exitCode, stderr } = await run(t, { cwd: shop.home, env: database.env }, 'undo', '--file', 'a.csv');
   assert.equal(exitCode, 2);
-  assert.match(stderr, /--dry-run, then say --yes/);
+  assert.match(stderr, /--dry-run, then pass --yes/);
   for (const args of [['undo'], ['undo', '--file', 'a', '--batch', '1']])
     assert.equal((await run(t, { cwd: shop.home, env: database.env }, ...args, '--yes')).exitCode, 2);
   assert.equal((await eventIds(database)).length, 5);
@@ -324,7 +324,7 @@ for (const [kind, size] of [
   });
 }
 
-test('a file that is put away while it is taken out is told to be where it is in the end', async (t) => {
+test('a file that is disposed of while it is taken out is reported to be where it is in the end', async (t) => {
   const { database, shop, undo } = await setScene(t);
   shop.put('a.csv', eventFile(0, 10));
   await load(shop, database, { afterLoad: 'keep' });

@@ -74,7 +74,7 @@ test('library links and exec bits that npm did not make are made', async (t) => 
   assert.match(await version(files), /^initdb \(PostgreSQL\)/);
 });
 
-test('server files that the account can not reach are copied to where it can, once', needsRoot, async (t) => {
+test('server files that the account cannot reach are copied to where it can, once', needsRoot, async (t) => {
   const files = await installation(t, { mode: 0o700 });
   const place = await scratch(t);
   const account = await serverAccount();

@@ -45,7 +45,7 @@ const CLASSES: readonly (readonly [ErrorClass, readonly Error[]])[] = [
         (code) => new ConnectionLostError(withCode(code)),
       ),
       new ConnectionLostError(new Error('Connection terminated unexpectedly')),
-      new TransientError('the executors can not stage rows'),
+      new TransientError('the executors cannot stage rows'),
     ],
   ],
   ['fatal', ['42501', '42P01', '42703', '28P01', '28000', '3D000', '3F000', '0A000'].map(serverError)],

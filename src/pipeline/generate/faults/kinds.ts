@@ -103,7 +103,7 @@ export function parseFaults(text: string): FaultRates {
         : Number.NaN;
     if (kind === undefined)
       problems.push(
-        `there is no fault called ${JSON.stringify(name)}${didYouMean(name, KIND_NAMES)}; say clean, dirty, or some of ${KIND_NAMES.join(', ')}`,
+        `there is no fault called ${JSON.stringify(name)}${didYouMean(name, KIND_NAMES)}; use clean, dirty, or some of ${KIND_NAMES.join(', ')}`,
       );
     else if (!(value >= 0 && value <= 1))
       problems.push(`${kind} needs a rate from 0 to 1, or a percentage: ${kind}=0.01`);
@@ -116,7 +116,7 @@ export function parseFaults(text: string): FaultRates {
   );
   if (rowRates > 1) problems.push('a row has at most one fault, so the rates of row faults can add up to 1 at most');
   if (problems.length > 0)
-    throw new InvalidValueError(`${problems.join('; ')}${problems.length === 1 ? '' : ' (or say clean or dirty)'}`);
+    throw new InvalidValueError(`${problems.join('; ')}${problems.length === 1 ? '' : ' (or clean or dirty)'}`);
   return rates;
 }
 

@@ -28,13 +28,13 @@ export async function hasForeignEvents({ client }: Connection): Promise<boolean>
   if (found.kind !== 'r')
     throw new EcompipeError(EXIT.usage, {
       what: `public.events is ${KINDS[found.kind] ?? 'not a table'}`,
-      why: 'our table has that name',
+      why: 'ecompipe needs that name for its own table',
       outcome: 'nothing was changed',
       hint: 'rename it or move it to another schema, or use another database (docs/migrating.md)',
     });
   if (!found.isOwner)
     throw new EcompipeError(EXIT.permission, {
-      what: `there is a table public.events already, and it belongs to ${found.owner}`,
+      what: `the table public.events already exists and belongs to ${found.owner}`,
       outcome: 'nothing was changed',
       hint: 'run this as that role, or a member of it, to see whether it can be adopted; or use another database (docs/migrating.md)',
     });
@@ -81,7 +81,7 @@ export async function adoptEvents(
     await client.query(`drop schema ${ASIDE}`);
     for (const statement of judgement.statements) await client.query(statement);
   } catch (error) {
-    throw explainIfFinal('public.events can not be adopted', error);
+    throw explainIfFinal('public.events cannot be adopted', error);
   }
   return { rows: judgement.rows, findings: judgement.findings };
 }
@@ -101,7 +101,7 @@ function refusal({ rows, findings }: Judgement): EcompipeError {
     hint:
       (obstacles.length === 0
         ? '`ecompipe migrate --adopt` takes it over (see --dry-run); or '
-        : 'mend what is marked with ✗, then `ecompipe migrate --adopt`; or ') +
+        : 'fix what is marked with ✗, then `ecompipe migrate --adopt`; or ') +
       'use another database, or move it to another schema and load into it by a feed with its own table: docs/migrating.md',
   });
 }
@@ -125,4 +125,4 @@ export function logAdoption({ rows, findings }: Adoption, log: Logger): void {
 }
 
 const ROWS_WITHOUT_BATCH =
-  'the rows that are there have no batch_id: the analytics views leave them out, also after analytics.rebuild()';
+  'the existing rows have no batch_id: the analytics views leave them out, also after analytics.rebuild()';

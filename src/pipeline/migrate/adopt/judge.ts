@@ -83,7 +83,7 @@ function columnRemarks({ wanted, existing, conversion }: ColumnPlan, { rows, nul
 }
 
 function defaultNote(defaultValue: string | null): string {
-  return defaultValue === 'now()' ? ', which is the time of the adoption in the rows that are there' : '';
+  return defaultValue === 'now()' ? ', which is the time of the adoption in the existing rows' : '';
 }
 
 /** Counts what the rows break, as they would be after the adoption. */

@@ -146,7 +146,7 @@ function settingsFindings(facts: TableFacts): AdoptionFinding[] {
       ? [obstacle('row security hides rows from its owner: alter table public.events no force row level security')]
       : []),
     ...(facts.inherits
-      ? [obstacle('it is part of an inheritance or partitioning hierarchy, where one key can not tell events apart')]
+      ? [obstacle('it is part of an inheritance or partitioning hierarchy, where one key cannot tell events apart')]
       : []),
     ...facts.dependents.map((dependent) =>
       obstacle(`${dependent}, whose type changes: drop it, and create it again afterwards`),

@@ -95,7 +95,7 @@ export async function readWantedShape({ client }: Connection, migrations: readon
       })),
     };
   } catch (error) {
-    throw explainIfFinal('the migrations can not be tried', error);
+    throw explainIfFinal('the migrations cannot be tried', error);
   } finally {
     await client.query('rollback').catch(() => undefined);
   }

@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import { EcompipeError, EXIT, UsageError, withFileErrors } from '../../../platform/errors.js';
 import { DamagedGzipError, gunzipChunks } from '../../../platform/files/gzip.js';
 import { printableLine } from '../../../platform/printable.js';
-import type { Applied } from '../appliedMigrations.js';
+import type { Applied } from '../migrations.js';
 import type { SchemaDescription } from './describeSchema.js';
 
 /**
@@ -78,7 +78,7 @@ export class DumpReader {
     }
     if (line?.startsWith('end ') !== true) throw this.damaged('it ends early, or was changed');
     const end = this.parse(line.slice('end '.length)) as DumpEnd;
-    if (end.sha256 !== this.hash.digest('hex')) throw this.damaged('it is not what was written (SHA-256)');
+    if (end.sha256 !== this.hash.digest('hex')) throw this.damaged('its SHA-256 does not match');
     return end;
   }
 
@@ -147,7 +147,7 @@ export class DumpReader {
     try {
       return JSON.parse(text);
     } catch {
-      throw this.damaged('its header can not be read');
+      throw this.damaged('its header cannot be read');
     }
   }
 

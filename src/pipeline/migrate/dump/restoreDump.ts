@@ -5,8 +5,7 @@ import { type Database, withSoleConnection } from '../../../platform/db/target.j
 import { UsageError } from '../../../platform/errors.js';
 import { countOf } from '../../../platform/format.js';
 import type { Logger } from '../../../platform/log.js';
-import { loadMigrations } from '../migrations.js';
-import { assertHistory } from '../appliedMigrations.js';
+import { loadMigrations, assertHistory } from '../migrations.js';
 import { applyInside, LOCK_KEY, runMigrate } from '../runMigrate.js';
 import { describeSchema, nameOf, quotedName } from './describeSchema.js';
 import { withDumpReader, type DumpHeader, type DumpReader } from './dumpFile.js';
@@ -54,7 +53,7 @@ export async function restoreDump(database: Database, file: string, options: Res
 export function describeRestore({ database, file, tables, rows, dumpedAt }: RestoreResult): string {
   return [
     `restored ${countOf(rows, 'row')} of ${countOf(tables, 'table')} from ${file} of ${dumpedAt} into ${database}`,
-    'a stream with a checkpoint of the old database goes on with `ecompipe stream --reload-from-archive`, once',
+    'a stream with a checkpoint of the old database continues with `ecompipe stream --reload-from-archive`, once',
   ].join('\n');
 }
 

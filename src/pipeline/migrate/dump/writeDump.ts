@@ -14,8 +14,7 @@ import { createFile } from '../../../platform/files/atomicWrite.js';
 import { removeStaleTemporaries } from '../../../platform/files/temporary.js';
 import { countOf, formatBytes } from '../../../platform/format.js';
 import type { Logger } from '../../../platform/log.js';
-import { loadMigrations, type Migration } from '../migrations.js';
-import { readApplied } from '../appliedMigrations.js';
+import { loadMigrations, type Migration, readApplied } from '../migrations.js';
 import { describeSchema, nameOf, quotedName, type TableDescription } from './describeSchema.js';
 import { FIRST_LINE, type DumpEnd, type DumpHeader } from './dumpFile.js';
 import { queryRow, text } from '../../../platform/db/decodeRows.js';
@@ -115,7 +114,7 @@ async function* dumpOf(connection: Connection, header: DumpHeader, rows: Map<str
     try {
       for await (const chunk of copy as AsyncIterable<Buffer>) yield hashed(hash, chunk);
     } catch (error) {
-      // Here, where it is known to be no failure of the file.
+      // Here, where the file is known not to be the cause.
       throw connection.explain(error);
     }
     rows.set(nameOf(table), copy.rowCount);

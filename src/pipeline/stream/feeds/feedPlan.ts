@@ -14,7 +14,7 @@ import {
 import { quoteText } from '../../../contract/feeds/sqlNames.js';
 import type { TargetTable } from '../targetTable.js';
 import { quoteName } from '../../../platform/db/names.js';
-import { soleRow } from '../../../platform/db/soleRow.js';
+import { arrayOf, integer, queryRow, type Shape, text } from '../../../platform/db/decodeRows.js';
 
 /** A feed as statements that bring its staged records into the typed stage of a table (sql/005_judge.sql and the feeds' migration). */
 export interface FeedPlan {
@@ -41,6 +41,12 @@ interface TargetPlan {
   readonly typeNames: readonly string[];
   readonly typeOids: readonly number[];
 }
+
+const TARGET_PLAN: Shape<TargetPlan> = {
+  conversions: arrayOf(text),
+  typeNames: arrayOf(text),
+  typeOids: arrayOf(integer),
+};
 
 const BY_PLACE = { source: 's.ctid operator(pg_catalog.=) any ($1)', made: 'm.ctid operator(pg_catalog.=) any ($1)' };
 
@@ -104,10 +110,8 @@ export async function itemTypeOf({ client }: Connection, compiled: CompiledFeed)
   const { fields } = await client.query(
     `select item.item from ${compiled.records('false')} cross join lateral ${compiled.items}\n as item (item) limit 0`,
   );
-  const { rows } = await client.query<{ name: string }>('select format_type($1, null) as name', [
-    fields[0]?.dataTypeID,
-  ]);
-  return soleRow(rows).name;
+  const type = await queryRow(client, { name: text }, 'select format_type($1, null) as name', [fields[0]?.dataTypeID]);
+  return type.name;
 }
 
 async function readTargetPlan(
@@ -115,13 +119,14 @@ async function readTargetPlan(
   { name }: TargetTable,
   columns: readonly string[],
 ): Promise<TargetPlan> {
-  const { rows } = await client.query<TargetPlan>(
-    `select conversions, type_names as "typeNames",
-            array(select c.type_oid::bigint::integer from unnest($2::text[]) with ordinality as w (name, position) join ecompipe.loadable_columns($1::regclass) c on c.name = w.name order by w.position) as "typeOids"
+  return await queryRow(
+    client,
+    TARGET_PLAN,
+    `select conversions, type_names,
+            array(select c.type_oid::bigint::integer from unnest($2::text[]) with ordinality as w (name, position) join ecompipe.loadable_columns($1::regclass) c on c.name = w.name order by w.position) as type_oids
      from ecompipe.load_plan($1::regclass, $2)`,
     [name, columns],
   );
-  return soleRow(rows);
 }
 
 /** The records, or the rows made of them: those that the statement is given by their places, all, or none. */

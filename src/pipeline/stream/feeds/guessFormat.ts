@@ -21,7 +21,7 @@ export interface Guess {
 
 const MAX_RECORDS = 100;
 
-/** Guesses from a file's first bytes. @param isWhole these are all of them. @throws UnreadableFile for what is no text. */
+/** Guesses from a file's first bytes. @param isWhole these are all of them. @throws UnreadableFile for what is not text. */
 export function guessFormat(start: Buffer, isWhole: boolean): Guess {
   if (UTF16_MARKS.some((mark) => start.subarray(0, 2).equals(mark)))
     throw new UnreadableFile('the file is UTF-16; convert it to utf-8 first (iconv -f utf-16 -t utf-8)');
@@ -89,7 +89,7 @@ function split(text: string, delimiter: string, quote: '"' | undefined): string[
   }
 }
 
-/** Names are no numbers and no times, all different, and not what the records below them are. */
+/** Names are neither numbers nor times, all different, and not what the records below them are. */
 function looksLikeHeader(head: readonly string[], rest: readonly (readonly string[])[]): boolean {
   const isName = (text: string): boolean => /[A-Za-z\u0080-\uffff]/.test(text) && !/^\d{1,4}[-/.]\d/.test(text);
   const names = head.map((name) => name.trim());

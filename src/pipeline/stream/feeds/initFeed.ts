@@ -16,7 +16,7 @@ export interface InitialFeed {
 
 /**
  * Looks at the beginning of a file and makes a feed to start from: the shipped one where the source is known, else a skeleton.
- * @throws UsageError where it is no text, or nothing.
+ * @throws UsageError where it is empty or not text.
  */
 export async function initFeed(file: string): Promise<InitialFeed> {
   const content = await withFileErrors('read', file, () => openLarge(file));

@@ -4,12 +4,12 @@ import { countOf } from '../../../platform/format.js';
 import { BUILT_IN, expressionNames, isDistinct, namesOutsideSql } from '../../../contract/feeds/bindFeed.js';
 import type { Connection } from '../../../platform/db/client.js';
 import { withUserPath } from '../../../platform/db/sessionSettings.js';
-import { soleRow } from '../../../platform/db/soleRow.js';
 import { NO_ROWS, type Batch, type PartResult } from '../batch.js';
 import { copyBodies } from '../copyDirect.js';
 import type { TargetTable } from '../targetTable.js';
 import { planFeed } from './feedPlan.js';
 import { wireOf } from './wire.js';
+import { integer, queryRow } from '../../../platform/db/decodeRows.js';
 
 /**
  * Whether a batch's own bytes can be staged, and all rows that become of them be inserted by one statement: nothing asks
@@ -44,9 +44,7 @@ export async function insertAll(connection: Connection, batch: Batch, target: Ta
   if (staged !== counted) throw new MiscountedRows(`COPY saw ${countOf(staged, 'record')}, we counted ${counted}`);
   return await withUserPath(connection, async () => {
     const wanted =
-      countWanted === undefined
-        ? staged
-        : soleRow((await connection.client.query<{ wanted: number }>(countWanted)).rows).wanted;
+      countWanted === undefined ? staged : (await queryRow(connection.client, { wanted: integer }, countWanted)).wanted;
     const { rowCount } = await connection.client.query(insert);
     if (rowCount !== wanted) throw new MiscountedRows(`${rowCount ?? 0} of ${countOf(wanted, 'row')} inserted`);
     return batch.parts.map(({ rows }) => {

@@ -9,6 +9,7 @@ import { prepareStage } from '../staged/stage.js';
 import type { TargetTable } from '../targetTable.js';
 import { planFeed, type FeedPlan } from './feedPlan.js';
 import { stageSource } from './stageSource.js';
+import { integer, queryRow, queryRows } from '../../../platform/db/decodeRows.js';
 
 /** Where a row of a feed comes from: its record, and which of the record's rows it is (0: the only one). */
 export interface RowOrigin {
@@ -126,11 +127,13 @@ export async function expand(
   stagedParts: readonly StagedPart[],
 ): Promise<FeedVerdicts['made']> {
   const staged = stagedParts.reduce((sum, { sound }) => sum + sound, 0);
-  const { rows: counted } = await client.query<{ count: number }>('select count(*) from pg_temp.ecompipe_source');
-  assert.equal(counted[0]?.count, staged, 'the server staged as many records as were sent');
+  const counted = await queryRow(client, { count: integer }, 'select count(*) from pg_temp.ecompipe_source');
+  assert.equal(counted.count, staged, 'the server staged as many records as were sent');
   if (plan.expand === undefined) return stagedParts.map(({ sound }) => ({ rows: sound, skipped: 0 }));
   const thresholds = stagedParts.map(({ firstOrdinal }) => firstOrdinal).slice(1);
-  const { rows: parts } = await client.query<{ part: number; made: number; skipped: number }>(
+  const parts = await queryRows(
+    client,
+    { part: integer, made: integer, skipped: integer },
     'select part, made, skipped from ecompipe.expand_records($1, $2, $3, $4)',
     [plan.expand, plan.hasItems, thresholds, userPath],
   );
@@ -141,7 +144,9 @@ export async function expand(
 }
 
 async function readOrigins({ client }: Connection, ordinals: readonly number[]): Promise<FeedVerdicts['originOf']> {
-  const { rows } = await client.query<RowOrigin & { ordinal: number }>(
+  const rows = await queryRows(
+    client,
+    { ordinal: integer, record: integer, item: integer },
     'select ordinal, record, item_number as item from pg_temp.ecompipe_made where ordinal = any ($1)',
     [ordinals],
   );

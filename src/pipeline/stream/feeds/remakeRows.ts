@@ -9,6 +9,7 @@ import { splitRecords } from '../staged/records.js';
 import { checkFeedWithin } from './checkFeed.js';
 import { makeRows } from './judgeFeed.js';
 import { reopenFeed } from './storedFeed.js';
+import { integer, queryRows, text } from '../../../platform/db/decodeRows.js';
 
 /**
  * Makes the rows of a file once more by its feed, in a stage of this session that nothing is inserted from: whether they
@@ -28,7 +29,9 @@ export async function remakeRows(connection: Connection, loaded: LoadedByFeed): 
   const origin = plan.hasItems
     ? 'm.record, m.item_number as item from pg_temp.ecompipe_made m join keys k using (ordinal)'
     : 'k.ordinal as record, 0 as item from keys k';
-  const { rows } = await connection.client.query<{ key: string; record: number; item: number }>(
+  const rows = await queryRows(
+    connection.client,
+    { key: text, record: integer, item: integer },
     `with keys as (select ordinal, key from ecompipe.staged_keys($1::regclass, $2)) select k.key, ${origin}`,
     [table.name, plan.columns],
   );

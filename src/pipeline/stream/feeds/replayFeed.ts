@@ -183,7 +183,7 @@ function unlikeBefore(
   if (item === 0 || now.hasFailed) return undefined;
   const wanted = before === undefined || before.hasFailed ? Math.max(item, now.rows) : before.rows;
   if (wanted === now.rows) return undefined;
-  const message = `the corrected record makes ${countOf(now.rows, 'row')} instead of ${wanted}: which of them is row ${item}, which was rejected, can not be told`;
+  const message = `the corrected record makes ${countOf(now.rows, 'row')} instead of ${wanted}: which of them is row ${item}, which was rejected, cannot be told`;
   return { kind: 'invalid', sqlState: OTHER_NUMBER, message };
 }
 

@@ -10,6 +10,7 @@ import type { Batch } from '../batch.js';
 import { CHUNK_BYTES, copyChunks } from '../../../platform/db/copyChunks.js';
 import { recordBytes, type Records } from '../staged/records.js';
 import { wireChunks, wireOf, type Wire } from './wire.js';
+import { integer, queryRows, text } from '../../../platform/db/decodeRows.js';
 
 /** Brings the records that are such by structure into the session's stage, as texts; those that no text can be made of become malformed. */
 export async function stageSource(
@@ -104,7 +105,9 @@ export async function findUndecodable(
   { server }: Encoding,
 ): Promise<ReadonlyMap<number, RejectReason>> {
   if (texts.length === 0) return new Map();
-  const { rows } = await client.query<{ at: number; message: string }>(
+  const rows = await queryRows(
+    client,
+    { at: integer, message: text },
     'select at, message from ecompipe.undecodable($1::bytea[], $2)',
     [texts, server],
   );

@@ -28,7 +28,7 @@ export async function reopenFeed(
   const found = [...problems, ...(checked?.problems ?? [])];
   if (feed === undefined || checked?.table === undefined || found.length > 0)
     throw new EcompipeError(EXIT.usage, {
-      what: `feed ${name}, as it was when it loaded, can not be run again`,
+      what: `feed ${name}, as it was when it loaded, cannot be run again`,
       why: found.join('; '),
       outcome: 'nothing was changed by it',
     });

@@ -1,6 +1,5 @@
 import { REQUIRED_COLUMNS } from '../../../contract/columns.js';
-import { clip } from '../../../platform/clip.js';
-import { printableLine } from '../../../platform/printable.js';
+import { clip, printableLine } from '../../../platform/printable.js';
 
 /** Names under which sources have what our columns mean. */
 const MEANINGS: readonly (readonly [column: string, names: RegExp])[] = [

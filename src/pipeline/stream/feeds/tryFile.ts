@@ -17,6 +17,7 @@ import type { FeedVerdicts } from './judgeFeed.js';
 import { openFeeds, targetFor, type LoaderFeeds } from './loaderFeeds.js';
 import { hintOfShipped } from './shippedFeeds.js';
 import { printableLine } from '../../../platform/printable.js';
+import { arrayOf, integer, nullable, queryRows, type Shape, text } from '../../../platform/db/decodeRows.js';
 
 /** A record before, and the first row that was made of it, if any. */
 export interface TriedRecord {
@@ -141,14 +142,16 @@ async function firstRecords({ client }: Connection, batch: Batch, records: Recor
     const rowOf = hasItems
       ? '(select min(m.ordinal) from pg_temp.ecompipe_made m where m.record = $1 and m.item_number > 0)'
       : '$1::integer';
-    const { rows } = records.malformed.has(ordinal)
-      ? { rows: [] }
-      : await client.query<{ values: (string | null)[] }>(
+    const [typed] = records.malformed.has(ordinal)
+      ? []
+      : await queryRows(
+          client,
+          { values: arrayOf(nullable(text)) },
           `select array[${batch.columns.map((_, index) => `t.c${index + 1}::text`).join(', ')}] as values from pg_temp.ecompipe_typed t
            where t.ordinal = ${rowOf} and not exists (select from pg_temp.ecompipe_verdicts v where v.ordinal = t.ordinal and v.kind <> 'duplicate')`,
           [ordinal],
         );
-    const values = rows[0]?.values;
+    const values = typed?.values;
     made.push({
       line: record.part.firstLine + record.frame.line,
       before: fieldsOf(recordBytes(record), batch),
@@ -169,6 +172,15 @@ interface Verdict {
   readonly constraint: string | null;
   readonly message: string;
 }
+
+const VERDICT: Shape<Verdict> = {
+  ordinal: integer,
+  kind: text,
+  sqlState: text,
+  column: nullable(text),
+  constraint: nullable(text),
+  message: text,
+};
 
 async function collectReasons(
   { client }: Connection,
@@ -191,11 +203,13 @@ async function collectReasons(
   };
   for (const [ordinal, reason] of records.malformed) add({ ...reason, column: null, constraint: null }, ordinal);
   if (records.length === records.malformed.size) return;
-  const { rows } = await client.query<Verdict>(
-    `select ordinal, kind, sql_state as "sqlState", column_name as column, constraint_name as constraint, message
+  const verdicts = await queryRows(
+    client,
+    VERDICT,
+    `select ordinal, kind, sql_state, column_name as column, constraint_name as constraint, message
      from pg_temp.ecompipe_verdicts where kind <> 'duplicate' order by ordinal`,
   );
-  for (const { ordinal, ...verdict } of rows) add(verdict, originOf(ordinal).record);
+  for (const { ordinal, ...verdict } of verdicts) add(verdict, originOf(ordinal).record);
 }
 
 function textOf(bytes: Buffer, { feed }: Batch): string {

@@ -40,7 +40,7 @@ export class AttachedDriver extends Driver {
     try {
       await once(socket, 'connect');
     } catch (error) {
-      throw new SparkError({ what: 'the Spark driver is gone', why: `nobody listens on ${path}`, cause: error });
+      throw new SparkError({ what: 'the Spark driver is gone', why: `nothing listens on ${path}`, cause: error });
     }
     return new AttachedDriver(socket, log);
   }

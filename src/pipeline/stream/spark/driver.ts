@@ -87,7 +87,7 @@ export abstract class Driver {
       what: 'the Spark driver is gone',
       why: [how, this.lastWords].filter(Boolean).join('; '),
       outcome: 'what was not committed was rolled back',
-      hint: 'start again: it goes on by the ledger; `--log-level debug` shows all that Spark says',
+      hint: 'start again: it continues from the ledger; `--log-level debug` shows all that Spark says',
     });
     this.markGone();
     this.wake();

@@ -74,7 +74,7 @@ async function findHome(environment: NodeJS.ProcessEnv): Promise<string> {
   }
   throw new SparkError({
     what: 'there is no Apache Spark on this machine',
-    why: 'SPARK_HOME is not set, PATH has no spark-submit, and python3 no pyspark',
+    why: 'SPARK_HOME is not set, PATH has no spark-submit, and python3 has no pyspark',
     outcome: 'nothing was loaded',
     hint: installHint(),
   });

@@ -88,7 +88,7 @@ async function compile(
     if (errnoOf(error) === 'ENOENT')
       throw new SparkError({
         what: 'cannot start Spark',
-        why: `${java} is not there`,
+        why: `${java} does not exist`,
         hint: 'install Java 17 or later (Debian: openjdk-17-jre-headless), or set JAVA_HOME',
       });
     const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };

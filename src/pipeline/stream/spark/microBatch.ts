@@ -281,8 +281,8 @@ class UnseenFile extends FileError {
   constructor({ path }: SparkFile) {
     super(path, undefined, {
       what: `cannot load ${printableLine(path)}`,
-      why: 'it is there, but the executors do not see it, or see another file under its name',
-      hint: 'give every executor this directory under the same path, or name it by a URI that all of them reach',
+      why: 'it exists, but the executors do not see it, or see another file under its name',
+      hint: 'mount this directory under the same path on every executor, or give a URI that all of them can reach',
     });
   }
 }
@@ -315,7 +315,7 @@ async function cutAgain(
   offset: number,
   lines: number,
 ): Promise<Inspection> {
-  return await database.retry(`the executors can not read ${printableLine(file.path)}`, async () => {
+  return await database.retry(`the executors cannot read ${printableLine(file.path)}`, async () => {
     const answer = await driver.ask({ type: 'cut', file, offset, lines });
     if (answer.type === 'failed') throw new TransientError(answer.message);
     const cut = answer.type === 'cut' ? answer.files[0] : undefined;

@@ -65,6 +65,9 @@ export class RemoteFileDisposer implements FileDisposal {
       ...folder,
     });
     if (answer.type === 'failed')
-      throw new FileError(source, undefined, { what: `cannot put away ${printableLine(source)}`, why: answer.message });
+      throw new FileError(source, undefined, {
+        what: `cannot dispose of ${printableLine(source)}`,
+        why: answer.message,
+      });
   }
 }

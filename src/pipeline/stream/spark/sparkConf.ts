@@ -44,7 +44,7 @@ export function readSparkConf(
   let file: string | undefined;
   let isLoadingDefaults = false;
   for (const { flag, value } of pairs(sparkFlags)) {
-    if (REFUSED.has(flag)) throw new UsageError([`${flag}: not for --engine spark, which sets what runs by itself`]);
+    if (REFUSED.has(flag)) throw new UsageError([`${flag}: not allowed with --engine spark, which sets it itself`]);
     const property = PROPERTY_OF[flag];
     if (property !== undefined) byFlag.set(property, value ?? '');
     else if (flag === '--conf' || flag === '-c') setProperty(conf, value ?? '');
@@ -62,7 +62,7 @@ function* pairs(flags: readonly string[]): Generator<{ readonly flag: string; re
   for (let index = 0; index < flags.length; index++) {
     const word = flags[index] ?? '';
     if (!word.startsWith('-'))
-      throw new UsageError([`${JSON.stringify(word)}: unexpected; Spark's own flags stand after --`]);
+      throw new UsageError([`${JSON.stringify(word)}: unexpected; put Spark's own flags after --`]);
     const [, flag = word, joined] = /^(--[^=]+)=(.*)$/s.exec(word) ?? [];
     const value = SWITCHES.has(flag) ? undefined : (joined ?? flags[++index]);
     if (value === undefined && !SWITCHES.has(flag) && !REFUSED.has(flag))

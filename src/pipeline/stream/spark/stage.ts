@@ -59,7 +59,7 @@ export async function stageUnit(
   const table = await tables.create(asText, unit);
   try {
     const { command, partOfPiece } = commandOf(unit, table, asText);
-    const answer = await database.retry('the executors can not stage rows', async () =>
+    const answer = await database.retry('the executors cannot stage rows', async () =>
       assertStaged(await driver.ask(command), asText),
     );
     const partsOf = (pieces: (task: StagedTask) => readonly number[]): ReadonlySet<number> =>
@@ -93,7 +93,7 @@ function assertStaged(answer: FromJob, asText: boolean): Extract<FromJob, { type
     if (!asText) throw new NotTyped(refusal.message);
     // Staged again they would be refused again.
     throw new SparkError({
-      what: 'the executors can not stage rows as text',
+      what: 'the executors cannot stage rows as text',
       why: `${refusal.message} (SQLSTATE ${refusal.sqlState})`,
       outcome: 'nothing of this unit was loaded; nothing is lost',
       hint: 'look for triggers and domains that would touch tables of the schema ecompipe, or load the files with --engine native',

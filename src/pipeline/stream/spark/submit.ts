@@ -113,7 +113,7 @@ function driverArguments({ spark, conf, jdbcDriver }: DriverSettings): string[] 
 }
 
 /**
- * Environment of spark-submit. The address of Spark's web UI is no property: it listens on SPARK_LOCAL_IP, or else on all
+ * Environment of spark-submit. The address of Spark's web UI is not a property: it listens on SPARK_LOCAL_IP, or else on all
  * addresses. The user's own value wins, also that of `spark-env.sh`, which spark-submit runs later.
  */
 export function submitEnvironment(

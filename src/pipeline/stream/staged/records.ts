@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { CsvError, parse } from 'csv-parse/sync';
-import { EventLoopYielder } from '../../../platform/eventLoopYielder.js';
+import { EventLoopYielder } from '../../../platform/wait.js';
 import type { Dialect } from '../../../contract/csv/dialect.js';
 import { unnamedFields, type RecordShape } from '../../../contract/csv/header.js';
 import { UTF_8 } from '../../../contract/feeds/encodings.js';
@@ -164,7 +164,7 @@ export function explainDefect(
   if (clean) return undefined;
   const bytes = body.subarray(frame.start, frame.end);
   if (bytes.includes(NUL))
-    return { kind: 'malformed', sqlState: CHARACTER_NOT_IN_REPERTOIRE, message: 'a NUL byte, which text can not hold' };
+    return { kind: 'malformed', sqlState: CHARACTER_NOT_IN_REPERTOIRE, message: 'a NUL byte, which text cannot hold' };
   if (!isOtherEncoding && !isUtf8(bytes))
     return { kind: 'malformed', sqlState: CHARACTER_NOT_IN_REPERTOIRE, message: 'bytes that are not UTF-8' };
   return undefined;
@@ -287,7 +287,7 @@ function writeDigits(chunk: Buffer, start: number, value: number): number {
   return start + digits;
 }
 
-/** Rows that COPY before PostgreSQL 18 can not carry: `\.` alone on a line of a quoted field would end the data. */
+/** Rows that COPY before PostgreSQL 18 cannot carry: `\.` alone on a line of a quoted field would end the data. */
 export function* endMarkerRows(
   records: Records,
 ): Generator<{ readonly ordinal: number; readonly fields: readonly (string | null)[] }> {

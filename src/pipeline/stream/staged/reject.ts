@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { clip } from '../../../platform/clip.js';
+import { clip } from '../../../platform/printable.js';
 import type { Connection } from '../../../platform/db/client.js';
 import type { RejectReason } from '../../../contract/stageServices.js';
 

@@ -65,7 +65,7 @@ export async function ensureCluster(options: ClusterOptions): Promise<Cluster> {
   throw new EcompipeError(EXIT.io, {
     what: `${path.join(options.directory, 'postgres')} leads nowhere`,
     why: 'the data directory it links to is gone',
-    hint: 'remove the link to begin with an empty database',
+    hint: 'remove the link to start with an empty database',
   });
 }
 

@@ -82,6 +82,6 @@ function notPlain(file: string, why: string): FileError {
   return new FileError(file, 'EPERM', {
     what: `cannot use ${printableLine(file)}`,
     why,
-    hint: 'a database of ours has none there: look who put it there',
+    hint: 'ecompipe does not create it: find out who put it there',
   });
 }

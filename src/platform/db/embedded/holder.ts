@@ -55,7 +55,7 @@ export async function holdData(cluster: Cluster, log: Logger, signal: AbortSigna
     }
     log.info(
       'database_in_use_elsewhere',
-      `the embedded PostgreSQL was last used from ${describePlace(found, own)}: looking whether it still is`,
+      `the embedded PostgreSQL was last used from ${describePlace(found, own)}: checking whether it still is`,
       { host: found.host, since: found.since },
     );
     if (!(await assertSilent(cluster, found, own, signal))) continue;

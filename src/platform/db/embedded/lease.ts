@@ -222,7 +222,7 @@ class Lease implements EmbeddedLease {
         });
         return;
       }
-      this.log.warn('database_lost', 'the embedded PostgreSQL has gone away: starting it again', { port: lost.port });
+      this.log.warn('database_lost', 'the embedded PostgreSQL is gone: restarting it', { port: lost.port });
       this.entry = await enter(this.cluster, this.log, this.released.signal, DEADLINE_MS);
       this.watch(this.entry);
       this.log.info('database_recovered', `the embedded PostgreSQL runs again on port ${this.server.port}`, {

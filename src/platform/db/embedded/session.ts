@@ -142,7 +142,7 @@ function refused(cluster: Cluster, server: RunningServer, error: unknown): Ecomp
   return new EcompipeError(EXIT.permission, {
     what: `the embedded PostgreSQL on port ${server.port} does not accept the password in ${cluster.home}/password`,
     why: String(error),
-    hint: 'was it changed? put it into that file',
+    hint: 'if it was changed, put the new one into that file',
     cause: error,
   });
 }

@@ -67,7 +67,7 @@ function notOurs(target: string, place: string, why: string, us: number): Ecompi
   const shown = printableLine(place);
   return new EcompipeError(EXIT.permission, {
     what: `the embedded database in ${printableLine(target)} is not used`,
-    why: `${shown}: ${why}, and this is ${us === 0 ? 'root' : `the user id ${us}`}: who can change what is there could have files of ours read or overwritten`,
+    why: `${shown}: ${why}, and this is ${us === 0 ? 'root' : `the user id ${us}`}: anyone who can change what is there could make ecompipe read or overwrite files`,
     outcome: 'nothing in it was touched',
     hint: 'run the command as the user who owns the directory, or set ECOMPIPE_EMBEDDED_DIR to a directory of your own (not below one of somebody else), or DATABASE_URL',
   });

@@ -1,6 +1,10 @@
-import { setting, InvalidValueError, type SettingTable } from '../platform/settings.js';
 import * as parse from '../platform/parsers.js';
+import { setting, InvalidValueError, type SettingTable } from '../platform/settings.js';
 import { globDefect, splitGlobs } from './feeds/glob.js';
+
+/** The directories in which the stages meet: each command gives them a flag of its own. */
+export const incomingDir = { env: 'INCOMING_PATH', default: 'data/incoming', parse: parse.directory } as const;
+export const processingDir = { env: 'PROCESSING_PATH', default: 'data/processing', parse: parse.directory } as const;
 
 /** Patterns of names, with commas between them. */
 export function parseGlobs(raw: string): readonly string[] {
@@ -29,7 +33,7 @@ export const selectionSettings = {
     defaultText: 'all',
     repeatable: true,
     parse: parseGlobs,
-    help: 'only files whose name matches, such as "shop1/**"; may be given again',
+    help: 'only files whose name matches, such as "shop1/**"; may be repeated',
   }),
   exclude: setting<readonly string[]>({
     flag: '--exclude',
@@ -39,6 +43,6 @@ export const selectionSettings = {
     defaultText: 'none',
     repeatable: true,
     parse: parseGlobs,
-    help: 'not files and directories whose name matches; may be given again',
+    help: 'not files and directories whose name matches; may be repeated',
   }),
 } satisfies SettingTable;
