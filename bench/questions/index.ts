@@ -12,6 +12,7 @@ import { spark } from './spark.js';
 import { staging } from './staging.js';
 import { start } from './start.js';
 import { watched } from './watched.js';
+import { years } from './years.js';
 
 /** In the order of the document. */
 export const questions: readonly Question[] = [
@@ -27,6 +28,7 @@ export const questions: readonly Question[] = [
   backlog,
   rivals,
   watched,
+  years,
   spark,
   staging,
 ];
