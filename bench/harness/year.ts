@@ -93,7 +93,7 @@ const EVENTS = `
          'view_item', at, 'u' || n % 100000, 's' || n / 8, 'mobile', 'DE', 'organic', '/p/' || n % 10000,
          'p' || n % 10000, 'A product of this shop ' || n % 10000, 'Some brand', 'some/category', 19.99, 'EUR', written_at, ${BATCH_ID}
   from generate_series($4::bigint, $5::bigint) as n, generate_series(0, ${ROWS_PER_FILE - 1}) as e,
-       lateral (select ${WRITTEN_AT} as written_at) as w, lateral (select written_at - interval '1 s' + e * interval '50 ms' as at) as t
+       lateral (select ${WRITTEN_AT} as written_at) as w, lateral (select written_at + e * interval '50 ms' as at) as t
   order by at`;
 
 /** Names of the archived files as they are in the ledger, in folders of days; empty, as nobody reads them here. */
