@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { InvalidValueError } from './settings.js';
 
 /** Parsers from raw text to trusted values, shared by all settings. Each throws a InvalidValueError that says what is allowed. */
@@ -9,6 +10,18 @@ export function text(raw: string): string {
 export function directory(raw: string): string {
   if (raw.includes('\0')) throw new InvalidValueError('a path has no NUL character');
   return raw;
+}
+
+/** A directory of this machine, as a path or as `file:///…`. */
+export function localDirectory(raw: string): string {
+  const [, scheme] = /^([a-z][a-z0-9+.-]+):\//i.exec(raw) ?? [];
+  if (scheme === undefined) return directory(raw);
+  try {
+    if (scheme.toLowerCase() === 'file') return directory(fileURLToPath(raw));
+  } catch (error) {
+    if (error instanceof InvalidValueError) throw error;
+  }
+  throw new InvalidValueError('expected a directory of this machine, as a path or as file:///…');
 }
 
 export function boolean(raw: string): boolean {

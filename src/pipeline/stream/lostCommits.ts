@@ -1,7 +1,6 @@
 import { IntegrityError } from '../../platform/errors.js';
 import type { Connection } from '../../platform/db/client.js';
 import { countOf } from '../../platform/format.js';
-import { findArchivedSince, findQuarantinedSince, readLastCommit } from './reloadFromArchive.js';
 import { BEFORE_TOKENS, type WitnessedBatch } from './witness.js';
 import { sqlStateOf } from '../../platform/db/sqlState.js';
 import type { StreamSettings } from './streamEvents.js';
@@ -51,6 +50,7 @@ export async function explainOtherDatabase(
 }
 
 async function readLastCommitIfAny(connection: Connection): Promise<Date | null> {
+  const { readLastCommit } = await import('./reloadFromArchive.js');
   try {
     return await readLastCommit(connection);
   } catch (error) {
@@ -67,6 +67,7 @@ function describeNewest(subject: string, lastCommit: Date | null): string {
 
 async function describeRemedy(places: LossPlaces, lastCommit: Date | null): Promise<string> {
   const { afterLoad, archiveDir, quarantineDir } = places;
+  const { findArchivedSince, findQuarantinedSince } = await import('./reloadFromArchive.js');
   const command = '`ecompipe stream --reload-from-archive`';
   const refused = describeFiles(await findQuarantinedSince(quarantineDir, lastCommit).catch(() => []), 'quarantined');
   const judgedAgain = refused === '' ? '' : `, and judges files of ${quarantineDir} that it does not know${refused}`;

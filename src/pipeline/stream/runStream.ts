@@ -21,7 +21,6 @@ import type { FileSelection } from '../../contract/leftAlone.js';
 import { openFeeds, type LoaderFeeds } from './feeds/loaderFeeds.js';
 import { Target } from './targetTable.js';
 import { createLossExplainer } from './lostCommits.js';
-import { reloadFromArchive } from './reloadFromArchive.js';
 import { Witness } from './witness.js';
 
 /**
@@ -158,6 +157,7 @@ async function reload(
   settings: OwnerSettings,
   { stop, emit }: StageContext<StreamEvent>,
 ): Promise<Witness> {
+  const { reloadFromArchive } = await import('./reloadFromArchive.js');
   for (const returned of await reloadFromArchive(connection, settings, stop)) {
     const isAsked = returned.directory === settings.archiveDir;
     if (isAsked || returned.files > 0) emit({ type: 'filesReturned', ...returned });

@@ -7,7 +7,6 @@ import { parseFeedHeader } from '../../../contract/feeds/feedHeader.js';
 import { feedFor } from '../../../contract/feeds/findFeed.js';
 import { UsageError } from '../../../platform/errors.js';
 import { Target } from '../targetTable.js';
-import { checkFeed } from './checkFeed.js';
 
 interface OpenFeed {
   readonly feed: Feed;
@@ -68,6 +67,8 @@ export function targetFor(
  * @throws UsageError with all that is wrong with any of them.
  */
 export async function openFeeds(connection: Connection, feeds: readonly Feed[], events: Target): Promise<LoaderFeeds> {
+  if (feeds.length === 0) return NO_FEEDS;
+  const { checkFeed } = await import('./checkFeed.js');
   const targets = new Map([[events.table.name, events]]);
   const problems: string[] = [];
   const open: OpenFeed[] = [];
