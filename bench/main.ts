@@ -17,7 +17,7 @@ import { questions } from './questions/index.js';
 
 const USAGE = `npm run bench [-- [question …] [options]]
 
-questions: ${questions.map(({ name }) => name).join(' ')} (default: all but spark and staging, which install Spark into .spark/ first)
+questions: ${questions.map(({ name }) => name).join(' ')} (default: all but years, which fills a database for minutes, and spark and staging, which install Spark into .spark/ first)
   --scale N          multiply all sizes (default 1, which the goals are about)
   --runs N           rounds that medians are taken over (default 5)
   --database URL     a server to measure instead of the embedded one; a database ecompipe_bench is made there and dropped

@@ -15,6 +15,7 @@ import { staging } from './staging.js';
 import { start } from './start.js';
 import { waiting } from './waiting.js';
 import { watched } from './watched.js';
+import { years } from './years.js';
 
 /** In the order of the document. */
 export const questions: readonly Question[] = [
@@ -33,6 +34,7 @@ export const questions: readonly Question[] = [
   backlog,
   rivals,
   watched,
+  years,
   spark,
   staging,
 ];

@@ -52,7 +52,10 @@ async function load(
   return await withOwnership(settings, database, context, async (checkpoint, target, feeds, witness, stop) => {
     context.emit({ type: 'streamStarted', inputDir: settings.inputDir, database: database.label });
     compressor?.resume();
-    const pool = new ConnectionPool(database, settings.connections, witness.assertKnown);
+    const pool = new ConnectionPool(database, settings.connections, async (connection) => {
+      await witness.assertKnown(connection);
+      await feeds.enter(connection);
+    });
     const loader = {
       inputDir: settings.inputDir,
       pool,

@@ -7,7 +7,7 @@ import { pause } from '../../platform/wait.js';
 import type { UndoneFile, UndoResult, UndoSettings } from './types.js';
 import { findStrandedDuplicates, invalidateRollups, recountReplays, removeFiles, reopenRejects } from './ledger.js';
 import { prepareRemoval, REMOVED, removeBatches, removeEventsOf } from './removeEvents.js';
-import { findTarget, type TargetFile, type UndoTarget } from './target.js';
+import { findFileIds, findTarget, type TargetFile, type UndoTarget } from './target.js';
 import { soleRow } from '../../platform/db/soleRow.js';
 import { integer, queryRows, text } from '../../platform/db/decodeRows.js';
 
@@ -24,12 +24,13 @@ import { integer, queryRows, text } from '../../platform/db/decodeRows.js';
 export async function runUndo(settings: UndoSettings, database: Database, remakeRows: RemakeRows): Promise<UndoResult> {
   return await withConnection(database, 'cannot undo', async (connection) => {
     const { client } = connection;
+    const fileIds = settings.file === undefined ? [] : await findFileIds(connection, settings.file);
     await client.query('begin');
     try {
       // In the order of whoever else takes both: a refresh of the rollups reads events.
       await client.query(`select pg_advisory_xact_lock(hashtext('analytics.refresh'))`);
       await client.query('lock table public.events in share row exclusive mode');
-      const target = await findTarget(connection, settings);
+      const target = await findTarget(connection, settings, fileIds);
       const result =
         target.kind === 'already-undone'
           ? nothingLeft(target.label)

@@ -33,11 +33,32 @@ export type UndoTarget =
 const FILE_COLUMNS = 'f.file_id, f.name, f.sha256, f.state, f.committed_offset, f.rows_inserted';
 
 /**
- * Finds what is meant, and locks it against whoever loads it. @throws UsageError when nothing or several things are meant,
- * or only a part of a file is.
+ * Files of a name, or the one of a SHA-256, which is found at once. A name is looked for in the whole ledger: there is no index
+ * of names, which would cost as much as everything else about a small file. That takes seconds where there are many
+ * millions, so whoever locks others out asks before.
  */
-export async function findTarget(connection: Connection, { file, batchId }: UndoSettings): Promise<UndoTarget> {
-  if (file !== undefined) return await findFile(connection, file);
+export async function findFileIds({ client }: Connection, file: string): Promise<number[]> {
+  const find = async (condition: string): Promise<number[]> =>
+    (
+      await queryRows(client, { fileId: integer }, `select file_id from ecompipe.file_entries where ${condition}`, [
+        file,
+      ])
+    ).map(({ fileId }) => fileId);
+  const byContent = SHA256.test(file) ? await find(isSameContent('sha256', "decode($1, 'hex')")) : [];
+  return byContent.length > 0 ? byContent : await find('name = $1');
+}
+
+/**
+ * Looks at what is meant, and locks it against whoever loads it.
+ * @param fileIds of the file that is meant, see {@link findFileIds}; those that are gone by now were taken out.
+ * @throws UsageError when nothing or several things are meant, or only a part of a file is.
+ */
+export async function findTarget(
+  connection: Connection,
+  { file, batchId }: UndoSettings,
+  fileIds: readonly number[],
+): Promise<UndoTarget> {
+  if (file !== undefined) return await findFile(connection, file, fileIds);
   if (batchId === undefined) throw new UsageError(['undo: expected a file or the number of a batch']);
   return await findBatch(connection, batchId);
 }
@@ -58,20 +79,8 @@ async function lockFiles(client: Connection['client'], fileIds: readonly number[
   return rows;
 }
 
-async function findFile({ client }: Connection, file: string): Promise<UndoTarget> {
-  const found = await queryRows(
-    client,
-    { fileId: integer },
-    SHA256.test(file)
-      ? `select file_id from ecompipe.file_entries
-         where ${isSameContent('sha256', "decode($1, 'hex')")} or name = $1`
-      : 'select file_id from ecompipe.file_entries where name = $1',
-    [file],
-  );
-  const files = await lockFiles(
-    client,
-    found.map(({ fileId }) => fileId),
-  );
+async function findFile({ client }: Connection, file: string, fileIds: readonly number[]): Promise<UndoTarget> {
+  const files = await lockFiles(client, fileIds);
   const [first] = files;
   if (first === undefined) {
     const rows = await queryRows(

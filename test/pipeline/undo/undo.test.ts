@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -77,6 +78,21 @@ for (const [what, name, content] of [
     assert.equal((await undo({ file: name })).eventsRemoved, 2, 'and taken out again');
   });
 }
+
+test('a file that got a number in the archive is found there when those of its name without one are gone', async (t) => {
+  const { database, shop, undo } = await setScene(t);
+  const contents = [0, 100, 200].map((from) => eventFile(from, from + 5));
+  for (const [index, content] of contents.entries()) {
+    shop.put('orders.csv', content);
+    shop.put('other.csv', eventFile(1000 + index, 1001 + index));
+    await load(shop, database);
+  }
+  for (const name of ['orders.csv', 'orders.1.csv']) rmSync(pathIn(shop.settings.archiveDir, name));
+  const { outcome, files } = await undo({ file: createHash('sha256').update(contents[2]!).digest('hex') });
+  assert.deepEqual([outcome, files[0]?.path], ['undone', pathIn(shop.settings.archiveDir, 'orders.2.csv')]);
+  assert.deepEqual(await eventIds(database), [...ids(0, 5), ...ids(100, 105), ...ids(1000, 1003)]);
+  await assertLedger(database);
+});
 
 test('without its bytes, a file that shares a transaction cannot go alone, but the whole batch can', async (t) => {
   const { database, shop, undo } = await setScene(t, { afterLoad: 'delete' });

@@ -31,6 +31,15 @@ export class LoaderFeeds {
     return parseFeedHeader(start, feed, this.of(feed).sqlFields);
   }
 
+  /** Enters them into the ledger, where they may be missing: the database may have been restored since they were. */
+  readonly enter = async (connection: Connection): Promise<void> => {
+    if (this.open.length > 0)
+      await enterFeeds(
+        connection,
+        this.open.map(({ feed }) => feed),
+      );
+  };
+
   targetOf(feed: Feed): Target {
     return this.of(feed).target;
   }
@@ -73,14 +82,17 @@ export async function openFeeds(connection: Connection, feeds: readonly Feed[], 
     open.push({ feed, target, sqlFields });
   }
   if (problems.length > 0) throw new UsageError(problems);
-  await enterFeeds(connection, feeds);
-  return new LoaderFeeds(open);
+  const opened = new LoaderFeeds(open);
+  await opened.enter(connection);
+  return opened;
 }
 
 async function enterFeeds({ client }: Connection, feeds: readonly Feed[]): Promise<void> {
   await client.query(
     `insert into ecompipe.feeds (name, sha256, content)
-     select * from unnest($1::text[], $2::bytea[], $3::text[]) on conflict (sha256) do nothing`,
+     select * from unnest($1::text[], $2::bytea[], $3::text[]) as n (name, sha256, content)
+     where not exists (select from ecompipe.feeds f where f.sha256 = n.sha256)
+     on conflict (sha256) do nothing`,
     [feeds.map(({ name }) => name), feeds.map(({ sha256 }) => sha256), feeds.map(({ text }) => text)],
   );
 }

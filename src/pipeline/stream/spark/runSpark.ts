@@ -91,7 +91,10 @@ async function load(
   const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings, compressor);
   await local?.prepare();
   return await withOwnership(settings, database, context, async (checkpoint, target, feeds, witness, stop) => {
-    const pool = new ConnectionPool(database, settings.connections, witness.assertKnown);
+    const pool = new ConnectionPool(database, settings.connections, async (connection) => {
+      await witness.assertKnown(connection);
+      await feeds.enter(connection);
+    });
     const alive = await database.connect();
     const driver = await openDriver();
     const refresh = new IdleRefresh(database, context.log);
