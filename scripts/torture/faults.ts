@@ -154,7 +154,7 @@ export class FaultMaker {
   /** As soon as there are any: the streams may all be away for a moment. */
   private async terminateBackends(): Promise<boolean> {
     const deadlineMs = performance.now() + PATIENCE_MS;
-    for (let terminated = 0; ; await delay(50)) {
+    for (let terminated = 0; ;) {
       await this.withServer(async () => {
         const rows = await this.database.query(
           "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'ecompipe'",
@@ -162,6 +162,7 @@ export class FaultMaker {
         terminated = rows.length;
       });
       if (terminated > 0 || performance.now() > deadlineMs) return terminated > 0;
+      await delay(50);
     }
   }
 
