@@ -151,15 +151,19 @@ export class FaultMaker {
     return true;
   }
 
+  /** As soon as there are any: the streams may all be away for a moment. */
   private async terminateBackends(): Promise<boolean> {
-    let terminated = 0;
-    await this.withServer(async () => {
-      const rows = await this.database.query(
-        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'ecompipe'",
-      );
-      terminated = rows.length;
-    });
-    return terminated > 0;
+    const deadlineMs = performance.now() + PATIENCE_MS;
+    for (let terminated = 0; ;) {
+      await this.withServer(async () => {
+        const rows = await this.database.query(
+          "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'ecompipe'",
+        );
+        terminated = rows.length;
+      });
+      if (terminated > 0 || performance.now() > deadlineMs) return terminated > 0;
+      await delay(50);
+    }
   }
 
   private async restart(how: Shutdown, { holdMs }: PlannedFault): Promise<boolean> {
