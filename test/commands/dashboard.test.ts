@@ -94,7 +94,7 @@ test('run-all --dashboard shows its own pipeline, with the speed of each stage',
   await until(
     'all stages work',
     async () => (await snapshot()).stages.every(({ filesPerSecond }) => filesPerSecond !== null && filesPerSecond > 0),
-    30_000,
+    90_000,
   );
   running.child.kill('SIGINT');
   assert.equal((await running.end).exitCode, 0);

@@ -209,7 +209,7 @@ test(
     const readiness = async (): Promise<number> => (await fetch(`${url}/readyz`)).status;
     assert.equal(await readiness(), 200);
     isSilent = true;
-    await until('it is not ready', async () => (await readiness()) === 503, 30_000);
+    await until('it is not ready', async () => (await readiness()) === 503, 90_000);
     assert.equal(valueOf(await (await fetch(`${url}/metrics`)).text(), 'ecompipe_database_up{command="stream"}'), 0);
     isSilent = false;
     // TCP loses no bytes: what got lost on the way would be sent again, or the connection that lost them is reset. Left as

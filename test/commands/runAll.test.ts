@@ -52,7 +52,7 @@ async function eventTimes(database: TestDatabase): Promise<{ past: number; live:
 async function untilLive(t: TestContext, database: TestDatabase, cwd: string, ...flags: readonly string[]) {
   const running = start(t, { cwd, env: database.env }, 'run-all', ...SMALL, '--json', ...flags);
   const { live } = await eventTimes(database);
-  await until('live events are loaded', async () => (await eventTimes(database)).live > live + 20, 30_000);
+  await until('live events are loaded', async () => (await eventTimes(database)).live > live + 20, 90_000);
   running.child.kill('SIGINT');
   const { exitCode, stdout, stderr } = await running.end;
   assert.equal(exitCode, 0, stderr);
@@ -137,7 +137,7 @@ test(
       'run-all',
       ...flags,
     );
-    await until('the funnel is shown', () => /funnel {5}[1-9]/.test(session.text()), 30_000);
+    await until('the funnel is shown', () => /funnel {5}[1-9]/.test(session.text()), 90_000);
     const url = /dashboard {2}(http:\/\/127\.0\.0\.1:(\d+)\/)/.exec(session.text());
     assert.ok(url !== null && url[2] !== '8787', session.text().slice(-500));
     assert.match(await (await fetch(url[1]!)).text(), /<title>ecompipe<\/title>/);
@@ -181,7 +181,7 @@ for (const [name, args, said] of [
   test(`${name} alone shows a live line on a terminal`, { skip: NO_TERMINAL, timeout: 120_000 }, async (t) => {
     const { env } = await migratedDatabase(t);
     const session = startInTerminal(t, { cwd: project(t), env }, name, ...args);
-    await until('the line is shown', () => said.test(session.text()), 20_000);
+    await until('the line is shown', () => said.test(session.text()), 90_000);
     session.interrupt();
     assert.equal(await session.end, 0, session.text());
     assert.match(session.text(), /; Ctrl-C again stops at\s+once\n/);

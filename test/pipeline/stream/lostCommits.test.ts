@@ -54,7 +54,7 @@ test('a database that lost commits under a running stream ends it with exit code
   await until(
     'it ends, or goes on as if nothing were lost',
     () => stream.child.exitCode !== null || namesIn(shop.settings.archiveDir).includes('second.csv'),
-    30_000,
+    90_000,
   );
   assert.equal(stream.child.exitCode, 6);
   const { stderr } = await stream.end;

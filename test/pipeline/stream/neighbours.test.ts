@@ -82,12 +82,12 @@ test('a server without a free connection is waited for, by a new stream and by o
   const running = start(t, { cwd, env: database.env }, 'stream');
   await running.said('53300');
   await giveBack();
-  await until('the file is loaded', () => readdirSync(path.join(cwd, 'data/processing')).length === 0, 30_000);
+  await until('the file is loaded', () => readdirSync(path.join(cwd, 'data/processing')).length === 0, 90_000);
   // While it runs, somebody takes the rest: it has what it needs, or waits.
   await takeAll();
   const file = put('b.csv', eventFile(100, 120));
   await giveBack();
-  await until('the second file is loaded', () => !existsSync(file), 30_000);
+  await until('the second file is loaded', () => !existsSync(file), 90_000);
   running.child.kill('SIGTERM');
   assert.equal((await running.end).exitCode, 0);
   assert.deepEqual(await countOf(database), { n: 23, ids: 23 });
@@ -110,11 +110,11 @@ test(
     await until(
       'it has begun',
       async () => (await database.query('select from public.events limit 1')).length === 1,
-      30_000,
+      90_000,
     );
     const dump = execFileSync(path.join(PG_BIN, 'pg_dump'), ['--dbname', database.url], { maxBuffer: 2 ** 28 });
     put('b.csv', eventFile(1000, 1200));
-    await until('all is loaded', async () => ((await countOf(database)) as { n: number }).n === 700, 30_000);
+    await until('all is loaded', async () => ((await countOf(database)) as { n: number }).n === 700, 90_000);
     running.child.kill('SIGTERM');
     assert.equal((await running.end).exitCode, 0);
     const restored = await server.createDatabase();
@@ -177,7 +177,7 @@ async function createStandby(t: TestContext, primary: RestartableServer) {
           () => true,
           () => false,
         ),
-      30_000,
+      90_000,
     );
   };
   const stop = async (): Promise<void> => {
@@ -210,7 +210,7 @@ test(
     const { cwd, put } = drop(t);
     const env = { ...database.env, POSTGRES_PORT: String(proxy.port) };
     const stream = start(t, { cwd, env }, 'stream', '--retry-for', '60');
-    const loaded = (file: string): Promise<void> => until(`${file} is loaded`, () => !existsSync(file), 30_000);
+    const loaded = (file: string): Promise<void> => until(`${file} is loaded`, () => !existsSync(file), 90_000);
     await loaded(put('a.csv', eventFile(0, 500)));
     const events = async (): Promise<unknown> =>
       (
@@ -219,7 +219,7 @@ test(
           database.database,
         )
       )[0];
-    await until('the standby has it', async () => ((await events()) as { n: number }).n === 500, 30_000);
+    await until('the standby has it', async () => ((await events()) as { n: number }).n === 500, 90_000);
     await standby.stop();
     await loaded(put('b.csv', eventFile(1000, 1200)));
     await primary.stop('immediate');
