@@ -40,10 +40,16 @@ test('by itself run-all is warm and lively; every flag about the pace or the end
   assert.equal(toldBy({ history: '7d', untilDrained: true, events: '9' }).days, 7);
 });
 
-async function eventTimes(database: TestDatabase): Promise<{ past: number; live: number; firstDays: number }> {
+/** @param at Ten minutes before it, what is live begins. What was live a moment ago is past soon. */
+async function eventTimes(
+  database: TestDatabase,
+  at = new Date(),
+): Promise<{ past: number; live: number; firstDays: number }> {
   const [row] = await database.query<{ past: number; live: number; first: number }>(
-    `select count(*) filter (where event_time < now() - interval '10 minutes')::int as past, count(*) filter (where event_time >= now() - interval '10 minutes')::int as live,
-            extract(epoch from now() - min(event_time))::float8 / 86400 as first from events`,
+    `select count(*) filter (where event_time < $1::timestamptz - interval '10 minutes')::int as past,
+            count(*) filter (where event_time >= $1::timestamptz - interval '10 minutes')::int as live,
+            extract(epoch from $1::timestamptz - min(event_time))::float8 / 86400 as first from events`,
+    [at],
   );
   return { past: row!.past, live: row!.live, firstDays: row!.first };
 }
@@ -63,7 +69,8 @@ test('four weeks of history come first, once; a second run goes on live', { time
   const database = await migratedDatabase(t);
   const cwd = project(t);
   const first = await untilLive(t, database, cwd);
-  const before = await eventTimes(database);
+  const at = new Date();
+  const before = await eventTimes(database, at);
   assert.ok(before.past > 4000 && before.firstDays > 27 && before.firstDays < 28.1, JSON.stringify(before));
   assert.match(first.stderr, /info +loaded a history of [\d,]+ rows in [\d.]+ m?s \([\d,]+ rows\/s\)\n/);
   assert.equal(first.summary.outcome['loaded'], first.summary.generated.rows);
@@ -72,7 +79,7 @@ test('four weeks of history come first, once; a second run goes on live', { time
   const second = await untilLive(t, database, cwd);
   assert.match(second.stderr, /info +no history: the table holds events already\n/);
   assert.doesNotMatch(second.stderr, /loaded a history/);
-  assert.equal((await eventTimes(database)).past, before.past);
+  assert.equal((await eventTimes(database, at)).past, before.past);
   assert.equal(second.summary.proof.ok, true);
   const run = JSON.parse(readFileSync(`${cwd}/${second.summary.manifest}`, 'utf8').split('\n')[0]!) as {
     historyStart: string | null;
