@@ -14,6 +14,9 @@ const OTHER_SPARKS = ['3.5.9', '4.0.5'].filter((version) => version !== SPARK_VE
 const AWS_SDK_VERSION = '2.29.52';
 const AWS_SDK_PARTS = ['s3-transfer-manager', 'apache-client', 'sts', 'kms'];
 
+/** What Hadoop's YARN needs besides its own classes, and expects from elsewhere. */
+const YARN_NEEDS = ['org.bouncycastle:bcpkix-jdk18on:1.78.1', 'javax.xml.bind:jaxb-api:2.3.1'];
+
 /** Where it is put; git and npm leave it out. */
 const FOLDER = fileURLToPath(new URL('../../.spark/', import.meta.url));
 
@@ -28,7 +31,8 @@ export interface InstalledForTests extends InstalledSpark {
   readonly others: Readonly<Record<string, string>>;
   /** Undefined with a Spark whose Hadoop is older: its SDK is another one, of 280 MB. */
   readonly objectStore: { readonly jars: readonly string[]; readonly server: string } | undefined;
-  readonly hdfs: { readonly jars: readonly string[] };
+  /** HDFS and YARN in one process each. */
+  readonly hadoop: { readonly jars: readonly string[] };
 }
 
 /**
@@ -42,22 +46,17 @@ export function installSpark(): InstalledSpark {
   }));
 }
 
-/** The same, the other Sparks, an object store and HDFS: some 1.5 GB in all. */
+/** The same, the other Sparks, an object store, HDFS and YARN: some 1.5 GB in all. */
 export function installForTests(): InstalledForTests {
   const installed = installSpark();
   const hadoop = hadoopOf(installed.sparkHome);
-  const wanted = { spark: SPARK_VERSION, others: OTHER_SPARKS, hadoop, sdk: AWS_SDK_VERSION };
+  const wanted = { spark: SPARK_VERSION, others: OTHER_SPARKS, hadoop, yarn: YARN_NEEDS, sdk: AWS_SDK_VERSION };
   const more = record('installed-for-tests.json', wanted, () => ({
     others: Object.fromEntries(OTHER_SPARKS.map((version) => [version, pyspark(version)])),
     ...(hadoop.startsWith('3.3.')
       ? {}
       : { objectStore: { jars: objectStoreJars(hadoop), server: python('moto', 'moto[server]==5.*', 'moto_server') } }),
-    hdfs: {
-      jars: mavenJars('hdfs', [`org.apache.hadoop:hadoop-client-minicluster:${hadoop}`, 'junit:junit:4.13.2'], {
-        // Those are in Spark's jars.
-        '*': ['org.apache.hadoop:hadoop-client-api', 'org.apache.hadoop:hadoop-client-runtime', 'org.slf4j:slf4j-api'],
-      }),
-    },
+    hadoop: { jars: hadoopJars(hadoop) },
   }));
   return { objectStore: undefined, ...installed, ...more };
 }
@@ -116,6 +115,14 @@ function hadoopOf(sparkHome: string): string {
     .find((found) => found !== undefined);
   if (version === undefined) throw new Error(`no hadoop-client-api in ${sparkHome}/jars`);
   return version;
+}
+
+function hadoopJars(hadoop: string): string[] {
+  const minicluster = `org.apache.hadoop:hadoop-client-minicluster:${hadoop}`;
+  return mavenJars('hadoop', [minicluster, 'junit:junit:4.13.2', ...YARN_NEEDS], {
+    // Those are in Spark's jars.
+    '*': ['org.apache.hadoop:hadoop-client-api', 'org.apache.hadoop:hadoop-client-runtime', 'org.slf4j:slf4j-api'],
+  });
 }
 
 function objectStoreJars(hadoop: string): string[] {

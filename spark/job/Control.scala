@@ -2,6 +2,7 @@ package ecompipe
 
 import java.io.{BufferedReader, InputStream, InputStreamReader, PrintStream}
 import java.nio.charset.StandardCharsets
+import java.nio.file.{Files, Paths}
 import java.util.concurrent.LinkedBlockingQueue
 import com.fasterxml.jackson.databind.JsonNode
 import com.fasterxml.jackson.databind.node.ObjectNode
@@ -59,22 +60,26 @@ object Failures {
   }
 }
 
-/** As `failpoint` in `src/platform/failpoint.ts`, for the moments of the driver: `ECOMPIPE_TEST_SPARK_FAILPOINT=NAME:N=kill`. */
+/**
+ * As `failpoint` in `src/platform/failpoint.ts`, for the moments of the driver: `ECOMPIPE_TEST_SPARK_FAILPOINT=NAME:N=kill`, or
+ * `NAME=wait:FILE`, which waits there until the file exists.
+ */
 object Failpoint {
-  private val Armed = "([a-z-]+)(?::(\\d+))?=kill".r
+  private val Armed = "([a-z-]+)(?::(\\d+))?=(kill|wait:.+)".r
   private var left = 0
-  private val armed: String = sys.env.getOrElse("ECOMPIPE_TEST_SPARK_FAILPOINT", "") match {
-    case Armed(name, count) =>
+  private val (armed: String, action: String) = sys.env.getOrElse("ECOMPIPE_TEST_SPARK_FAILPOINT", "") match {
+    case Armed(name, count, action) =>
       left = if (count == null) 1 else count.toInt
-      name
-    case _ => ""
+      (name, action)
+    case _ => ("", "")
   }
 
-  def pass(name: String): Unit = synchronized {
-    if (name == armed) {
+  def pass(name: String): Unit = if (name == armed) {
+    if (action == "kill") synchronized {
       left -= 1
       // SIGKILL, as a crash: nothing is cleaned up.
       if (left == 0) new ProcessBuilder("kill", "-9", ProcessHandle.current.pid.toString).start().waitFor()
     }
+    else while (!Files.exists(Paths.get(action.stripPrefix("wait:")))) Thread.sleep(20)
   }
 }

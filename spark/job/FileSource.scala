@@ -42,7 +42,8 @@ private final class FileTable extends Table with SupportsRead {
       override def toMicroBatchStream(checkpointLocation: String): MicroBatchStream = {
         val selection = Selection.parse(Json.mapper.readTree(options.get("selection")))
         val inspecting = InspectOptions(options.getInt("pieceBytes", 0), options.getLong("maxFileBytes", Long.MaxValue), selection.feeds)
-        new FileStream(options.get("directory"), options.getInt("maxFiles", Int.MaxValue), options.getLong("maxBytes", Long.MaxValue), selection, inspecting)
+        val limits = BatchLimits(options.getInt("maxFiles", Int.MaxValue), options.getLong("maxBytes", Long.MaxValue), options.getLong("largeBytes", Long.MaxValue))
+        new FileStream(options.get("directory"), limits, selection, inspecting)
       }
     }
 }
@@ -57,52 +58,86 @@ object FilesOffset {
 }
 
 /**
+ * What a micro-batch takes.
+ *
+ * @param largeBytes a file of more is inspected beside the micro-batches, and loaded in parts
+ */
+private final case class BatchLimits(maxFiles: Int, maxBytes: Long, largeBytes: Long)
+
+/** What one micro-batch is about: files to inspect, and perhaps one that was. */
+private final case class Taken(files: Seq[SourceFile], large: Option[LargeFile])
+
+/** @param isFirst this is its first micro-batch: its rows are counted once */
+private final case class LargeFile(inspection: Inspection, isFirst: Boolean) {
+  def file: SourceFile = inspection.file
+}
+
+/**
  * A listing is used up before the next one is made, so that a backlog of a million files is not listed anew for each
  * thousand of them. What left meanwhile is found gone where it is read.
  */
-private final class FileStream(directory: String, maxFiles: Int, maxBytes: Long, selection: Selection, inspecting: InspectOptions) extends MicroBatchStream with SupportsTriggerAvailableNow with ReportsSourceMetrics {
+private final class FileStream(directory: String, limits: BatchLimits, selection: Selection, inspecting: InspectOptions) extends MicroBatchStream with SupportsTriggerAvailableNow with ReportsSourceMetrics {
   /** What was listed and is not taken yet. */
   private var listed: Vector[SourceFile] = Vector.empty
+  /** Of that, what is inspected beside the micro-batches. */
+  private var large: Vector[SourceFile] = Vector.empty
+  /** The large file of the last micro-batch. */
+  private var lastLarge: Option[SourceFile] = None
   /** With AvailableNow, what comes later is not for this run. */
   private var isListedOnce = false
-  private val taken = new util.concurrent.ConcurrentHashMap[Long, Seq[SourceFile]]
+  private val taken = new util.concurrent.ConcurrentHashMap[Long, Taken]
+  private lazy val largeFiles = new LargeFiles(session.sparkContext, inspecting)
 
   private def session = SparkSession.active
 
   override def initialOffset(): Offset = FilesOffset(0)
   override def deserializeOffset(json: String): Offset = FilesOffset.parse(json)
-  override def getDefaultReadLimit: ReadLimit = ReadLimit.maxFiles(maxFiles)
+  override def getDefaultReadLimit: ReadLimit = ReadLimit.maxFiles(limits.maxFiles)
   override def latestOffset(): Offset = throw new UnsupportedOperationException("latestOffset(Offset, ReadLimit) is called instead")
 
   override def prepareForTriggerAvailableNow(): Unit = {
-    listed = list()
+    list()
     isListedOnce = true
   }
 
   override def latestOffset(start: Offset, limit: ReadLimit): Offset = synchronized {
-    if (listed.isEmpty && !isListedOnce) listed = list()
-    val (next, rest) = listed.splitAt(FileStream.countWithin(listed, maxFiles, maxBytes))
+    val unfinished = lastLarge.filter(file => UnfinishedFiles.take(file.path))
+    if (listed.isEmpty && !isListedOnce) list()
+    large = unfinished.toVector ++ large.filterNot(unfinished.contains)
+    largeFiles.start(large)
+    val (next, rest) = listed.splitAt(FileStream.countWithin(listed, limits.maxFiles, limits.maxBytes))
     listed = rest
     val files = if (isListedOnce) next else next.flatMap(Sources.lookAgain)
-    if (files.isEmpty) start
+    // Nothing else is left: with AvailableNow the query would end.
+    if (isListedOnce) while (files.isEmpty && large.nonEmpty && !large.exists(largeFiles.inspectionOf(_).isDefined)) largeFiles.awaitNext()
+    val one = large.iterator.flatMap(largeFiles.inspectionOf).map(inspection => LargeFile(inspection, !unfinished.contains(inspection.file))).find(_ => true)
+    lastLarge = one.map(_.file)
+    large = large.filterNot(lastLarge.contains)
+    if (files.isEmpty && one.isEmpty) start
     else {
       val end = FilesOffset(start.asInstanceOf[FilesOffset].look + 1)
-      taken.put(end.look, files)
-      TakenFiles.last = files
+      taken.put(end.look, Taken(files, one))
+      TakenFiles.last = files ++ lastLarge
       end
     }
   }
 
-  private def list(): Vector[SourceFile] = LeftFiles.without(Sources.list(directory, session.sparkContext.hadoopConfiguration, selection)).toVector
+  private def list(): Unit = {
+    val (more, less) = LeftFiles.without(Sources.list(directory, session.sparkContext.hadoopConfiguration, selection)).toVector.partition(_.size > limits.largeBytes)
+    large = more
+    listed = less
+  }
 
   override def planInputPartitions(start: Offset, end: Offset): Array[InputPartition] = {
-    val files = taken.getOrDefault(end.asInstanceOf[FilesOffset].look, Seq.empty)
-    Slices.bySize(files, session.sparkContext.defaultParallelism * 2)(_.size + PerFileBytes).map(slice => FileSlice(slice): InputPartition).toArray
+    val Taken(files, large) = taken.getOrDefault(end.asInstanceOf[FilesOffset].look, Taken(Seq.empty, None))
+    val slices = Slices.bySize(files, session.sparkContext.defaultParallelism * 2)(_.size + PerFileBytes).map(slice => FileSlice(slice, None))
+    // The last one: the others are loaded first.
+    (slices ++ large.map(one => FileSlice(Seq.empty, Some(one)))).toArray
   }
 
   /** The backlog as of the last listing, under the names of other file sources. */
   override def metrics(latestConsumedOffset: util.Optional[Offset]): util.Map[String, String] = synchronized {
-    util.Map.of("numFilesOutstanding", listed.size.toString, "numBytesOutstanding", listed.map(_.size).sum.toString)
+    util.Map.of("numFilesOutstanding", (listed.size + large.size).toString, "numBytesOutstanding", (listed ++ large).map(_.size).sum.toString)
   }
 
   override def createReaderFactory(): PartitionReaderFactory = FileSliceReaderFactory(inspecting, new SerializableConfiguration(session.sparkContext.hadoopConfiguration))
@@ -129,18 +164,19 @@ object FileStream {
   }
 }
 
-private final case class FileSlice(files: Seq[SourceFile]) extends InputPartition
+private final case class FileSlice(files: Seq[SourceFile], large: Option[LargeFile]) extends InputPartition
 
 private final case class FileSliceReaderFactory(inspecting: InspectOptions, hadoop: SerializableConfiguration) extends PartitionReaderFactory {
   override def createReader(partition: InputPartition): PartitionReader[InternalRow] = new PartitionReader[InternalRow] {
-    private val files = partition.asInstanceOf[FileSlice].files.iterator
+    private val slice = partition.asInstanceOf[FileSlice]
+    private val inspections = slice.files.iterator.map(Inspect(_, hadoop.value, inspecting)) ++ slice.large.map(_.inspection)
     private var inspection: Inspection = _
     private var rows = 0L
     override def next(): Boolean = {
-      val found = files.hasNext
+      val found = inspections.hasNext
       if (found) {
-        inspection = Inspect(files.next(), hadoop.value, inspecting)
-        rows += inspection.rows
+        inspection = inspections.next()
+        if (slice.large.forall(_.isFirst)) rows += inspection.rows
       }
       found
     }

@@ -23,7 +23,7 @@ object Main {
       val control = new Control(System.in, System.out)
       // Whatever else prints must not get between the messages.
       System.setOut(System.err)
-      run(control, () => 0)
+      run(control, () => System.exit(0))
     }
 
   /** For `ecompipe spark prepare`: where the JDBC driver is that Spark was started with. */
@@ -32,8 +32,8 @@ object Main {
     println(s"driver ${Paths.get(driver.getProtectionDomain.getCodeSource.getLocation.toURI)}")
   }
 
-  /** Does what it is told until there is nothing left to do. `exitCode` is asked for at the end. */
-  def run(control: Control, exitCode: () => Int): Unit =
+  /** Does what it is told until there is nothing left to do, and then `end`. */
+  def run(control: Control, end: () => Unit): Unit =
     try {
       val session = SparkSession.builder().getOrCreate()
       // A cluster that doesn't take the application stops its context, here or a moment later.
@@ -47,7 +47,7 @@ object Main {
       query.awaitTermination()
       session.stop()
       control.send("finished", identity)
-      System.exit(exitCode())
+      end()
     } catch {
       case error: Throwable =>
         control.send("died", _.put("message", Failures.rootMessage(error)))
@@ -81,6 +81,7 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
       .option("directory", settings.get("inputDir").asText)
       .option("maxFiles", settings.get("maxFiles").asInt)
       .option("maxBytes", settings.get("maxBytes").asLong)
+      .option("largeBytes", settings.get("largeBytes").asLong)
       .option("selection", selection.toString)
       .option("pieceBytes", inspecting.pieceBytes)
       .option("maxFileBytes", inspecting.maxFileBytes)
@@ -108,7 +109,10 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
         case "cut" => answer(command)(cutAgain(command))
         case "dispose" => disposers.execute(() => dispose(command))
         case "done" =>
-          Json.list(command.get("leave")).foreach(file => LeftFiles.leave(file.get("path").asText, file.get("fileStamp").asText, file.get("forMs").asLong))
+          Json.list(command.get("leave")).foreach { file =>
+            LeftFiles.leave(file.get("path").asText, file.get("fileStamp").asText, file.get("forMs").asLong)
+            if (file.path("isUnfinished").asBoolean) UnfinishedFiles.add(file.get("path").asText)
+          }
           done = true
       }
     }

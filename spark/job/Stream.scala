@@ -26,7 +26,7 @@ object Stream {
     try {
       val channel = server.accept()
       Files.deleteIfExists(socket)
-      Main.run(controlOver(channel, () => System.exit(codeOf(process, home))), () => codeOf(process, home))
+      Main.run(controlOver(channel, () => System.exit(codeOf(process, home))), () => endAs(codeOf(process, home)))
     } catch {
       // It has said on its standard error why it ends.
       case _: ClosedChannelException => System.exit(codeOf(process, home))
@@ -64,6 +64,9 @@ object Stream {
     }
     new Control(in, new PrintStream(out), whenGone)
   }
+
+  /** YARN takes every exit for a failure, and would start the driver again: what went well returns from `main`. */
+  private def endAs(code: Int): Unit = if (code != 0) System.exit(code)
 
   /** Waits for the other process, which has nothing left to do. */
   private def codeOf(process: Process, home: Path): Int = {

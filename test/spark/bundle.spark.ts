@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { before, test, type TestContext } from 'node:test';
 import { temporaryDirectory } from '../platform/files/directories.js';
@@ -11,6 +11,7 @@ import { assertLedger } from '../pipeline/stream/tables.js';
 import { createPipeline, type Pipeline } from '../pipeline/verify/pipeline.js';
 import { startCluster } from './cluster.js';
 import { sparkEnv } from './harness.js';
+import { startYarn } from './yarn.js';
 
 /** Far more than any of it takes, on a machine that is busy with other things. */
 const WITHIN_MS = 180_000;
@@ -36,8 +37,14 @@ interface Submitted {
 }
 
 /** Submits the jar, with nothing of this program's in the environment: the database is named by a file. */
-function submit(t: TestContext, pipeline: Pipeline, flags: readonly string[], args: readonly string[] = []): Submitted {
-  const env: Record<string, string> = { ...sparkEnv(pipeline.home), ECOMPIPE_JDBC_DRIVER: '' };
+function submit(
+  t: TestContext,
+  pipeline: Pipeline,
+  flags: readonly string[],
+  args: readonly string[] = [],
+  more: Readonly<Record<string, string>> = {},
+): Submitted {
+  const env: Record<string, string> = { ...sparkEnv(pipeline.home), ECOMPIPE_JDBC_DRIVER: '', ...more };
   const envFile = path.join(pipeline.home, 'database.env');
   const { database, home, processing, archive } = pipeline;
   writeFileSync(
@@ -122,8 +129,19 @@ test('in cluster mode, the driver runs on a worker, and the database is named by
   await assertProved(pipeline);
 });
 
+test('on YARN, in cluster mode, the driver runs in a container, is started once, and ends as finished', async (t) => {
+  const pipeline = await createPipeline(t);
+  const { settings, env } = await startYarn(t, pipeline.home);
+  await fill(pipeline, 5);
+  const flags = ['--master', 'yarn', '--deploy-mode', 'cluster', ...settings.flatMap((conf) => ['--conf', conf])];
+  const { exitCode, output } = await submit(t, pipeline, flags, ['--once'], env).end;
+  assert.equal(exitCode, 0, output);
+  assert.match(output, /final status: SUCCEEDED/);
+  await assertProved(pipeline);
+});
+
 for (const killed of ['the driver', 'its program'] as const)
-  test(`${killed} is killed in the middle of a load: the other one ends, and nothing is lost or doubled`, async (t) => {
+  test(`${killed} is killed in the middle of a load, and its checkpoint is lost: the other one ends, and nothing is lost or doubled`, async (t) => {
     const pipeline = await createPipeline(t);
     await fill(pipeline, 4);
     const { database } = pipeline;
@@ -148,6 +166,8 @@ for (const killed of ['the driver', 'its program'] as const)
     await end;
     await until('the other one has ended', () => !isRunning(program), WITHIN_MS);
     await locker.query('rollback');
+    // As with the disk of a machine that is gone.
+    rmSync(path.join(pipeline.home, 'checkpoints'), { recursive: true });
     const { exitCode, output } = await submit(t, pipeline, ['--master', 'local[2]'], ['--once']).end;
     assert.equal(exitCode, 0, output);
     await assertProved(pipeline);

@@ -7,6 +7,7 @@ import { EXECUTABLE } from '../helpers/executable.js';
 import { until } from '../helpers/until.js';
 import { assertLedger, eventIds } from '../pipeline/stream/tables.js';
 import { createPipeline, type Pipeline } from '../pipeline/verify/pipeline.js';
+import { namesIn } from '../helpers/dayFolders.js';
 import { runSpark, startSpark } from './harness.js';
 
 const SMALL_BATCHES = ['--once', '--max-files-per-trigger', '4', '--trigger-interval', '0'];
@@ -67,9 +68,16 @@ test('killed again and again, with its checkpoint damaged in between: nothing is
     await assertLedger(pipeline.database);
   });
 
-  await t.test('and then left alone', async () => {
-    const ended = await runSpark(t, pipeline);
+  await t.test('and then left alone, with an archive that is compressed', async () => {
+    const before = namesIn(pipeline.archive);
+    const ended = await runSpark(t, pipeline, { args: ['--once', '--archive-gzip'] });
     assert.equal(ended.exitCode, 0, ended.stderr);
+    const archived = namesIn(pipeline.archive).filter((name) => !before.includes(name));
+    assert.ok(archived.length > 0);
+    assert.deepEqual(
+      archived.filter((name) => !name.endsWith('.csv.gz')),
+      [],
+    );
     assert.deepEqual(readdirSync(pipeline.processing), []);
     await assertVerified(pipeline);
     assert.deepEqual(

@@ -93,7 +93,7 @@ test('dirty files and traps of every kind leave the same tables as with the nati
     );
   await native.stream({ connections: 1 });
   const ended = await runSpark(t, spark, {
-    args: ['--once', '--json', '--max-files-per-trigger', '60', '--trigger-interval', '0'],
+    args: ['--once', '--json', '--connections', '1', '--max-files-per-trigger', '60', '--trigger-interval', '0'],
   });
   assert.equal(ended.exitCode, 0, ended.stderr);
   await assertEqual(spark, native);
@@ -128,7 +128,9 @@ test('files that were made to do harm do no more of it than with the native engi
   }
   const maxFileBytes = 16 * 2 ** 20;
   await native.stream({ connections: 1, maxFileBytes });
-  const ended = await runSpark(t, spark, { args: ['--once', '--json', '--max-file-bytes', String(maxFileBytes)] });
+  const ended = await runSpark(t, spark, {
+    args: ['--once', '--json', '--connections', '1', '--max-file-bytes', String(maxFileBytes)],
+  });
   assert.equal(ended.exitCode, 0, ended.stderr);
   await assertEqual(spark, native);
   for (const directory of ['archive', 'quarantine', 'processing'])

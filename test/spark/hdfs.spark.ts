@@ -18,13 +18,13 @@ const java = process.env['JAVA_HOME'] ? path.join(process.env['JAVA_HOME'], 'bin
 
 /** A name node and a data node in one process. */
 async function startHdfs(t: TestContext): Promise<{ uri: string; shell: (...args: string[]) => Promise<string> }> {
-  const { sparkHome, hdfs } = installedForTests();
+  const { sparkHome, hadoop } = installedForTests();
   const home = temporaryDirectory(t);
   const sparkJars = path.join(sparkHome, 'jars/*');
   const port = await freePort();
   const started = path.join(home, 'started.xml');
   const args = [
-    ...['-Xmx512m', '-cp', [...hdfs.jars, sparkJars].join(':'), 'org.apache.hadoop.test.MiniDFSClusterManager'],
+    ...['-Xmx512m', '-cp', [...hadoop.jars, sparkJars].join(':'), 'org.apache.hadoop.test.MiniDFSClusterManager'],
     ...['-format', '-datanodes', '1', '-nnport', String(port), '-writeConfig', started],
   ];
   const { log, hasEnded } = keepRunning(t, java, args, { cwd: home });

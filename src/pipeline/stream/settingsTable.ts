@@ -76,7 +76,7 @@ export const loadSettings = {
     env: 'CHECKPOINT_PATH',
     default: 'checkpoints',
     parse: parse.localDirectory,
-    help: 'directory of the checkpoint file; one stream owns it',
+    help: 'directory of the checkpoint file, also as file:///…; one stream owns it',
   }),
   maxFileBytes: setting({
     flag: '--max-file-bytes',
@@ -181,9 +181,9 @@ export const sparkSettings = {
     placeholder: '<size>',
     env: 'ECOMPIPE_MAX_BYTES_PER_TRIGGER',
     default: undefined,
-    defaultText: 'no limit',
+    defaultText: 'no limit; 256MiB of a larger file',
     parse: parse.optional(parse.bytes(1, Number.MAX_SAFE_INTEGER)),
-    help: 'spark: bytes of files, as delivered, in a micro-batch; one file at least',
+    help: 'spark: bytes of files, as delivered, in a micro-batch; a larger file is loaded in parts, over several',
   }),
   triggerIntervalMs: setting({
     flag: '--trigger-interval',

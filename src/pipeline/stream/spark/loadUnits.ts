@@ -7,43 +7,58 @@ import type { Driver } from './driver.js';
 import { mergeUnit } from './mergeUnit.js';
 import { NotTyped, StageLost, stageUnit, type Staged } from './stage.js';
 import type { StageTables } from './stageTables.js';
-import type { Unit } from './units.js';
+import type { InspectedFile, Unit } from './units.js';
 
 export interface UnitContext {
   readonly driver: Driver;
   readonly database: Database;
   readonly tables: StageTables;
   readonly loader: LoaderContext;
+  /** Units that are merged at the same time, each on a connection of its own. */
+  readonly merges: number;
   readonly stop: AbortSignal;
 }
 
 /**
- * Loads units one after the other. While one is merged, the executors stage the next; the merges come in order, because
- * a file's ranges do.
+ * Loads units: some are merged at the same time, while the executors stage the next one. Units that share a file are
+ * merged in order, because its ranges are.
  * @param committed called after each commit
- * @throws SourceGone, CompareAndSetLost: plan again, what is committed stays; else what is final.
+ * @throws SourceGone, CompareAndSetLost: plan again, what is committed stays; else what is final. The first one counts,
+ *   and is thrown when all others have ended.
  */
 export async function loadUnits(
   context: UnitContext,
   units: readonly Unit[],
   committed: (unit: Unit, batch: CommittedBatch) => Promise<void>,
 ): Promise<void> {
-  let ahead = startStaging(context, units[0]);
-  for (const [index, unit] of units.entries()) {
-    const staged = ahead;
+  const { stop, merges } = context;
+  const loading = new Set<Promise<void>>();
+  const lastOfFile = new Map<InspectedFile, Promise<void>>();
+  let failure: { readonly error: unknown } | undefined;
+  const isOver = (): boolean => failure !== undefined || stop.aborted;
+
+  const load = async (unit: Unit, earlier: readonly Promise<void>[]): Promise<void> => {
+    const staging = startStaging(context, unit);
     try {
-      await staged?.done.catch(() => undefined);
-      ahead = context.stop.aborted ? undefined : startStaging(context, units[index + 1]);
-      await committed(unit, await loadUnit(context, unit, staged));
+      await Promise.all([staging?.done.catch(() => undefined), ...earlier]);
+      if (isOver()) await discard(context, staging);
+      else await committed(unit, await loadUnit(context, unit, staging));
     } catch (error) {
-      await discard(context, ahead);
-      throw error;
+      failure ??= { error };
     }
-    if (context.stop.aborted) {
-      await discard(context, ahead);
-      return;
-    }
+  };
+
+  for (const unit of units) {
+    // One more is staged meanwhile.
+    while (loading.size > merges) await Promise.race(loading);
+    if (isOver()) break;
+    const earlier = unit.parts.flatMap(({ file }) => lastOfFile.get(file) ?? []);
+    const end: Promise<void> = load(unit, earlier).finally(() => loading.delete(end));
+    loading.add(end);
+    for (const { file } of unit.parts) lastOfFile.set(file, end);
   }
+  await Promise.all(loading);
+  if (failure !== undefined) throw failure.error;
 }
 
 interface Staging {
@@ -51,8 +66,8 @@ interface Staging {
 }
 
 /** Undefined where there are no rows to stage. */
-function startStaging({ driver, database, tables, loader }: UnitContext, unit: Unit | undefined): Staging | undefined {
-  if (unit === undefined || unit.rows === 0) return undefined;
+function startStaging({ driver, database, tables, loader }: UnitContext, unit: Unit): Staging | undefined {
+  if (unit.rows === 0) return undefined;
   const { shape } = unit;
   const isOther = shape !== undefined && (shape.feed !== undefined || unnamedFields(shape) > 0);
   const asText = !unit.plain || isOther || loader.breaker.skipDirect();

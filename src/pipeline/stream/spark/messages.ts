@@ -121,6 +121,8 @@ export interface LeftFile {
   readonly fileStamp: string;
   /** When it may be looked at again; -1: never, unless it changes. */
   readonly forMs: number;
+  /** A part of it is loaded, and the next micro-batch goes on with it. */
+  readonly isUnfinished?: boolean;
 }
 
 export type ToJob =
@@ -131,6 +133,8 @@ export type ToJob =
       readonly once: boolean;
       readonly maxFiles: number;
       readonly maxBytes: number;
+      /** A file of more bytes is inspected beside the micro-batches. */
+      readonly largeBytes: number;
       readonly triggerMs: number;
       readonly pieceBytes: number;
       /** Most bytes of a file's content. */

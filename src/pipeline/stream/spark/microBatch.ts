@@ -32,6 +32,8 @@ export interface MicroBatchSettings extends Pick<
 > {
   /** Bytes of CSV that one transaction merges. */
   readonly stageBytes: number;
+  /** Of a file with more bytes, one micro-batch loads so many. */
+  readonly largeBytes: number;
 }
 
 /** Files in one transaction: beyond some hundreds the commit is no longer what costs. */
@@ -157,11 +159,12 @@ export class MicroBatch {
       }
     }
     for (const { file } of toLoad.values()) rest.add(file);
-    const { maxRejected, stageBytes, atomicFile } = this.settings;
+    const { maxRejected, stageBytes, largeBytes, atomicFile } = this.settings;
     // A limit of rejects rolls back the file that exceeds it, and not its neighbours.
     const units = planUnits([...toLoad.values()], {
       bytes: stageBytes,
       files: maxRejected === undefined || maxRejected === 'none' ? MAX_FILES : 1,
+      largeBytes,
       wholeFiles: atomicFile,
     });
     const committed = async (unit: Unit, batch: CommittedBatch): Promise<void> => {
@@ -176,26 +179,30 @@ export class MicroBatch {
       if (isUri(this.settings.inputDir)) await allAtOnce(putAway);
       else for (const each of putAway) await each();
     };
-    let running: Unit | undefined;
     try {
-      await loadUnits(this.context, units, async (unit, batch) => committed((running = unit), batch));
+      await loadUnits(this.context, units, committed);
     } catch (error) {
       if (error instanceof SourceGone) {
-        const unit = units[running === undefined ? 0 : units.indexOf(running) + 1];
-        for (const index of error.parts) await this.dropFile(unit, index, rest, error.unseen.has(index));
+        for (const index of error.parts) await this.dropFile(error.unit, index, rest, error.unseen.has(index));
       } else if (!(error instanceof CompareAndSetLost)) throw error;
+      return [...rest];
     }
+    this.leaveUnfinished(units, rest);
     return [...rest];
   }
 
+  /** Large files of which this micro-batch has loaded its part. */
+  private leaveUnfinished(units: readonly Unit[], rest: Set<InspectedFile>): void {
+    const parts = units.flatMap((unit) => unit.parts);
+    const finished = new Set(parts.filter(({ part }) => part.isLast).map(({ file }) => file));
+    for (const { file } of parts)
+      if (!finished.has(file) && rest.delete(file))
+        this.leave.push({ ...file.inspection.file, forMs: 0, isUnfinished: true });
+  }
+
   /** Taken by another process, or exchanged: if there is one of that name, the next look finds it. */
-  private async dropFile(
-    unit: Unit | undefined,
-    index: number,
-    rest: Set<InspectedFile>,
-    isUnseen: boolean,
-  ): Promise<void> {
-    const file = unit?.parts[index]?.file;
+  private async dropFile(unit: Unit, index: number, rest: Set<InspectedFile>, isUnseen: boolean): Promise<void> {
+    const file = unit.parts[index]?.file;
     if (file === undefined) return;
     rest.delete(file);
     if (isUnseen) await this.settle(file.inspection.file, () => Promise.reject(new UnseenFile(file.inspection.file)));

@@ -39,7 +39,7 @@ export interface SparkSettings extends StreamSettings {
   readonly sparkFlags: readonly string[];
   /** Files that one micro-batch takes. */
   readonly maxFilesPerTrigger: number;
-  /** Bytes of files, as delivered, that one micro-batch takes; one file at least. */
+  /** Bytes of files, as delivered, that one micro-batch takes; of a larger file a part. */
   readonly maxBytesPerTrigger: number | undefined;
   /** Time between two looks at the directory, in milliseconds. */
   readonly triggerIntervalMs: number;
@@ -51,6 +51,9 @@ export interface SparkSettings extends StreamSettings {
   /** How long a master that can't be reached is waited for, in milliseconds. */
   readonly retryForMs: number;
 }
+
+/** A file of more bytes than a micro-batch takes, or than this where there is no limit, is loaded in parts of so many. */
+const LARGE_FILE_BYTES = 256 * 2 ** 20;
 
 /** What an executor reads, frames and copies at a time, in bytes. */
 const PIECE_BYTES = 4 * 2 ** 20;
@@ -88,7 +91,7 @@ async function load(
   const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings, compressor);
   await local?.prepare();
   return await withOwnership(settings, database, context, async (checkpoint, target, feeds, witness, stop) => {
-    const pool = new ConnectionPool(database, 2, witness.assertKnown);
+    const pool = new ConnectionPool(database, settings.connections, witness.assertKnown);
     const alive = await database.connect();
     const driver = await openDriver();
     const refresh = new IdleRefresh(database, context.log);
@@ -117,7 +120,8 @@ async function load(
         selection: selectionOf(settings),
         database: jdbcOptions(database.settings, alive),
       };
-      return await new SparkRun(settings, { driver, database, tables, loader, stop }, outcomes, {
+      const units = { driver, database, tables, loader, merges: settings.connections, stop };
+      return await new SparkRun(settings, units, outcomes, {
         ...context,
         stop,
         emit,
@@ -176,6 +180,7 @@ function assertOneFileSystem({ inputDir, afterLoad, archiveDir, quarantineDir }:
 /** A run of the driver, from its first message to its end. */
 class SparkRun {
   private readonly failures = new Failures();
+  private readonly largeBytes: number;
   private isInBatch = false;
 
   constructor(
@@ -183,7 +188,9 @@ class SparkRun {
     private readonly engine: UnitContext,
     private readonly outcomes: ResultRecorder,
     private readonly context: StageContext<StreamEvent>,
-  ) {}
+  ) {
+    this.largeBytes = settings.maxBytesPerTrigger ?? LARGE_FILE_BYTES;
+  }
 
   async run(
     start: Pick<Extract<ToJob, { type: 'start' }>, 'inputDir' | 'checkpointDir' | 'selection' | 'database'>,
@@ -206,6 +213,7 @@ class SparkRun {
             once: drain.aborted,
             maxFiles: this.settings.maxFilesPerTrigger,
             maxBytes: this.settings.maxBytesPerTrigger ?? Number.MAX_SAFE_INTEGER,
+            largeBytes: this.largeBytes,
             triggerMs: this.settings.triggerIntervalMs,
             pieceBytes: PIECE_BYTES,
             maxFileBytes: this.settings.maxFileBytes,
@@ -229,7 +237,7 @@ class SparkRun {
       this.engine,
       this.outcomes,
       this.failures,
-      this.settings,
+      { ...this.settings, largeBytes: this.largeBytes },
       this.context.emit,
       this.context.drain.aborted,
     );

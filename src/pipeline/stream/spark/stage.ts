@@ -36,6 +36,7 @@ export class NotTyped extends Error {}
 /** A file of the unit was taken away or exchanged meanwhile: plan again. */
 export class SourceGone extends Error {
   constructor(
+    readonly unit: Unit,
     readonly parts: ReadonlySet<number>,
     /** Those of them that the driver still sees as they were listed. */
     readonly unseen: ReadonlySet<number>,
@@ -66,6 +67,7 @@ export async function stageUnit(
     const missing = partsOf((task) => task.missing);
     if (missing.size > 0)
       throw new SourceGone(
+        unit,
         missing,
         partsOf((task) => task.unseen),
       );

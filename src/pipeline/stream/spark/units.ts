@@ -34,6 +34,8 @@ export interface Unit {
 export interface UnitLimits {
   readonly bytes: number;
   readonly files: number;
+  /** Of a file with more bytes, as delivered, so many are loaded now. */
+  readonly largeBytes: number;
   /** Each file in one unit, whatever its size. */
   readonly wholeFiles: boolean;
 }
@@ -52,7 +54,9 @@ export function planUnits(
     bytes = 0;
   };
   for (const { file, entry } of files) {
-    for (const part of cutFile(file, entry, limits)) {
+    const last = entry.committedOffset + (isLarge(file, limits) ? limits.largeBytes : Infinity);
+    for (const [index, part] of cutFile(file, entry, limits).entries()) {
+      if (index > 0 && part.part.endOffset > last) break;
       const size = part.part.endOffset - part.part.startOffset;
       if (
         bytes + size > limits.bytes ||
@@ -66,6 +70,10 @@ export function planUnits(
   }
   close();
   return units;
+}
+
+function isLarge({ inspection }: InspectedFile, { largeBytes, wholeFiles }: UnitLimits): boolean {
+  return inspection.file.size > largeBytes && !wholeFiles;
 }
 
 function unitOf(parts: readonly UnitPart[]): Unit {
