@@ -6,7 +6,7 @@ import { parse } from 'csv-parse/sync';
 import { stringify } from 'csv-stringify/sync';
 import { silentLogger } from '../src/platform/log.js';
 import { EventSource } from '../src/pipeline/generate/eventSource.js';
-import { runGenerate } from '../src/pipeline/generate/index.js';
+import { runGenerate } from '../src/pipeline/generate/runGenerate.js';
 import { planRun } from '../src/pipeline/generate/settings.js';
 
 /**

@@ -17,6 +17,7 @@ async function main(): Promise<void> {
   // Deprecation notices of libraries are for those who maintain this program, not for those who use it.
   // (Read-only where an option has set it.)
   if (!process.noDeprecation) process.noDeprecation = true;
+  pretendNavigator();
   const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string })
     .version;
   for (const stream of [process.stdout, process.stderr]) if (stream.isTTY) keepTerminalSize(stream);
@@ -32,6 +33,18 @@ async function main(): Promise<void> {
   }
   await flush();
   process.exit(exitCode);
+}
+
+/**
+ * As Node.js has it from version 21 on. Without it, pg asks `Response` whether this is a worker of Cloudflare's, and that loads all of
+ * fetch and HTTP/2.
+ */
+function pretendNavigator(): void {
+  if (!('navigator' in globalThis))
+    Object.defineProperty(globalThis, 'navigator', {
+      value: { userAgent: `Node.js/${process.versions.node.split('.')[0]}` },
+      configurable: true,
+    });
 }
 
 /** Runs one command under its parsed settings and prints its result. */

@@ -2,7 +2,7 @@ import { countOf } from '../../src/platform/format.js';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { silentLogger } from '../../src/platform/log.js';
-import { runGenerate } from '../../src/pipeline/generate/index.js';
+import { runGenerate } from '../../src/pipeline/generate/runGenerate.js';
 import { writeDirty } from './dirt.js';
 import type { Progress } from './progress.js';
 import { describeFiles, totalBytes, type Dataset } from './workspace.js';

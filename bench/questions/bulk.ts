@@ -22,6 +22,7 @@ export const bulk: Question = {
       data,
       ([file]) => copyHalves(bench.database, file!),
       'each raw connection sends half of the file',
+      1,
     );
   },
 };
@@ -39,6 +40,7 @@ export const files: Question = {
       data,
       (all) => copyFilesInTurn(bench.database, all),
       'psql takes all files in one session, the raw connections take them in turn',
+      0.97,
     );
   },
 };
@@ -48,6 +50,7 @@ async function answer(
   data: Dataset,
   raw: (files: readonly string[]) => Promise<number>,
   how: string,
+  leastOfRaw: number,
 ): Promise<Answer> {
   const contenders = [
     ours(bench, data),
@@ -81,7 +84,7 @@ async function answer(
     ],
     goals: [
       goal('whole process:', results.ratio(OURS, 'wall', PSQL), '>=', 1.3, `× ${PSQL}`),
-      goal('loading:', results.ratio(OURS, 'load', RAW, 'wall'), '>=', 0.95, '× two raw connections'),
+      goal('loading:', results.ratio(OURS, 'load', RAW, 'wall'), '>=', leastOfRaw, '× two raw connections'),
     ],
   };
 }

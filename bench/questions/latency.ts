@@ -40,7 +40,7 @@ export const latency: Question = {
         ['while a large file loads', ...describe(loaded)],
       ],
       goals: [
-        goal('p50', quantile(idle, 0.5), '<=', 3, 'ms'),
+        goal('p50', quantile(idle, 0.5), '<=', 2.5, 'ms'),
         goal('p99', quantile(idle, 0.99), '<=', 15, 'ms'),
         goal('p99 while a large file loads', quantile(loaded, 0.99), '<=', 250, 'ms'),
       ],

@@ -5,7 +5,7 @@ import { goal, scaled, type Bench, type Question } from '../harness/question.js'
 const ROWS = 10_000_000;
 const SMALL_FILES = 100_000;
 const MEGABYTE = 1e6;
-const LIMIT_MEGABYTES = 150;
+const LIMIT_MEGABYTES = 120;
 /** The file, the table, its index, WAL. */
 const DISK_BYTES_PER_ROW = 450;
 /** A larger file does not stay in the cache. */

@@ -44,7 +44,7 @@ export const small: Question = {
       ],
       goals: [
         goal('loading:', ratio, '>=', 10, `× ${RIVAL}`),
-        goal('loading:', results.median(OURS, 'filesLoad'), '>=', 10_000, 'files/s'),
+        goal('loading:', results.median(OURS, 'filesLoad'), '>=', 12_000, 'files/s'),
       ],
     };
   },

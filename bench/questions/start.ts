@@ -37,8 +37,8 @@ export const start: Question = {
       ]),
       goals: [
         goal('`--version`', results.median(VERSION, 'ms'), '<=', 120, 'ms'),
-        goal('`stream --once`, database given,', results.median(EXTERNAL, 'ms'), '<=', 350, 'ms'),
-        goal('`stream --once`, embedded database,', results.median(EMBEDDED, 'ms'), '<=', 350, 'ms'),
+        goal('`stream --once`, database given,', results.median(EXTERNAL, 'ms'), '<=', 200, 'ms'),
+        goal('`stream --once`, embedded database,', results.median(EMBEDDED, 'ms'), '<=', 200, 'ms'),
       ],
     };
   },

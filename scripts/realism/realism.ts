@@ -8,7 +8,7 @@ import { from as copyFrom } from 'pg-copy-streams';
 import { EVENT_COLUMNS } from '../../src/contract/columns.js';
 import { EXIT } from '../../src/platform/errors.js';
 import { silentLogger } from '../../src/platform/log.js';
-import { runGenerate } from '../../src/pipeline/generate/index.js';
+import { runGenerate } from '../../src/pipeline/generate/runGenerate.js';
 import { PROFILES } from '../../src/pipeline/generate/profile.js';
 import { startTestServer } from '../../test/helpers/postgres.js';
 import { createShuffledControl, createUniformControl } from './controls.js';

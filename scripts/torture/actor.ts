@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT } from '../../src/platform/errors.js';
 
@@ -17,7 +17,12 @@ export interface ActorOptions {
   readonly args: () => readonly string[];
   /** Never killed, so that what grows in a long life has one to grow in. */
   readonly isSpared: boolean;
+  /** How often the database has lost commits. */
+  readonly losses: () => number;
 }
+
+/** What a person does when a stream says that the database has lost commits. */
+const RELOAD = '--reload-from-archive';
 
 /** `ending`: told to end and not yet gone. Nobody else may end or start it meanwhile: two would start it again. */
 type State = 'down' | 'running' | 'frozen' | 'ending';
@@ -29,6 +34,8 @@ export class Actor {
   /** Monotonic time of the last start. */
   startedMs = 0;
   private child: ChildProcess | undefined;
+  /** Losses before this start, where it brings back what was lost. */
+  private reloadedAfter: number | undefined;
   private nextStart: NodeJS.Timeout | undefined;
 
   constructor(
@@ -40,14 +47,20 @@ export class Actor {
     return this.state === 'running' ? this.child?.pid : undefined;
   }
 
-  start(): void {
-    const { role, name, home, executable, env, args } = this.options;
+  start(reload = false): void {
+    const { role, name, home, executable, env, args, losses } = this.options;
+    this.reloadedAfter = reload ? losses() : undefined;
     const log = openSync(this.logFile, 'a');
     this.starts++;
     this.startedMs = performance.now();
     const child = spawn(
       process.execPath,
-      [executable, role === 'generator' ? 'generate' : role === 'mover' ? 'move' : 'stream', ...args()],
+      [
+        executable,
+        role === 'generator' ? 'generate' : role === 'mover' ? 'move' : 'stream',
+        ...args(),
+        ...(reload ? [RELOAD] : []),
+      ],
       {
         cwd: home,
         env: { PATH: process.env['PATH'], HOME: home, ...env },
@@ -62,7 +75,9 @@ export class Actor {
       this.state = 'down';
       if (isExpected) return;
       // Its predecessor's connection may live a moment longer than itself.
-      if (code === EXIT.owned) this.nextStart = setTimeout(() => this.start(), 200);
+      if (code === EXIT.owned) this.nextStart = setTimeout(() => this.start(reload), 200);
+      // It says that commits are missing, which no start can say after it has brought them back.
+      else if (code === EXIT.integrity && losses() > (this.reloadedAfter ?? 0)) this.start(true);
       else this.onFailure(`${name} ended by itself with ${code ?? signal ?? '?'}: ${this.lastWords()}`);
     });
   }
@@ -96,6 +111,15 @@ export class Actor {
     child.kill(signal);
     const [code] = await exited;
     return code;
+  }
+
+  /** Whether what it wrote to its log after the first `from` bytes has this in it. */
+  hasLogged(pattern: RegExp, from: number): boolean {
+    return pattern.test(readFileSync(this.logFile).subarray(from).toString());
+  }
+
+  get logBytes(): number {
+    return statSync(this.logFile).size;
   }
 
   private get logFile(): string {

@@ -3,11 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { TestDatabase } from '../../test/helpers/postgres.js';
 import type { RestartableServer, Shutdown } from '../../test/helpers/restartableServer.js';
 import type { Actor, Role } from './actor.js';
+import { PRUNE_OLD } from './foreignShop.js';
+import { LossMaker, type LossCount } from './losses.js';
 import type { Pipeline } from './pipeline.js';
-import { FAULT_KINDS, type FaultKind, type PlannedFault } from './schedule.js';
+import { FAULT_KINDS, type FaultKind, type LossKind, type PlannedFault } from './schedule.js';
 
-/** How long a fault waits for somebody to fall on. */
-const PATIENCE_MS = 15_000;
+/** How long a fault waits for somebody, or old events, to fall on. */
+const PATIENCE_MS = 60_000;
 
 /** Makes faults and counts those that it could make. */
 export class FaultMaker {
@@ -15,13 +17,21 @@ export class FaultMaker {
   private readonly pending = new Set<Promise<void>>();
   /** The server can only be stopped once at a time. */
   private serverTurn: Promise<void> = Promise.resolve();
+  /** What a stream has seen committed must stay in its checkpoint until it has noticed that the database lost that. */
+  private checkpointTurn: Promise<unknown> = Promise.resolve();
+  private readonly losses: LossMaker;
 
   constructor(
     private readonly pipeline: Pipeline,
     private readonly server: RestartableServer,
     private readonly database: TestDatabase,
+    lossCount: LossCount,
+    /** Runs a command to its end. @returns what it prints. */
+    private readonly run: (...args: string[]) => Promise<string>,
     private readonly onError: (error: unknown) => void,
-  ) {}
+  ) {
+    this.losses = new LossMaker(pipeline, server, database, lossCount, (action) => this.withServer(action));
+  }
 
   /** Begins a fault. What it takes away comes back after a while; `settled` waits for that. */
   make(fault: PlannedFault): void {
@@ -56,13 +66,13 @@ export class FaultMaker {
       case 'endStream':
         return await this.endStream(fault);
       case 'deleteCheckpoint':
-        return await this.kill('stream', fault, (file) => rmSync(file));
+        return await this.damage(fault, (file) => rmSync(file));
       case 'truncateCheckpoint':
-        return await this.kill('stream', fault, (file) =>
+        return await this.damage(fault, (file) =>
           writeFileSync(file, readFileSync(file).subarray(0, Math.floor(fault.target * 40))),
         );
       case 'rollBackCheckpoint':
-        return await this.kill('stream', fault, (file) => copyFileSync(olderOf(file), file));
+        return await this.damage(fault, (file) => copyFileSync(olderOf(file), file));
       case 'terminateBackends':
         return await this.terminateBackends();
       case 'restartFast':
@@ -71,6 +81,11 @@ export class FaultMaker {
         return await this.restart('immediate', fault);
       case 'killPostmaster':
         return await this.restart('killed', fault);
+      case 'prune':
+        return await this.prune();
+      case 'restoreBackup':
+      case 'failOver':
+        return await this.lose(fault.kind);
     }
   }
 
@@ -100,6 +115,10 @@ export class FaultMaker {
       await delay(50);
       this.keepOlderCheckpoints();
     }
+  }
+
+  private async damage(fault: PlannedFault, action: (checkpoint: string) => void): Promise<boolean> {
+    return await this.withCheckpoints(() => this.kill('stream', fault, action));
   }
 
   private async kill(role: Role, fault: PlannedFault, damage?: (checkpoint: string) => void): Promise<boolean> {
@@ -152,12 +171,35 @@ export class FaultMaker {
     return true;
   }
 
+  /** Removes the events that are old, as soon as there are any. */
+  private async prune(): Promise<boolean> {
+    const deadlineMs = performance.now() + PATIENCE_MS;
+    for (;;) {
+      const printed = await this.run('prune', ...PRUNE_OLD, '--yes', '--json', '--retry-for', '600');
+      const { events } = JSON.parse(printed) as { events: { rows: number } };
+      if (events.rows > 0) return true;
+      if (performance.now() > deadlineMs) return false;
+      await delay(200);
+    }
+  }
+
+  private async lose(kind: LossKind): Promise<boolean> {
+    await this.withCheckpoints(() => this.losses.make(kind));
+    return true;
+  }
+
   /** The first that each stream wrote, for a later roll-back. */
   private keepOlderCheckpoints(): void {
     for (const actor of this.pipeline.actors.filter(({ options }) => options.role === 'stream')) {
       const checkpoint = this.pipeline.checkpointOf(actor);
       if (existsSync(checkpoint) && !existsSync(olderOf(checkpoint))) copyFileSync(checkpoint, olderOf(checkpoint));
     }
+  }
+
+  private async withCheckpoints<T>(action: () => Promise<T>): Promise<T> {
+    const turn = this.checkpointTurn.then(action);
+    this.checkpointTurn = turn.catch(() => undefined);
+    return await turn;
   }
 
   private async withServer(action: () => Promise<void>): Promise<void> {

@@ -25,6 +25,7 @@ export function createPipeline(
   executable: string,
   databaseEnv: Readonly<Record<string, string>>,
   random: Random,
+  losses: () => number,
   onFailure: (message: string) => void,
 ): Pipeline {
   const directories = Object.fromEntries(
@@ -41,7 +42,10 @@ export function createPipeline(
     QUARANTINE_PATH: directories.quarantine,
   };
   const create = (role: Role, index: number, more: Pick<ActorOptions, 'args'>): Actor =>
-    new Actor({ role, name: `${role}-${index}`, home, executable, env, isSpared: index === 0, ...more }, onFailure);
+    new Actor(
+      { role, name: `${role}-${index}`, home, executable, env, isSpared: index === 0, losses, ...more },
+      onFailure,
+    );
   const checkpointDir = (index: number): string => path.join(home, `checkpoints-${index}`);
 
   const generator = (index: number, ...size: string[]): Actor => {

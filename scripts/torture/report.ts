@@ -86,7 +86,7 @@ export function describeOutcome({
       : [
           `${number(proof.rows)} rows, ${number(proof.duplicates)} duplicates and ${number(proof.rejects)} rejects of ${number(proof.files)} files (${number(proof.quarantined)} of them unreadable) from ${number(proof.runs)} runs of the generator: lost ${proof.counts.lost} · duplicated ${proof.counts.duplicated} · corrupted ${proof.counts.corrupted}.`,
         ]),
-    `By a staged feed with \`repeats: distinct\` ${number(foreign.rows)} rows, ${number(foreign.rejected)} rejects and ${number(foreign.skipped)} skipped records of ${number(foreign.files)} files${foreign.problems.length === 0 ? ': each as it must be' : ''}.`,
+    `By a staged feed with \`repeats: distinct\` ${number(foreign.rows)} rows, ${number(foreign.rejected)} rejects and ${number(foreign.skipped)} skipped records of ${number(foreign.files)} files, ${number(foreign.pruned)} of the rows old and pruned${foreign.problems.length === 0 ? ': each as it must be' : ''}.`,
     ...(drainedInSeconds === undefined
       ? []
       : [`What was left when the faults ended was loaded ${Math.ceil(drainedInSeconds)} s later.`]),

@@ -1,10 +1,9 @@
 import * as parse from '../platform/parsers.js';
-import type { Setting, SettingsOf, SettingTable } from '../platform/settings.js';
+import { type Setting, type SettingsOf, type SettingTable, readSecret } from '../platform/settings.js';
 import { untilAborted } from '../platform/wait.js';
 import { defineCommand } from './command.js';
 import { feedSettings, loadFeeds, ownDirectories } from './feedSettings.js';
 import { metricsSettings, withMetrics } from './metrics.js';
-import { readSecret } from '../platform/secrets.js';
 import { connectionSettings, databaseSettings } from './settings.js';
 import { incomingDir, processingDir } from '../contract/directorySettings.js';
 import { listOptions } from '../contract/listFiles.js';

@@ -4,7 +4,7 @@ import { countOf, formatCount } from '../platform/format.js';
 import type { StreamFigures } from '../pipeline/stream/streamEventTable.js';
 import type { CommandContext } from './command.js';
 import { reportRejects } from './rejectReport.js';
-import { showBar, showLiveLine, type ProgressBar } from './progress.js';
+import type { ProgressBar } from './progress.js';
 
 /**
  * Shows the loading on a terminal, and says now and then what was rejected.
@@ -18,7 +18,9 @@ export async function showStream(
 ): Promise<ProgressBar> {
   if (!context.interactive) return { stop: () => undefined };
   const bar =
-    bulkDir === undefined ? showStreaming(figures, context) : await showLoading(bulkDir, listing, figures, context);
+    bulkDir === undefined
+      ? await showStreaming(figures, context)
+      : await showLoading(bulkDir, listing, figures, context);
   const endReports = reportRejects(figures, context.log);
   return {
     stop: () => {
@@ -40,6 +42,7 @@ async function showLoading(
   const total = unit === 'bytes' ? bytes : files;
   const filesDone = (): number =>
     figures.filesLoaded + figures.filesRedelivered + figures.filesQuarantined + figures.filesFailed;
+  const { showBar } = await import('./progress.js');
   return showBar(
     'loading',
     unit,
@@ -49,7 +52,8 @@ async function showLoading(
 }
 
 /** One line for loading whatever comes. */
-function showStreaming(figures: Readonly<StreamFigures>, context: CommandContext): ProgressBar {
+async function showStreaming(figures: Readonly<StreamFigures>, context: CommandContext): Promise<ProgressBar> {
+  const { showLiveLine } = await import('./progress.js');
   return showLiveLine(
     'loading',
     () => {

@@ -1,9 +1,8 @@
 import { EcompipeError, EXIT } from '../platform/errors.js';
 import * as parse from '../platform/parsers.js';
-import type { Setting, SettingsOf, SettingTable } from '../platform/settings.js';
+import { type Setting, type SettingsOf, type SettingTable, readSecret } from '../platform/settings.js';
 import type { MetricsOptions, PipelineMetrics } from '../pipeline/metrics/metrics.js';
 import type { CommandContext, CommandResult } from './command.js';
-import { readSecret } from '../platform/secrets.js';
 
 const port: Setting<number | undefined> = {
   flag: '--metrics-port',

@@ -148,10 +148,9 @@ async function show(values: Settings, context: CommandContext, [id = '']: readon
 }
 
 async function exportRows(values: Settings, context: CommandContext): Promise<CommandResult> {
-  const [{ onConnection }, { exportRejects }, { writeNewFile, writePieces }] = await Promise.all([
+  const [{ onConnection }, { exportRejects, writeNewFile, writePieces }] = await Promise.all([
     import('./onConnection.js'),
     import('../pipeline/rejects/export.js'),
-    import('../pipeline/rejects/writeExport.js'),
   ]);
   const { output } = values;
   if (output !== undefined) {

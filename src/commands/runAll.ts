@@ -10,7 +10,7 @@ import type { PipelineEvent } from '../pipeline/pipelineEvents.js';
 import type { StagesSettings } from '../pipeline/runAll.js';
 import type { SnapshotFeed } from '../pipeline/dashboard/feed.js';
 import type { DashboardServerSettings } from '../pipeline/dashboard/server.js';
-import type { StageCounts } from '../pipeline/dashboard/stageRates.js';
+import type { StageCounts } from '../pipeline/dashboard/history.js';
 import type { RunSummary, SummaryOptions } from '../pipeline/summary.js';
 import { defineCommand, type CommandContext, type CommandResult } from './command.js';
 import { DEFAULT_PORT, dashboardAccess } from './dashboard.js';

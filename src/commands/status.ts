@@ -119,13 +119,12 @@ export const status = defineCommand({
     ['ecompipe status --json', 'for scripts'],
   ],
   run: async ({ watch, everyMs, check, ...settings }, context): Promise<CommandResult> => {
-    const [{ withObserver }, { readStatus }, { describeStatus }, { findViolations }, { statusJson }, { withScreen }] =
+    const [{ withObserver }, { readStatus }, { describeStatus, statusJson }, { findViolations }, { withScreen }] =
       await Promise.all([
         import('../platform/db/readOnlyClient.js'),
         import('../pipeline/status/runStatus.js'),
         import('../pipeline/status/describeStatus.js'),
         import('../pipeline/status/limits.js'),
-        import('../pipeline/status/json.js'),
         import('./screen.js'),
       ]);
     const feeds = await loadFeeds(settings);

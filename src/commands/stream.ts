@@ -35,7 +35,7 @@ const reloadFromArchive = setting({
   env: 'ECOMPIPE_RELOAD_FROM_ARCHIVE',
   default: false,
   parse: parse.boolean,
-  help: 'after the database lost commits: first put back archived files that its ledger does not have',
+  help: 'after the database lost commits: first put back archived and quarantined files that its ledger does not have',
 });
 
 /** Only matters where the system doesn't tell about new files (network file systems). */
@@ -76,7 +76,8 @@ export const stream = defineCommand({
     assertPossible(settings, sparkFlags);
     const feeds = await loadFeeds(settings);
     const listing = listOptions({ ...settings, feeds });
-    const { withDatabase, ensureSchema, isUri, runEngine, ...shown } = await loadParts(settings.engine);
+    const loadingEngine = loadEngine(settings.engine);
+    const { withDatabase, ensureSchema, isUri, ...shown } = await loadParts();
     const { createStreamEvents, describeStream, readBacklog, showStream } = shown;
     const stage = createStreamEvents();
     const { log, stop } = context;
@@ -101,6 +102,7 @@ export const stream = defineCommand({
         { ...context, onDatabaseEvent: meter.observeDatabase },
         async (database) => {
           await ensureSchema(database, context);
+          const runEngine = await loadingEngine;
           const kept = once ? undefined : await startRetention(settings, database, log);
           try {
             return await runEngine({ ...settings, sparkFlags, feeds, pollIntervalMs: POLL_INTERVAL_MS }, database, {
@@ -200,8 +202,19 @@ async function startRetention(
   return keepRetention({ retentionMs: settings.retention, archiveDir }, database, log);
 }
 
-/** What only this command needs, and the engine that was asked for: the start of every other one is spared them. */
-async function loadParts(engine: 'native' | 'spark') {
+/** The engine that was asked for. It is most of the code: compiled while the server answers the first questions. */
+function loadEngine(engine: 'native' | 'spark') {
+  const loading =
+    engine === 'spark'
+      ? import('../pipeline/stream/spark/runSpark.js').then(({ runSparkStream }) => runSparkStream)
+      : import('../pipeline/stream/runStream.js').then(({ runStream }) => runStream);
+  // Who waits for it hears of it; nobody does where something else fails before.
+  loading.catch(() => undefined);
+  return loading;
+}
+
+/** What only this command needs: the start of every other one is spared it. */
+async function loadParts() {
   const parts = await Promise.all([
     import('../platform/db/target.js'),
     import('../pipeline/migrate/schema.js'),
@@ -211,10 +224,6 @@ async function loadParts(engine: 'native' | 'spark') {
     import('./loadProgress.js'),
     import('../contract/backlog.js'),
   ]);
-  const runEngine =
-    engine === 'spark'
-      ? (await import('../pipeline/stream/spark/runSpark.js')).runSparkStream
-      : (await import('../pipeline/stream/runStream.js')).runStream;
   const [target, schema, remote, table, describing, progress, backlog] = parts;
   return {
     ...target,
@@ -224,6 +233,5 @@ async function loadParts(engine: 'native' | 'spark') {
     ...describing,
     ...progress,
     ...backlog,
-    runEngine,
   };
 }

@@ -49,16 +49,17 @@ export const verify = defineCommand({
     ['ecompipe verify --ledger', 'finds deleted rows, TRUNCATE and restored backups, for any files'],
   ],
   run: async ({ incomingDir, processingDir, archiveDir, quarantineDir, manifestDir, ...settings }, context) => {
-    const [{ onDatabase }, stage] = await Promise.all([
-      import('./onConnection.js'),
-      import('../pipeline/verify/index.js'),
-    ]);
+    const { onDatabase } = await import('./onConnection.js');
     const { log, stop } = context;
-    const { describeLedgerProof, describeVerify, proveLedger, runVerify } = stage;
     if (settings.ledger) {
+      const { describeLedgerProof, proveLedger } = await import('../pipeline/verify/ledgerProof.js');
       const proof = await onDatabase(settings, context, proveLedger);
       return { json: proof, text: describeLedgerProof(proof), exitCode: proof.ok ? EXIT.done : EXIT.checkFailed };
     }
+    const [{ runVerify }, { createVerifyEventLogger, describeVerify }] = await Promise.all([
+      import('../pipeline/verify/runVerify.js'),
+      import('../pipeline/verify/describeVerify.js'),
+    ]);
     const result = await onDatabase(settings, context, async (database) => {
       const { connections, allowPending } = settings;
       const places = {
@@ -68,7 +69,7 @@ export const verify = defineCommand({
       return await runVerify(
         { manifestDir: manifestDir ?? path.join(incomingDir, '.manifest'), ...places, connections, allowPending },
         database,
-        { log, stop, emit: stage.createVerifyEventLogger(log) },
+        { log, stop, emit: createVerifyEventLogger(log) },
       );
     });
     return { json: result, text: describeVerify(result), exitCode: result.ok ? EXIT.done : EXIT.checkFailed };

@@ -1,5 +1,5 @@
 /**
- * The columns of the CSV contract (DESIGN §3), in the order our generator writes them. A column's rules are the
+ * The columns of the CSV contract in the order our generator writes them. A column's rules are the
  * constraints of `public.events` and stand nowhere else. How to add one: docs/user_guide.md.
  */
 export const EVENT_COLUMNS = [

@@ -4,12 +4,9 @@ import { loadSettings, streamSettings } from '../pipeline/stream/settingsTable.j
 import { moveSettings } from '../pipeline/move/settingsTable.js';
 import type { Database } from '../platform/db/target.js';
 import { ensureDirectory } from '../platform/files/ensureDirectory.js';
-import {
-  runGenerate as generate,
-  type GenerateEvent,
-  type GenerateResult,
-  type GenerateSettings,
-} from '../pipeline/generate/index.js';
+import { runGenerate as generate } from '../pipeline/generate/runGenerate.js';
+import type { GenerateEvent, GenerateResult } from '../pipeline/generate/generateEvents.js';
+import type { GenerateSettings } from '../pipeline/generate/settings.js';
 import {
   runMigrate as migrate,
   type MigrateContext,
@@ -23,12 +20,8 @@ import type { PipelineEvent } from '../pipeline/pipelineEvents.js';
 import { runAll as all, type RunAllResult } from '../pipeline/runAll.js';
 import type { StreamEvent, StreamResult, StreamSettings } from '../pipeline/stream/streamEvents.js';
 import { runStream as stream } from '../pipeline/stream/runStream.js';
-import {
-  runVerify as verify,
-  type VerifyEvent,
-  type VerifyResult,
-  type VerifySettings,
-} from '../pipeline/verify/index.js';
+import { runVerify as verify } from '../pipeline/verify/runVerify.js';
+import type { VerifyEvent, VerifyResult, VerifySettings } from '../pipeline/verify/verifyEvents.js';
 import { contextOf, defaults, type RunOptions } from './options.js';
 
 /** The settings of a command that moves or loads: those of its stage, and whether it ends when all is done. */

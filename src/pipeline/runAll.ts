@@ -5,7 +5,7 @@ import { ensureDirectory } from '../platform/files/ensureDirectory.js';
 import type { Logger } from '../platform/log.js';
 import { untilAborted } from '../platform/wait.js';
 import type { GenerateResult } from './generate/generateEvents.js';
-import { runGenerate } from './generate/index.js';
+import { runGenerate } from './generate/runGenerate.js';
 import type { GenerateSettings } from './generate/settings.js';
 import type { PipelineEvent } from './pipelineEvents.js';
 import { runMigrate } from './migrate/runMigrate.js';

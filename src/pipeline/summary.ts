@@ -3,13 +3,9 @@ import type { FileCount, UnsettledFiles } from './unsettledFiles.js';
 import { finishing, withConnection, type Database } from '../platform/db/target.js';
 import type { Logger } from '../platform/log.js';
 import type { RunAllResult } from './runAll.js';
-import {
-  createVerifyEventLogger,
-  describeVerify,
-  runVerify,
-  type VerifyResult,
-  type VerifySettings,
-} from './verify/index.js';
+import { createVerifyEventLogger, describeVerify } from './verify/describeVerify.js';
+import { runVerify } from './verify/runVerify.js';
+import type { VerifyResult, VerifySettings } from './verify/verifyEvents.js';
 import { wrapWords } from '../platform/terminal.js';
 import { padTo, textWidth } from '../platform/textWidth.js';
 import { shellQuote } from '../platform/printable.js';

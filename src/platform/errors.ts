@@ -1,6 +1,6 @@
 import { printableLine } from './printable.js';
 
-/** Exit codes of every command (DESIGN §2). 69, 74 and 77 are those of BSD's sysexits.h. */
+/** Exit codes of every command. 69, 74 and 77 are those of BSD's sysexits.h. */
 export const EXIT = {
   done: 0,
   bug: 1,

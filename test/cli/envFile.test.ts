@@ -10,7 +10,7 @@ import { EXECUTABLE, project, run } from './executable.js';
 /** Runs a line of bash in which `$ecompipe` is the executable, started as npm's link to it starts it. */
 async function bash(cwd: string, line: string): Promise<{ code: number; stdout: string; stderr: string }> {
   const env = { PATH: process.env['PATH'], HOME: cwd, ecompipe: EXECUTABLE };
-  const running = promisify(execFile)('bash', ['-c', line], { cwd, env, timeout: 60_000 });
+  const running = promisify(execFile)('bash', ['-c', line], { cwd, env, timeout: 120_000 });
   return await running.then(
     (output) => ({ code: 0, ...output }),
     (error: unknown) => error as { code: number; stdout: string; stderr: string },

@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { run } from '../helpers/executable.js';
 import { startTestServer, type TestDatabase } from '../helpers/postgres.js';
+import { atEnd } from '../helpers/atEnd.js';
 
 export { EXECUTABLE, run, start, type Ended, type Running, type StartOptions } from '../helpers/executable.js';
 
@@ -11,7 +12,7 @@ export { EXECUTABLE, run, start, type Ended, type Running, type StartOptions } f
 export function project(t: TestContext, name = 'cli'): string {
   const directory = mkdtempSync(path.join(tmpdir(), `ecompipe-${name}-`));
   chmodSync(directory, 0o777);
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  atEnd(t, () => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 

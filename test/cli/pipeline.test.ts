@@ -101,7 +101,7 @@ async function until(t: TestContext, database: TestDatabase, sql: string): Promi
   while ((await database.query(sql)).length === 0) t.signal.throwIfAborted();
 }
 
-test('three commands in three processes, started in any order', { timeout: 60_000 }, async (t) => {
+test('three commands in three processes, started in any order', { timeout: 120_000 }, async (t) => {
   const database = await migratedDatabase(t);
   const { env } = database;
   const cwd = project(t);
@@ -121,7 +121,7 @@ test('three commands in three processes, started in any order', { timeout: 60_00
   assert.equal((await run(t, { cwd, env }, 'verify')).exitCode, 0);
 });
 
-test('SIGINT drains run-all: the table holds all that was generated', { timeout: 60_000 }, async (t) => {
+test('SIGINT drains run-all: the table holds all that was generated', { timeout: 120_000 }, async (t) => {
   const database = await migratedDatabase(t);
   const cwd = project(t);
   const { child, end } = start(t, { cwd, env: database.env }, 'run-all', '--interval', '0', '--batch-size', '100');
@@ -138,7 +138,7 @@ test('SIGINT drains run-all: the table holds all that was generated', { timeout:
 
 test(
   'after SIGKILL in the middle a second run-all leaves nothing lost and nothing doubled',
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async (t) => {
     const database = await migratedDatabase(t);
     const { env } = database;
@@ -162,7 +162,7 @@ test(
   },
 );
 
-test('an unprivileged user needs nothing but a directory of its own', { timeout: 60_000 }, async (t) => {
+test('an unprivileged user needs nothing but a directory of its own', { timeout: 120_000 }, async (t) => {
   const nobody = 65_534;
   if (process.getuid?.() !== 0 || spawnSync('test', ['-r', EXECUTABLE], { uid: nobody, gid: nobody }).status !== 0) {
     t.skip('only root can become somebody else, and that somebody must be able to read the checkout');

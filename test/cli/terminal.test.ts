@@ -16,13 +16,13 @@ for (const [columns, rows, isTerminal] of [
 ] as const) {
   test(
     `a terminal of ${columns} columns and ${rows} rows gets ${isTerminal ? 'a progress bar' : 'plain lines, and the command ends'}`,
-    { skip: noScript, timeout: 60_000 },
+    { skip: noScript, timeout: 120_000 },
     async (t) => {
       const child = spawn('script', ['-qec', `stty cols ${columns} rows ${rows}; ${COMMAND}`, '/dev/null'], {
         cwd: project(t),
         env: { PATH: process.env['PATH'], TERM: 'xterm', HOME: '/nonexistent' },
         stdio: ['ignore', 'pipe', 'inherit'],
-        timeout: 30_000,
+        timeout: 120_000,
         killSignal: 'SIGKILL',
       });
       const output = await text(child.stdout);

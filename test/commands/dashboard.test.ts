@@ -71,7 +71,7 @@ test('on an address that other machines reach it wants a password, before a data
   assert.equal((await fetch(urlOf(running), { headers: { authorization } })).status, 200);
 });
 
-test('run-all --dashboard shows its own pipeline, with the speed of each stage', { timeout: 60_000 }, async (t) => {
+test('run-all --dashboard shows its own pipeline, with the speed of each stage', { timeout: 120_000 }, async (t) => {
   const { env } = await migratedDatabase(t);
   const running = start(
     t,
@@ -125,7 +125,7 @@ test('a port that means nothing, and one that is taken, are told before anything
 
 test(
   'a wrong password ends it with 77, at once or when it becomes wrong, and the page has the reason',
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async (t) => {
     const database = await migratedDatabase(t);
     const cwd = project(t);
@@ -161,7 +161,7 @@ test(
 
 test(
   '--retry-for ends it when the database is away so long; without it the page waits',
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async (t) => {
     const cwd = project(t);
     const env = { POSTGRES_HOST: '127.0.0.1', POSTGRES_PORT: '1', POSTGRES_DB: 'none', POSTGRES_PASSWORD: 'none' };

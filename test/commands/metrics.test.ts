@@ -19,7 +19,7 @@ function portOf({ output }: Running): number {
   return Number(/"event":"metrics_served".*"port":(\d+)/.exec(output())?.[1]);
 }
 
-test('the metrics of a running pipeline are what its tables hold', { timeout: 60_000 }, async (t) => {
+test('the metrics of a running pipeline are what its tables hold', { timeout: 120_000 }, async (t) => {
   const database = await migratedDatabase(t);
   const running = start(
     t,

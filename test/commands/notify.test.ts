@@ -61,7 +61,7 @@ test('a run that ends well, or by a signal, posts nothing', async (t) => {
   assert.deepEqual(posts, []);
 });
 
-test('a stream that gets nowhere says so, and that it goes on', { timeout: 60_000 }, async (t) => {
+test('a stream that gets nowhere says so, and that it goes on', { timeout: 120_000 }, async (t) => {
   const { env, connect } = await migratedDatabase(t);
   const { url, posts } = await startReceiver(t);
   const { cwd } = shop(t, { 'a.csv': csv(3) });

@@ -59,7 +59,7 @@ async function untilLive(t: TestContext, database: TestDatabase, cwd: string, ..
   return { summary: JSON.parse(stdout) as Summary, stderr };
 }
 
-test('four weeks of history come first, once; a second run goes on live', { timeout: 90_000 }, async (t) => {
+test('four weeks of history come first, once; a second run goes on live', { timeout: 120_000 }, async (t) => {
   const database = await migratedDatabase(t);
   const cwd = project(t);
   const first = await untilLive(t, database, cwd);
@@ -82,7 +82,7 @@ test('four weeks of history come first, once; a second run goes on live', { time
 
 test(
   '--history none has live events alone; with a duration the history does not count',
-  { timeout: 90_000 },
+  { timeout: 120_000 },
   async (t) => {
     const [none, limited] = [await migratedDatabase(t), await migratedDatabase(t)];
     await untilLive(t, none, project(t), '--history', 'none');
@@ -102,7 +102,7 @@ test(
   },
 );
 
-test('files that wait mean that there is a history already', { timeout: 60_000 }, async (t) => {
+test('files that wait mean that there is a history already', { timeout: 120_000 }, async (t) => {
   const database = await migratedDatabase(t);
   const cwd = project(t);
   assert.equal(
@@ -123,7 +123,7 @@ test('a history can not be asked for where nothing is live', async (t) => {
 
 test(
   'on a terminal the page is served, the panel calm, and Ctrl-C drains and ends with the proof',
-  { skip: NO_TERMINAL, timeout: 90_000 },
+  { skip: NO_TERMINAL, timeout: 120_000 },
   async (t) => {
     const { env } = await migratedDatabase(t);
     // Whoever has the usual port: another one is taken then.
@@ -155,7 +155,7 @@ test(
   },
 );
 
-test('--no-dashboard serves no page; without a terminal none is served either', { timeout: 60_000 }, async (t) => {
+test('--no-dashboard serves no page; without a terminal none is served either', { timeout: 120_000 }, async (t) => {
   const { env } = await migratedDatabase(t);
   const cwd = project(t);
   const flags = ['run-all', '--batches', '1', '--until-drained'];
@@ -178,7 +178,7 @@ for (const [name, args, said] of [
   ['move', [], /moving {2}0 files {2}0 B {2}0 files\/s/],
   ['stream', [], /loading {2}0 rows {2}0 files {2}0 rows\/s/],
 ] as const) {
-  test(`${name} alone shows a live line on a terminal`, { skip: NO_TERMINAL, timeout: 60_000 }, async (t) => {
+  test(`${name} alone shows a live line on a terminal`, { skip: NO_TERMINAL, timeout: 120_000 }, async (t) => {
     const { env } = await migratedDatabase(t);
     const session = startInTerminal(t, { cwd: project(t), env }, name, ...args);
     await until('the line is shown', () => said.test(session.text()), 20_000);

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { VerifyResult } from '../../src/pipeline/verify/index.js';
+import type { VerifyResult } from '../../src/pipeline/verify/verifyEvents.js';
 import { createPipeline, type Pipeline } from '../pipeline/verify/pipeline.js';
 
 const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));

@@ -9,6 +9,7 @@ import { EXECUTABLE, run, start, type Running } from '../helpers/executable.js';
 import { startTestServer, type TestDatabase } from '../helpers/postgres.js';
 import { until } from '../helpers/until.js';
 import { composeServices, imageEnvironment, type Service } from './composeFile.js';
+import { atEnd } from '../helpers/atEnd.js';
 
 /** By the .env of the stack that the compose file replaces, whose paths are not the image's. */
 const services = composeServices({ PROCESSING_PATH: '/data/processing', CHECKPOINT_PATH: '/checkpoints' });
@@ -149,7 +150,7 @@ async function assertHealthy(
 /** The volumes, with the directories that the image makes in them. */
 function volumes(t: TestContext): string {
   const directory = mkdtempSync(path.join(tmpdir(), 'ecompipe-compose-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  atEnd(t, () => rmSync(directory, { recursive: true, force: true }));
   for (const name of ['incoming', 'processing', 'archive', 'quarantine'])
     mkdirSync(path.join(directory, 'data', name), { recursive: true });
   mkdirSync(path.join(directory, 'checkpoints'));

@@ -8,6 +8,7 @@ import { ROOT } from '../docs/guide.js';
 import { run } from '../helpers/executable.js';
 import { startTestServer } from '../helpers/postgres.js';
 import { dockerfile, type Instruction } from './composeFile.js';
+import { atEnd } from '../helpers/atEnd.js';
 
 /** The stages: the build, the image with Spark, and, as it is last, the image that one gets without asking for another. */
 const [SPARK, LAST] = [1, 2];
@@ -79,7 +80,7 @@ test('the images have what the package has, but for documents; the job that Spar
 
 function imageRoot(t: TestContext): string {
   const directory = mkdtempSync(path.join(tmpdir(), 'ecompipe-image-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  atEnd(t, () => rmSync(directory, { recursive: true, force: true }));
   for (const name of ['build', 'app', 'data']) mkdirSync(path.join(directory, name));
   return directory;
 }

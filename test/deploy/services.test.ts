@@ -8,9 +8,9 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
-  rmSync,
   statSync,
   writeFileSync,
+  rmSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -21,6 +21,7 @@ import { EXECUTABLE } from '../helpers/executable.js';
 import { migratedDatabase } from '../helpers/migrated.js';
 import type { TestDatabase } from '../helpers/postgres.js';
 import { namesIn } from '../helpers/dayFolders.js';
+import { atEnd } from '../helpers/atEnd.js';
 
 const DIRECTORY = path.join(ROOT, 'deploy/systemd');
 const units = readdirSync(DIRECTORY).filter((name) => /\.(service|timer)$/.test(name));
@@ -166,7 +167,7 @@ interface Host {
  */
 async function hostFor(t: TestContext): Promise<Host> {
   const root = mkdtempSync(path.join(tmpdir(), 'ecompipe-host-'));
-  t.after(() => rmSync(root, { recursive: true, force: true }));
+  atEnd(t, () => rmSync(root, { recursive: true, force: true }));
   chmodSync(root, 0o755);
   const database = await migratedDatabase();
   const there = (text: string): string => text.replaceAll(/(?<![\w.])\/(etc|srv|var\/lib)\//g, `${root}/$1/`);

@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, writeFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { startTestServer, type TestDatabase } from '../helpers/postgres.js';
 import { ROOT } from './markdown.js';
+import { atEnd } from '../helpers/atEnd.js';
 
 const execute = promisify(execFile);
 
@@ -13,7 +14,7 @@ export const FROM_SOURCES = [process.execPath, '--import', import.meta.resolve('
 
 export function scratch(t: TestContext): string {
   const directory = mkdtempSync(path.join(tmpdir(), 'ecompipe-guide-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  atEnd(t, () => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseFeed } from '../../src/contract/feeds/parseFeed.js';
-import { describeLedgerProof, proveLedger, type LedgerProof } from '../../src/pipeline/verify/index.js';
+import { describeLedgerProof, proveLedger, type LedgerProof } from '../../src/pipeline/verify/ledgerProof.js';
 import { eventFile } from '../helpers/events.js';
 import { migratedDatabase, onDatabase } from '../helpers/migrated.js';
 import { load, openShop } from '../pipeline/stream/harness.js';

@@ -275,7 +275,7 @@ test('many bad rows cost little, and their neighbours nothing', async (t) => {
   );
   assert.deepEqual(result.rows, { read: 5000, inserted: 4900, duplicate: 0, rejected: 100 });
   assert.ok(rejects.every(({ column }) => column === 'n'));
-  assert.ok(performance.now() - started < 20_000);
+  assert.ok(performance.now() - started < 60_000);
 });
 
 test('repeated records are events of their own where the feed says so, with the same ids whatever the batches are', async (t) => {

@@ -3,7 +3,7 @@ import type { TestContext } from 'node:test';
 import type { Feed } from '../../src/contract/feeds/feed.js';
 import { parseFeed } from '../../src/contract/feeds/parseFeed.js';
 import { remakeRows } from '../../src/pipeline/stream/feeds/remakeRows.js';
-import type { UndoResult } from '../../src/pipeline/undo/undoEvents.js';
+import type { UndoResult } from '../../src/pipeline/undo/types.js';
 import { runUndo } from '../../src/pipeline/undo/runUndo.js';
 import { proveLedger } from '../../src/pipeline/verify/ledgerProof.js';
 import { migratedDatabase, onDatabase } from '../helpers/migrated.js';

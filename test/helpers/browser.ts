@@ -2,6 +2,9 @@ import { existsSync } from 'node:fs';
 import { after, type TestContext } from 'node:test';
 import { chromium, type Browser, type Page } from 'playwright-core';
 
+/** For a browser on a busy machine; it is not waited for longer than necessary. */
+const DEADLINE_MS = 100_000;
+
 const EXECUTABLE = process.env['ECOMPIPE_TEST_CHROMIUM'] ?? '/usr/bin/chromium';
 
 /** Value for `skip`: false when this machine has a browser. */
@@ -23,10 +26,11 @@ export async function openPage(
   { width = 1280, scheme = 'light' }: OpenOptions = {},
 ): Promise<{ page: Page; complaints: string[] }> {
   // Our own page on loopback; a sandbox needs rights that root in a container does not have.
-  shared ??= chromium.launch({ executablePath: EXECUTABLE, args: ['--no-sandbox'] });
+  shared ??= chromium.launch({ executablePath: EXECUTABLE, args: ['--no-sandbox'], timeout: DEADLINE_MS });
   const context = await (
     await shared
   ).newContext({ viewport: { width, height: 900 }, colorScheme: scheme, reducedMotion: 'reduce' });
+  context.setDefaultTimeout(DEADLINE_MS);
   t.after(() => context.close());
   const page = await context.newPage();
   const complaints: string[] = [];

@@ -21,7 +21,7 @@ const NO_URL = {
 /** Runs `action` on a test database as the commands do on a configured one. */
 export async function onDatabase<T>(
   test: TestConnection,
-  { retryForMs = 10_000, stop = new AbortController().signal, log = silentLogger, via }: Access,
+  { retryForMs = 20_000, stop = new AbortController().signal, log = silentLogger, via }: Access,
   action: (database: Database) => Promise<T>,
 ): Promise<T> {
   const { host, database, user, password } = test;

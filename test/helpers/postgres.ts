@@ -2,14 +2,14 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, writeFileSync } from 'node:fs';
 import { chown, mkdtemp, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
 import { asAccount, serverAccount, type ServerAccount } from '../../src/platform/db/embedded/account.js';
-import { placeForRoot } from '../../src/platform/db/embedded/place.js';
+import { placeForRoot } from '../../src/platform/db/embedded/cluster.js';
 import { usableServerFiles } from '../../src/platform/db/embedded/staging.js';
 import { silentLogger } from '../../src/platform/log.js';
+import { freePort } from './ports.js';
 
 export const TEST_PG_VERSIONS = ['18', '15'] as const;
 export type TestPgVersion = (typeof TEST_PG_VERSIONS)[number];
@@ -123,7 +123,7 @@ async function start(version: TestPgVersion): Promise<TestServer> {
     try {
       return await launch({ version, bin, account, template, home, port });
     } catch (error) {
-      // Between freePort and bind another process may have taken the port.
+      // Between freePort and bind somebody who is no test may have taken the port.
       if (attempt === 5) throw error;
     }
   }
@@ -333,12 +333,4 @@ export async function run(command: string, args: string[], account: ServerAccoun
     child.once('error', reject).once('close', resolve),
   );
   if (code !== 0) throw new Error(`${command} ended with code ${code}: ${stderr}`);
-}
-
-export async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve, reject) => probe.once('error', reject).listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }

@@ -1,5 +1,4 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { rmSync } from 'node:fs';
 import { open, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import pg from 'pg';
@@ -7,7 +6,6 @@ import { asAccount, serverAccount, type ServerAccount } from '../../src/platform
 import {
   binDirectory,
   databases,
-  freePort,
   PASSWORD,
   run,
   SETTINGS,
@@ -17,6 +15,8 @@ import {
   versionFromEnvironment,
   type TestServer,
 } from './postgres.js';
+import { freePort } from './ports.js';
+import { removeAtExit } from './removeAtExit.js';
 import { until } from './until.js';
 
 /** How a server ends: PostgreSQL's three shutdown modes (its manual, 18.5), or a SIGKILL of the postmaster. */
@@ -60,7 +60,7 @@ export async function startRestartableServer(
   const version = versionFromEnvironment();
   const bin = await binDirectory(version, account);
   const home = await temporaryDirectory(`ecompipe-test-restartable-pg${version}-`, account);
-  process.once('exit', () => rmSync(home, { recursive: true, force: true }));
+  removeAtExit(home);
   const data = path.join(home, 'data');
   await run('cp', ['-a', await templateCluster(bin, version, account), data], account);
   const port = await freePort();

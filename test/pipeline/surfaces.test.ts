@@ -11,7 +11,7 @@ import type { PipelineEvent } from '../../src/pipeline/pipelineEvents.js';
 import { createPipelineState, recordPipeline } from '../../src/pipeline/pipelineState.js';
 import { runAll, type StagesSettings } from '../../src/pipeline/runAll.js';
 import { readStatus } from '../../src/pipeline/status/runStatus.js';
-import { statusJson } from '../../src/pipeline/status/json.js';
+import { statusJson } from '../../src/pipeline/status/describeStatus.js';
 import { describeSummary, summarize } from '../../src/pipeline/summary.js';
 import { createPipeline, type Pipeline } from './verify/pipeline.js';
 

@@ -1,8 +1,8 @@
 import { spawn, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { freePort } from '../helpers/ports.js';
 import { until } from '../helpers/until.js';
 import { sparkEnv } from './harness.js';
 
@@ -90,12 +90,4 @@ export function keepRunning(
     await ended;
   });
   return { log: () => log, hasEnded: () => child.exitCode !== null };
-}
-
-export async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve, reject) => probe.once('error', reject).listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }

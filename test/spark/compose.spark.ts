@@ -5,7 +5,8 @@ import { composeServices, dockerfile, type Service } from '../deploy/composeFile
 import { until } from '../helpers/until.js';
 import { assertLedger } from '../pipeline/stream/tables.js';
 import { createPipeline } from '../pipeline/verify/pipeline.js';
-import { freePort, launch } from './cluster.js';
+import { freePort } from '../helpers/ports.js';
+import { launch } from './cluster.js';
 import { startSpark } from './harness.js';
 
 /** Far more than any of it takes, on a machine that is busy with other things. */

@@ -7,7 +7,8 @@ import { promisify } from 'node:util';
 import { temporaryDirectory } from '../platform/files/directories.js';
 import { until } from '../helpers/until.js';
 import { createPipeline } from '../pipeline/verify/pipeline.js';
-import { freePort, keepRunning } from './cluster.js';
+import { freePort } from '../helpers/ports.js';
+import { keepRunning } from './cluster.js';
 import { installedForTests, runSpark } from './harness.js';
 import { assertLoaded, makeFiles } from './remote.js';
 

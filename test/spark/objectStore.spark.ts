@@ -9,7 +9,8 @@ import { until } from '../helpers/until.js';
 import { eventIds } from '../pipeline/stream/tables.js';
 import { storedStamp } from '../../src/pipeline/stream/storedStamp.js';
 import { createPipeline } from '../pipeline/verify/pipeline.js';
-import { freePort, keepRunning } from './cluster.js';
+import { freePort } from '../helpers/ports.js';
+import { keepRunning } from './cluster.js';
 import { installedForTests, runSpark, type SparkOptions } from './harness.js';
 import { assertLoaded, makeFiles } from './remote.js';
 

@@ -6,7 +6,7 @@ import { SESSION_SETTINGS } from '../../src/platform/db/sessionSettings.js';
 import { eventRow, HEADER } from '../helpers/events.js';
 import { eventIds } from '../pipeline/stream/tables.js';
 import { createPipeline, type Pipeline } from '../pipeline/verify/pipeline.js';
-import { freePort } from './cluster.js';
+import { freePort } from '../helpers/ports.js';
 import { runSpark } from './harness.js';
 
 /** One event waits in processing/. */

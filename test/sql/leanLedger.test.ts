@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { loadMigrations } from '../../src/pipeline/migrate/migrations.js';
 import { runMigrate } from '../../src/pipeline/migrate/runMigrate.js';
-import { proveLedger } from '../../src/pipeline/verify/index.js';
+import { proveLedger } from '../../src/pipeline/verify/ledgerProof.js';
 import { silentLogger } from '../../src/platform/log.js';
 import { eventFile } from '../helpers/events.js';
 import { migratedDatabase, onDatabase } from '../helpers/migrated.js';

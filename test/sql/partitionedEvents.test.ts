@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { refreshAnalytics } from '../../src/contract/rollups.js';
 import { runPrune } from '../../src/pipeline/prune/runPrune.js';
-import { proveLedger } from '../../src/pipeline/verify/index.js';
+import { proveLedger } from '../../src/pipeline/verify/ledgerProof.js';
 import { withConnection } from '../../src/platform/db/target.js';
 import { createPipeline, type Pipeline } from '../pipeline/verify/pipeline.js';
 

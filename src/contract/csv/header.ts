@@ -97,15 +97,12 @@ export function parseHeader(start: Buffer, expected: ExpectedColumns | undefined
   const lineFeed = start.indexOf(LF, skipped);
   const end = lineFeed === -1 ? start.length : lineFeed;
   const line = start.subarray(skipped, start[end - 1] === CR ? end - 1 : end);
-  assertHeaderSize(line, COMMA, QUOTE);
-  if (line.includes(CR)) throw new UnreadableFile('lines end in bare carriage returns; expected LF or CRLF');
-  if (!isUtf8(line)) throw new UnreadableFile('the header is not UTF-8');
   const { columns, fieldCount } = columnsOf(line, expected);
   const length = lineFeed === -1 ? start.length : lineFeed + 1;
   return { ...canonicalShape(columns), fieldCount, length, lines: 1 };
 }
 
-/** The files of a feed begin alike, and parsing the header is half of what reading a small file costs. */
+/** The files of a feed begin alike, and judging the header is half of what reading a small file costs. */
 let last: ({ readonly line: Buffer; readonly expected: ExpectedColumns | undefined } & NamedColumns) | undefined;
 
 type NamedColumns = Pick<RecordShape, 'columns' | 'fieldCount'>;
@@ -118,6 +115,9 @@ function columnsOf(line: Buffer, expected: ExpectedColumns | undefined): NamedCo
 
 /** By the table's own spelling: names match without regard to case and the blanks around them. */
 function namedColumns(line: Buffer, expected: ExpectedColumns | undefined): NamedColumns {
+  assertHeaderSize(line, COMMA, QUOTE);
+  if (line.includes(CR)) throw new UnreadableFile('lines end in bare carriage returns; expected LF or CRLF');
+  if (!isUtf8(line)) throw new UnreadableFile('the header is not UTF-8');
   const matcher = new NameMatcher(expected?.known ?? []);
   const fields = splitHeader(line).map((name) => matcher.match(name));
   const names = fields.slice(0, fields.findLastIndex((name) => name !== '') + 1);

@@ -4,9 +4,7 @@ import { countOf } from '../../platform/format.js';
 import type { Dialect } from '../csv/dialect.js';
 import { UnreadableFile } from '../csv/header.js';
 import type { ColumnSource, Feed } from './feed.js';
-import { ENDS_WITH_ITEM } from './parseFeed.js';
-import { sameName } from './parseFormat.js';
-import { namesIn } from './sqlNames.js';
+import { ENDS_WITH_ITEM, namesIn, sameName } from './sqlNames.js';
 
 /** A feed for files of one header: which fields it finds in them, and what that means for loading. */
 export interface BoundFeed {

@@ -1,8 +1,6 @@
 import { BUILT_IN, expressionNames, ITEM_NAMES, namedFields, RESERVED_PREFIX, type BoundFeed } from './bindFeed.js';
-import { ENDS_WITH_ITEM } from './parseFeed.js';
 import type { ColumnSource, Feed, IdPart } from './feed.js';
-import { sameName } from './parseFormat.js';
-import { quoteText } from './sqlNames.js';
+import { ENDS_WITH_ITEM, quoteText, sameName } from './sqlNames.js';
 import { quoteName } from '../../platform/db/names.js';
 
 /** Names of ours among those of the fields, which can't be one. */

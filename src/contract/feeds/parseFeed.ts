@@ -4,6 +4,7 @@ import { parseColumn } from './parseColumn.js';
 import { parseFormat } from './parseFormat.js';
 import type { Feed, FeedColumn, FeedExpression } from './feed.js';
 import { globDefect } from './glob.js';
+import { ENDS_WITH_ITEM } from './sqlNames.js';
 import { YamlReader } from './yamlReader.js';
 
 const KEYS = ['match', 'format', 'unknown', 'table', 'columns', 'where', 'rows'] as const;
@@ -40,9 +41,6 @@ function feedOf(reader: YamlReader, root: YAMLMap, of: Pick<Feed, 'name' | 'file
   const sha256 = createHash('sha256').update(`${of.name}\0${of.text}`).digest();
   return { ...of, sha256, match, format, unknown, table, columns, where, rows };
 }
-
-/** The alias under which the elements of `rows` are known. */
-export const ENDS_WITH_ITEM = /\s+as\s+item\s*$/i;
 
 function matchOf(reader: YamlReader, root: YAMLMap, node: Node | undefined): string[] {
   if (node === undefined) {

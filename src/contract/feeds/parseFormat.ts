@@ -1,6 +1,7 @@
 import { isScalar, isSeq, type Node } from 'yaml';
 import { collides, ENCODING_NAMES, findEncoding, UTF_8, type Encoding } from './encodings.js';
 import type { FeedFormat } from './feed.js';
+import { sameName } from './sqlNames.js';
 import { didYouMean } from '../../platform/didYouMean.js';
 import type { YamlReader } from './yamlReader.js';
 
@@ -99,11 +100,6 @@ function headerOf(reader: YamlReader, node: Node | undefined): FeedFormat['heade
   if (names.length === 0) reader.report(node, 'header: names no field');
   if (repeated !== undefined) reader.report(node, `field named twice: ${repeated}`);
   return names;
-}
-
-/** Names of fields match without regard to case and surrounding blanks. */
-export function sameName(a: string, b: string): boolean {
-  return a === b || a.trim().toLowerCase() === b.trim().toLowerCase();
 }
 
 function nullsOf(reader: YamlReader, node: Node | undefined, delimiter: string): readonly string[] {

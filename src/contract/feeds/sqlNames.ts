@@ -21,3 +21,11 @@ export function quoteText(text: string): string {
   const quoted = `'${text.replaceAll("'", "''")}'`;
   return text.includes('\\') ? ` E${quoted.replaceAll('\\', '\\\\')}` : quoted;
 }
+
+/** Names of fields match without regard to case and surrounding blanks. */
+export function sameName(a: string, b: string): boolean {
+  return a === b || a.trim().toLowerCase() === b.trim().toLowerCase();
+}
+
+/** The alias under which the elements of `rows` are known. */
+export const ENDS_WITH_ITEM = /\s+as\s+item\s*$/i;

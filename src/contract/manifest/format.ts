@@ -1,5 +1,4 @@
-import type { Fingerprint } from './checksum.js';
-import type { TypeTotals } from './tally.js';
+import type { Fingerprint, TypeTotals } from './checksum.js';
 
 /**
  * The generator's manifest: what the database must contain once everything it published is loaded. One run writes one

@@ -6,11 +6,10 @@ import { DatabaseError } from '../../platform/db/errors.js';
 import { EcompipeError, EXIT } from '../../platform/errors.js';
 import { WakeSignal } from '../../platform/wait.js';
 import { Figures } from './figures.js';
-import { History } from './history.js';
+import { History, StageRates, type StageCounts } from './history.js';
 import { DEFAULT_RANGE, type TimeRange } from './ranges.js';
 import type { RefreshNeeds } from './watchedRefresh.js';
 import type { BacklogFigures, DatabaseProblem, Snapshot } from './snapshot.js';
-import { StageRates, type StageCounts } from './stageRates.js';
 
 export interface SnapshotFeedSettings {
   /** Where files wait to be moved. @default 'data/incoming' */

@@ -1,10 +1,8 @@
-import type { QueryFn } from '../../platform/db/readOnlyClient.js';
+import { type QueryFn, askWithin } from '../../platform/db/readOnlyClient.js';
 import { readLatency, readLatestBatches, readThroughput } from '../status/ledger.js';
-import { askWithin } from './askWithin.js';
-import { readLatestEvents } from './latestEvents.js';
+import { readLatestEvents, readRejects } from './latestRows.js';
 import { readFileSpeed, readLatencies, readRates, readRecentRows } from './pipeline.js';
 import type { EventBounds, TimeRange } from './ranges.js';
-import { readRejects } from './rejects.js';
 import { readBehind, readEventBounds, readEventCount, readShop } from './shop.js';
 import { NO_COMMON_FIGURES, NO_RANGE_FIGURES, type CommonFigures, type RangeFigures } from './snapshot.js';
 

@@ -1,5 +1,6 @@
 import type { Series } from './pipeline.js';
 import { bucketSeconds, RANGES, type TimeRange } from './ranges.js';
+import { TimeWindow } from '../../platform/timeWindow.js';
 
 /** Every point of the last minutes is kept, and of those before one a minute, for as long as the longest range. */
 const FINE_MS = 900_000;
@@ -70,5 +71,43 @@ export class History<Key extends string> {
   private most(first: HistoryPoint<Key>, second: HistoryPoint<Key>): HistoryPoint<Key> {
     const values = Object.fromEntries(this.keys.map((key) => [key, Math.max(first.values[key], second.values[key])]));
     return { atMs: first.atMs, values: values as Record<Key, number> };
+  }
+}
+
+/** What the stages of this process have done so far. */
+export interface StageCounts {
+  readonly generatedRows: number;
+  readonly generatedFiles: number;
+  readonly movedFiles: number;
+}
+
+/** Null: not known here. */
+export interface StageRate {
+  readonly stage: 'generate' | 'move' | 'stream';
+  readonly rowsPerSecond: number | null;
+  readonly filesPerSecond: number | null;
+}
+
+const WINDOW_MS = 10_000;
+
+/** Speeds of the stages: those of this process by their counts, the loader's by the ledger, whoever loads. */
+export class StageRates {
+  private readonly window = new TimeWindow<keyof StageCounts>(WINDOW_MS);
+
+  constructor(private readonly counts: (() => StageCounts) | undefined) {}
+
+  /** Notes what the stages of this process have done until now. */
+  count(atMs: number): void {
+    if (this.counts !== undefined) this.window.add(atMs, { ...this.counts() });
+  }
+
+  rates(loaded: Omit<StageRate, 'stage'>): StageRate[] {
+    const rate = (key: keyof StageCounts): number | null => this.window.perSecond(key) ?? null;
+    return [
+      { stage: 'generate', rowsPerSecond: rate('generatedRows'), filesPerSecond: rate('generatedFiles') },
+      // The mover does not look into files.
+      { stage: 'move', rowsPerSecond: null, filesPerSecond: rate('movedFiles') },
+      { stage: 'stream', ...loaded },
+    ];
   }
 }

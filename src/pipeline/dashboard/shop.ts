@@ -1,5 +1,4 @@
-import type { QueryFn } from '../../platform/db/readOnlyClient.js';
-import { askWithin } from './askWithin.js';
+import { type QueryFn, askWithin } from '../../platform/db/readOnlyClient.js';
 import { windowOf, type EventBounds, type TimeRange, type Window } from './ranges.js';
 import { readSalesFromRollups, scanSales, SCAN_TIMEOUT_MS, type SalesFigures } from './sales.js';
 import { readVisits, SESSION_IDLE_SECONDS, type VisitFigures } from './visits.js';

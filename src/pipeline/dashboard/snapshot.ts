@@ -1,11 +1,10 @@
 import type { Backlog } from '../../contract/backlog.js';
 import type { BatchStatus, Latency, Throughput } from '../status/ledger.js';
-import type { LatestEvent } from './latestEvents.js';
+import type { LatestEvent, RejectFigures } from './latestRows.js';
 import type { RecentRows, Series } from './pipeline.js';
 import type { TimeRange } from './ranges.js';
-import type { RejectFigures } from './rejects.js';
 import type { Behind, ShopFigures } from './shop.js';
-import type { StageRate } from './stageRates.js';
+import type { StageRate } from './history.js';
 
 /** Everything that the page shows over one range. Parts of the database stay as they were while it is away. */
 export interface Snapshot extends CommonFigures, RangeFigures {

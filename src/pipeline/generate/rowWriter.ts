@@ -1,18 +1,15 @@
 import { elementAt } from '../../platform/elementAt.js';
 import { COLUMN_WEIGHTS, octetChecksum, textContent } from '../../contract/manifest/checksum.js';
-import { ByteTable, csvField } from './byteTable.js';
+import { ByteTable, csvField, IsoTimeWriter, writeCents, writeInteger } from './rowBytes.js';
 import type { Catalogue } from './catalogue.js';
-import { EventIds } from './eventId.js';
-import { EVENT_TYPE_NAMES, TYPE } from './eventTypes.js';
+import { EventIds, PublicIds, SESSION_ID_OCTETS, USER_ID_OCTETS } from './identifiers.js';
+import { EVENT_TYPE_NAMES, TYPE, NO_ITEM, type Visit } from './visit.js';
 import { COUNTRIES, PAYMENT_TYPES } from './geography.js';
-import { IsoTimeWriter, writeCents, writeInteger } from './isoTime.js';
 import type { Pages } from './pages.js';
 import { DEVICES } from './profile.js';
-import { PublicIds, SESSION_ID_OCTETS, USER_ID_OCTETS } from './publicIds.js';
 import type { StreamKey } from './random.js';
 import { COUPON_PERCENT, COUPONS } from './simulator.js';
 import { TRAFFIC_SOURCES } from './visitors.js';
-import { NO_ITEM, type Visit } from './visit.js';
 
 const COMMA = 0x2c;
 const NEWLINE = 0x0a;

@@ -10,13 +10,11 @@ import { version } from '../../platform/version.js';
 import { FaultInjector } from './faults/faultInjector.js';
 import { EventSource, keyOf } from './eventSource.js';
 import type { GenerateEvent, GenerateResult } from './generateEvents.js';
-import { FileTally } from './fileTally.js';
-import { FileWriter } from './fileWriter.js';
+import { FileTally, FileWriter, CleanPass, type FilePlan, type RowTransform } from './rowTransform.js';
 import { ManifestWriter } from './manifestWriter.js';
-import { Pacer } from './pacer.js';
-import { CleanPass, type FilePlan, type RowTransform } from './rowTransform.js';
-import { planRun, runIdOf, type GenerateSettings, type Plan } from './settings.js';
+import { planRun, runIdOf, type GenerateSettings, type Plan, type Pace } from './settings.js';
 import { STAGING_DIRECTORY, StagedFile } from './stagedFile.js';
+import { pause } from '../../platform/wait.js';
 
 /** Faster files are not forced to disk one by one: their seed can make them again. */
 const DURABLE_INTERVAL_MS = 100;
@@ -264,5 +262,21 @@ function removeIfEmpty(directory: string): void {
     rmdirSync(directory);
   } catch {
     // Missing, or another run is using it.
+  }
+}
+
+/** Lets files out on a fixed schedule. It is counted from the start, so that late files never add up to a lower rate. */
+export class Pacer {
+  private readonly startedMs = performance.now();
+
+  constructor(private readonly pace: Pace | undefined) {}
+
+  /** Waits until the `sequence`-th file (from 0) is due, or a signal aborts. The first one is due at once. */
+  async untilDue(sequence: number, ...signals: readonly AbortSignal[]): Promise<void> {
+    if (this.pace === undefined) return;
+    const dueMs = this.startedMs + sequence * this.pace.fileIntervalMs;
+    const waitMs = dueMs - performance.now();
+    // Timers count whole milliseconds, and 2³¹ of them at most.
+    if (waitMs >= 1) await pause(Math.min(waitMs, 2 ** 31 - 1), ...signals);
   }
 }

@@ -2,7 +2,7 @@ import { setting, type SettingTable } from '../../platform/settings.js';
 import * as parse from '../../platform/parsers.js';
 import { incomingDir } from '../../contract/directorySettings.js';
 import { parseFaults } from './faults/kinds.js';
-import { parseProfile, parseStart } from './parsers.js';
+import { parseProfile, parseStart } from './settings.js';
 import { PROFILES } from './profile.js';
 
 /** Checks a text now, with all other settings, and leaves it a text. */

@@ -1,11 +1,10 @@
 import type { Catalogue } from './catalogue.js';
-import { TYPE } from './eventTypes.js';
+import { TYPE, type Visit } from './visit.js';
 import { COUNTRIES, PAYMENT_TYPES } from './geography.js';
 import { draw, lognormalTable, type QuantileTable } from './math.js';
 import { CONTENT_PAGES, PAGE, type Pages } from './pages.js';
 import type { Intent, Profile } from './profile.js';
 import { PURPOSE, Random, type StreamKey } from './random.js';
-import type { Visit } from './visit.js';
 
 /** Below this a second click is a double click; above, a session would end (GA4 and Halfaker 2015: 30 minutes). */
 const MIN_GAP_MS = 400;

@@ -1,12 +1,12 @@
-import { DAY_MS } from './geography.js';
+import { DAY_MS, COUNTRIES, HOUR_MS, summerTimeMs } from './geography.js';
 import { draw, exponentialTable } from './math.js';
 import type { Profile } from './profile.js';
 import { PURPOSE, Random, type StreamKey } from './random.js';
-import { TrafficCurve } from './trafficCurve.js';
 import type { Line, Simulator } from './simulator.js';
 import { Visit } from './visit.js';
 import type { Visitors } from './visitors.js';
 import { TimeQueue } from './timeQueue.js';
+import { elementAt } from '../../platform/elementAt.js';
 
 /** How many visits begin. */
 export interface Traffic {
@@ -168,5 +168,36 @@ export class Timeline {
 
   private drawInterval(): number {
     return draw(this.intervals, this.random.uint32()) * this.meanIntervalMs;
+  }
+}
+
+/** How busy the shop is at a moment of the local week, as a share of its busiest hour. */
+export class TrafficCurve {
+  /** Mean of {@link activity} over a week. */
+  readonly mean: number;
+  private readonly byHourOfWeek: Float64Array;
+  private summerTimeMs = 0;
+  private summerTimeKnownUntilMs = -Infinity;
+
+  constructor(profile: Profile) {
+    const raw = Array.from(
+      { length: 168 },
+      (_, hour) => (profile.weekdays[Math.floor(hour / 24)] as number) * (profile.hours[hour % 24] as number),
+    );
+    const peak = Math.max(...raw);
+    this.byHourOfWeek = Float64Array.from(raw, (weight) => weight / peak);
+    this.mean = raw.reduce((sum, weight) => sum + weight, 0) / 168 / peak;
+  }
+
+  /** In (0, 1], on the local clock of a country. */
+  activity(epochMs: number, country: number): number {
+    if (epochMs >= this.summerTimeKnownUntilMs) {
+      this.summerTimeMs = summerTimeMs(epochMs);
+      this.summerTimeKnownUntilMs = (Math.floor(epochMs / HOUR_MS) + 1) * HOUR_MS;
+    }
+    const offsetMs = elementAt(COUNTRIES, country).utcOffsetHours * HOUR_MS + this.summerTimeMs;
+    // 1 January 1970 was a Thursday: four days behind a Sunday.
+    const hour = Math.floor((epochMs + offsetMs + 4 * DAY_MS) / HOUR_MS) % 168;
+    return this.byHourOfWeek[hour] as number;
   }
 }

@@ -1,7 +1,6 @@
-import { AliasTable } from './aliasTable.js';
+import { AliasTable, PURPOSE, Random, type StreamKey } from './random.js';
 import { COUNTRIES } from './geography.js';
 import type { Profile } from './profile.js';
-import { PURPOSE, Random, type StreamKey } from './random.js';
 import type { Visit } from './visit.js';
 
 /** Nobody comes back sooner: what follows faster is the same session. */

@@ -1,7 +1,7 @@
 import { withConnection, type Database } from '../../platform/db/target.js';
 import { UsageError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
-import { pendingMigrations, runMigrate } from './runMigrate.js';
+import { pendingMigrations } from './appliedMigrations.js';
 
 /**
  * Makes sure that the schema is the one this program was built for. Our own embedded database is migrated; one of
@@ -16,5 +16,7 @@ export async function ensureSchema(database: Database, context: { readonly log: 
       [`the database ${database.label} lacks ${pending.join(', ')}`],
       'run `ecompipe migrate` first',
     );
+  // Heavy, and rarely needed: every command asks for the schema.
+  const { runMigrate } = await import('./runMigrate.js');
   await runMigrate(database, 'apply', context);
 }

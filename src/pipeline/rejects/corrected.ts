@@ -10,7 +10,7 @@ import { printableLine } from '../../platform/printable.js';
 import type { Correction } from './corrections.js';
 import { REJECT_KIND } from './list.js';
 import { findRecordNumbers } from './recordNumbers.js';
-import { readable } from './rawRow.js';
+import { readable } from '../../contract/feeds/encodings.js';
 import {
   cutRecord,
   EMPTY,

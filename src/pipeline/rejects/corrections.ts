@@ -7,8 +7,7 @@ import { asFileError, UsageError } from '../../platform/errors.js';
 import { elementAt } from '../../platform/elementAt.js';
 import { countOf } from '../../platform/format.js';
 import type { Cell } from '../../contract/csv/cells.js';
-import { ESCAPED_COLUMN, unescapeFormula } from './formulas.js';
-import { REJECT_COLUMNS } from './labels.js';
+import { ESCAPED_COLUMN, unescapeFormula, REJECT_COLUMNS } from './labels.js';
 
 /** A row of a file of corrections. */
 export interface Correction {

@@ -1,5 +1,4 @@
-import type { RejectFilter } from './filter.js';
-import type { Reject, RejectGroup, RejectList } from './list.js';
+import type { RejectFilter, Reject, RejectGroup, RejectList } from './list.js';
 import type { ReplayResult } from './replay.js';
 import type { RejectedRow } from './show.js';
 import { clip } from '../../platform/clip.js';

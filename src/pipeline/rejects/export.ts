@@ -1,15 +1,16 @@
+import { existsSync } from 'node:fs';
 import { stringify } from 'csv-stringify/sync';
 import type { Cell } from '../../contract/csv/cells.js';
 import type { Connection } from '../../platform/db/client.js';
 import { queryRows } from '../../platform/db/decodeRows.js';
-import { UsageError } from '../../platform/errors.js';
+import { UsageError, InterruptedError, withFileErrors } from '../../platform/errors.js';
 import { shellQuote } from '../../platform/printable.js';
-import { rejectCondition, type RejectFilter } from './filter.js';
-import { ESCAPED_COLUMN, escapeFormula } from './formulas.js';
-import { REJECT_COLUMNS } from './labels.js';
-import { countByFeed, type FeedRejects } from './list.js';
+import { rejectCondition, type RejectFilter, countByFeed, type FeedRejects } from './list.js';
+import { ESCAPED_COLUMN, escapeFormula, REJECT_COLUMNS } from './labels.js';
 import { queryRejectedRows, type CutRow, type RejectedRow } from './show.js';
 import { nullsOf, RejectSources, SOURCE_ROW, SOURCE_SQL, type SourceRow } from './sources.js';
+import { createFile } from '../../platform/files/atomicWrite.js';
+import { countOf } from '../../platform/format.js';
 
 /** Rows read at once; each has up to a megabyte. */
 const PAGE_ROWS = 200;
@@ -133,4 +134,54 @@ function hintFor({ kind, item, feed }: RejectedRow, isCut: boolean): string {
   if (kind === 'conflict')
     return `its key is in the table with other content: correct what the key is made of, or leave it out${only}`;
   return `correct the ${feed === null ? 'row' : 'fields'}${only}`;
+}
+
+/** Pieces of text with the rows in each. */
+type Pieces = AsyncIterable<{ readonly text: string; readonly rows: number }>;
+
+/**
+ * Writes pieces to a new file, which appears whole or not at all.
+ * @returns how many rows it has.
+ * @throws UsageError when there is such a file: it may hold somebody's corrections.
+ */
+export async function writeNewFile(file: string, pieces: Pieces, stop: AbortSignal): Promise<number> {
+  if (existsSync(file)) throw alreadyThere(file);
+  let rows = 0;
+  const texts = async function* (): AsyncGenerator<string> {
+    for await (const piece of pieces) {
+      if (stop.aborted)
+        throw new InterruptedError({ what: 'the export was interrupted', outcome: 'no file was written' });
+      yield piece.text;
+      rows += piece.rows;
+    }
+  };
+  const isNew = await withFileErrors('write', file, () => createFile(file, texts(), { mode: 0o600 }));
+  if (!isNew) throw alreadyThere(file);
+  return rows;
+}
+
+function alreadyThere(file: string): UsageError {
+  return new UsageError(
+    [`${file} is there already, and may hold corrections: it was not overwritten`],
+    'name another file, or move that one away',
+  );
+}
+
+/** Hands pieces to `write`, in order. @returns how many rows they had. */
+export async function writePieces(
+  pieces: Pieces,
+  write: (text: string) => Promise<void>,
+  stop: AbortSignal,
+): Promise<number> {
+  let rows = 0;
+  for await (const piece of pieces) {
+    if (stop.aborted)
+      throw new InterruptedError({
+        what: 'the export was interrupted',
+        outcome: `${countOf(rows, 'row was', 'rows were')} written`,
+      });
+    await write(piece.text);
+    rows += piece.rows;
+  }
+  return rows;
 }

@@ -5,7 +5,7 @@ import { parseFeedHeader } from '../../contract/feeds/feedHeader.js';
 import type { Connection } from '../../platform/db/client.js';
 import { bytea, integer, nullable, queryRows, type Shape, text } from '../../platform/db/decodeRows.js';
 import { readContentRange } from '../../platform/files/contentRange.js';
-import { locate } from '../../platform/files/locate.js';
+import { locate } from '../../platform/files/dayFolders.js';
 
 /** A rejected record, and the range of its file that it was loaded with. */
 interface PlacedReject {

@@ -4,7 +4,7 @@ import { bytea, queryRows, type Shape } from '../../platform/db/decodeRows.js';
 import { elementAt } from '../../platform/elementAt.js';
 import { UsageError } from '../../platform/errors.js';
 import { REJECT, REJECT_COLUMNS_SQL, type Reject } from './list.js';
-import { readable, textOf } from './rawRow.js';
+import { readable, textOf } from '../../contract/feeds/encodings.js';
 import {
   cutRecord,
   encodingOf,

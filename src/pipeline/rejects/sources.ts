@@ -1,13 +1,12 @@
 import { cutCells, valueOf, type Cell } from '../../contract/csv/cells.js';
 import { RFC_4180 } from '../../contract/csv/dialect.js';
 import { dialectOf } from '../../contract/feeds/bindFeed.js';
-import { UTF_8, type Encoding } from '../../contract/feeds/encodings.js';
+import { UTF_8, type Encoding, textOf } from '../../contract/feeds/encodings.js';
 import type { Feed } from '../../contract/feeds/feed.js';
 import { parseFeed } from '../../contract/feeds/parseFeed.js';
 import type { Connection } from '../../platform/db/client.js';
 import { arrayOf, integer, nullable, queryRows, type Shape, text } from '../../platform/db/decodeRows.js';
 import { labelsOf } from './labels.js';
-import { textOf } from './rawRow.js';
 
 /** What a rejected row or record is made of, and so as what it is corrected. */
 export interface RejectSource {

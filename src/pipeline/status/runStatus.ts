@@ -15,8 +15,9 @@ import {
   type Owner,
   type Throughput,
   type Totals,
+  readProblems,
+  type Problems,
 } from './ledger.js';
-import { readProblems, type Problems } from './problems.js';
 
 export interface StatusPlaces extends FileSelection, PipelineDirectories {
   /** Where files wait to be moved. @default 'data/incoming' */

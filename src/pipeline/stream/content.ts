@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash, hash, type Hash } from 'node:crypto';
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type BigIntStats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { MAX_HEADER_BYTES, UnreadableFile } from '../../contract/csv/header.js';
@@ -81,7 +81,8 @@ export function readSmall(path: string, limitBytes: number, maxBytes = Infinity)
     const isCopy = isGzipName(path) && fault === undefined && parseCopyStart(raw) !== undefined;
     const delivered = isCopy ? whole : raw;
     return {
-      sha256: createHash('sha256').update(delivered).digest(),
+      // At once: an object for each small file takes as long as its hash.
+      sha256: hash('sha256', delivered, 'buffer'),
       fileStamp: fileStampOf(stats),
       size: whole.length,
       whole,
@@ -201,6 +202,23 @@ async function nameUnread(file: FileHandle, bytes: number): Promise<Buffer> {
   const start = Buffer.alloc(START_BYTES);
   await plainReader(file, 0).read(start);
   return createHash('sha256').update(`not read, ${bytes} bytes that begin with\n`).update(start).digest();
+}
+
+/**
+ * What the ledger may know a file by of which not everything was loaded: its hash, or the name that stands for it where the
+ * file was never read.
+ * @throws as {@link openLarge}.
+ */
+export async function quarantinedIdentities(path: string, stop: AbortSignal): Promise<readonly Buffer[]> {
+  const content = await openLarge(path, { stop });
+  await content.close();
+  const file = await open(path, OPEN_FLAGS);
+  try {
+    const { size } = await file.stat();
+    return size > MAX_HASHED_UNREAD_BYTES ? [content.sha256, await nameUnread(file, size)] : [content.sha256];
+  } finally {
+    await file.close();
+  }
 }
 
 export function tooLong(maxBytes: number): UnreadableFile {

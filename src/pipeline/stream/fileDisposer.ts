@@ -160,6 +160,11 @@ function assertPlain(folder: string): void {
 
 const REASON_ENDING = '.reason.json';
 
+/** Whether a file in quarantine/ says why another one is there. */
+export function isReasonName(name: string): boolean {
+  return name.endsWith(REASON_ENDING);
+}
+
 /** `shop/a.csv.reason.json`; cut, with a hash in place of the rest, where that is longer than the 255 bytes of a name. */
 export function reasonName(pathname: string): string {
   const start = pathname.lastIndexOf('/') + 1;

@@ -135,32 +135,33 @@ async function resolveFiles(
     usual: usualBatchId !== undefined && isUsual(part) ? { batchId: usualBatchId, rows: part.rows } : undefined,
   }));
   const registered = entries.length === 0 ? new Map<string, number>() : await registerFiles(connection, entries);
-  const rest = unregistered.filter((part) => !registered.has(part.sha256.toString('hex')));
+  const keyed = batch.parts.map((part) => ({ part, key: part.sha256.toString('hex') }));
+  const rest = keyed.filter(({ part, key }) => part.fileId === undefined && !registered.has(key));
   const ledger =
     rest.length === 0
       ? new Map<string, LedgerFile>()
       : await readLedger(
           connection,
-          rest.map((part) => part.sha256),
+          rest.map(({ part }) => part.sha256),
         );
   const parts: BatchPart[] = [];
   const fileIds: number[] = [];
   const known: { part: BatchPart; file: LedgerFile }[] = [];
-  for (const part of batch.parts) {
-    const key = part.sha256.toString('hex');
+  const enteredLoaded = new Set<number>();
+  for (const { part, key } of keyed) {
     const file = ledger.get(key);
+    const entered = registered.get(key);
     const fileId =
       part.fileId ??
-      registered.get(key) ??
+      entered ??
       (file?.state === 'loading' && file.committedOffset === part.startOffset ? file.fileId : undefined);
     if (fileId !== undefined) {
       parts.push(part);
       fileIds.push(fileId);
+      if (entered !== undefined && usualBatchId !== undefined && isUsual(part)) enteredLoaded.add(entered);
     } else if (file !== undefined) known.push({ part, file });
     else throw new CompareAndSetLost(`the ledger entry of ${printableLine(part.name)} went away`);
   }
-  const usual = entries.filter((entry) => entry.usual !== undefined);
-  const enteredLoaded = new Set(usual.flatMap(({ sha256 }) => registered.get(sha256.toString('hex')) ?? []));
   return { parts, fileIds, enteredLoaded, known };
 }
 

@@ -7,7 +7,9 @@ import type { BoundFeed } from '../../contract/feeds/bindFeed.js';
 import { addCounts, NO_ROWS, type BatchPart, type RowCounts } from './batch.js';
 import {
   explainLedgerError,
+  ledgerOfEntered,
   writeLedger,
+  type BatchEntry,
   type CommittedPart,
   type CommittedTotals,
   type LoadEngine,
@@ -86,17 +88,11 @@ export async function runLoad(connection: Connection, load: Load): Promise<Commi
     }
     failpoint('copied');
     await load.waitForTurn?.();
-    const totals = await writeLedger(connection, {
-      batchId,
-      token,
-      engine: load.engine,
-      target: load.target.name,
-      ...put,
-    });
-    for (const total of totals) load.limits.assertAllowed(partOf(put.parts, total), total);
-    await stopRejectedFiles(connection, load.limits, put.parts, totals);
+    const entry = { batchId, token, engine: load.engine, target: load.target.name, ...put };
+    const ledger = ledgerOfEntered(entry);
+    if (ledger === undefined) await advanceFiles(connection, load, entry);
     await load.beforeCommit?.(batchId);
-    await commit(connection);
+    await commit(connection, ledger);
     return {
       batchId,
       token,
@@ -111,6 +107,13 @@ export async function runLoad(connection: Connection, load: Load): Promise<Commi
     await connection.client.query('rollback').catch(() => undefined);
     throw explainLedgerError(error);
   }
+}
+
+/** Writes the ledger where files advance, and stops those that have too many rejects. */
+async function advanceFiles(connection: Connection, { limits }: Load, entry: BatchEntry): Promise<void> {
+  const totals = await writeLedger(connection, entry);
+  for (const total of totals) limits.assertAllowed(partOf(entry.parts, total), total);
+  await stopRejectedFiles(connection, limits, entry.parts, totals);
 }
 
 function partOf(parts: readonly CommittedPart[], { fileId }: CommittedTotals): BatchPart {
@@ -148,12 +151,15 @@ async function beginBatch(
   return Number(soleRow(decodeRows({ id: text }, results.at(-1)?.rows ?? [])).id);
 }
 
-/** Commits a batch. Whatever it throws, the outcome may be unknown: the server may have committed, and only its reply be lost. */
-async function commit({ client }: Connection): Promise<void> {
+/**
+ * Commits a batch. Whatever it throws, the outcome may be unknown: the server may have committed, and only its reply be lost.
+ * @param ledger sent with it, where it is not written yet; if it fails, nothing is committed.
+ */
+async function commit({ client }: Connection, ledger = ''): Promise<void> {
   failpoint('ledger-written');
-  const reply = client.query('commit');
+  const reply = queryAll(client, `${ledger}commit`);
   failpoint('commit-sent');
-  const { command } = await reply;
+  const command = (await reply).at(-1)?.command;
   // A transaction that failed before is rolled back by COMMIT without an error.
   if (command !== 'COMMIT') throw new TransientError(`the server answered COMMIT with ${command}`);
   failpoint('committed');

@@ -1,14 +1,13 @@
 import { IntegrityError } from '../../platform/errors.js';
 import type { Connection } from '../../platform/db/client.js';
 import { countOf } from '../../platform/format.js';
-import { findArchivedSince, readLastCommit } from './reloadFromArchive.js';
 import { BEFORE_TOKENS, type WitnessedBatch } from './witness.js';
 import { sqlStateOf } from '../../platform/db/sqlState.js';
 import type { StreamSettings } from './streamEvents.js';
 import { printableLine } from '../../platform/printable.js';
 
-/** Where the files are that were loaded, and so may be loaded again. */
-export type LossPlaces = Pick<StreamSettings, 'afterLoad' | 'archiveDir'>;
+/** Where the files are that were loaded or refused, and so may be again. */
+export type LossPlaces = Pick<StreamSettings, 'afterLoad' | 'archiveDir' | 'quarantineDir'>;
 
 const FILES_SHOWN = 3;
 
@@ -51,6 +50,7 @@ export async function explainOtherDatabase(
 }
 
 async function readLastCommitIfAny(connection: Connection): Promise<Date | null> {
+  const { readLastCommit } = await import('./reloadFromArchive.js');
   try {
     return await readLastCommit(connection);
   } catch (error) {
@@ -65,15 +65,21 @@ function describeNewest(subject: string, lastCommit: Date | null): string {
     : `the newest batch that ${subject} has is of ${lastCommit.toISOString()}`;
 }
 
-async function describeRemedy({ afterLoad, archiveDir }: LossPlaces, lastCommit: Date | null): Promise<string> {
+async function describeRemedy(places: LossPlaces, lastCommit: Date | null): Promise<string> {
+  const { afterLoad, archiveDir, quarantineDir } = places;
+  const { findArchivedSince, findQuarantinedSince } = await import('./reloadFromArchive.js');
   const command = '`ecompipe stream --reload-from-archive`';
+  const refused = describeFiles(await findQuarantinedSince(quarantineDir, lastCommit).catch(() => []), 'quarantined');
+  const judgedAgain = refused === '' ? '' : `, and judges files of ${quarantineDir} that it does not know${refused}`;
   if (afterLoad !== 'archive')
-    return `loaded files are ${afterLoad === 'keep' ? 'still in the input directory' : 'deleted (--after-load delete), so get them from their producer again'}; ${command} then starts with what the ledger has`;
-  const files = await findArchivedSince(archiveDir, lastCommit).catch(() => []);
+    return `loaded files are ${afterLoad === 'keep' ? 'still in the input directory' : 'deleted (--after-load delete), so get them from their producer again'}; ${command} then starts with what the ledger has${judgedAgain}`;
+  const archived = describeFiles(await findArchivedSince(archiveDir, lastCommit).catch(() => []), 'archived');
+  return `${command} loads what is missing from ${archiveDir}${archived}${judgedAgain}; what the table has is not loaded twice`;
+}
+
+/** ` (2 files archived since or up to a day before: …)`; nothing where there are none. */
+function describeFiles(files: readonly { readonly path: string }[], what: string): string {
+  if (files.length === 0) return '';
   const names = files.slice(0, FILES_SHOWN).map(({ path }) => printableLine(path));
-  const shown =
-    files.length === 0
-      ? ''
-      : ` (${countOf(files.length, 'file')} archived since or up to a day before: ${names.join(', ')}${files.length > FILES_SHOWN ? ', …' : ''})`;
-  return `${command} loads what is missing from ${archiveDir}${shown}; what the table has is not loaded twice`;
+  return ` (${countOf(files.length, 'file')} ${what} since or up to a day before: ${names.join(', ')}${files.length > FILES_SHOWN ? ', …' : ''})`;
 }

@@ -1,6 +1,6 @@
 import { isSameContent } from '../../contract/content.js';
 import { existsSync } from 'node:fs';
-import { lstat, readdir } from 'node:fs/promises';
+import { lstat, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { isSelected, type FileSelection } from '../../contract/leftAlone.js';
 import type { Connection } from '../../platform/db/client.js';
@@ -13,6 +13,8 @@ import { moveConverted, moveIntoDirectory } from '../../platform/files/publish.j
 import { Subfolders } from '../../platform/files/subfolders.js';
 import { removeStaleTemporaries } from '../../platform/files/temporary.js';
 import { printableLine } from '../../platform/printable.js';
+import { quarantinedIdentities } from './content.js';
+import { isReasonName, reasonName } from './fileDisposer.js';
 import type { StreamSettings } from './streamEvents.js';
 import { countOf } from '../../platform/format.js';
 import { nullable, queryRow, queryRows, text, timestamp } from '../../platform/db/decodeRows.js';
@@ -22,34 +24,62 @@ const CLOCK_SLACK_MS = 24 * 3_600_000;
 const FILES_AT_ONCE = 500;
 const GZIP_ENDING = '.gz'.length;
 
-interface ArchivedFile {
-  /** What it was called when it was loaded. */
+/** A file in archive/ or quarantine/. */
+interface DisposedFile {
+  /** What it was called when it was loaded, or refused. */
   readonly name: string;
   readonly path: string;
-  readonly archivedAt: Date;
+  readonly disposedAt: Date;
   /** A compressed copy (`--archive-gzip`). */
   readonly isCopy: boolean;
+  /** The path of what says why it was refused. */
+  readonly reason?: string;
 }
 
-interface ArchivedFileHash extends ArchivedFile {
-  readonly sha256: Buffer;
+interface IdentifiedFile extends DisposedFile {
+  /** What the ledger may know it by. */
+  readonly sha256s: readonly Buffer[];
 }
+
+/** A directory that files came into after the ledger knew of them, and how to look at it. */
+interface Place {
+  readonly directory: string;
+  readonly look: Look;
+  readonly identify: (file: string, stop: AbortSignal) => Promise<readonly Buffer[]>;
+}
+
+/** @returns undefined where there is no such file, no longer, or none that came into the directory since. */
+type Look = (file: string, name: string, since: Date) => Promise<DisposedFile | undefined>;
+
+type ReloadSettings = Pick<
+  StreamSettings,
+  'afterLoad' | 'archiveDir' | 'quarantineDir' | 'inputDir' | keyof FileSelection
+>;
 
 /**
  * Files that may have been loaded after the ledger's last commit: those that were archived since, by the day of their
  * folder and the moment at which they came into it.
  */
-export async function findArchivedSince(archiveDir: string, lastCommit: Date | null): Promise<ArchivedFile[]> {
+export async function findArchivedSince(archiveDir: string, lastCommit: Date | null): Promise<DisposedFile[]> {
+  return await findSince(archiveDir, lookAtArchived, lastCommit);
+}
+
+/** Files that may have been refused after the ledger's last commit. */
+export async function findQuarantinedSince(quarantineDir: string, lastCommit: Date | null): Promise<DisposedFile[]> {
+  return await findSince(quarantineDir, lookAtQuarantined, lastCommit);
+}
+
+async function findSince(directory: string, look: Look, lastCommit: Date | null): Promise<DisposedFile[]> {
   const since = lastCommit === null ? new Date(0) : new Date(lastCommit.getTime() - CLOCK_SLACK_MS);
-  const found: ArchivedFile[] = [];
+  const found: DisposedFile[] = [];
   const yielder = new EventLoopYielder();
-  await withFileErrors('read', archiveDir, async () => {
-    const folders = dayFolders(archiveDir).filter((folder) => path.basename(folder) >= dayOf(since));
-    // Subdirectories are below the days: what else is in archive/ is somebody else's.
-    for (const folder of [archiveDir, ...folders]) {
-      for (const name of await namesIn(folder, folder !== archiveDir)) {
+  await withFileErrors('read', directory, async () => {
+    const folders = dayFolders(directory).filter((folder) => path.basename(folder) >= dayOf(since));
+    // Subdirectories are below the days: what else is in the directory is somebody else's.
+    for (const folder of [directory, ...folders]) {
+      for (const name of await namesIn(folder, folder !== directory)) {
         if (yielder.shouldYield) await yielder.yield();
-        const file = await lookAt(path.join(folder, name), name, since);
+        const file = await look(path.join(folder, name), name, since);
         if (file !== undefined) found.push(file);
       }
     }
@@ -59,18 +89,30 @@ export async function findArchivedSince(archiveDir: string, lastCommit: Date | n
 }
 
 /** A file that came into the archive since then, or what it was compressed into; undefined: somebody has taken it away. */
-async function lookAt(file: string, name: string, since: Date): Promise<ArchivedFile | undefined> {
+async function lookAtArchived(file: string, name: string, since: Date): Promise<DisposedFile | undefined> {
   try {
     const stats = await lstat(file);
     if (!stats.isFile() || stats.ctime < since) return undefined;
     const copied = await readCopyStart(file);
     return copied === undefined
-      ? { name, path: file, archivedAt: stats.ctime, isCopy: false }
-      : { name: name.slice(0, -GZIP_ENDING), path: file, archivedAt: new Date(copied.changedAtMs), isCopy: true };
+      ? { name, path: file, disposedAt: stats.ctime, isCopy: false }
+      : { name: name.slice(0, -GZIP_ENDING), path: file, disposedAt: new Date(copied.changedAtMs), isCopy: true };
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw error;
-    return isGzipName(name) ? undefined : await lookAt(copyName(file), copyName(name), since);
+    return isGzipName(name) ? undefined : await lookAtArchived(copyName(file), copyName(name), since);
   }
+}
+
+/** A file that was refused since then, as it was delivered; the reason beside it is not one. */
+async function lookAtQuarantined(file: string, name: string, since: Date): Promise<DisposedFile | undefined> {
+  if (isReasonName(name)) return undefined;
+  const stats = await lstat(file).catch((error: unknown) => {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    return undefined;
+  });
+  return stats?.isFile() === true && stats.ctime >= since
+    ? { name, path: file, disposedAt: stats.ctime, isCopy: false, reason: reasonName(file) }
+    : undefined;
 }
 
 async function namesIn(directory: string, recursive: boolean): Promise<string[]> {
@@ -100,74 +142,99 @@ export async function readLastCommit({ client }: Connection): Promise<Date | nul
   return at;
 }
 
-/**
- * Puts archived files back whose content the ledger does not have, or not whole: what a restored database has lost. They
- * are then loaded as any other file, so exactly once, whenever this is killed. What was taken out by `undo` stays away.
- * @returns how many files were put back.
- */
-export async function reloadFromArchive(
-  connection: Connection,
-  settings: Pick<StreamSettings, 'archiveDir' | 'inputDir' | keyof FileSelection>,
-  stop: AbortSignal,
-): Promise<number> {
-  await withFileErrors('clean up', settings.inputDir, () => removeStaleTemporaries(settings.inputDir, true));
-  for (let returned = 0; ;) {
-    const pass = await putBackMissing(connection, settings, returned, stop);
-    returned += pass.returned;
-    if (!pass.hasVanished) return returned;
-  }
+/** How many files of a directory were put back. */
+export interface ReturnedFiles {
+  readonly directory: string;
+  readonly files: number;
 }
 
 /**
- * One look at the archive. @param before files that were put back before.
+ * Puts archived and quarantined files back whose content the ledger does not have, or not whole: what a restored database
+ * has lost. They are then loaded, or refused, as any other file, so exactly once, whenever this is killed. What was taken
+ * out by `undo` stays away. Loaded files that are not archived are somebody else's to bring back.
+ */
+export async function reloadFromArchive(
+  connection: Connection,
+  settings: ReloadSettings,
+  stop: AbortSignal,
+): Promise<ReturnedFiles[]> {
+  const { afterLoad, archiveDir, quarantineDir, inputDir } = settings;
+  await withFileErrors('clean up', inputDir, () => removeStaleTemporaries(inputDir, true));
+  const quarantine = { directory: quarantineDir, look: lookAtQuarantined, identify: quarantinedIdentities };
+  const archive = { directory: archiveDir, look: lookAtArchived, identify: archivedIdentity };
+  const returned: ReturnedFiles[] = [];
+  for (const place of afterLoad === 'archive' ? [archive, quarantine] : [quarantine]) {
+    let files = 0;
+    for (let hasVanished = true; hasVanished;) {
+      const before = returned.reduce((sum, each) => sum + each.files, files);
+      const pass = await putBackMissing(connection, settings, place, before, stop);
+      files += pass.returned;
+      ({ hasVanished } = pass);
+    }
+    returned.push({ directory: place.directory, files });
+  }
+  return returned;
+}
+
+async function archivedIdentity(file: string, stop: AbortSignal): Promise<readonly Buffer[]> {
+  return [await hashDelivered(file, stop)];
+}
+
+/**
+ * One look at a directory. @param before files that were put back before.
  * @returns how many were now; and whether files left while they were looked at: other streams put files back, load and
  *   archive them again, or compress them.
  */
 async function putBackMissing(
   connection: Connection,
-  settings: Pick<StreamSettings, 'archiveDir' | 'inputDir' | keyof FileSelection>,
+  settings: ReloadSettings,
+  { directory, look, identify }: Place,
   before: number,
   stop: AbortSignal,
 ): Promise<{ returned: number; hasVanished: boolean }> {
   // All of them: somebody else may have loaded into the restored database for days, so its newest batch says nothing.
-  const { archiveDir, inputDir } = settings;
-  const candidates = (await findArchivedSince(archiveDir, null)).filter(({ name }) =>
+  const { inputDir } = settings;
+  const candidates = (await findSince(directory, look, null)).filter(({ name }) =>
     isSelected(name, { ...settings, recursive: true }),
   );
   const folders = new Subfolders(inputDir);
   const result = { returned: 0, hasVanished: false };
   for (let start = 0; start < candidates.length; start += FILES_AT_ONCE) {
-    const files: ArchivedFileHash[] = [];
+    const files: IdentifiedFile[] = [];
     for (const file of candidates.slice(start, start + FILES_AT_ONCE)) {
-      const sha256 = await unlessVanished('read', file, inputDir, () => hashDelivered(file.path, stop), stop);
+      const sha256s = await unlessVanished('read', file, inputDir, () => identify(file.path, stop), stop);
       if (stop.aborted)
         throw new InterruptedError({
-          what: 'the search of the archive was interrupted',
+          what: `the search of ${directory} was interrupted`,
           outcome: `${countOf(before + result.returned, 'file is', 'files are')} back in ${inputDir}`,
           hint: 'run it again to go on',
         });
-      if (sha256 === undefined) result.hasVanished = true;
-      else files.push({ ...file, sha256 });
+      if (sha256s === undefined) result.hasVanished = true;
+      else files.push({ ...file, sha256s });
     }
     const known = await findWhole(connection, files);
     for (const file of files) {
       if (known.has(file.path)) continue;
       assertReachable(file, settings);
-      const moved = await unlessVanished('put back', file, inputDir, async () => {
-        if (file.name.includes('/')) await folders.makeFor(file.name);
-        return file.isCopy
-          ? await moveConverted(file.path, inputDir, file.name, decompress)
-          : await moveIntoDirectory(file.path, inputDir, file.name);
-      });
-      if (moved === undefined) result.hasVanished = true;
+      const isBack = await unlessVanished('put back', file, inputDir, () => putBack(file, inputDir, folders));
+      if (isBack === undefined) result.hasVanished = true;
       else result.returned += 1;
     }
   }
   return result;
 }
 
+async function putBack(file: DisposedFile, inputDir: string, folders: Subfolders): Promise<true> {
+  if (file.name.includes('/')) await folders.makeFor(file.name);
+  if (file.isCopy) await moveConverted(file.path, inputDir, file.name, decompress);
+  else await moveIntoDirectory(file.path, inputDir, file.name);
+  // Whoever refuses it again writes another one.
+  if (file.reason !== undefined) await rm(file.reason, { force: true });
+  return true;
+}
+
 /** @throws UsageError when a file would be put back where this stream does not look. */
-function assertReachable({ name, path: file }: ArchivedFile, { recursive = false }: FileSelection): void {
+function assertReachable({ name, path: file }: DisposedFile, { recursive = false }: FileSelection): void {
   if (recursive || !name.includes('/')) return;
   throw new UsageError(
     [`${printableLine(file)} is to be loaded again, and came from a subdirectory, which is not looked into`],
@@ -177,19 +244,24 @@ function assertReachable({ name, path: file }: ArchivedFile, { recursive = false
 
 /**
  * Paths of those whose content is loaded to its end, was pruned since, is in quarantine, or was taken out by a person after
- * the file came into the archive: what was taken out and loaded again since the backup is missing like any other.
+ * the file came into the directory: what was taken out and loaded again since the backup is missing like any other.
  */
-async function findWhole({ client }: Connection, files: readonly ArchivedFileHash[]): Promise<ReadonlySet<string>> {
+async function findWhole({ client }: Connection, files: readonly IdentifiedFile[]): Promise<ReadonlySet<string>> {
+  const identities = files.flatMap((file) => file.sha256s.map((sha256) => ({ ...file, sha256 })));
   const rows = await queryRows(
     client,
     { path: text },
     `select a.path
-     from unnest ($1::text[], $2::bytea[], $3::timestamptz[]) as a (path, sha256, archived_at)
+     from unnest ($1::text[], $2::bytea[], $3::timestamptz[]) as a (path, sha256, disposed_at)
      left join ecompipe.files f on ${isSameContent('f.sha256', 'a.sha256')}
      where f.state <> 'loading'
         or f.file_id is null
-           and exists (select from ecompipe.undone_files u where u.sha256 = a.sha256 and u.undone_at >= a.archived_at)`,
-    [files.map((file) => file.path), files.map(({ sha256 }) => sha256), files.map(({ archivedAt }) => archivedAt)],
+           and exists (select from ecompipe.undone_files u where u.sha256 = a.sha256 and u.undone_at >= a.disposed_at)`,
+    [
+      identities.map((file) => file.path),
+      identities.map(({ sha256 }) => sha256),
+      identities.map(({ disposedAt }) => disposedAt),
+    ],
   );
   return new Set(rows.map((row) => row.path));
 }
@@ -197,7 +269,7 @@ async function findWhole({ client }: Connection, files: readonly ArchivedFileHas
 /** @returns undefined where the file is no longer there, or when asked to stop meanwhile. */
 async function unlessVanished<T>(
   what: string,
-  file: ArchivedFile,
+  file: DisposedFile,
   inputDir: string,
   action: () => Promise<T>,
   stop?: AbortSignal,

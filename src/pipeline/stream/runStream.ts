@@ -21,7 +21,6 @@ import type { FileSelection } from '../../contract/leftAlone.js';
 import { openFeeds, type LoaderFeeds } from './feeds/loaderFeeds.js';
 import { Target } from './targetTable.js';
 import { createLossExplainer } from './lostCommits.js';
-import { reloadFromArchive } from './reloadFromArchive.js';
 import { Witness } from './witness.js';
 
 /**
@@ -100,6 +99,7 @@ type OwnerSettings = Pick<
   | 'inputDir'
   | 'afterLoad'
   | 'archiveDir'
+  | 'quarantineDir'
   | 'reloadFromArchive'
   | keyof FileSelection
 >;
@@ -154,9 +154,10 @@ async function reload(
   settings: OwnerSettings,
   { stop, emit }: StageContext<StreamEvent>,
 ): Promise<Witness> {
-  if (settings.afterLoad === 'archive') {
-    const files = await reloadFromArchive(connection, settings, stop);
-    emit({ type: 'filesReturned', files, archiveDir: settings.archiveDir });
+  const { reloadFromArchive } = await import('./reloadFromArchive.js');
+  for (const returned of await reloadFromArchive(connection, settings, stop)) {
+    const isAsked = returned.directory === settings.archiveDir;
+    if (isAsked || returned.files > 0) emit({ type: 'filesReturned', ...returned });
   }
   await forgetCheckpoint(settings.checkpointDir);
   return new Witness([], createLossExplainer(settings));

@@ -47,6 +47,11 @@ export function wholeFilePart(
   };
 }
 
+/** A key that is quick to make. */
+function contentKey({ sha256 }: BatchPart): string {
+  return sha256.toString('latin1');
+}
+
 /** Collects small files until they fill a transaction. */
 export class SmallFileGroup<File> {
   private parts: BatchPart[] = [];
@@ -75,7 +80,7 @@ export class SmallFileGroup<File> {
       columns.every((column, index) => column === this.shape.columns[index]);
     return (
       sameColumns &&
-      !this.seen.has(part.sha256.toString('hex')) &&
+      !this.seen.has(contentKey(part)) &&
       this.bytes + part.fileSize <= this.batchBytes &&
       this.rows + part.rows <= MAX_BATCH_ROWS
     );
@@ -87,7 +92,7 @@ export class SmallFileGroup<File> {
     this.shape = shape;
     this.bytes += part.fileSize;
     this.rows += part.rows;
-    this.seen.add(part.sha256.toString('hex'));
+    this.seen.add(contentKey(part));
   }
 
   /** Hands the collected files over and starts anew; undefined when there are none. */

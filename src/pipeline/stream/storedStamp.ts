@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 const HASH_BITS = 20n;
 const HASH_HEX_DIGITS = 5;
@@ -15,6 +15,6 @@ const REMOTE_TIME = /:(\d{16,19})$/;
 export function storedStamp(fileStamp: string): string {
   if (fileStamp === '') return '0';
   const nanoseconds = (LOCAL_TIME.exec(fileStamp) ?? REMOTE_TIME.exec(fileStamp))?.[1] ?? '0';
-  const hash = createHash('sha256').update(fileStamp).digest('hex').slice(0, HASH_HEX_DIGITS);
-  return String(((BigInt(nanoseconds) / 1_000_000n) << HASH_BITS) + BigInt(`0x${hash}`));
+  const digits = hash('sha256', fileStamp, 'hex').slice(0, HASH_HEX_DIGITS);
+  return String(((BigInt(nanoseconds) / 1_000_000n) << HASH_BITS) + BigInt(`0x${digits}`));
 }

@@ -108,10 +108,10 @@ const STARTS: Pick<
     log: (log, { inputDir, database }) => log.info('stream_started', `loading ${inputDir} into ${database}`),
   },
   filesReturned: {
-    log: (log, { files, archiveDir }) =>
+    log: (log, { files, directory }) =>
       log.info(
         'files_returned',
-        `put back ${countOf(files, 'file')} from ${archiveDir} whose content the ledger does not have`,
+        `put back ${countOf(files, 'file')} from ${directory} whose content the ledger does not have`,
       ),
   },
   fileNotCompressed: {

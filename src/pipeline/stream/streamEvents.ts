@@ -76,8 +76,8 @@ export type StreamEvent =
       readonly rowsByFile: readonly { readonly file: string; readonly rows: RowCounts }[];
       readonly durationMs: number;
     }
-  /** Archived files that the ledger does not have were put back into the input directory. */
-  | { readonly type: 'filesReturned'; readonly files: number; readonly archiveDir: string }
+  /** Files of archive/ or quarantine/ that the ledger does not have were put back into the input directory. */
+  | { readonly type: 'filesReturned'; readonly files: number; readonly directory: string }
   | { readonly type: 'rowsRejected'; readonly file: string; readonly batchId: number; readonly rejected: number }
   /** `writtenAtMs`: its modification time, in milliseconds since 1970. */
   | { readonly type: 'fileLoaded'; readonly file: string; readonly bytes: number; readonly writtenAtMs: number }

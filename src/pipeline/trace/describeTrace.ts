@@ -1,4 +1,4 @@
-import type { Origin, Trace, TracedEvent, TracedReject } from './traceEvents.js';
+import type { Origin, Trace, TracedEvent, TracedReject } from './types.js';
 import { printableLine } from '../../platform/printable.js';
 import { countOf } from '../../platform/format.js';
 

@@ -1,9 +1,9 @@
 import type { Connection } from '../../platform/db/client.js';
 import { eventIdsOf, type PlacedEvent } from '../../contract/csv/eventIds.js';
 import { readContentRange } from '../../platform/files/contentRange.js';
-import { locate } from '../../platform/files/locate.js';
+import { locate } from '../../platform/files/dayFolders.js';
 import { errnoOf } from '../../platform/errors.js';
-import type { Origin } from './traceEvents.js';
+import type { Origin } from './types.js';
 import {
   arrayOf,
   boolean,

@@ -1,6 +1,6 @@
 import { parse } from 'csv-parse/sync';
 import type { Connection } from '../../platform/db/client.js';
-import type { RowPlace, Trace, TracedEvent, TracedReject } from './traceEvents.js';
+import type { RowPlace, Trace, TracedEvent, TracedReject } from './types.js';
 import { findOrigins, plainId } from './origin.js';
 import {
   arrayOf,

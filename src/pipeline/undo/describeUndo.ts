@@ -1,4 +1,4 @@
-import type { UndoResult } from './undoEvents.js';
+import type { UndoResult } from './types.js';
 import { printableLine } from '../../platform/printable.js';
 import { countOf } from '../../platform/format.js';
 

@@ -1,10 +1,10 @@
 import type { RemakeRows } from '../../contract/stageServices.js';
 import type { Connection } from '../../platform/db/client.js';
 import { withConnection, type Database } from '../../platform/db/target.js';
-import { locate } from '../../platform/files/locate.js';
+import { locate } from '../../platform/files/dayFolders.js';
 import { failpoint } from '../../platform/failpoint.js';
 import { pause } from '../../platform/wait.js';
-import type { UndoneFile, UndoResult, UndoSettings } from './undoEvents.js';
+import type { UndoneFile, UndoResult, UndoSettings } from './types.js';
 import { findStrandedDuplicates, invalidateRollups, recountReplays, removeFiles, reopenRejects } from './ledger.js';
 import { prepareRemoval, REMOVED, removeBatches, removeEventsOf } from './removeEvents.js';
 import { findTarget, type TargetFile, type UndoTarget } from './target.js';

@@ -1,7 +1,7 @@
 import { isSameContent } from '../../contract/content.js';
 import type { Connection } from '../../platform/db/client.js';
 import { UsageError } from '../../platform/errors.js';
-import type { UndoSettings } from './undoEvents.js';
+import type { UndoSettings } from './types.js';
 import { printableLine, shellQuote } from '../../platform/printable.js';
 import { countOf } from '../../platform/format.js';
 import { bytea, integer, nullable, queryRows, type Shape, text, timestamp } from '../../platform/db/decodeRows.js';

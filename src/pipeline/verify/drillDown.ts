@@ -5,7 +5,7 @@ import type { Deviation } from './components.js';
 import type { VerifyEvent, VerifySettings } from './verifyEvents.js';
 import type { UnknownFile } from './files.js';
 import type { Findings } from './findings.js';
-import { locate } from '../../platform/files/locate.js';
+import { locate } from '../../platform/files/dayFolders.js';
 import { compareRows } from './rows.js';
 import { createFileRows, rereadFile } from './rereadFile.js';
 import { printableLine } from '../../platform/printable.js';

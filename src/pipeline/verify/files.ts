@@ -2,7 +2,7 @@ import { isSameContent } from '../../contract/content.js';
 import type { Connection } from '../../platform/db/client.js';
 import type { VerifySettings } from './verifyEvents.js';
 import type { Findings } from './findings.js';
-import { locate } from '../../platform/files/locate.js';
+import { locate } from '../../platform/files/dayFolders.js';
 import { countOf } from '../../platform/format.js';
 import {
   boolean,

@@ -65,13 +65,13 @@ test('whatever a file begins with, it has columns that are known and differ, or 
   );
 });
 
-test('no header takes more than a moment', { timeout: 60_000 }, () => {
+test('no header takes more than a moment', { timeout: 120_000 }, () => {
   const worst = ['c', ',', '"",', '"a""', 'a,"', '"\t', 'ü', '",'];
   for (const text of worst)
     for (const bytes of [MAX_HEADER_BYTES - 10, MAX_HEADER_BYTES + 10, 8 * MAX_HEADER_BYTES]) {
       const startedAt = performance.now();
       read(Buffer.from(`event_id,${text.repeat(Math.floor(bytes / Buffer.byteLength(text)))}\n`), EXPECTED);
       const tookMs = performance.now() - startedAt;
-      assert.ok(tookMs < 5000, `${bytes} bytes of ${JSON.stringify(text)} took ${tookMs} ms`);
+      assert.ok(tookMs < 20_000, `${bytes} bytes of ${JSON.stringify(text)} took ${tookMs} ms`);
     }
 });

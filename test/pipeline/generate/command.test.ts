@@ -6,7 +6,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { runGenerate } from '../../../src/pipeline/generate/index.js';
+import { runGenerate } from '../../../src/pipeline/generate/runGenerate.js';
 import { until } from '../../helpers/until.js';
 import { contextOf, FIXED, readManifest, readOutput, temporaryDirectory } from './run.js';
 

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { createCatalogue } from '../../../src/pipeline/generate/catalogue.js';
-import { parseProfile } from '../../../src/pipeline/generate/parsers.js';
+import { parseProfile } from '../../../src/pipeline/generate/settings.js';
 import { generated, type Output } from './run.js';
 
 /**

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { FileLine } from '../../../src/contract/manifest/format.js';
-import { runGenerate, type GenerateEvent } from '../../../src/pipeline/generate/index.js';
+import { runGenerate } from '../../../src/pipeline/generate/runGenerate.js';
+import type { GenerateEvent } from '../../../src/pipeline/generate/generateEvents.js';
 import { planRun } from '../../../src/pipeline/generate/settings.js';
 import { contextOf, FIXED, generated, rowsOf, temporaryDirectory, type Output } from './run.js';
 

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { FileLine, ManifestLine } from '../../../src/contract/manifest/format.js';
-import { runGenerate } from '../../../src/pipeline/generate/index.js';
+import { runGenerate } from '../../../src/pipeline/generate/runGenerate.js';
 import { contextOf, FIXED, generated, readManifest, readOutput, temporaryDirectory } from './run.js';
 
 const SCRIPT = fileURLToPath(new URL('killed.ts', import.meta.url));

@@ -1,4 +1,5 @@
-import { runGenerate, type GenerateEvent } from '../../../src/pipeline/generate/index.js';
+import { runGenerate } from '../../../src/pipeline/generate/runGenerate.js';
+import type { GenerateEvent } from '../../../src/pipeline/generate/generateEvents.js';
 import { contextOf, FIXED } from './run.js';
 
 /** A run that kills its own process (SIGKILL) at the `count`-th event of a type: `killed.ts DIRECTORY TYPE COUNT DIRT`. */

@@ -38,7 +38,7 @@ export async function loaded(t: TestContext, ...outputs: readonly string[]): Pro
     sslMode: undefined,
     sslRootCert: undefined,
     embeddedDir: '',
-    retryForMs: 1000,
+    retryForMs: 60_000,
   };
   await withDatabase(target, context, async (connected) => {
     await runMigrate(connected, 'apply', context);

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { FileLine } from '../../../src/contract/manifest/format.js';
-import { runGenerate, type GenerateEvent } from '../../../src/pipeline/generate/index.js';
+import { runGenerate } from '../../../src/pipeline/generate/runGenerate.js';
+import type { GenerateEvent } from '../../../src/pipeline/generate/generateEvents.js';
 import { contextOf, FIXED, generated, readManifest, readOutput, temporaryDirectory } from './run.js';
 
 test('a rate is never exceeded (that it is held is for bench/generate to say: a busy machine is late)', async (t) => {

@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { AliasTable } from '../../../src/pipeline/generate/aliasTable.js';
-import { EventIds } from '../../../src/pipeline/generate/eventId.js';
-import { IsoTimeWriter, writeCents } from '../../../src/pipeline/generate/isoTime.js';
+import { AliasTable, Random } from '../../../src/pipeline/generate/random.js';
+import { EventIds, Permutation } from '../../../src/pipeline/generate/identifiers.js';
+import { IsoTimeWriter, writeCents } from '../../../src/pipeline/generate/rowBytes.js';
 import { exp, ln, normalQuantile, pow } from '../../../src/pipeline/generate/math.js';
-import { Permutation } from '../../../src/pipeline/generate/permutation.js';
-import { Random } from '../../../src/pipeline/generate/random.js';
 import { summerTimeMs } from '../../../src/pipeline/generate/geography.js';
 import { parseRow, renderFields } from '../../../src/pipeline/generate/faults/record.js';
 import { EVENT_COLUMNS } from '../../../src/contract/columns.js';

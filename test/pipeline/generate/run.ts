@@ -5,19 +5,17 @@ import type { TestContext } from 'node:test';
 import { silentLogger } from '../../../src/platform/log.js';
 import type { StageContext } from '../../../src/platform/stage.js';
 import type { ManifestLine } from '../../../src/contract/manifest/format.js';
-import {
-  runGenerate,
-  type GenerateEvent,
-  type GenerateResult,
-  type GenerateSettings,
-} from '../../../src/pipeline/generate/index.js';
+import { runGenerate } from '../../../src/pipeline/generate/runGenerate.js';
+import type { GenerateEvent, GenerateResult } from '../../../src/pipeline/generate/generateEvents.js';
+import type { GenerateSettings } from '../../../src/pipeline/generate/settings.js';
+import { atEnd } from '../../helpers/atEnd.js';
 
 /** A fixed run: what a test leaves out of its settings comes from here. */
 export const FIXED = { intervalSeconds: 0, seed: 42, start: '2026-03-01T00:00:00Z', products: 500 } as const;
 
 export function temporaryDirectory(t: TestContext): string {
   const directory = mkdtempSync(path.join(tmpdir(), 'ecompipe-generate-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  atEnd(t, () => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 

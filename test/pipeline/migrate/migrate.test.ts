@@ -5,9 +5,9 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
-  rmSync,
   symlinkSync,
   writeFileSync,
+  rmSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -15,6 +15,7 @@ import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { run, type Ended } from '../../helpers/executable.js';
 import { startTestServer, type TestDatabase } from '../../helpers/postgres.js';
+import { atEnd } from '../../helpers/atEnd.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const NAMES = readdirSync(path.join(ROOT, 'sql'))
@@ -30,7 +31,7 @@ interface Installation {
 /** A copy of the program, whose migrations a test may change. */
 function install(t: TestContext): Installation {
   const directory = mkdtempSync(path.join(tmpdir(), 'ecompipe-migrate-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  atEnd(t, () => rmSync(directory, { recursive: true, force: true }));
   for (const part of ['bin', 'dist', 'sql', 'package.json'])
     cpSync(path.join(ROOT, part), path.join(directory, part), { recursive: true });
   symlinkSync(path.join(ROOT, 'node_modules'), path.join(directory, 'node_modules'));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, lstatSync, renameSync, utimesSync, writeFileSync, type BigIntStats } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
-import { Settling } from '../../../src/pipeline/move/settling.js';
+import { Settling } from '../../../src/pipeline/move/candidates.js';
 import { temporaryDirectory } from '../../platform/files/directories.js';
 
 const HOUR_NS = 3_600_000_000_000n;

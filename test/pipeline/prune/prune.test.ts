@@ -4,7 +4,7 @@ import path from 'node:path';
 import test, { type TestContext } from 'node:test';
 import type { PruneResult, PruneSettings } from '../../../src/pipeline/prune/types.js';
 import { runPrune } from '../../../src/pipeline/prune/runPrune.js';
-import { proveLedger } from '../../../src/pipeline/verify/index.js';
+import { proveLedger } from '../../../src/pipeline/verify/ledgerProof.js';
 import { namesIn } from '../../helpers/dayFolders.js';
 import { eventFile, eventId, eventRow, HEADER } from '../../helpers/events.js';
 import { run } from '../../helpers/executable.js';

@@ -4,7 +4,7 @@ import { parse } from 'csv-parse/sync';
 import { stringify } from 'csv-stringify/sync';
 import { withConnection } from '../../../src/platform/db/target.js';
 import { exportRejects, type ExportOptions } from '../../../src/pipeline/rejects/export.js';
-import type { RejectFilter } from '../../../src/pipeline/rejects/filter.js';
+import type { RejectFilter } from '../../../src/pipeline/rejects/list.js';
 import { runReplay, type ReplayResult } from '../../../src/pipeline/rejects/replay.js';
 import { replayRows } from '../../../src/pipeline/stream/replay.js';
 import { onDatabase, type Access } from '../../helpers/migrated.js';

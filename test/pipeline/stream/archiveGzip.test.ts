@@ -10,7 +10,7 @@ import { remakeRows } from '../../../src/pipeline/stream/feeds/remakeRows.js';
 import type { StreamEvent } from '../../../src/pipeline/stream/streamEvents.js';
 import { traceEvent } from '../../../src/pipeline/trace/runTrace.js';
 import { runUndo } from '../../../src/pipeline/undo/runUndo.js';
-import type { UndoResult } from '../../../src/pipeline/undo/undoEvents.js';
+import type { UndoResult } from '../../../src/pipeline/undo/types.js';
 import { withConnection } from '../../../src/platform/db/target.js';
 import { directoryElsewhere, noSecondFileSystem } from '../../platform/files/directories.js';
 import { namesIn, pathIn } from '../../helpers/dayFolders.js';

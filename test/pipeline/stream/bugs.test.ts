@@ -16,11 +16,11 @@ test('an error of our own in the middle of a batch ends the stream at once with 
     'stream',
     '--once',
     '--retry-for',
-    '30s',
+    '5m',
   );
   assert.equal(exitCode, 1, stderr);
   assert.match(stderr, /this is a bug in ecompipe, please report it: Error: fail-point copied/);
   assert.doesNotMatch(stderr, /trying again|when the database is back/);
-  assert.ok(performance.now() - startedAt < 20_000, 'it did not wait for --retry-for');
+  assert.ok(performance.now() - startedAt < 120_000, 'it did not wait for --retry-for');
   assert.deepEqual(await database.query('select from public.events'), []);
 });

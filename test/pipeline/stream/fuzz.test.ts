@@ -52,7 +52,7 @@ for (const [how, settings] of [
 ] as const) {
   test(
     `of damaged files, loaded ${how}, each row is in events or rejected, and none but the damaged ones is lost`,
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async (t) => {
       const database = await migratedDatabase();
       const shop = openShop(t, settings);

@@ -58,7 +58,7 @@ test('a megabyte of distinct names in a header is refused at once', async (t) =>
   const startedAt = performance.now();
   const reason = await quarantineReason(t, 'a.csv', (shop) => shop.put('a.csv', `${header}\n1\n`));
   assert.match(reason, /the first line is longer than 128 KiB/);
-  assert.ok(performance.now() - startedAt < 15_000, 'it took quadratic time');
+  assert.ok(performance.now() - startedAt < 60_000, 'it took quadratic time');
 });
 
 for (const [what, header, expected] of [
@@ -84,7 +84,7 @@ test('a file of 200 GB that is binary by its first bytes is put away without rea
   const startedAt = performance.now();
   const reason = await quarantineReason(t, 'a.csv', (shop) => putSparse(shop, 'a.csv', '', 200 * 2 ** 30));
   assert.match(reason, /UTF-16 or binary/);
-  assert.ok(performance.now() - startedAt < 30_000);
+  assert.ok(performance.now() - startedAt < 60_000);
 });
 
 test('reading hears that it shall stop', async (t) => {

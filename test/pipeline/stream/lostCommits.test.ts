@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { runPrune } from '../../../src/pipeline/prune/runPrune.js';
 import { runUndo } from '../../../src/pipeline/undo/runUndo.js';
 import { remakeRows } from '../../../src/pipeline/stream/feeds/remakeRows.js';
@@ -145,6 +146,65 @@ test('a dump that was restored into another database is completed from the archi
   assert.deepEqual(await eventIds(restored), [...ids(0, 400), ...ids(800, 805)]);
   await assertLedger(restored);
   assert.ok(pathIn(shop.settings.archiveDir, 'out.csv'));
+});
+
+test('files that were quarantined since the backup are judged again, and what a person took out stays where it is', async (t) => {
+  const database = await migratedDatabase();
+  const shop = openShop(t, { batchBytes: 64 * 1024, connections: 1 });
+  shop.put('known.csv', 'no such column\n1\n');
+  // Given up in the middle: some of its rows are in the table, the others are rejects.
+  const garbage = 'not,an,event\n'.repeat(16_000);
+  shop.put('out.csv', eventFile(500, 560) + garbage);
+  await load(shop, database);
+  const places = { loadedDirs: [shop.settings.archiveDir], waitingDirs: [shop.settings.inputDir] };
+  await onDatabase(database, {}, (to) =>
+    runUndo({ file: 'out.csv', batchId: undefined, dryRun: false, ...places }, to, remakeRows),
+  );
+  const restored = await copyOf(database);
+  shop.put('header.csv', 'another header\n1\n');
+  shop.put('damaged.csv.gz', gzipSync(eventFile(100, 200)).subarray(0, -20));
+  // Larger than what is hashed for nothing.
+  truncateSync(shop.put('endless.csv', 'a third header\n'), 2 ** 30 + 1);
+  shop.put('garbage.csv', eventFile(0, 60) + garbage);
+  await load(shop, database);
+  const refused = (of: TestDatabase): Promise<unknown[]> =>
+    of.query(
+      `select name, sha256, reason, rows_read, rows_inserted, (select count(*) from ecompipe.rejected_rows r where r.file_id = f.file_id) as rejects
+       from ecompipe.files f where state = 'quarantined' order by name`,
+    );
+  const before = await refused(database);
+  assert.equal(before.length, 5);
+  const files = namesIn(shop.settings.quarantineDir);
+  await assert.rejects(load(shop, restored), {
+    exitCode: 6,
+    message: /judges files of .*quarantine that it does not know \(6 files quarantined since .*damaged\.csv\.gz/,
+  });
+  const returned: unknown[] = [];
+  await load(
+    shop,
+    restored,
+    { reloadFromArchive: true },
+    {
+      onEvent: (event) =>
+        event.type === 'filesReturned' && returned.push([path.basename(event.directory), event.files]),
+    },
+  );
+  assert.deepEqual(returned, [
+    ['archive', 0],
+    ['quarantine', 4],
+  ]);
+  assert.deepEqual(await refused(restored), before);
+  assert.deepEqual(await eventIds(restored), ids(0, 60));
+  await assertLedger(restored);
+  assert.deepEqual(namesIn(shop.settings.quarantineDir), files, 'each file once, with one reason');
+  const again: unknown[] = [];
+  await load(
+    shop,
+    restored,
+    { reloadFromArchive: true },
+    { onEvent: (event) => event.type === 'filesReturned' && again.push(event.files) },
+  );
+  assert.deepEqual(again, [0], 'the ledger knows them all');
 });
 
 test('two streams that reload from one archive at once bring each file back, once', async (t) => {

@@ -10,14 +10,8 @@ import { asAccount } from '../../../src/platform/db/embedded/account.js';
 import { csv, project, run, start } from '../../cli/executable.js';
 import { eventFile } from '../../helpers/events.js';
 import { migratedDatabase } from '../../helpers/migrated.js';
-import {
-  freePort,
-  PASSWORD,
-  startTestServer,
-  temporaryDirectory,
-  USER,
-  type TestDatabase,
-} from '../../helpers/postgres.js';
+import { PASSWORD, startTestServer, temporaryDirectory, USER, type TestDatabase } from '../../helpers/postgres.js';
+import { freePort } from '../../helpers/ports.js';
 import { startProxy } from '../../helpers/proxy.js';
 import { startRestartableServer, type RestartableServer } from '../../helpers/restartableServer.js';
 import { until } from '../../helpers/until.js';

@@ -34,7 +34,7 @@ for (const [what, overrides] of cases) {
     if (when === 'update' && Object.keys(overrides).length === 0) continue;
     test(
       `${what} whose entry in the ledger a trigger ${when === 'insert' ? 'takes away' : 'keeps from advancing'} fails with the trigger's name, and others load`,
-      { timeout: 60_000 },
+      { timeout: 120_000 },
       async (t) => {
         const database = await migratedDatabase();
         const shop = openShop(t, overrides);
@@ -60,7 +60,7 @@ for (const [what, overrides] of cases) {
   }
 }
 
-test('a redelivery that the ledger does not take is not tried without end', { timeout: 60_000 }, async (t) => {
+test('a redelivery that the ledger does not take is not tried without end', { timeout: 120_000 }, async (t) => {
   const database = await migratedDatabase();
   const shop = openShop(t);
   shop.put('first.csv', eventFile(0, 3));
@@ -73,7 +73,7 @@ test('a redelivery that the ledger does not take is not tried without end', { ti
 for (const [what, overrides] of cases) {
   test(
     `${what} with a row for which a trigger raises a failure that is retried fails with the trigger's function, and others load`,
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async (t) => {
       const database = await migratedDatabase();
       const shop = openShop(t, overrides);

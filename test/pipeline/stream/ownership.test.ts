@@ -85,7 +85,7 @@ test('a stream that finds its checkpoint directory owned by another one after an
 
 test(
   'a file whose name is not UTF-8 fails with its bytes, --once ends, and others load',
-  { timeout: 30_000 },
+  { timeout: 120_000 },
   async (t) => {
     const { writeFileSync } = await import('node:fs');
     const database = await migratedDatabase();

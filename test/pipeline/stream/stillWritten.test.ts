@@ -14,7 +14,7 @@ import { assertLedger, eventIds } from './tables.js';
 for (const batchBytes of [8 * 2 ** 20, 4096]) {
   test(
     `a file of ${batchBytes === 4096 ? 'many ranges' : 'one batch'} that a producer still writes to in processing/ is loaded when it is finished, not at each of its states`,
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async (t) => {
       const database = await migratedDatabase();
       const shop = openShop(t, { batchBytes, pollIntervalMs: 20 });
@@ -55,7 +55,7 @@ for (const batchBytes of [8 * 2 ** 20, 4096]) {
 
 test(
   'an unreadable file that a producer still writes to is reported now and then, and in quarantine once it is there',
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async (t) => {
     const database = await migratedDatabase();
     const shop = openShop(t, { pollIntervalMs: 20 });

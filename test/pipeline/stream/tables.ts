@@ -55,7 +55,7 @@ const CONTRADICTIONS: Readonly<Record<string, string>> = {
     left join (select batch_id, count(*) as rows from public.events group by batch_id) e using (batch_id)
     left join (select batch_id, count(*) as rows from ecompipe.rejected_rows group by batch_id) r using (batch_id)
     left join (select batch_id, count(*) as rows from ecompipe.duplicate_rows group by batch_id) d using (batch_id)
-    where rows_inserted <> coalesce(e.rows, 0)
+    where rows_inserted - rows_pruned <> coalesce(e.rows, 0)
        or load_path <> 'replay' and (rows_rejected, rows_duplicate) <> (coalesce(r.rows, 0), coalesce(d.rows, 0))`,
   'a replay with other rows than the rejects it resolved': `
     select b.batch_id from ecompipe.batches b
@@ -75,7 +75,7 @@ const CONTRADICTIONS: Readonly<Record<string, string>> = {
       (select (coalesce(sum(rows_read), 0)::bigint, coalesce(sum(rows_inserted), 0)::bigint, coalesce(sum(rows_duplicate), 0)::bigint, coalesce(sum(rows_rejected), 0)::bigint, coalesce(sum(end_offset - start_offset), 0)::bigint) from ecompipe.batch_ranges r where r.batch_id = b.batch_id)`,
   'a file that is not the sum of its ranges': `
     select file_id from ecompipe.files f
-    where state <> 'quarantined' and (rows_read, rows_inserted, rows_duplicate, rows_rejected) is distinct from
+    where state not in ('quarantined', 'pruned') and (rows_read, rows_inserted, rows_duplicate, rows_rejected) is distinct from
       (select (coalesce(sum(rows_read), 0)::bigint, coalesce(sum(rows_inserted), 0)::bigint, coalesce(sum(rows_duplicate), 0)::bigint, coalesce(sum(rows_rejected), 0)::bigint) from ecompipe.batch_ranges r where r.file_id = f.file_id)`,
   'ranges with a gap or an overlap': `
     select file_id from (
@@ -83,7 +83,7 @@ const CONTRADICTIONS: Readonly<Record<string, string>> = {
     ) as r where start_offset <> before`,
   'a file that stands elsewhere than its last range': `
     select file_id from ecompipe.files f
-    where committed_offset <> (select coalesce(max(end_offset), 0) from ecompipe.batch_ranges r where r.file_id = f.file_id)`,
+    where state <> 'pruned' and committed_offset <> (select coalesce(max(end_offset), 0) from ecompipe.batch_ranges r where r.file_id = f.file_id)`,
   'a loaded file with bytes left': `select file_id from ecompipe.files where state = 'loaded' and committed_offset <> size`,
 };
 

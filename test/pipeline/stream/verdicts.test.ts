@@ -106,7 +106,7 @@ test('4,000 rows that a foreign key refuses are rejected one by one within secon
     const tookMs = performance.now() - startedAt;
     assert.deepEqual(rows, { read: 4000, inserted: 0, duplicate: 0, rejected: 4000 });
     // Two seconds on two free cores; savepoints that pile up made minutes of it.
-    assert.ok(tookMs < 20_000, `${tookMs} ms`);
+    assert.ok(tookMs < 60_000, `${tookMs} ms`);
   }
 });
 
@@ -140,7 +140,7 @@ test('a thousand rows of one key that are all refused take no longer than others
   shop.put('a.csv', [HEADER, ...Array.from({ length: 3000 }, () => eventRow(1)), ''].join('\n'));
   const startedAt = performance.now();
   assert.equal((await load(shop, database)).rows.rejected, 3000);
-  assert.ok(performance.now() - startedAt < 20_000);
+  assert.ok(performance.now() - startedAt < 60_000);
 });
 
 test('under row security each row is judged by the policy, and its neighbours are loaded', async (t) => {

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { withConnection } from '../../../src/platform/db/target.js';
-import type { Trace } from '../../../src/pipeline/trace/traceEvents.js';
+import type { Trace } from '../../../src/pipeline/trace/types.js';
 import { traceEvent } from '../../../src/pipeline/trace/runTrace.js';
 import { run } from '../../helpers/executable.js';
 import { eventFile, eventId, eventRow, HEADER } from '../../helpers/events.js';

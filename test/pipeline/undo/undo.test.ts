@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import type { UndoResult, UndoSettings } from '../../../src/pipeline/undo/undoEvents.js';
+import type { UndoResult, UndoSettings } from '../../../src/pipeline/undo/types.js';
 import { runUndo } from '../../../src/pipeline/undo/runUndo.js';
 import { remakeRows } from '../../../src/pipeline/stream/feeds/remakeRows.js';
 import { run, start } from '../../helpers/executable.js';

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 import type { FaultLine, ManifestLine } from '../../../src/contract/manifest/format.js';
-import type { FindingKind, VerifyResult } from '../../../src/pipeline/verify/index.js';
+import type { FindingKind, VerifyResult } from '../../../src/pipeline/verify/verifyEvents.js';
 import { createPipeline, type Pipeline } from './pipeline.js';
 
 const faultsOf = ({ manifests }: Pipeline): FaultLine[] =>

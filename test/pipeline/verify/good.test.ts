@@ -13,7 +13,8 @@ import {
 import path from 'node:path';
 import test from 'node:test';
 import { EVENT_COLUMNS } from '../../../src/contract/columns.js';
-import { describeVerify, type VerifyEvent } from '../../../src/pipeline/verify/index.js';
+import { describeVerify } from '../../../src/pipeline/verify/describeVerify.js';
+import type { VerifyEvent } from '../../../src/pipeline/verify/verifyEvents.js';
 import { until } from '../../helpers/until.js';
 import { createPipeline, type Pipeline } from './pipeline.js';
 import { namesIn, pathIn } from '../../helpers/dayFolders.js';

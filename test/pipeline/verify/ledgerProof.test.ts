@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
-import { describeLedgerProof, proveLedger, type LedgerProof } from '../../../src/pipeline/verify/index.js';
+import { describeLedgerProof, proveLedger, type LedgerProof } from '../../../src/pipeline/verify/ledgerProof.js';
 import { createPipeline, type Pipeline } from './pipeline.js';
 
 const prove = ({ target }: Pipeline): Promise<LedgerProof> => target((database) => proveLedger(database));

@@ -3,17 +3,15 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { withDatabase, type Database } from '../../../src/platform/db/target.js';
 import { silentLogger } from '../../../src/platform/log.js';
-import { runGenerate, type GenerateResult, type GenerateSettings } from '../../../src/pipeline/generate/index.js';
+import { runGenerate } from '../../../src/pipeline/generate/runGenerate.js';
+import type { GenerateResult } from '../../../src/pipeline/generate/generateEvents.js';
+import type { GenerateSettings } from '../../../src/pipeline/generate/settings.js';
 import { runMigrate } from '../../../src/pipeline/migrate/runMigrate.js';
 import { runMove } from '../../../src/pipeline/move/runMove.js';
 import type { StreamResult, StreamSettings } from '../../../src/pipeline/stream/streamEvents.js';
 import { runStream } from '../../../src/pipeline/stream/runStream.js';
-import {
-  runVerify,
-  type VerifyEvent,
-  type VerifyResult,
-  type VerifySettings,
-} from '../../../src/pipeline/verify/index.js';
+import { runVerify } from '../../../src/pipeline/verify/runVerify.js';
+import type { VerifyEvent, VerifyResult, VerifySettings } from '../../../src/pipeline/verify/verifyEvents.js';
 import { temporaryDirectory } from '../../platform/files/directories.js';
 import { startTestServer, type TestDatabase } from '../../helpers/postgres.js';
 
@@ -129,7 +127,7 @@ function targetOf<T>(database: TestDatabase, action: (database: Database) => Pro
     sslMode: undefined,
     sslRootCert: undefined,
     embeddedDir: '.',
-    retryForMs: 5000,
+    retryForMs: 60_000,
   };
   return withDatabase(raw, { log: silentLogger, stop: never }, action);
 }

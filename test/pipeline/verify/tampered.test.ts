@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
-import type { FindingKind, VerifyResult } from '../../../src/pipeline/verify/index.js';
+import type { FindingKind, VerifyResult } from '../../../src/pipeline/verify/verifyEvents.js';
 import { createPipeline, type Pipeline } from './pipeline.js';
 
 /** One thing that somebody does to the tables, and what verify must say of it. */

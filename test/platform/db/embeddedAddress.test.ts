@@ -10,7 +10,7 @@ import { withDatabase } from '../../../src/platform/db/target.js';
 import { silentLogger } from '../../../src/platform/log.js';
 import { run, start } from '../../helpers/executable.js';
 import { createdProject } from '../../helpers/embeddedProject.js';
-import { freePort } from '../../helpers/postgres.js';
+import { freePort } from '../../helpers/ports.js';
 import { until } from '../../helpers/until.js';
 
 const NOT_CONFIGURED = {
@@ -62,7 +62,7 @@ test('whoever took the port of a dead embedded server is not handed its password
 test('a command follows the embedded server to its new port, and never goes to whoever has the old one', async (t) => {
   const directory = await createdProject(t);
   const context = { log: silentLogger, stop: new AbortController().signal };
-  await withDatabase({ ...NOT_CONFIGURED, embeddedDir: directory, retryForMs: 10_000 }, context, async (database) => {
+  await withDatabase({ ...NOT_CONFIGURED, embeddedDir: directory, retryForMs: 60_000 }, context, async (database) => {
     const watcher = await attachEmbeddedServer({ directory });
     const { server } = watcher;
     // The port that it is to come up on: its last one is about to be another's.

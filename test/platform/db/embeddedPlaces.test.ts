@@ -13,7 +13,7 @@ import {
   type ServerFiles,
 } from '../../../src/platform/db/embedded/binaries.js';
 import { attachEmbeddedServer } from '../../../src/platform/db/embedded/index.js';
-import { serverSettings } from '../../../src/platform/db/embedded/serverSettings.js';
+import { serverSettings } from '../../../src/platform/db/embedded/server.js';
 import { usableServerFiles, withShellSafeFiles } from '../../../src/platform/db/embedded/staging.js';
 import { createLogger, silentLogger } from '../../../src/platform/log.js';
 import { embeddedProject, queryAs } from '../../helpers/embeddedProject.js';

@@ -1,12 +1,13 @@
-import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, statSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { atEnd } from '../../helpers/atEnd.js';
 
 /** A new directory, removed at the end of the test. */
 export function temporaryDirectory(t: TestContext, parent = tmpdir()): string {
   const directory = mkdtempSync(path.join(parent, 'ecompipe-test-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  atEnd(t, () => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 

@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import { EVENT_COLUMNS, REQUIRED_COLUMNS, type EventColumn } from '../../../contract/columns.js';
 import type { Random } from '../random.js';
-import type { FileFaults } from './fileFaults.js';
+import type { FileFaults } from './kinds.js';
 import { INDEX, renderFields } from './record.js';
 
 /** How a file writes the rows: its header, its columns, its line ends, its encoding. */

@@ -1,17 +1,24 @@
 import { elementAt } from '../../../platform/elementAt.js';
 import type { FaultLine } from '../../../contract/manifest/format.js';
 import type { EventSource } from '../eventSource.js';
-import type { FileTally } from '../fileTally.js';
-import type { FileWriter } from '../fileWriter.js';
+import type { FileTally, FileWriter, FileFindings, FilePlan, RowTransform } from '../rowTransform.js';
 import { HOUR_MS } from '../geography.js';
 import { exp } from '../math.js';
 import { PURPOSE, Random, type StreamKey } from '../random.js';
-import type { FileFindings, FilePlan, RowTransform } from '../rowTransform.js';
 import { DelayQueue } from './delayQueue.js';
 import { dialectOf } from './dialect.js';
 import { FaultyFile, type FaultyFilePlan } from './faultyFile.js';
-import { changesColumns, drawFileFaults, isQuarantined, NO_FAULTS, type FileFaults } from './fileFaults.js';
-import { DIRT_KINDS, type FaultKind, type FaultRates, type RowKind } from './kinds.js';
+import {
+  changesColumns,
+  drawFileFaults,
+  isQuarantined,
+  NO_FAULTS,
+  type FileFaults,
+  DIRT_KINDS,
+  type FaultKind,
+  type FaultRates,
+  type RowKind,
+} from './kinds.js';
 import { MUTATIONS, type FaultyRow } from './mutations.js';
 import { INDEX, parseRow, type EventRecord } from './record.js';
 

@@ -1,10 +1,8 @@
 import type { FaultLine, Outcome } from '../../../contract/manifest/format.js';
-import { HEADER, type FilePlan } from '../rowTransform.js';
-import type { FileTally } from '../fileTally.js';
-import type { FileWriter } from '../fileWriter.js';
+import { HEADER, type FilePlan, type FileTally, type FileWriter } from '../rowTransform.js';
 import type { RowFacts } from '../rowWriter.js';
 import type { OutputDialect } from './dialect.js';
-import { changesColumns, isQuarantined, type FileFaults } from './fileFaults.js';
+import { changesColumns, isQuarantined, type FileFaults } from './kinds.js';
 import type { FaultyRow } from './mutations.js';
 import { eventIdOf, renderFields, withFields, type EventRecord } from './record.js';
 

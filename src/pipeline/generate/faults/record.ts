@@ -1,7 +1,7 @@
 import { elementAt } from '../../../platform/elementAt.js';
 import { EVENT_COLUMNS, type EventColumn } from '../../../contract/columns.js';
 import { rowContent } from '../../../contract/manifest/checksum.js';
-import { csvField } from '../byteTable.js';
+import { csvField } from '../rowBytes.js';
 import type { RowFacts } from '../rowWriter.js';
 
 /** A row taken apart, so that something can be done to it. NULL is ''. */

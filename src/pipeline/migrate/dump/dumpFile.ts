@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import { EcompipeError, EXIT, UsageError, withFileErrors } from '../../../platform/errors.js';
 import { DamagedGzipError, gunzipChunks } from '../../../platform/files/gzip.js';
 import { printableLine } from '../../../platform/printable.js';
-import type { Applied } from '../runMigrate.js';
+import type { Applied } from '../appliedMigrations.js';
 import type { SchemaDescription } from './describeSchema.js';
 
 /**

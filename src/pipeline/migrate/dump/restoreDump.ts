@@ -1,16 +1,16 @@
 import { copyChunks } from '../../../platform/db/copyChunks.js';
 import type { Connection } from '../../../platform/db/client.js';
 import { assertUtf8 } from '../../../platform/db/encoding.js';
-import type { Database } from '../../../platform/db/target.js';
+import { type Database, withSoleConnection } from '../../../platform/db/target.js';
 import { UsageError } from '../../../platform/errors.js';
 import { countOf } from '../../../platform/format.js';
 import type { Logger } from '../../../platform/log.js';
 import { loadMigrations } from '../migrations.js';
-import { applyInside, assertHistory, LOCK_KEY, runMigrate } from '../runMigrate.js';
+import { assertHistory } from '../appliedMigrations.js';
+import { applyInside, LOCK_KEY, runMigrate } from '../runMigrate.js';
 import { describeSchema, nameOf, quotedName } from './describeSchema.js';
 import { withDumpReader, type DumpHeader, type DumpReader } from './dumpFile.js';
 import { createSequences, finishTables, prepareTables, setSequences } from './restoreTables.js';
-import { withSoleConnection } from './soleConnection.js';
 
 export interface RestoreResult {
   readonly database: string;

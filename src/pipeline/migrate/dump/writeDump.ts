@@ -8,17 +8,16 @@ import { createGzip } from 'node:zlib';
 import copyTo from 'pg-copy-streams';
 import type { Connection } from '../../../platform/db/client.js';
 import { quoteName } from '../../../platform/db/names.js';
-import type { Database } from '../../../platform/db/target.js';
+import { type Database, withSoleConnection } from '../../../platform/db/target.js';
 import { UsageError, withFileErrors } from '../../../platform/errors.js';
 import { createFile } from '../../../platform/files/atomicWrite.js';
 import { removeStaleTemporaries } from '../../../platform/files/temporary.js';
 import { countOf, formatBytes } from '../../../platform/format.js';
 import type { Logger } from '../../../platform/log.js';
 import { loadMigrations, type Migration } from '../migrations.js';
-import { readApplied } from '../runMigrate.js';
+import { readApplied } from '../appliedMigrations.js';
 import { describeSchema, nameOf, quotedName, type TableDescription } from './describeSchema.js';
 import { FIRST_LINE, type DumpEnd, type DumpHeader } from './dumpFile.js';
-import { withSoleConnection } from './soleConnection.js';
 import { queryRow, text } from '../../../platform/db/decodeRows.js';
 
 export interface DumpResult {

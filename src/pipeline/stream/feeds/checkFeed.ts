@@ -3,7 +3,7 @@ import { isRefusal, sqlStateOf } from '../../../platform/db/sqlState.js';
 import { BUILT_IN, expressionNames, namedFields, type BoundFeed } from '../../../contract/feeds/bindFeed.js';
 import { compileFeed } from '../../../contract/feeds/compile.js';
 import type { Feed, FeedPosition } from '../../../contract/feeds/feed.js';
-import { sameName } from '../../../contract/feeds/parseFormat.js';
+import { sameName } from '../../../contract/feeds/sqlNames.js';
 import { didYouMean } from '../../../platform/didYouMean.js';
 import { EcompipeError } from '../../../platform/errors.js';
 import { itemTypeOf, NO_ITEM, prepareSource } from './feedPlan.js';

@@ -7,7 +7,6 @@ import { parseFeedHeader } from '../../../contract/feeds/feedHeader.js';
 import { feedFor } from '../../../contract/feeds/findFeed.js';
 import { UsageError } from '../../../platform/errors.js';
 import { Target } from '../targetTable.js';
-import { checkFeed } from './checkFeed.js';
 
 interface OpenFeed {
   readonly feed: Feed;
@@ -59,6 +58,8 @@ export function targetFor(
  * @throws UsageError with all that is wrong with any of them.
  */
 export async function openFeeds(connection: Connection, feeds: readonly Feed[], events: Target): Promise<LoaderFeeds> {
+  if (feeds.length === 0) return NO_FEEDS;
+  const { checkFeed } = await import('./checkFeed.js');
   const targets = new Map([[events.table.name, events]]);
   const problems: string[] = [];
   const open: OpenFeed[] = [];
@@ -72,7 +73,7 @@ export async function openFeeds(connection: Connection, feeds: readonly Feed[], 
     open.push({ feed, target, sqlFields });
   }
   if (problems.length > 0) throw new UsageError(problems);
-  if (feeds.length > 0) await enterFeeds(connection, feeds);
+  await enterFeeds(connection, feeds);
   return new LoaderFeeds(open);
 }
 

@@ -2,15 +2,20 @@ import { bindFeed } from '../../../contract/feeds/bindFeed.js';
 import { LF } from '../../../contract/csv/bytes.js';
 import type { Feed } from '../../../contract/feeds/feed.js';
 import { fieldNamesOf } from '../../../contract/feeds/feedHeader.js';
-import { readFeeds, SHIPPED_FEED_NAMES } from '../../../contract/feeds/readFeeds.js';
 import { expressionNames } from '../../../contract/feeds/bindFeed.js';
 
 let shipped: Promise<Feed[]> | undefined;
 
 /** All feeds of the package. */
 export async function shippedFeeds(): Promise<readonly Feed[]> {
-  shipped ??= readFeeds({ feedsDir: undefined, shipped: SHIPPED_FEED_NAMES });
+  shipped ??= readShipped();
   return await shipped;
+}
+
+/** With the parser of YAML, which is as much code as all of the loader: most runs need neither. */
+async function readShipped(): Promise<Feed[]> {
+  const { readFeeds, SHIPPED_FEED_NAMES } = await import('../../../contract/feeds/readFeeds.js');
+  return await readFeeds({ feedsDir: undefined, shipped: SHIPPED_FEED_NAMES });
 }
 
 /** Shipped feeds whose fields are all in the header that a file begins with; those with most fields first. */
