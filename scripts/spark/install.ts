@@ -15,7 +15,7 @@ const AWS_SDK_VERSION = '2.29.52';
 const AWS_SDK_PARTS = ['s3-transfer-manager', 'apache-client', 'sts', 'kms'];
 
 /** What Hadoop's YARN needs besides its own classes, and expects from elsewhere. */
-const YARN_NEEDS = ['org.bouncycastle:bcprov-jdk18on:1.78.1', 'javax.xml.bind:jaxb-api:2.3.1'];
+const YARN_NEEDS = ['org.bouncycastle:bcpkix-jdk18on:1.78.1', 'javax.xml.bind:jaxb-api:2.3.1'];
 
 /** Where it is put; git and npm leave it out. */
 const FOLDER = fileURLToPath(new URL('../../.spark/', import.meta.url));

@@ -25,14 +25,14 @@ interface Load {
   readonly sees: (what: string, condition: () => boolean | Promise<boolean>) => Promise<void>;
 }
 
-/** Starts a stream on a large file, whose name comes first and whose reading does not end yet, and two small ones of other columns. */
+/** Starts a stream on a large file, whose name comes first and whose reading does not end yet, and two small ones. */
 function startLoad(t: TestContext, pipeline: Pipeline, args: readonly string[]): Load {
   const { processing, home } = pipeline;
   writeFileSync(path.join(processing, 'large.csv'), eventFile(0, LARGE_ROWS));
   assert.ok(statSync(path.join(processing, 'large.csv')).size > 4 * 2 ** 20);
   putSmall(pipeline, 0);
   // Records of another shape are another unit.
-  putSmall(pipeline, 1, (line) => line.split(',').reverse().join(','));
+  putSmall(pipeline, 1, (line) => line.replace(/,[^,]*$/, ''));
   const released = path.join(home, 'released');
   const spark = startSpark(t, pipeline, {
     conf: eventLogConf(home),

@@ -7,7 +7,15 @@ import org.apache.hadoop.yarn.server.MiniYARNCluster
 
 /** `Yarn FILE`: a resource manager and a node manager in this process. Once they run, the file has what their clients have to know. */
 object Yarn {
-  def main(arguments: Array[String]): Unit = {
+  def main(arguments: Array[String]): Unit =
+    try run(arguments(0))
+    catch {
+      case error: Throwable =>
+        error.printStackTrace()
+        Runtime.getRuntime.halt(1)
+    }
+
+  private def run(written: String): Unit = {
     val conf = new YarnConfiguration
     conf.setBoolean("yarn.nodemanager.vmem-check-enabled", false)
     conf.setBoolean("yarn.nodemanager.pmem-check-enabled", false)
@@ -20,8 +28,8 @@ object Yarn {
     cluster.init(conf)
     cluster.start()
     if (!cluster.waitForNodeManagersToConnect(60000)) throw new IllegalStateException("no node manager")
-    val file = Paths.get(arguments(0))
-    val temporary = Paths.get(arguments(0) + ".part")
+    val file = Paths.get(written)
+    val temporary = Paths.get(s"$written.part")
     val out = new FileOutputStream(temporary.toFile)
     cluster.getConfig.writeXml(out)
     out.close()
