@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { EXECUTABLE } from '../helpers/executable.js';
 import { until } from '../helpers/until.js';
 import { assertLedger, eventIds } from '../pipeline/stream/tables.js';
 import { createPipeline, type Pipeline } from '../pipeline/verify/pipeline.js';
-import { namesIn } from '../helpers/dayFolders.js';
+import { namesIn, pathIn } from '../helpers/dayFolders.js';
 import { runSpark, startSpark } from './harness.js';
 
 const SMALL_BATCHES = ['--once', '--max-files-per-trigger', '4', '--trigger-interval', '0'];
@@ -73,9 +73,11 @@ test('killed again and again, with its checkpoint damaged in between: nothing is
     const ended = await runSpark(t, pipeline, { args: ['--once', '--archive-gzip'] });
     assert.equal(ended.exitCode, 0, ended.stderr);
     const archived = namesIn(pipeline.archive).filter((name) => !before.includes(name));
-    assert.ok(archived.length > 0);
+    assert.ok(archived.some((name) => name.endsWith('.csv.gz')));
+    // One of a single block, as a dirty run has some of, stays as it is.
+    const left = archived.filter((name) => !name.endsWith('.csv.gz'));
     assert.deepEqual(
-      archived.filter((name) => !name.endsWith('.csv.gz')),
+      left.filter((name) => statSync(pathIn(pipeline.archive, name)).size > 4096),
       [],
     );
     assert.deepEqual(readdirSync(pipeline.processing), []);

@@ -42,7 +42,7 @@ test('without CREATEROLE it ends with exit code 77 and the lines to run, once; w
   assert.equal(exitCode, 77);
   assert.match(stderr, /cannot create the role ecompipe_reader: .*CREATEROLE[\s\S]*nothing was granted/);
   assert.deepEqual(await grantsIn(database), []);
-  const lines = /let somebody who may run: (.*;) then/.exec(stderr)?.[1];
+  const lines = /have a role with CREATEROLE run: (.*;) then/.exec(stderr)?.[1];
   assert.ok(lines, stderr);
   await database.query(lines);
   const again = await migrate(t, env, '--roles');
