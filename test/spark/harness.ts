@@ -109,10 +109,10 @@ export async function tablesOf(database: TestDatabase): Promise<Readonly<Record<
       "select to_jsonb(e) - 'ingested_at' - 'batch_id' as row from public.events e order by event_id",
     ),
     rejects:
-      await query(`select jsonb_build_array(sha256, line, byte_offset, r.raw, kind, sql_state, column_name, constraint_name, message) as row
-      from ecompipe.rejected_rows r join ecompipe.files using (file_id) order by sha256, byte_offset`),
+      await query(`select jsonb_build_array(sha256, line, byte_offset, item, r.raw, kind, sql_state, column_name, constraint_name, message) as row
+      from ecompipe.rejected_rows r join ecompipe.files using (file_id) order by sha256, byte_offset, item`),
     duplicates: await query(
-      'select jsonb_build_array(sha256, line, byte_offset, key) as row from ecompipe.duplicate_rows join ecompipe.files using (file_id) order by sha256, byte_offset',
+      'select jsonb_build_array(sha256, line, byte_offset, item, key) as row from ecompipe.duplicate_rows join ecompipe.files using (file_id) order by sha256, byte_offset, item',
     ),
     files: await query(
       "select to_jsonb(f) - 'file_id' - 'name' - 'file_stamp' - 'first_seen_at' - 'finished_at' as row from ecompipe.files f order by sha256",

@@ -142,7 +142,7 @@ test("Spark's own flags are passed on, and its jars and packages join ours", (t)
 test('what cannot be passed on is refused', (t) => {
   const installed = spark(t);
   for (const [flags, message] of [
-    [['--class', 'x'], /--class: not for --engine spark/],
+    [['--class', 'x'], /--class: not allowed with --engine spark/],
     [['--conf'], /--conf: its value is missing/],
     [['--conf', 'x'], /expected name=value/],
     [['data'], /"data": unexpected/],

@@ -123,7 +123,7 @@ trap(
   row({ event_time: 'infinity' }),
   invalid('23514', 'event_time', 'events_event_time_finite'),
 );
-trap('a price that is no number is rejected', row({ price: '12abc' }), invalid('22P02', 'price'));
+trap('a price that is not a number is rejected', row({ price: '12abc' }), invalid('22P02', 'price'));
 trap('a price of NaN is rejected', row({ price: 'NaN' }), invalid('23514', 'price', 'events_price_not_negative'));
 trap(
   'a price that is too large for numeric(12,2) is rejected',
@@ -194,7 +194,7 @@ trap('a backslash and a dot on a line of a quoted field are data', row({ product
   accepted: 1,
 });
 trap('line breaks in a quoted field are data', row({ product_name: '"a\nb\r\nc"' }), { accepted: 1 });
-trap('an empty line is no row', () => '', { accepted: 0 });
+trap('an empty line is not a row', () => '', { accepted: 0 });
 trap('a row of spaces is rejected', () => '   ', malformed('22P04'));
 trap('a NUL byte is rejected', row({ user_id: 'a\0b' }), malformed('22021'));
 trap(

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Connection } from '../../../platform/db/client.js';
+import { bytea, integer, queryRows, text } from '../../../platform/db/decodeRows.js';
 import { quoteName } from '../../../platform/db/names.js';
 import type { Defect } from '../../../contract/csv/recordFrames.js';
 import type { RecordShape } from '../../../contract/csv/header.js';
@@ -10,7 +11,7 @@ import { findUndecodable } from '../feeds/stageSource.js';
 import { convertTexts, insertRows, type Verdicts } from '../staged/judge.js';
 import { explainDefect, UNNAMED_VALUE } from '../staged/records.js';
 import type { RejectReason } from '../../../contract/stageServices.js';
-import { writeMalformed, type PlacedRow } from '../staged/reject.js';
+import { writeMalformed } from '../staged/reject.js';
 import { prepareStage } from '../staged/stage.js';
 import type { TargetTable } from '../targetTable.js';
 import { StageLost, type Staged } from './stage.js';
@@ -59,6 +60,8 @@ function fileIdOf(unit: Unit, { partOfPiece }: Staged, piece: number): number {
   return part.fileId;
 }
 
+const brokenRow = { ordinal: integer, piece: integer, line: integer, byteOffset: integer, defect: text, raw: bytea };
+
 /** Rows whose structure or encoding is broken, page by page. @returns their ordinals. */
 export async function writeBroken(
   connection: Connection,
@@ -70,16 +73,16 @@ export async function writeBroken(
   const { shape } = unit;
   assert(shape !== undefined, 'a file with rows has a header');
   for (;;) {
-    const { rows } = await connection.client.query<
-      Omit<PlacedRow, 'fileId'> & { readonly piece: number; readonly defect: string }
-    >(
-      `select ordinal, piece, line, byte_offset as "byteOffset", defect, broken as raw
+    const rows = await queryRows(
+      connection.client,
+      brokenRow,
+      `select ordinal, piece, line, byte_offset, defect, broken as raw
        from ${staged.table} where defect is not null and attempt = any ($1) and ordinal > $2 order by ordinal limit ${PAGE_ROWS}`,
       [staged.attempts, ordinals.at(-1) ?? -1],
     );
     const reasons = await explainBroken(connection, rows, shape);
     for (const { ordinal } of rows) ordinals.push(ordinal);
-    const placed = rows.map(({ piece, ...row }) => ({ ...row, fileId: fileIdOf(unit, staged, piece) }));
+    const placed = rows.map(({ piece, ...row }) => ({ ...row, item: 0, fileId: fileIdOf(unit, staged, piece) }));
     await writeMalformed(connection, batchId, placed, reasons);
     if (rows.length < PAGE_ROWS) return ordinals;
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { fileColumns } from '../../../contract/csv/header.js';
 import type { Connection } from '../../../platform/db/client.js';
+import { integer, queryRow } from '../../../platform/db/decodeRows.js';
 import { quoteName } from '../../../platform/db/names.js';
 import { isRefusal } from '../../../platform/db/sqlState.js';
 import { addCounts, NO_ROWS, type PartResult } from '../batch.js';
@@ -93,11 +94,13 @@ async function mergeTyped({ client }: Connection, table: string, unit: Unit, sta
       throw isRefusal(error) ? new NotTyped('the table refused the rows', { cause: error }) : error;
     });
   if (rowCount === null || rowCount < unit.rows) {
-    const { rows } = await client.query<{ staged: number }>(
-      `select count(*)::integer as staged from ${staged.table} where attempt = any ($1)`,
+    const { rows } = await queryRow(
+      client,
+      { rows: integer },
+      `select count(*)::integer as rows from ${staged.table} where attempt = any ($1)`,
       [staged.attempts],
     );
-    if (rows[0]?.staged === unit.rows) throw new NotTyped('a trigger of the table left rows out');
+    if (rows === unit.rows) throw new NotTyped('a trigger of the table left rows out');
     throw new StageLost(`${rowCount ?? 'none'} of ${unit.rows} staged rows are left`, false);
   }
   return unit.parts.map(({ part }) => ({

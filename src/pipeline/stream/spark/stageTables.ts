@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { Connection } from '../../../platform/db/client.js';
+import { boolean, integer, queryRow, queryRows, text } from '../../../platform/db/decodeRows.js';
 import { withTransaction } from '../../../platform/db/transaction.js';
 import type { Logger } from '../../../platform/log.js';
 import type { ConnectionPool } from '../connectionPool.js';
@@ -33,16 +34,17 @@ export class StageTables {
   /** Marks this run as alive, for as long as the connection lives, and drops the tables of runs that are not. */
   async open({ client }: Connection): Promise<void> {
     await client.query('select pg_advisory_lock($1, $2)', [LOCK_SPACE, this.run]);
-    const { rows } = await client.query<{ name: string; run: number }>(
+    const rows = await queryRows(
+      client,
+      { name: text, run: integer },
       `select relname as name, split_part(relname, '_', 3)::int4 as run
        from pg_class
        where relnamespace = 'ecompipe'::regnamespace and relname ~ '^${PREFIX}[0-9]{1,9}_[0-9]+$'`,
     );
     for (const { name, run } of rows) {
-      const {
-        rows: [lock],
-      } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1, $2) as taken', [LOCK_SPACE, run]);
-      if (lock?.taken !== true) continue;
+      const lock = 'select pg_try_advisory_lock($1, $2) as taken';
+      const { taken } = await queryRow(client, { taken: boolean }, lock, [LOCK_SPACE, run]);
+      if (!taken) continue;
       this.leftover.add(`ecompipe.${name}`);
       await client.query('select pg_advisory_unlock($1, $2)', [LOCK_SPACE, run]);
     }
