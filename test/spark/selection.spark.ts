@@ -72,6 +72,8 @@ test('subdirectories and patterns choose the files that the native engine choose
     const { exitCode, stderr } = await runSpark(t, spark, {
       args: [
         '--once',
+        '--connections',
+        '1',
         '--feeds',
         feedsDir,
         '--recursive',
