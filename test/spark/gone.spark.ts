@@ -54,7 +54,7 @@ test('files that the executors do not see are told, and loaded once they see the
   await t.test('with --once, exit 74', async () => {
     const { exitCode, stdout, stderr } = await runSpark(t, pipeline, options);
     assert.equal(exitCode, 74, stdout + stderr);
-    assert.match(stderr, /cannot load .*a\.csv: it is there, but the executors do not see it/);
+    assert.match(stderr, /cannot load .*a\.csv: it exists, but the executors do not see it/);
     assert.deepEqual(readdirSync(processing), ['a.csv', 'b.csv']);
   });
 
@@ -76,7 +76,7 @@ test('files that the executors do not see are told, and loaded once they see the
     await ledger.waited();
     rmSync(link);
     await ledger.release();
-    await until('it is told', () => /cannot load .*c\.csv: it is there, but/.test(spark.output()), WITHIN_MS);
+    await until('it is told', () => /cannot load .*c\.csv: it exists, but/.test(spark.output()), WITHIN_MS);
     symlinkSync(processing, link);
     await until('it is loaded', () => readdirSync(processing).length === 0, WITHIN_MS);
     spark.child.kill('SIGTERM');
