@@ -128,14 +128,13 @@ async function measureBeside(
     bench.progress.step(`${isBeside ? 'load and prune' : 'load alone'}, ${run + 1} of ${2 * runs}`);
     await bench.database.query('checkpoint');
     const startedMs = performance.now();
-    const loaded = load(bench, data);
+    const loaded = load(bench, data).then(() => performance.now());
     const pruned = isBeside ? await prune(bench, year, runs + ((run + 1) / 2) * DAYS_BESIDE - 1) : undefined;
     if (pruned !== undefined) {
       const { events } = JSON.parse(pruned.stdout) as { events: { rows: number } };
       pruning!.push(perSecond(events.rows, pruned.wallMs));
     }
-    await loaded;
-    (isBeside ? loading : alone)!.push(perSecond(rows, performance.now() - startedMs));
+    (isBeside ? loading : alone)!.push(perSecond(rows, (await loaded) - startedMs));
   }
   return { alone: alone!, loading: loading!, pruning: pruning!, ratio: median(loading!) / median(alone!) };
 }
