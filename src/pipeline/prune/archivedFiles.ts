@@ -1,7 +1,9 @@
-import { lstat, opendir, rmdir, unlink } from 'node:fs/promises';
+import { lstatSync, unlinkSync } from 'node:fs';
+import { opendir, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { errnoOf, withFileErrors } from '../../platform/errors.js';
 import { dayFolders, dayOf } from '../../platform/files/dayFolders.js';
+import { EventLoopYielder } from '../../platform/wait.js';
 import type { PrunedArchive } from './types.js';
 
 /**
@@ -17,11 +19,14 @@ export async function pruneArchive(
 ): Promise<PrunedArchive> {
   const firstKept = dayOf(before);
   const totals = { files: 0, bytes: 0 };
+  // Of a million small files, a round trip to a thread for each would take most of the time.
+  const yielder = new EventLoopYielder();
   const clear = async (folder: string, isOld: (changed: Date) => boolean, recursive: boolean): Promise<void> => {
     for (const name of await namesIn(folder)) {
+      if (yielder.shouldYield) await yielder.yield();
       checkStop();
       const file = path.join(folder, name);
-      const stats = await lstat(file);
+      const stats = lstatSync(file);
       if (recursive && stats.isDirectory()) {
         const before = totals.files;
         await clear(file, isOld, recursive);
@@ -29,7 +34,7 @@ export async function pruneArchive(
         if (!dryRun && totals.files > before) await removeIfEmpty(file);
       }
       if (!stats.isFile() || !isOld(stats.ctime)) continue;
-      if (!dryRun) await unlink(file);
+      if (!dryRun) unlinkSync(file);
       totals.files += 1;
       totals.bytes += stats.size;
     }
