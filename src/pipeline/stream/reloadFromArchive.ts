@@ -163,15 +163,15 @@ export async function reloadFromArchive(
   const quarantine = { directory: quarantineDir, look: lookAtQuarantined, identify: quarantinedIdentities };
   const archive = { directory: archiveDir, look: lookAtArchived, identify: archivedIdentity };
   const returned: ReturnedFiles[] = [];
+  let total = 0;
   for (const place of afterLoad === 'archive' ? [archive, quarantine] : [quarantine]) {
-    let files = 0;
+    const before = total;
     for (let hasVanished = true; hasVanished;) {
-      const before = returned.reduce((sum, each) => sum + each.files, files);
-      const pass = await putBackMissing(connection, settings, place, before, stop);
-      files += pass.returned;
+      const pass = await putBackMissing(connection, settings, place, total, stop);
+      total += pass.returned;
       ({ hasVanished } = pass);
     }
-    returned.push({ directory: place.directory, files });
+    returned.push({ directory: place.directory, files: total - before });
   }
   return returned;
 }

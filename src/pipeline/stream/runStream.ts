@@ -49,13 +49,9 @@ async function load(
 ): Promise<StreamResult> {
   const disposer = new FileDisposer(settings, compressor);
   await disposer.prepare();
-  return await withOwnership(settings, database, context, async (checkpoint, target, feeds, witness, stop) => {
+  return await withOwnership(settings, database, context, async (checkpoint, target, feeds, pool, stop) => {
     context.emit({ type: 'streamStarted', inputDir: settings.inputDir, database: database.label });
     compressor?.resume();
-    const pool = new ConnectionPool(database, settings.connections, async (connection) => {
-      await witness.assertKnown(connection);
-      await feeds.enter(connection);
-    });
     const loader = {
       inputDir: settings.inputDir,
       pool,
@@ -80,7 +76,6 @@ async function load(
     } finally {
       await checkpoint.flush();
       await refresh.close();
-      await pool.close();
     }
   });
 }
@@ -89,7 +84,7 @@ type OwnedAction = (
   checkpoint: CheckpointWriter,
   target: Target,
   feeds: LoaderFeeds,
-  witness: Witness,
+  pool: ConnectionPool,
   /** Also aborts when another stream has taken the ownership. */
   stop: AbortSignal,
 ) => Promise<StreamResult>;
@@ -97,6 +92,7 @@ type OwnedAction = (
 type OwnerSettings = Pick<
   StreamSettings,
   | 'checkpointDir'
+  | 'connections'
   | 'table'
   | 'feeds'
   | 'inputDir'
@@ -141,12 +137,18 @@ export async function withOwnership(
     }
   });
   const ownership = new Ownership(connection, settings.checkpointDir, database, context.log);
+  // Behind a lost connection may be an older state of the database, or another one in its place.
+  const pool = new ConnectionPool(database, settings.connections, async (connection) => {
+    await witness.assertKnown(connection);
+    await feeds.enter(connection);
+  });
   try {
     const stop = AbortSignal.any([context.stop, ownership.taken]);
-    const result = await action(checkpoint, target, feeds, witness, stop);
+    const result = await action(checkpoint, target, feeds, pool, stop);
     ownership.throwIfTaken();
     return result;
   } finally {
+    await pool.close();
     await ownership.close();
   }
 }

@@ -4,7 +4,6 @@ import { Failures } from '../../../platform/files/failures.js';
 import { UsageError } from '../../../platform/errors.js';
 import type { StageContext } from '../../../platform/stage.js';
 import { withCompressor, type ArchiveCompressor } from '../archiveCompressor.js';
-import { ConnectionPool } from '../connectionPool.js';
 import { InputListing } from '../discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from '../streamEvents.js';
 import { listOptions } from '../../../contract/listFiles.js';
@@ -90,11 +89,7 @@ async function load(
 ): Promise<StreamResult> {
   const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings, compressor);
   await local?.prepare();
-  return await withOwnership(settings, database, context, async (checkpoint, target, feeds, witness, stop) => {
-    const pool = new ConnectionPool(database, settings.connections, async (connection) => {
-      await witness.assertKnown(connection);
-      await feeds.enter(connection);
-    });
+  return await withOwnership(settings, database, context, async (checkpoint, target, feeds, pool, stop) => {
     const alive = await database.connect();
     const driver = await openDriver();
     const refresh = new IdleRefresh(database, context.log);
@@ -134,7 +129,6 @@ async function load(
       await checkpoint.flush();
       await refresh.close();
       await alive.close();
-      await pool.close();
     }
   });
 }
