@@ -1,7 +1,7 @@
 // `npm run test:spark [-- words]`: installs Spark into .spark/ and runs test/spark/, or those of it whose path holds a word.
-import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
+import { runTests } from '../runTests.js';
 import { installForTests } from './install.js';
 
 const wanted = process.argv.slice(2);
@@ -12,9 +12,4 @@ const files = readdirSync('test/spark')
 if (files.length === 0) throw new Error(`no test file matches ${wanted.join(' ')}`);
 installForTests();
 // One after the other: each starts a Spark of its own, and measures nothing that waiting could not reach.
-const { status } = spawnSync(
-  process.execPath,
-  ['--import', 'tsx', '--test', '--test-concurrency=1', '--test-timeout=600000', ...files],
-  { stdio: 'inherit' },
-);
-process.exitCode = status ?? 1;
+runTests(files, '--test-concurrency=1', '--test-timeout=600000');

@@ -11,6 +11,16 @@ import { FAULT_KINDS, type FaultKind, type LossKind, type PlannedFault } from '.
 /** How long a fault waits for somebody, or old events, to fall on. */
 const PATIENCE_MS = 60_000;
 
+/** Looks again until there is something, or patience ends. */
+async function patiently<T>(look: () => T | undefined | Promise<T | undefined>): Promise<T | undefined> {
+  const deadlineMs = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined || performance.now() > deadlineMs) return found;
+    await delay(50);
+  }
+}
+
 /** Makes faults and counts those that it could make. */
 export class FaultMaker {
   readonly made = Object.fromEntries(FAULT_KINDS.map((kind) => [kind, 0])) as Record<FaultKind, number>;
@@ -108,13 +118,10 @@ export class FaultMaker {
 
   /** As `choose`, but waits for one: on a busy machine all may be starting, or have no checkpoint yet. */
   private async find(role: Role, fault: PlannedFault, fits?: (actor: Actor) => boolean): Promise<Actor | undefined> {
-    const deadlineMs = performance.now() + PATIENCE_MS;
-    for (;;) {
-      const actor = this.choose(role, fault, false, fits);
-      if (actor !== undefined || performance.now() > deadlineMs) return actor;
-      await delay(50);
+    return await patiently(() => {
       this.keepOlderCheckpoints();
-    }
+      return this.choose(role, fault, false, fits);
+    });
   }
 
   private async damage(fault: PlannedFault, action: (checkpoint: string) => void): Promise<boolean> {
@@ -153,17 +160,16 @@ export class FaultMaker {
 
   /** As soon as there are any: the streams may all be away for a moment. */
   private async terminateBackends(): Promise<boolean> {
-    const deadlineMs = performance.now() + PATIENCE_MS;
-    for (let terminated = 0; ;) {
+    const terminated = await patiently(async () => {
+      let rows: unknown[] = [];
       await this.withServer(async () => {
-        const rows = await this.database.query(
+        rows = await this.database.query(
           "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'ecompipe'",
         );
-        terminated = rows.length;
       });
-      if (terminated > 0 || performance.now() > deadlineMs) return terminated > 0;
-      await delay(50);
-    }
+      return rows[0];
+    });
+    return terminated !== undefined;
   }
 
   private async restart(how: Shutdown, { holdMs }: PlannedFault): Promise<boolean> {
@@ -177,14 +183,12 @@ export class FaultMaker {
 
   /** Removes the events that are old, as soon as there are any. */
   private async prune(): Promise<boolean> {
-    const deadlineMs = performance.now() + PATIENCE_MS;
-    for (;;) {
+    const pruned = await patiently(async () => {
       const printed = await this.run('prune', ...PRUNE_OLD, '--yes', '--json', '--retry-for', '600');
       const { events } = JSON.parse(printed) as { events: { rows: number } };
-      if (events.rows > 0) return true;
-      if (performance.now() > deadlineMs) return false;
-      await delay(200);
-    }
+      return events.rows > 0 ? events.rows : undefined;
+    });
+    return pruned !== undefined;
   }
 
   private async lose(kind: LossKind): Promise<boolean> {

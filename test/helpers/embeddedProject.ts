@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process';
-import { rmSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -7,6 +6,7 @@ import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { attachEmbeddedServer, stopEmbedded, type EmbeddedConnection } from '../../src/platform/db/embedded/index.js';
+import { removeAtExit } from './removeAtExit.js';
 
 /** A created, stopped cluster that projects are copied from: a tenth of the time that initdb takes. */
 let template: Promise<string> | undefined;
@@ -14,7 +14,7 @@ let template: Promise<string> | undefined;
 async function createTemplate(): Promise<string> {
   const parent = await mkdtemp(path.join(os.tmpdir(), 'ecompipe-template-'));
   await chmod(parent, 0o755);
-  process.once('exit', () => rmSync(parent, { recursive: true, force: true }));
+  removeAtExit(parent);
   const directory = path.join(parent, '.ecompipe');
   await (await attachEmbeddedServer({ directory })).release();
   return directory;
