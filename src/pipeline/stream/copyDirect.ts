@@ -11,16 +11,30 @@ import type { Batch } from './batch.js';
  * @returns the rows the server counted.
  */
 export async function copyDirect(connection: Connection, batch: Batch, table: string): Promise<number> {
-  return await copyBodies(connection, batch, `${table} (${batch.columns.map(quoteName).join(', ')})`);
+  return await copyBodies(connection, batch, columnsOf(batch, table));
+}
+
+/** The statement of {@link copyDirect}, for those who send it with others. */
+export function copyStatement(batch: Batch, table: string): string {
+  return copyInto(batch, columnsOf(batch, table));
+}
+
+function columnsOf({ columns }: Batch, table: string): string {
+  return `${table} (${columns.map(quoteName).join(', ')})`;
+}
+
+function copyInto(batch: Batch, into: string): string {
+  return `copy ${into} from stdin (format csv${optionsOf(batch)})`;
 }
 
 /** Sends the files' own bytes to COPY into these columns. @returns the rows the server counted. */
 export async function copyBodies(connection: Connection, batch: Batch, into: string): Promise<number> {
-  return await copyChunks(
-    connection,
-    `copy ${into} from stdin (format csv${optionsOf(batch)})`,
-    chunksOf(batch.parts.map(({ body }) => body)),
-  );
+  return await copyChunks(connection, copyInto(batch, into), bodiesOf(batch));
+}
+
+/** The rows of a batch, in chunks as COPY wants them. */
+export function bodiesOf({ parts }: Batch): Iterable<Buffer> {
+  return chunksOf(parts.map(({ body }) => body));
 }
 
 /** What COPY must know of records that are not as it expects them. */

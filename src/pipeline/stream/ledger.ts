@@ -1,6 +1,5 @@
 import type { Connection } from '../../platform/db/client.js';
 import type { BoundFeed } from '../../contract/feeds/bindFeed.js';
-import { quoteText } from '../../contract/feeds/sqlNames.js';
 import { EVENTS_TABLE } from './targetTable.js';
 import type { BatchPart, ByteRange, RowCounts } from './batch.js';
 import { storedStamp } from './storedStamp.js';
@@ -286,27 +285,6 @@ export async function writeLedger({ client }: Connection, entry: BatchEntry): Pr
 }
 
 /**
- * The same as one statement without parameters, for a batch whose files were all entered as loaded: there is nothing to
- * compare and to advance, so that it can be sent together with COMMIT. Half a millisecond of a small file's three.
- * @returns undefined for any other batch.
- */
-export function ledgerOfEntered(entry: BatchEntry): string | undefined {
-  const { batchId, token, engine, loadPath, columns, feed, target, parts, counts, bytes, enteredLoaded } = entry;
-  if (feed !== undefined || parts.length === 0 || !parts.every(({ fileId }) => enteredLoaded.has(fileId)))
-    return undefined;
-  const values = [
-    ...[batchId, quoteText(engine), quoteText(loadPath), 'now()'],
-    ...[counts.read, counts.inserted, counts.duplicate, counts.rejected, bytes],
-    `ecompipe.column_list_id(array[${columns.map(quoteText).join(', ')}]::text[])`,
-    target === EVENTS_TABLE ? 'null' : quoteText(target),
-    quoteText(token),
-  ];
-  return `
-    insert into ecompipe.batches (batch_id, engine, load_path, started_at, rows_read, rows_inserted, rows_duplicate, rows_rejected, bytes, column_list_id, target, token)
-    values (${values.join(', ')});`;
-}
-
-/**
  * The columns of the batch's files. A feed makes those of the table of other fields: their names are kept where there are
  * rejects, which are corrected under them.
  */
@@ -389,6 +367,6 @@ const LEDGER_SQL = `
   select file_id, rows_read as read, rows_rejected as rejected from advanced`;
 
 /** PostgreSQL's text has no NUL, and neither has a file name; anything else goes as it is. */
-function storableName(name: string): string {
+export function storableName(name: string): string {
   return name.replaceAll('\0', '');
 }

@@ -5,6 +5,7 @@ import { NO_ROWS, type Batch, type BatchPart, type PartResult } from './batch.js
 import { copyDirect } from './copyDirect.js';
 import type { DirectPathBreaker } from './directPathBreaker.js';
 import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from './ledger.js';
+import { isUsual, mayOpenWithRows, openWithRows, type OpenedWithRows } from './openWithRows.js';
 import { runLoad, sumOfParts, type CommittedBatch, type Load } from './loadTransaction.js';
 import { insertAll, mayInsertAll, MiscountedRows } from './feeds/insertAll.js';
 import { loadStaged } from './staged/loadStaged.js';
@@ -79,22 +80,28 @@ export function mayGoDirect(batch: Batch, { target, breaker }: Pick<LoadContext,
 async function loadBy(way: Way, connection: Connection, batch: Batch, context: LoadContext): Promise<LoadResult> {
   const loadPath = way === 'direct' ? 'direct' : 'staged';
   let known: LoadResult['known'] = [];
+  const { table: target } = context.target;
+  let opened: OpenedWithRows | undefined;
+  const openWith: Load['openWith'] = async (begin, begun) => {
+    opened = await directly(openWithRows(connection, batch, target.name, begin, begun));
+    return opened.batchId;
+  };
   const committed = await runLoad(connection, {
     ...context,
-    target: context.target.table,
+    target,
+    ...(way === 'direct' && mayOpenWithRows(batch, target) ? { openWith } : {}),
     engine: 'native',
     isDurable: batch.isDurable,
     beforeCommit: () => context.assertUnchanged(batch),
     putRows: async (batchId) => {
-      const resolved = await resolveFiles(connection, batch, loadPath === 'direct' ? batchId : undefined);
+      const resolved = await resolveFiles(connection, batch, loadPath === 'direct' ? batchId : undefined, opened);
       ({ known } = resolved);
       if (resolved.parts.length === 0) return undefined;
       const remaining = { ...batch, parts: resolved.parts };
-      const { table } = context.target;
       const results =
         way !== 'staged'
-          ? await loadUnjudged(connection, remaining, table, way)
-          : await loadStaged(connection, remaining, { ...context, target: table, fileIds: resolved.fileIds, batchId });
+          ? await loadUnjudged(connection, remaining, target, way, opened?.copied)
+          : await loadStaged(connection, remaining, { ...context, target, fileIds: resolved.fileIds, batchId });
       const parts = resolved.parts.map((part, index) => ({
         part,
         fileId: elementAt(resolved.fileIds, index),
@@ -118,25 +125,30 @@ interface Resolved extends Pick<LoadResult, 'known'> {
  * Enters whole files into the ledger, in this transaction, and sets those aside that it knows already. On the direct path
  * they are entered as they will be: COPY takes all of their rows, or all of this is rolled back.
  * @param directBatchId undefined: on another path.
+ * @param opened what was entered when the transaction began.
  */
 async function resolveFiles(
   connection: Connection,
   batch: Batch,
   directBatchId: number | undefined,
+  opened: OpenedWithRows | undefined,
 ): Promise<Resolved> {
-  const unregistered = batch.parts.filter((part) => part.fileId === undefined);
+  const keyed = batch.parts.map((part) => ({ part, key: part.sha256.toString('hex') }));
+  const registered = new Map(opened?.entered);
+  const isUnknown = ({ part, key }: (typeof keyed)[number]): boolean =>
+    part.fileId === undefined && !registered.has(key);
   // A feed's range also says how many records it was made of.
   const usualBatchId = batch.feed === undefined ? directBatchId : undefined;
-  const entries = unregistered.map((part) => ({
+  const entries = keyed.filter(isUnknown).map(({ part }) => ({
     sha256: part.sha256,
     name: part.name,
     fileStamp: part.fileStamp,
     size: part.fileSize,
     usual: usualBatchId !== undefined && isUsual(part) ? { batchId: usualBatchId, rows: part.rows } : undefined,
   }));
-  const registered = entries.length === 0 ? new Map<string, number>() : await registerFiles(connection, entries);
-  const keyed = batch.parts.map((part) => ({ part, key: part.sha256.toString('hex') }));
-  const rest = keyed.filter(({ part, key }) => part.fileId === undefined && !registered.has(key));
+  if (entries.length > 0)
+    for (const [key, fileId] of await registerFiles(connection, entries)) registered.set(key, fileId);
+  const rest = keyed.filter(isUnknown);
   const ledger =
     rest.length === 0
       ? new Map<string, LedgerFile>()
@@ -165,20 +177,26 @@ async function resolveFiles(
   return { parts, fileIds, enteredLoaded, known };
 }
 
-/** A whole file of which its entry in the ledger, without any range, says everything once all its rows are inserted. */
-function isUsual({ startOffset, endOffset, fileSize, firstLine, lines, rows, isLast }: BatchPart): boolean {
-  return isLast && startOffset === 0 && endOffset === fileSize && firstLine === 2 && lines === rows + 1;
-}
-
-/** Loads all rows or none. @throws DirectPathFailed when the server refused any, for whatever reason that is not its own. */
+/**
+ * Loads all rows or none. @throws DirectPathFailed when the server refused any, for whatever reason that is not its own.
+ * @param copied rows that COPY took already, of all parts.
+ */
 export async function loadUnjudged(
   connection: Connection,
   batch: Batch,
   table: TargetTable,
   way: Exclude<Way, 'staged'>,
+  copied?: number,
 ): Promise<PartResult[]> {
+  return await directly(
+    way === 'direct' ? copyRows(connection, batch, table, copied) : insertAll(connection, batch, table),
+  );
+}
+
+/** Waits for what the direct path does. @throws DirectPathFailed where the staged path may get through. */
+async function directly<T>(work: Promise<T>): Promise<T> {
   try {
-    return way === 'direct' ? await copyRows(connection, batch, table) : await insertAll(connection, batch, table);
+    return await work;
   } catch (error) {
     if (isRefusal(error)) throw new DirectPathFailed('the server refused the data', { cause: error });
     if (error instanceof MiscountedRows) throw new DirectPathFailed(error.message, { cause: error });
@@ -190,10 +208,11 @@ async function copyRows(
   connection: Connection,
   batch: Batch,
   { name, runsUserCode }: TargetTable,
+  copiedBefore: number | undefined,
 ): Promise<PartResult[]> {
   const hasRows = batch.parts.some((part) => part.body.length > 0);
   const copy = (): Promise<number> => copyDirect(connection, batch, name);
-  const copied = !hasRows ? 0 : await (runsUserCode ? withUserPath(connection, copy) : copy());
+  const copied = copiedBefore ?? (!hasRows ? 0 : await (runsUserCode ? withUserPath(connection, copy) : copy()));
   const counted = batch.parts.reduce((sum, part) => sum + part.rows, 0);
   if (copied !== counted) throw new MiscountedRows(`COPY saw ${countOf(copied, 'row')}, we counted ${counted}`);
   return batch.parts.map((part) => ({ counts: { ...NO_ROWS, read: part.rows, inserted: part.rows }, skipped: 0 }));

@@ -7,7 +7,6 @@ import type { BoundFeed } from '../../contract/feeds/bindFeed.js';
 import { addCounts, NO_ROWS, type BatchPart, type RowCounts } from './batch.js';
 import {
   explainLedgerError,
-  ledgerOfEntered,
   writeLedger,
   type BatchEntry,
   type CommittedPart,
@@ -15,6 +14,7 @@ import {
   type LoadEngine,
   type LoadPath,
 } from './ledger.js';
+import { ledgerOfEntered } from './ledgerTexts.js';
 import { stopRejectedFiles, type RejectLimits } from './rejectLimit.js';
 import type { TargetTable } from './targetTable.js';
 import { decodeRows, queryAll, text } from '../../platform/db/decodeRows.js';
@@ -59,8 +59,16 @@ export interface Load {
   /** How long it waits for a row lock, in milliseconds; 0 for as long as it takes. */
   readonly lockTimeoutMs: number;
   readonly limits: RejectLimits;
-  /** Called with the batch id before anything is sent under it: an unknown commit outcome is settled by it. */
+  /**
+   * Called with the batch id before any row is sent under it. An unknown commit outcome is settled by it, and only COMMIT
+   * has one: whatever breaks off before is rolled back.
+   */
   readonly onAttempt: (batchId: number, token: string) => void;
+  /**
+   * Sends the statements that begin the transaction, the last of which answers with the batch id, together with others;
+   * calls `begun` as soon as it has that. Default: they are sent alone.
+   */
+  readonly openWith?: (begin: string, begun: (batchId: number) => void) => Promise<number>;
   /** Waits for the batches before this one, whose ledger entries come first. */
   readonly waitForTurn?: () => Promise<void>;
   /** Enters the files that the ledger does not have, and puts the rows in. Undefined: nothing is left to load. */
@@ -78,9 +86,10 @@ export async function runLoad(connection: Connection, load: Load): Promise<Commi
   const startedAt = performance.now();
   const token = randomUUID();
   try {
-    const batchId = await beginBatch(connection, load);
-    load.onAttempt(batchId, token);
-    failpoint('batch-begun');
+    const batchId = await beginBatch(connection, load, (begunId) => {
+      load.onAttempt(begunId, token);
+      failpoint('batch-begun');
+    });
     const put = await load.putRows(batchId);
     if (put === undefined) {
       await connection.client.query('rollback');
@@ -137,18 +146,25 @@ export function sumOfParts(parts: readonly CommittedPart[]): Pick<PutRows, 'coun
  */
 async function beginBatch(
   { client }: Connection,
-  { target: { deferrable }, lockTimeoutMs, isDurable }: Load,
+  { target: { deferrable }, lockTimeoutMs, isDurable, openWith }: Load,
+  begun: (batchId: number) => void,
 ): Promise<number> {
-  const results = await queryAll(
-    client,
-    `
+  const begin = `
     begin;
     set local lock_timeout = ${lockTimeoutMs};
     ${isDurable ? '' : 'set local synchronous_commit = off;'}
     ${deferrable.length === 0 ? '' : `set constraints ${deferrable.join(', ')} immediate;`}
-    select set_config('ecompipe.batch_id', nextval('ecompipe.batches_batch_id_seq')::text, true) as id`,
-  );
-  return Number(soleRow(decodeRows({ id: text }, results.at(-1)?.rows ?? [])).id);
+    select set_config('ecompipe.batch_id', nextval('ecompipe.batches_batch_id_seq')::text, true) as id`;
+  if (openWith !== undefined) return await openWith(begin, begun);
+  const results = await queryAll(client, begin);
+  const batchId = batchIdOf(results.at(-1)?.rows ?? []);
+  begun(batchId);
+  return batchId;
+}
+
+/** The id in the answer to the last of the statements that begin a batch. */
+export function batchIdOf(answer: readonly Record<string, unknown>[]): number {
+  return Number(soleRow(decodeRows({ id: text }, answer)).id);
 }
 
 /**

@@ -1,0 +1,75 @@
+import type { Connection } from '../../platform/db/client.js';
+import { CHUNK_BYTES } from '../../platform/db/copyChunks.js';
+import { bytea, decodeRows, integer } from '../../platform/db/decodeRows.js';
+import { queryWithCopy } from '../../platform/db/queryWithCopy.js';
+import { failpoint } from '../../platform/failpoint.js';
+import type { Batch, BatchPart } from './batch.js';
+import { bodiesOf, copyStatement } from './copyDirect.js';
+import { entryOfUsual } from './ledgerTexts.js';
+import { batchIdOf } from './loadTransaction.js';
+import type { TargetTable } from './targetTable.js';
+
+/**
+ * Files of which the entries are planned with their values each time. For one file that costs the server a tenth less than a
+ * prepared statement in a round trip of its own, for ten as much, for fifty 4 % more, and for five hundred 8 %; it
+ * always costs the client less.
+ */
+const MAX_FILES = 50;
+
+/** What a transaction has done by the time it is open. */
+export interface OpenedWithRows {
+  readonly batchId: number;
+  /** Files that are entered as loaded, by hexadecimal SHA-256. */
+  readonly entered: ReadonlyMap<string, number>;
+  /** Rows that COPY took; undefined where the ledger knew some of the files, and none was copied yet. */
+  readonly copied: number | undefined;
+}
+
+/** A whole file of which its entry in the ledger, without any range, says everything once all its rows are inserted. */
+export function isUsual({ startOffset, endOffset, fileSize, firstLine, lines, rows, isLast }: BatchPart): boolean {
+  return isLast && startOffset === 0 && endOffset === fileSize && firstLine === 2 && lines === rows + 1;
+}
+
+/** Whether a batch that goes by COPY is one of few, small, whole files. */
+export function mayOpenWithRows({ parts, feed }: Batch, { runsUserCode }: TargetTable): boolean {
+  return (
+    feed === undefined &&
+    !runsUserCode &&
+    parts.length <= MAX_FILES &&
+    parts.every((part) => part.fileId === undefined && isUsual(part)) &&
+    parts.reduce((sum, { body }) => sum + body.length, 0) <= CHUNK_BYTES
+  );
+}
+
+/**
+ * Begins a transaction, enters its files and copies their rows, in one message and one more for the rows: each round trip
+ * that is saved is a fifth of the time from a small file's rename to its rows. Where the ledger knows some of the files,
+ * nothing is copied, and the transaction stands where it would after entering the others.
+ * @param begin statements that begin it; the last answers with the batch id.
+ * @param begun called before any row is sent.
+ */
+export async function openWithRows(
+  connection: Connection,
+  batch: Batch,
+  table: string,
+  begin: string,
+  begun: (batchId: number) => void,
+): Promise<OpenedWithRows> {
+  const { parts } = batch;
+  const files = parts.map((part) => ({ ...part, size: part.fileSize }));
+  let opened = { batchId: NaN, entered: new Map<string, number>() };
+  const copied = await queryWithCopy(
+    connection,
+    `${begin};${entryOfUsual(files)};${copyStatement(batch, table)}`,
+    function* (answered) {
+      const batchId = batchIdOf(answered.slice(0, 1));
+      const entered = decodeRows({ sha256: bytea, fileId: integer }, answered.slice(1));
+      opened = { batchId, entered: new Map(entered.map((row) => [row.sha256.toString('hex'), row.fileId])) };
+      begun(batchId);
+      if (entered.length < parts.length) return;
+      yield* bodiesOf(batch);
+      failpoint('copying');
+    },
+  );
+  return { ...opened, copied: opened.entered.size < parts.length ? undefined : copied };
+}
