@@ -156,10 +156,11 @@ function isUnlistable(error: unknown, directory: string): boolean {
 
 /** By path and by inode: a directory of ours may have a second path, by a link or a mount. */
 function recognizeOwn(ownDirs: readonly string[]): (file: string, entry: Dirent) => Promise<boolean> {
-  const paths = new Set(ownDirs.map((directory) => path.resolve(directory)));
-  // Asked for by the first subdirectory: most directories that are listed every second have none.
+  // Both are made for the first entry that is not a file: most directories that are listed every second have only files.
+  let paths: ReadonlySet<string> | undefined;
   let inodes: Promise<ReadonlySet<string>> | undefined;
   return async (file, entry) => {
+    paths ??= new Set(ownDirs.map((directory) => path.resolve(directory)));
     if (paths.has(path.resolve(file))) return true;
     if (paths.size === 0 || !entry.isDirectory()) return false;
     inodes ??= inodesOf([...paths]);

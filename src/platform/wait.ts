@@ -4,6 +4,15 @@ import { setImmediate } from 'node:timers/promises';
  * Waits `ms` milliseconds, or less when one of the signals aborts. Never rejects: the caller looks at its signals.
  */
 export async function pause(ms: number, ...signals: readonly AbortSignal[]): Promise<void> {
+  await pauseUntil(ms, signals, () => undefined);
+}
+
+/** @param onStart gets what ends the pause, unless a signal has ended it already. */
+async function pauseUntil(
+  ms: number,
+  signals: readonly AbortSignal[],
+  onStart: (end: () => void) => void,
+): Promise<void> {
   if (signals.some((signal) => signal.aborted)) return;
   await new Promise<void>((resolve) => {
     const done = (): void => {
@@ -13,6 +22,7 @@ export async function pause(ms: number, ...signals: readonly AbortSignal[]): Pro
     };
     const timer = setTimeout(done, ms);
     for (const signal of signals) signal.addEventListener('abort', done, { once: true });
+    onStart(done);
   });
 }
 
@@ -29,9 +39,7 @@ export class WakeSignal {
   /** Resolves at the next notification, after `ms` milliseconds, or when a signal aborts, whichever is first. */
   async wait(ms: number, ...signals: readonly AbortSignal[]): Promise<void> {
     if (!this.notified) {
-      const woken = new AbortController();
-      this.wake = () => woken.abort();
-      await pause(ms, woken.signal, ...signals);
+      await pauseUntil(ms, signals, (end) => (this.wake = end));
       this.wake = undefined;
     }
     this.notified = false;

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { DirectoryWatch } from '../../platform/files/directoryWatch.js';
 import { Failures } from '../../platform/files/failures.js';
-import { EventLoopYielder, WakeSignal } from '../../platform/wait.js';
+import { EventLoopYielder, pause, WakeSignal } from '../../platform/wait.js';
 import { asFileError, EcompipeError, errnoOf, InterruptedError } from '../../platform/errors.js';
 import { isCancelled } from '../../platform/db/sqlState.js';
 import { failpoint } from '../../platform/failpoint.js';
@@ -22,6 +22,11 @@ import { FilesChanged, runBatch, type LoaderContext } from './runBatch.js';
 import { SmallFileGroup, wholeFilePart } from './smallFiles.js';
 import type { TargetTable } from './targetTable.js';
 import { printableLine } from '../../platform/printable.js';
+
+/** A listing that takes no longer is made for every change. */
+const SHORT_LISTING_MS = 1;
+/** So many times as long as a longer one took, the next one waits. */
+const RESTS_PER_LISTING = 4;
 
 /**
  * Takes files from the directory and sees each to its end. One loop lists, so one listing at a time; loads run beside it.
@@ -48,6 +53,8 @@ export class FileLoader {
   private fatal: { readonly error: unknown } | undefined;
   private isMissing = false;
   private tasksEnded = 0;
+  /** How long the last listing took. */
+  private listedForMs = 0;
 
   constructor(
     private readonly settings: StreamSettings,
@@ -78,11 +85,7 @@ export class FileLoader {
         // A file that was in flight when it was passed over may be left to be listed again: the next listing sees it.
         if (isDraining && this.inFlight.size === 0 && this.tasksEnded === endedBefore) break;
         if (this.inFlight.size === 0) this.onIdle();
-        await this.wake.wait(
-          this.settings.pollIntervalMs,
-          this.halt.signal,
-          ...(isDraining ? [] : [this.context.drain]),
-        );
+        await this.untilNextListing(isDraining);
       }
     } finally {
       watch.close();
@@ -90,6 +93,18 @@ export class FileLoader {
       await this.settleTasks();
     }
     return this.finish();
+  }
+
+  /**
+   * Every change wakes the loop, those that we make as well: without the rest, listing a directory that was full of files
+   * took a tenth of the time that loading them did. A file that comes into a small one is listed at once.
+   */
+  private async untilNextListing(isDraining: boolean): Promise<void> {
+    const { pollIntervalMs } = this.settings;
+    const signals = [this.halt.signal, ...(isDraining ? [] : [this.context.drain])];
+    if (this.listedForMs >= SHORT_LISTING_MS)
+      await pause(Math.min(pollIntervalMs, RESTS_PER_LISTING * this.listedForMs), ...signals);
+    await this.wake.wait(pollIntervalMs, ...signals);
   }
 
   private finish(): StreamResult {
@@ -123,6 +138,7 @@ export class FileLoader {
   }
 
   private async list(isDraining: boolean): Promise<InputPage> {
+    const startedMs = performance.now();
     try {
       const present = new Set<string>();
       const page = await this.listing.next((name) => {
@@ -140,6 +156,8 @@ export class FileLoader {
       if (!this.isMissing) this.context.emit({ type: 'directoryMissing', directory: this.settings.inputDir, error });
       this.isMissing = true;
       return { names: [], isAll: true };
+    } finally {
+      this.listedForMs = performance.now() - startedMs;
     }
   }
 
