@@ -82,27 +82,29 @@ test('patterns that are given together are told apart where the comma is not the
   assert.throws(() => parseGlobs('a{.csv'), /a \{ without its \}/);
 });
 
-test('a page holds the first of the files that are wanted, in the order of their names, and the next one goes on', async (t) => {
-  const directory = temporaryDirectory(t);
-  const names = Array.from({ length: 25 }, (_, index) => `${(index * 7) % 25}.csv`);
-  tree(directory, [...names, 'x/y.csv', 'z.txt']);
-  const wanted = [...names, 'x/y.csv'].filter((name) => !name.startsWith('1')).sort();
-  const looked: string[] = [];
-  const isWanted = (name: string): boolean => looked.push(name) > 0 && !name.startsWith('1');
-  const pages: (readonly string[])[] = [];
-  for (let after = ''; ;) {
-    const { files, hasMore, leftAlone } = await listFiles(directory, { recursive: true }, { after, size: 4, isWanted });
-    assert.deepEqual([leftAlone.length, looked.splice(0).length], [1, 26]);
-    pages.push(files);
-    if (!hasMore) break;
-    after = files.at(-1)!;
-  }
-  assert.deepEqual(pages.flat(), wanted);
-  assert.deepEqual(
-    pages.map(({ length }) => length),
-    [4, 4, 4, 3],
-  );
-});
+for (const isSmall of [false, true])
+  test(`a page holds the first of the files that are wanted, in the order of their names, and the next one goes on, ${isSmall ? 'read at once' : 'read bit by bit'}`, async (t) => {
+    const directory = temporaryDirectory(t);
+    const names = Array.from({ length: 25 }, (_, index) => `${(index * 7) % 25}.csv`);
+    tree(directory, [...names, 'x/y.csv', 'z.txt']);
+    const wanted = [...names, 'x/y.csv'].filter((name) => !name.startsWith('1')).sort();
+    const looked: string[] = [];
+    const isWanted = (name: string): boolean => looked.push(name) > 0 && !name.startsWith('1');
+    const pages: (readonly string[])[] = [];
+    for (let after = ''; ;) {
+      const page = { after, size: 4, isSmall, isWanted };
+      const { files, hasMore, entries, leftAlone } = await listFiles(directory, { recursive: true }, page);
+      assert.deepEqual([entries, leftAlone.length, looked.splice(0).length], [28, 1, 26]);
+      pages.push(files);
+      if (!hasMore) break;
+      after = files.at(-1)!;
+    }
+    assert.deepEqual(pages.flat(), wanted);
+    assert.deepEqual(
+      pages.map(({ length }) => length),
+      [4, 4, 4, 3],
+    );
+  });
 
 test('subdirectories of any depth are listed with one descriptor', async (t) => {
   const directory = temporaryDirectory(t);

@@ -10,12 +10,17 @@ import type { StreamEvent } from './streamEvents.js';
 /** Files of which names are held: 50,000 take about 10 MB, and a directory of a million is read twenty times. */
 const PAGE_FILES = 50_000;
 
+/** A directory that had fewer does not have a million at the next look. */
+const FEW_ENTRIES = 1000;
+
 /** Lists the files of a directory that can be loaded, in pages, and reports once what else is there. */
 export class InputListing {
   private reported = new Map<string, LeftAloneReason>();
   private latest: readonly string[] = [];
   /** The last file of the page before; empty when that was the last page. */
   private after = '';
+  /** Entries that the listing before has found. */
+  private entries = Infinity;
 
   constructor(
     private readonly directory: string,
@@ -36,9 +41,11 @@ export class InputListing {
    */
   async next(isWanted: (name: string) => boolean): Promise<InputPage> {
     const { directory, after } = this;
-    const { files, hasMore, leftAlone, subdirectories } = await withFileErrors('list', directory, () =>
-      listFiles(directory, this.options, { after, size: this.pageFiles, isWanted }),
+    const isSmall = this.entries < FEW_ENTRIES;
+    const { files, hasMore, entries, leftAlone, subdirectories } = await withFileErrors('list', directory, () =>
+      listFiles(directory, this.options, { after, size: this.pageFiles, isSmall, isWanted }),
     );
+    this.entries = entries;
     this.after = hasMore ? (files.at(-1) ?? '') : '';
     this.latest = subdirectories;
     for (const { name, reason } of leftAlone)

@@ -1,12 +1,12 @@
 import pg from 'pg';
+import { failpoint } from '../failpoint.js';
 import type { Connection } from './client.js';
 
 type Row = Record<string, unknown>;
 
-/** What pg's connection can do and @types/pg does not declare. */
+/** What pg's connection has and @types/pg does not declare. */
 interface CopyInConnection {
-  sendCopyFromChunk(chunk: Buffer): void;
-  endCopyFrom(): void;
+  readonly stream: { write(bytes: Buffer): void };
   sendCopyFail(message: string): void;
 }
 
@@ -27,21 +27,38 @@ class QueryWithCopy extends pg.Query<Row> {
 
   /** Called by pg when the server is ready for the rows. An error that left here would end the process. */
   handleCopyInResponse(connection: CopyInConnection): void {
+    let messages: Buffer | undefined;
     try {
-      for (const chunk of this.chunksFor(this.answered)) connection.sendCopyFromChunk(chunk);
-      connection.endCopyFrom();
+      messages = copyMessages(this.chunksFor(this.answered));
+      connection.stream.write(messages);
+      failpoint('copying');
     } catch (error) {
       this.failure = error;
-      connection.sendCopyFail('given up by the client');
+      if (messages === undefined) connection.sendCopyFail('given up by the client');
     }
   }
 }
 
 /**
+ * Rows and their end, as CopyData and CopyDone (PostgreSQL manual, 55.7), for one write: pg makes one of each, and each is a
+ * system call that wakes the server's process.
+ */
+function copyMessages(chunks: Iterable<Buffer>): Buffer {
+  const pieces: Buffer[] = [];
+  for (const chunk of chunks) {
+    const head = Buffer.from('d\0\0\0\0');
+    head.writeUInt32BE(4 + chunk.length, 1);
+    pieces.push(head, chunk);
+  }
+  return Buffer.concat([...pieces, COPY_DONE]);
+}
+
+const COPY_DONE = Buffer.from('c\0\0\0\x04');
+
+/**
  * Runs several statements, the last of which is COPY … FROM STDIN, as one message: one round trip, and one for the rows.
  * @param chunksFor what to copy: called with the rows that the statements before it answered, all in one array. It is
- *   handed to the socket at once: no more than some hundred kilobytes. When it throws, so does this, and the transaction
- *   has failed.
+ *   sent as a whole: no more than some hundred kilobytes. When it throws, so does this, and the transaction has failed.
  * @returns the rows that the server copied.
  */
 export async function queryWithCopy(

@@ -5,6 +5,17 @@ import { test } from 'node:test';
 import { InputListing } from '../../../src/pipeline/stream/discover.js';
 import { temporaryDirectory } from '../../platform/files/directories.js';
 
+test('a directory that grows from few files to many, and becomes empty again, is listed whole each time', async (t) => {
+  const directory = temporaryDirectory(t);
+  const listing = new InputListing(directory, {}, () => undefined);
+  for (const count of [0, 3, 1500, 1501, 2, 0, 1]) {
+    const names = Array.from({ length: count }, (_, n) => `${String(n).padStart(4, '0')}.csv`);
+    for (const name of names) writeFileSync(path.join(directory, name), '');
+    assert.deepEqual(await listing.next(() => true), { names, isAll: true });
+    for (const name of names) rmSync(path.join(directory, name));
+  }
+});
+
 test('pages follow each other to the last file, whatever comes meanwhile, and only the look that finds no more says so', async (t) => {
   const directory = temporaryDirectory(t);
   const put = (...names: readonly string[]): void => {
