@@ -12,12 +12,14 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { errnoOf } from '../../../platform/errors.js';
 import type { StageContext } from '../../../platform/stage.js';
 import { DriverProcess } from './driverProcess.js';
 import { javaExecutable } from './installation.js';
 import type { JarsDirectory } from './jobJar.js';
-import type { FromJob } from './messages.js';
-import { takesClassArchive, type DriverSettings } from './submit.js';
+import { NO_CONF, takesClassArchive, type DriverSettings } from './submit.js';
+
+type Context = Pick<StageContext<never>, 'log' | 'stop'>;
 
 /** Making one takes some 20 s. */
 const MADE_WITHIN_MS = 180_000;
@@ -33,7 +35,7 @@ export async function withClassArchive(
   driver: DriverSettings,
   jars: JarsDirectory,
   environment: NodeJS.ProcessEnv,
-  context: Pick<StageContext<never>, 'log' | 'stop'>,
+  context: Context,
 ): Promise<DriverSettings> {
   const file = takesClassArchive(driver, environment) ? archiveFile(driver, jars, environment) : undefined;
   if (file === undefined) return driver;
@@ -64,44 +66,38 @@ function shortHash(facts: readonly unknown[]): string {
 
 /** What can't be made once is not tried again: an empty file says so. */
 async function make(
-  settings: DriverSettings,
+  driver: DriverSettings,
   file: string,
   environment: NodeJS.ProcessEnv,
-  { log, stop }: Pick<StageContext<never>, 'log' | 'stop'>,
+  context: Context,
 ): Promise<void> {
-  const { version } = settings.spark;
+  const { log, stop } = context;
+  const temporary = path.join(path.dirname(file), `.${process.pid}-${path.basename(file)}`);
+  const { version } = driver.spark;
   log.info('spark_classes_archiving', `archiving the classes that Spark ${version} starts with; done once`, {
     archive: file,
   });
-  const work = mkdtempSync(path.join(tmpdir(), 'ecompipe-classes-'));
-  const temporary = path.join(path.dirname(file), `.${process.pid}-${path.basename(file)}`);
   try {
-    const driver = new DriverProcess(
-      { ...settings, classArchive: { file: temporary, mode: 'make' } },
-      environment,
-      log,
+    await runOnce(new DriverProcess(makerOf(driver, temporary), environment, log), stop).catch((error: unknown) =>
+      log.debug('spark_classes_not_archived', `Spark starts without an archive of its classes: ${String(error)}`),
     );
-    const onStop = (): void => void driver.close(0);
-    stop.addEventListener('abort', onStop, { once: true });
-    try {
-      await runOnce(driver, work);
-    } finally {
-      await driver.close(stop.aborted ? 0 : MADE_WITHIN_MS);
-      stop.removeEventListener('abort', onStop);
-    }
+    if (stop.aborted) return;
+    if (!existsSync(temporary)) writeFileSync(temporary, '');
+    chmodSync(temporary, 0o644);
+    renameSync(temporary, file);
+    dropOlder(file);
   } catch (error) {
-    log.debug('spark_classes_not_archived', `Spark starts without an archive of its classes: ${String(error)}`);
+    // A directory that somebody else has filled, and we may not write to.
+    if (errnoOf(error) === undefined) throw error;
   } finally {
-    rmSync(work, { recursive: true, force: true });
-  }
-  if (stop.aborted) {
     rmSync(temporary, { force: true });
-    return;
   }
-  if (!existsSync(temporary)) writeFileSync(temporary, '');
-  chmodSync(temporary, 0o644);
-  renameSync(temporary, file);
-  dropOlder(file);
+}
+
+/** Nothing of the user's settings: a history server, or a listener of theirs, need not hear of it. */
+function makerOf(driver: DriverSettings, file: string): DriverSettings {
+  const conf = { properties: new Map<string, string>(), flags: [], directory: path.join(path.dirname(file), NO_CONF) };
+  return { ...driver, conf, master: 'local[1]', classArchive: { file, mode: 'make' } };
 }
 
 /** Those of the same places, which something newer was installed in: 150 MB each. */
@@ -112,24 +108,34 @@ function dropOlder(file: string): void {
     if (name.startsWith(prefix) && name !== base) rmSync(path.join(dir, name), { force: true });
 }
 
-/** A micro-batch with one file, of which nothing is loaded. */
-async function runOnce(driver: DriverProcess, work: string): Promise<void> {
-  await driver.expect('ready');
-  writeFileSync(path.join(work, 'events.csv'), 'event_id\n1\n');
-  driver.send({
-    type: 'start',
-    inputDir: work,
-    checkpointDir: `file://${path.join(work, 'checkpoint')}`,
-    once: true,
-    maxFiles: 1,
-    maxBytes: Number.MAX_SAFE_INTEGER,
-    largeBytes: Number.MAX_SAFE_INTEGER,
-    triggerMs: 0,
-    pieceBytes: 2 ** 20,
-    selection: { feeds: [], recursive: false, include: [], exclude: [], ownDirs: [] },
-    database: { url: '', properties: {}, session: '' },
-  });
-  for (const type of ['started', 'batch'] as const satisfies readonly FromJob['type'][]) await driver.expect(type);
-  driver.send({ type: 'done', leave: [] });
-  await driver.expect('finished');
+/** A micro-batch with one file, of which nothing is loaded; then the driver's end, in which it writes the archive. */
+async function runOnce(driver: DriverProcess, stop: AbortSignal): Promise<void> {
+  const work = mkdtempSync(path.join(tmpdir(), 'ecompipe-classes-'));
+  const onStop = (): void => void driver.close(0);
+  stop.addEventListener('abort', onStop, { once: true });
+  try {
+    writeFileSync(path.join(work, 'events.csv'), 'event_id\n1\n');
+    await driver.expect('ready');
+    driver.send({
+      type: 'start',
+      inputDir: work,
+      checkpointDir: `file://${path.join(work, 'checkpoint')}`,
+      once: true,
+      maxFiles: 1,
+      maxBytes: Number.MAX_SAFE_INTEGER,
+      largeBytes: Number.MAX_SAFE_INTEGER,
+      triggerMs: 0,
+      pieceBytes: 2 ** 20,
+      selection: { feeds: [], recursive: false, include: [], exclude: [], ownDirs: [] },
+      database: { url: '', properties: {}, session: '' },
+    });
+    await driver.expect('started');
+    await driver.expect('batch');
+    driver.send({ type: 'done', leave: [] });
+    await driver.expect('finished');
+  } finally {
+    await driver.close(stop.aborted ? 0 : MADE_WITHIN_MS);
+    stop.removeEventListener('abort', onStop);
+    rmSync(work, { recursive: true, force: true });
+  }
 }

@@ -92,6 +92,9 @@ export function submitArguments(settings: DriverSettings, environment: NodeJS.Pr
   ];
 }
 
+/** Name of a directory of settings that does not exist. */
+export const NO_CONF = 'no-conf';
+
 const JAVA_OPTIONS = 'spark.driver.extraJavaOptions';
 
 /** What a configuration directory may hold that is not read from the class path, which has no place for it with an archive. */
@@ -149,7 +152,9 @@ export function hasJdbcDriver(conf: SparkConf): boolean {
 }
 
 /** The user's jars and packages, and PostgreSQL's driver, which would take their place otherwise. */
-function driverArguments({ spark, conf, jdbcDriver }: DriverSettings): string[] {
+function driverArguments({ spark, conf, jdbcDriver, classArchive }: DriverSettings): string[] {
+  // Whoever makes an archive loads nothing.
+  if (classArchive?.mode === 'make') return [];
   const [jars, packages] = [listOf(conf, 'spark.jars'), listOf(conf, 'spark.jars.packages')];
   if (jdbcDriver === undefined) {
     if (!hasJdbcDriver(conf)) packages.push(JDBC_PACKAGE);
@@ -174,8 +179,8 @@ export function submitEnvironment(
     ...Object.fromEntries(Object.entries(environment).filter(([name]) => !SECRETS.has(name))),
     ...(hasUtf8Locale(environment) ? {} : { LC_ALL: LOCALE }),
     SPARK_HOME: spark.home,
-    // One that does not exist: see takesClassArchive.
-    ...(classArchive === undefined ? {} : { SPARK_CONF_DIR: path.join(path.dirname(classArchive.file), 'no-conf') }),
+    // See takesClassArchive.
+    ...(classArchive === undefined ? {} : { SPARK_CONF_DIR: path.join(path.dirname(classArchive.file), NO_CONF) }),
   };
 }
 
