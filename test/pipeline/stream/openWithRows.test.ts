@@ -129,6 +129,23 @@ test('a row that COPY refuses costs its group the direct path and no neighbour i
   await assertLedger(database);
 });
 
+test('a small file whose COMMIT got no reply counts as loaded by this stream, in one batch', async (t) => {
+  const database = await migratedDatabase();
+  const shop = openShop(t);
+  shop.put('a.csv', eventFile(0, 10));
+  let cuts = 0;
+  const proxy = await startProxy(database.port, (chunk, fromClient) =>
+    !fromClient && chunk.includes('COMMIT\0') && ++cuts === 1 ? 'cut-before' : 'pass',
+  );
+  t.after(() => proxy.close());
+  const result = await load(shop, database, {}, { via: proxy });
+  assert.ok(cuts > 0, 'the connection was cut');
+  assert.deepEqual([result.filesLoaded, result.filesRedelivered, result.batches], [1, 0, 1]);
+  assert.deepEqual(result.rows, { read: 10, inserted: 10, duplicate: 0, rejected: 0 });
+  assert.deepEqual(await eventIds(database), ids(0, 10));
+  await assertLedger(database);
+});
+
 for (const [what, text, fromClient, verdict] of [
   ['before the server hears of it', 'copy public.events', true, 'cut-before'],
   ['when the server has it', 'copy public.events', true, 'cut-after'],

@@ -177,6 +177,23 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
     ],
     seenBy: ['faults', 'when the reply to the COMMIT of a whole file without bad rows is lost, it is not loaded again'],
   },
+  'rows are copied of a file that the ledger knows': {
+    edits: [
+      {
+        file: 'openWithRows.ts',
+        from: 'if (entered.length === parts.length) yield* bodiesOf(batch);',
+        to: 'yield* bodiesOf(batch);',
+      },
+    ],
+    seenBy: [
+      'openWithRows',
+      'where the ledger knows some of a group, those are noted, and the others are loaded in one batch',
+    ],
+  },
+  'a batch of small files is not noted as an attempt of ours': {
+    edits: [{ file: 'openWithRows.ts', from: 'begun(batchId);', to: '' }],
+    seenBy: ['openWithRows', 'a small file whose COMMIT got no reply counts as loaded by this stream, in one batch'],
+  },
   'a file is known by its inode': {
     edits: [
       {
