@@ -158,7 +158,7 @@ object TakenFiles {
 
 object FileStream {
   /** What the first micro-batch of a run takes, unless its limit is smaller; the next ones take eight times as much each. */
-  val FirstBytes: Long = 16L << 20
+  val FirstBytes: Long = 4L << 20
 
   /** How many of the first files a micro-batch takes: at least one, however large it is. */
   def countWithin(files: Seq[SourceFile], maxFiles: Int, maxBytes: Long): Int = {
