@@ -144,8 +144,8 @@ test('on YARN, in client mode, `stream` starts the driver beside itself and the 
   const pipeline = await createPipeline(t);
   const { settings, env } = await startYarn(t, pipeline.home);
   await fill(pipeline, 6);
-  const conf = Object.fromEntries(settings.map((setting) => setting.split(/=(.*)/s).slice(0, 2)));
-  const { exitCode, stderr } = await runSpark(t, pipeline, { master: 'yarn', conf, env });
+  const flags = settings.flatMap((setting) => ['--conf', setting]);
+  const { exitCode, stderr } = await runSpark(t, pipeline, { master: 'yarn', env, args: ['--once', '--', ...flags] });
   assert.equal(exitCode, 0, stderr);
   await assertProved(pipeline);
 });
