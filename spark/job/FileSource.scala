@@ -109,7 +109,7 @@ private final class FileStream(directory: String, limits: BatchLimits, selection
     largeFiles.start(large)
     val (next, rest) = listed.splitAt(FileStream.countWithin(listed, limits.maxFiles, math.min(limits.maxBytes, mostBytes)))
     listed = rest
-    if (next.nonEmpty && mostBytes < limits.maxBytes) mostBytes *= 4
+    if (next.nonEmpty && mostBytes < limits.maxBytes) mostBytes *= 8
     val files = if (isListedOnce) next else next.flatMap(Sources.lookAgain)
     // Nothing else is left: with AvailableNow the query would end.
     if (isListedOnce) while (files.isEmpty && large.nonEmpty && !large.exists(largeFiles.inspectionOf(_).isDefined)) largeFiles.awaitNext()
@@ -157,8 +157,8 @@ object TakenFiles {
 }
 
 object FileStream {
-  /** What the first micro-batch of a run takes, unless its limit is smaller; the next ones take four times as much each. */
-  val FirstBytes: Long = 16L << 20
+  /** What the first micro-batch of a run takes, unless its limit is smaller; the next ones take eight times as much each. */
+  val FirstBytes: Long = 4L << 20
 
   /** How many of the first files a micro-batch takes: at least one, however large it is. */
   def countWithin(files: Seq[SourceFile], maxFiles: Int, maxBytes: Long): Int = {

@@ -74,10 +74,10 @@ function unitBytes(
   { bytes }: UnitLimits,
 ): number {
   const left = files.reduce((sum, { file, entry }) => sum + file.inspection.size - entry.committedOffset, 0);
-  return Math.min(bytes, Math.max(MIN_UNIT_BYTES, left / UNITS_OF_A_BATCH));
+  return Math.min(bytes, Math.max(MIN_UNIT_BYTES, (1.1 * left) / UNITS_OF_A_BATCH));
 }
 
-/** One is staged while two are merged. */
+/** One is staged while two are merged. Files don't divide evenly, hence a tenth more for each. */
 const UNITS_OF_A_BATCH = 3;
 
 /** Below this, what a unit costs by itself is more than what is gained. */
