@@ -43,7 +43,7 @@ export const small: Question = {
         [RIVAL, ...describeRates(results.values(RIVAL, 'files'), 'files/s'), `${ratio?.toFixed(1) ?? '?'} ×`],
       ],
       profile:
-        "our one thread is busy for five sixths of the time, the server for half of it. Of our time, a quarter are ten system calls a file (open, read, close, link, unlink, and five that look: as it is read, before the commit, before it is put away, at the folder, before its old name goes), 15 % writes to the socket, 9 % garbage collection, 4 % hashes; nothing else is above 3 %. Of the server's, COPY is 90 % and the ledger 10 % (`node --cpu-prof`, pg_stat_statements).",
+        "our one thread is busy for five sixths of the time, the server for half of it. Of our time, three tenths are ten system calls a file (open, read, close, link, unlink, and five that look: as it is read, before the commit, before it is put away, at the folder, before its old name goes), an eighth is garbage collection, 3 % are writes to the socket, 2 % listing the directory; nothing else is above 3 %. Of the server's, COPY is 90 % and the ledger 10 % (`node --cpu-prof`, pg_stat_statements).",
       goals: [
         goal('loading:', ratio, '>=', 10, `× ${RIVAL}`),
         goal('loading:', results.median(OURS, 'filesLoad'), '>=', 12_000, 'files/s'),
