@@ -1,6 +1,6 @@
 -- The rules of events, saying what they said for less. A CHECK does cost something, whatever 001 says: the twelve took a fifth
 -- of the time of a COPY. By PostgreSQL 18, in ns a row: 15 for a CHECK that asks nothing, 13 for each comparison of texts, 20
--- more for the first of `= any (…)`, 150 for translate(). All twelve took 840, and take 610 now.
+-- more for the first of `= any (…)`, 150 for translate(). All twelve took 840, and take 640 now.
 --
 -- Each still has its name, and the same column first: that is the one which a reject names.
 --
@@ -159,12 +159,12 @@ begin
         ('events_device_known', 'device',
           $sql$ device = any (array['mobile'::text, 'desktop'::text, 'tablet'::text]) $sql$,
           $sql$ device = 'mobile'::text or device = 'desktop'::text or device = 'tablet'::text $sql$),
-        -- Two bytes, each of them from A to Z, as these operators compare bytes. The four comparisons spare shops of those
-        -- countries half of it; more would make it dearer than it was for all others.
+        -- Two bytes, each of them from A to Z: these operators compare bytes. The commonest countries first, as with currencies,
+        -- would spare a shop in one of them 25 to 100 ns, and cost all others as much.
         ('events_country_code', 'country',
           $sql$ octet_length(country) = 2 and translate(country, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', '') = '' $sql$,
-          $sql$ country collate "C" = 'US' or country collate "C" = 'DE' or country collate "C" = 'GB' or country collate "C" = 'FR'
-                or octet_length(country) = 2 and country ~>=~ 'AA' and country ~<=~ 'ZZ' and reverse(country) ~>=~ 'AA' and reverse(country) ~<=~ 'ZZ' $sql$),
+          $sql$ octet_length(country) = 2 and country ~>=~ 'AA' and country ~<=~ 'ZZ'
+                and reverse(country) ~>=~ 'AA' and reverse(country) ~<=~ 'ZZ' $sql$),
         ('events_currency_code', 'currency',
           $sql$ octet_length(currency) = 3 and translate(currency, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', '') = '' $sql$,
           $sql$ currency collate "C" = 'USD' or currency collate "C" = 'EUR'
