@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { installSpark, type InstalledSpark } from '../../scripts/spark/install.js';
 import { silentLogger } from '../../src/platform/log.js';
 import { findSpark } from '../../src/pipeline/stream/spark/installation.js';
+import { prepareSpark } from '../../src/pipeline/stream/spark/prepareSpark.js';
 import { jarsDirectory, jobJar } from '../../src/pipeline/stream/spark/jobJar.js';
 import type { Bench } from '../harness/question.js';
 
@@ -60,11 +61,10 @@ export async function startLoader(bench: Bench, name: LoaderName, once: boolean)
     return launch(program, env, workspace.root, 'stdout', 'started');
   }
   const sparkEnv = sparkEnvironment(workspace, installSpark());
-  await jobJar(
-    await findSpark(sparkEnv),
-    jarsDirectory(undefined, sparkEnv),
+  await prepareSpark(
+    { sparkJars: undefined, jdbcDriver: sparkEnv['ECOMPIPE_JDBC_DRIVER'], sparkFlags: [] },
     { ...process.env, ...sparkEnv },
-    silentLogger,
+    { log: silentLogger, stop: bench.stop },
   );
   return launch(
     [...ecompipe, '--engine', 'spark', '--master', MASTER, '--trigger-interval', '0'],

@@ -83,6 +83,8 @@ private final class FileStream(directory: String, limits: BatchLimits, selection
   private var large: Vector[SourceFile] = Vector.empty
   /** The large file of the last micro-batch. */
   private var lastLarge: Option[SourceFile] = None
+  /** The first micro-batches of a backlog are small: nothing of one is loaded before all of it is inspected. */
+  private var mostBytes = FileStream.FirstBytes
   /** With AvailableNow, what comes later is not for this run. */
   private var isListedOnce = false
   private val taken = new util.concurrent.ConcurrentHashMap[Long, Taken]
@@ -105,8 +107,9 @@ private final class FileStream(directory: String, limits: BatchLimits, selection
     if (listed.isEmpty && !isListedOnce) list()
     large = unfinished.toVector ++ large.filterNot(unfinished.contains)
     largeFiles.start(large)
-    val (next, rest) = listed.splitAt(FileStream.countWithin(listed, limits.maxFiles, limits.maxBytes))
+    val (next, rest) = listed.splitAt(FileStream.countWithin(listed, limits.maxFiles, math.min(limits.maxBytes, mostBytes)))
     listed = rest
+    if (next.nonEmpty && mostBytes < limits.maxBytes) mostBytes *= 8
     val files = if (isListedOnce) next else next.flatMap(Sources.lookAgain)
     // Nothing else is left: with AvailableNow the query would end.
     if (isListedOnce) while (files.isEmpty && large.nonEmpty && !large.exists(largeFiles.inspectionOf(_).isDefined)) largeFiles.awaitNext()
@@ -154,6 +157,9 @@ object TakenFiles {
 }
 
 object FileStream {
+  /** What the first micro-batch of a run takes, unless its limit is smaller; the next ones take eight times as much each. */
+  val FirstBytes: Long = 4L << 20
+
   /** How many of the first files a micro-batch takes: at least one, however large it is. */
   def countWithin(files: Seq[SourceFile], maxFiles: Int, maxBytes: Long): Int = {
     var bytes = 0L

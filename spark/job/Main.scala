@@ -209,7 +209,7 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
   /** More tasks than cores, so that one slow executor holds up less. */
   private def TasksPerCore = 2
 
-  private def DisposersAtATime = 16
+  private def DisposersAtATime = 64
 
   private def NamesShown = 3
 }

@@ -28,7 +28,10 @@ export const spark = defineCommand({
   summary: 'Apache Spark: prepare what stream starts with, or bundle a jar for spark-submit',
   settings: table,
   examples: [
-    ['ecompipe spark prepare', 'compile the job for the Spark that is found, and fetch the JDBC driver'],
+    [
+      'ecompipe spark prepare',
+      'compile the job for the Spark that is found, fetch the JDBC driver, archive the classes',
+    ],
     ['ecompipe spark prepare --spark-jars /opt/jars', 'in an image, or to copy to machines without a network'],
     ['ecompipe spark bundle', 'one jar with all that spark-submit needs, in cluster mode too'],
     ['ecompipe spark prepare -- --repositories https://mirror/maven2', "with flags of Spark's own"],
@@ -38,11 +41,11 @@ export const spark = defineCommand({
 
 async function prepare(
   settings: Settings,
-  { log }: CommandContext,
+  context: CommandContext,
   sparkFlags: readonly string[],
 ): Promise<CommandResult> {
   const { prepareSpark, describePrepared } = await import('../pipeline/stream/spark/prepareSpark.js');
-  const prepared = await prepareSpark({ ...settings, sparkFlags }, process.env, log);
+  const prepared = await prepareSpark({ ...settings, sparkFlags }, process.env, context);
   return { text: describePrepared(prepared), json: prepared, isReport: true };
 }
 

@@ -214,9 +214,9 @@ const ROWS: Readonly<Record<string, ((runs: Runs) => void | Promise<void>) | und
     assert.deepEqual([recursive, include.length, exclude.length], [true, 1, 1]);
     assert.equal(few.start.selection.recursive, false);
   },
-  maxFilesPerTrigger: ({ all, few }) => assert.deepEqual([all.start.maxFiles, few.start.maxFiles], [7, 1000]),
+  maxFilesPerTrigger: ({ all, few }) => assert.deepEqual([all.start.maxFiles, few.start.maxFiles], [7, 4000]),
   maxBytesPerTrigger: ({ all, few }) =>
-    assert.deepEqual([all.start.maxBytes, few.start.maxBytes], [5 * 2 ** 20, Number.MAX_SAFE_INTEGER]),
+    assert.deepEqual([all.start.maxBytes, few.start.maxBytes], [5 * 2 ** 20, 2 ** 30]),
   latestFirst: undefined,
   cleanSource: ({ all, few }) => {
     assert.ok(existsSync(pathIn(path.join(all.home, 'done'), 'a.csv')));

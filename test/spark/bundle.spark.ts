@@ -10,7 +10,7 @@ import { until } from '../helpers/until.js';
 import { assertLedger } from '../pipeline/stream/tables.js';
 import { createPipeline, type Pipeline } from '../pipeline/verify/pipeline.js';
 import { startCluster } from './cluster.js';
-import { sparkEnv } from './harness.js';
+import { runSpark, sparkEnv } from './harness.js';
 import { startYarn } from './yarn.js';
 
 /** Far more than any of it takes, on a machine that is busy with other things. */
@@ -137,6 +137,16 @@ test('on YARN, in cluster mode, the driver runs in a container, is started once,
   const { exitCode, output } = await submit(t, pipeline, flags, ['--once'], env).end;
   assert.equal(exitCode, 0, output);
   assert.match(output, /final status: SUCCEEDED/);
+  await assertProved(pipeline);
+});
+
+test('on YARN, in client mode, `stream` starts the driver beside itself and the executors run in containers', async (t) => {
+  const pipeline = await createPipeline(t);
+  const { settings, env } = await startYarn(t, pipeline.home);
+  await fill(pipeline, 6);
+  const conf = Object.fromEntries(settings.map((setting) => setting.split(/=(.*)/s).slice(0, 2)));
+  const { exitCode, stderr } = await runSpark(t, pipeline, { master: 'yarn', conf, env });
+  assert.equal(exitCode, 0, stderr);
   await assertProved(pipeline);
 });
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -34,15 +34,17 @@ export function installedForTests(): InstalledForTests {
 /** The environment in which the tests start Spark. `conf` goes into its spark-defaults.conf, as users do it. */
 export function sparkEnv(home: string, conf: Readonly<Record<string, string>> = {}): Record<string, string> {
   const { sparkHome, jdbcDriver } = installedForTests();
+  const confDir = path.join(home, 'spark-conf');
+  mkdirSync(confDir, { recursive: true });
   writeFileSync(
-    path.join(home, 'spark-defaults.conf'),
+    path.join(confDir, 'spark-defaults.conf'),
     Object.entries({ ...DEFAULTS, ...conf })
       .map(([name, value]) => `${name} ${value}\n`)
       .join(''),
   );
   return {
     SPARK_HOME: sparkHome,
-    SPARK_CONF_DIR: home,
+    SPARK_CONF_DIR: confDir,
     SPARK_LOCAL_IP: '127.0.0.1',
     SPARK_LOCAL_DIRS: home,
     ECOMPIPE_JDBC_DRIVER: jdbcDriver,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { eventFile } from '../helpers/events.js';
@@ -22,16 +22,23 @@ for (const [version, home] of Object.entries(SPARKS)) {
     const args = ['spark', 'prepare', '--spark-jars', jars, '--jdbc-driver', jdbcDriver];
     const prepared = await start(t, options, ...args).end;
     assert.equal(prepared.exitCode, 0, prepared.stderr);
-    assert.match(readdirSync(jars).sort().join(' '), /^ecompipe-spark-\S+\.jar postgresql-\S+\.jar$/);
+    assert.match(readdirSync(jars).sort().join(' '), /^classes-\S+\.jsa ecompipe-spark-\S+\.jar postgresql-\S+\.jar$/);
     for (const number of [1, 2])
       writeFileSync(path.join(pipeline.processing, `${number}.csv`), eventFile(10 * number, 10 * number + 10));
     const loaded = await runSpark(t, pipeline, {
-      conf: eventLogConf(pipeline.home),
+      conf: {
+        ...eventLogConf(pipeline.home),
+        'spark.driver.extraJavaOptions': `-Xlog:class+load:file=${path.join(pipeline.home, 'classes.log')}`,
+      },
       // Where nothing can be compiled into, and nothing is in the cache.
       env: { SPARK_HOME: home, ECOMPIPE_JDBC_DRIVER: '', ECOMPIPE_SPARK_JARS: jars, XDG_CACHE_HOME: '/proc/self' },
     });
     assert.equal(loaded.exitCode, 0, loaded.stderr);
-    assert.doesNotMatch(loaded.stderr, /spark_job_compiling/);
+    assert.doesNotMatch(loaded.stderr, /spark_job_compiling|spark_classes_archiving/);
+    assert.match(
+      readFileSync(path.join(pipeline.home, 'classes.log'), 'utf8'),
+      /org\.apache\.spark\.SparkContext source: shared objects file \(top\)/,
+    );
     assert.equal((await eventIds(pipeline.database)).length, 20);
     const [progress] = progressOf(eventsIn(pipeline.home));
     assert.equal(progress?.numInputRows, 20, 'its input rows are those of the files');

@@ -9,6 +9,7 @@ import {
   masterOf,
   submitArguments,
   submitEnvironment,
+  takesClassArchive,
   type DriverSettings,
 } from '../../../src/pipeline/stream/spark/submit.js';
 import { temporaryDirectory } from '../../platform/files/directories.js';
@@ -162,4 +163,64 @@ test('cluster mode is refused, wherever it is asked for', (t) => {
     [readSparkConf(plain, [], {}), { DEPLOY_MODE: 'cluster' }],
   ] as const)
     assert.throws(() => assertClientMode(conf, environment), /"cluster": --engine spark needs client mode/);
+});
+
+/** What Java is told of an archive of classes, and where Spark's settings come from then. */
+function withArchive(settings: DriverSettings, mode: 'use' | 'make' = 'use'): string[] {
+  const args = submitArguments({ ...settings, classArchive: { file: '/jars/a "b".jsa', mode } }, {});
+  return args.flatMap((arg, index) => {
+    const flag = args[index - 1] ?? '';
+    return ['--properties-file', '--driver-java-options'].includes(flag) ? [`${flag} ${arg}`] : [];
+  });
+}
+
+test('with an archive of classes Spark keeps its settings and its options of Java', (t) => {
+  const defaults = 'spark.driver.extraJavaOptions -Dx=1 -Xss4m\n';
+  const configured = spark(t, defaults);
+  const options = String.raw`--driver-java-options "-XX:SharedArchiveFile=/jars/a \"b\".jsa"`;
+  assert.deepEqual(withArchive(settingsOf(configured)), [
+    `--properties-file ${configured.home}/conf/spark-defaults.conf`,
+    `${options} -Dx=1 -Xss4m`,
+  ]);
+  assert.deepEqual(withArchive(settingsOf(spark(t))), [options]);
+  assert.deepEqual(withArchive(settingsOf(configured, 'local', ['--driver-java-options', '-Dy=2'])).slice(-1), [
+    `${options} -Dy=2`,
+  ]);
+  const flags = ['--properties-file', '/own.conf', '--conf', 'spark.driver.extraJavaOptions=-Dz=3'];
+  assert.deepEqual(withArchive(settingsOf(configured, 'local', flags)), [
+    '--properties-file /own.conf',
+    `${options} -Dz=3`,
+  ]);
+  assert.deepEqual(withArchive(settingsOf(spark(t)), 'make'), [
+    options.replace('SharedArchiveFile', 'ArchiveClassesAtExit'),
+  ]);
+  const environment = submitEnvironment(
+    { ...settingsOf(configured), classArchive: { file: '/jars/a.jsa', mode: 'use' } },
+    { SPARK_CONF_DIR: '/mine' },
+  );
+  assert.equal(environment['SPARK_CONF_DIR'], '/jars/no-conf');
+});
+
+test('an archive of classes is for drivers on this machine, whose class path begins with the jars of Spark', (t) => {
+  const takes = (settings: DriverSettings): boolean => takesClassArchive(settings, {});
+  const [plain, configured] = [spark(t), spark(t, 'spark.executor.memory 2g\n')];
+  writeFileSync(path.join(configured.home, 'conf/log4j2.properties.template'), '');
+  assert.ok(takes(settingsOf(plain)));
+  assert.ok(takes(settingsOf(configured, 'local[3]')));
+  assert.ok(takes(settingsOf(plain, 'local', ['--conf', 'spark.driver.memory=2g'])));
+  for (const master of ['spark://host:7077', 'yarn', 'local-cluster[2,1,1024]'])
+    assert.ok(!takes(settingsOf(plain, master)), master);
+  for (const flags of [
+    ['--driver-class-path', '/x.jar'],
+    ['--conf', 'spark.driver.extraClassPath=/x.jar'],
+    ['--driver-java-options', '-XX:SharedArchiveFile=/own.jsa'],
+    ['--conf', 'spark.driver.extraJavaOptions=-Dx -XX:+AutoCreateSharedArchive'],
+    ['--properties-file', '/own.conf', '--load-spark-defaults'],
+  ])
+    assert.ok(!takes(settingsOf(plain, 'local', flags)), flags.join(' '));
+  for (const name of ['log4j2.properties', 'spark-env.sh', 'core-site.xml']) {
+    const other = spark(t);
+    writeFileSync(path.join(other.home, 'conf', name), '');
+    assert.ok(!takes(settingsOf(other)), name);
+  }
 });

@@ -18,7 +18,7 @@ import { withFileErrors } from '../../../platform/errors.js';
 import { temporaryPath } from '../../../platform/files/temporary.js';
 import type { Logger } from '../../../platform/log.js';
 import { javaOf, SparkError } from './installation.js';
-import { prepareSpark, type PrepareSettings } from './prepareSpark.js';
+import { prepareJars, type PrepareSettings } from './prepareSpark.js';
 
 const PACKAGE = fileURLToPath(new URL('../../../../', import.meta.url));
 
@@ -53,7 +53,7 @@ export async function bundleSpark(
   environment: NodeJS.ProcessEnv,
   log: Logger,
 ): Promise<BundledJob> {
-  const { job, jdbcDriver, version, sparkHome } = await prepareSpark(settings, environment, log);
+  const { job, jdbcDriver, version, sparkHome } = await prepareJars(settings, environment, log);
   const output = path.resolve(settings.output);
   const entries = [job, jdbcDriver, `${process.execPath}\tnode`, ...programEntries()];
   const work = mkdtempSync(path.join(tmpdir(), 'ecompipe-bundle-'));

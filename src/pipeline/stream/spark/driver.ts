@@ -43,6 +43,13 @@ export abstract class Driver {
     }
   }
 
+  /** The next message, which must be of this type. @throws SparkError when the driver is gone, or says something else. */
+  async expect(type: FromJob['type']): Promise<void> {
+    const message = await this.next();
+    if (message.type !== type)
+      throw new SparkError({ what: `the Spark driver said ${message.type}`, why: `${type} was expected` });
+  }
+
   send(command: ToJob): void {
     this.write(command);
   }

@@ -37,10 +37,10 @@ export class DriverProcess extends Driver {
     this.endWithin(STOP_WITHIN_MS);
   }
 
-  /** Takes its standard input away, which ends it at once. */
-  override async close(): Promise<void> {
+  /** Takes its standard input away, which ends it at once, unless it has finished and is on its way out. */
+  override async close(withinMs = KILL_AFTER_MS): Promise<void> {
     this.child.stdin.end();
-    this.endWithin(KILL_AFTER_MS);
+    this.endWithin(withinMs);
     await this.gone;
   }
 

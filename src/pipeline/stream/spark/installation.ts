@@ -97,6 +97,13 @@ export function javaOf(environment: NodeJS.ProcessEnv): string {
   return environment['JAVA_HOME'] ? path.join(environment['JAVA_HOME'], 'bin', 'java') : 'java';
 }
 
+/** Its path; undefined where there is none. */
+export function javaExecutable(environment: NodeJS.ProcessEnv): string | undefined {
+  const java = javaOf(environment);
+  const found = java === 'java' ? inPath(java, environment) : java;
+  return found !== undefined && existsSync(found) ? found : undefined;
+}
+
 function inPath(program: string, environment: NodeJS.ProcessEnv): string | undefined {
   const directories = (environment['PATH'] ?? '').split(path.delimiter).filter((directory) => directory !== '');
   return directories.map((directory) => path.join(directory, program)).find((file) => existsSync(file));

@@ -5,6 +5,8 @@ import { promisify } from 'node:util';
 import { withFileErrors } from '../../../platform/errors.js';
 import { replaceFile } from '../../../platform/files/atomicWrite.js';
 import type { Logger } from '../../../platform/log.js';
+import type { StageContext } from '../../../platform/stage.js';
+import { withClassArchive } from './classArchive.js';
 import { findSpark, SparkError } from './installation.js';
 import { findJdbcDriver } from './jdbc.js';
 import { jarsDirectory, jobJar } from './jobJar.js';
@@ -18,13 +20,19 @@ export interface PrepareSettings {
   readonly sparkFlags: readonly string[];
 }
 
-export interface PreparedSpark {
+export interface PreparedJars {
   readonly directory: string;
   /** Of Spark. */
   readonly version: string;
   readonly sparkHome: string;
   readonly job: string;
   readonly jdbcDriver: string;
+}
+
+/** What has been prepared, and what Spark starts faster with. */
+export interface PreparedSpark extends PreparedJars {
+  /** Java's archive of the classes that Spark starts with; undefined where there can be none. */
+  readonly classArchive: string | undefined;
 }
 
 /**
@@ -34,10 +42,25 @@ export interface PreparedSpark {
  * @throws SparkError (69)
  */
 export async function prepareSpark(
+  settings: PrepareSettings,
+  environment: NodeJS.ProcessEnv,
+  context: Pick<StageContext<never>, 'log' | 'stop'>,
+): Promise<PreparedSpark> {
+  const jars = await prepareJars(settings, environment, context.log);
+  const { directory, sparkHome, version, job, jdbcDriver } = jars;
+  const spark = { home: sparkHome, version };
+  const conf = readSparkConf(spark, settings.sparkFlags, environment);
+  const driver = { spark, conf, jar: job, master: 'local[1]', jdbcDriver };
+  const { classArchive } = await withClassArchive(driver, { directory, isPrepared: false }, environment, context);
+  return { ...jars, classArchive: classArchive?.file };
+}
+
+/** The job and the JDBC driver alone. @throws SparkError (69) */
+export async function prepareJars(
   { sparkJars, jdbcDriver, sparkFlags }: PrepareSettings,
   environment: NodeJS.ProcessEnv,
   log: Logger,
-): Promise<PreparedSpark> {
+): Promise<PreparedJars> {
   const spark = await findSpark(environment);
   const conf = readSparkConf(spark, sparkFlags, environment);
   const jars = { ...jarsDirectory(sparkJars, environment), isPrepared: false };
@@ -56,11 +79,12 @@ export async function prepareSpark(
   return { ...prepared, jdbcDriver: target };
 }
 
-export function describePrepared({ directory, version, job, jdbcDriver }: PreparedSpark): string {
+export function describePrepared({ directory, version, job, jdbcDriver, classArchive }: PreparedSpark): string {
   return [
     `ready for Spark ${version}`,
     `  job          ${job}`,
     `  JDBC driver  ${jdbcDriver}`,
+    `  classes      ${classArchive ?? 'no archive: Spark starts without one, and more slowly'}`,
     `use it with --spark-jars ${directory} (ECOMPIPE_SPARK_JARS)`,
   ].join('\n');
 }

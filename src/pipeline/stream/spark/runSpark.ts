@@ -18,6 +18,7 @@ import type { Driver } from './driver.js';
 import { DriverProcess } from './driverProcess.js';
 import { selectionOf } from './selection.js';
 import { findSpark } from './installation.js';
+import { withClassArchive } from './classArchive.js';
 import { findJdbcDriver, jdbcOptions } from './jdbc.js';
 import { jarsDirectory, jobJar } from './jobJar.js';
 import type { UnitContext } from './loadUnits.js';
@@ -53,6 +54,9 @@ export interface SparkSettings extends StreamSettings {
 
 /** A file of more bytes than a micro-batch takes, or than this where there is no limit, is loaded in parts of so many. */
 const LARGE_FILE_BYTES = 256 * 2 ** 20;
+
+/** What one micro-batch takes where there is no limit: its files are inspected before the first of them is loaded. */
+const BATCH_BYTES = 2 ** 30;
 
 /** What an executor reads, frames and copies at a time, in bytes. */
 const PIECE_BYTES = 4 * 2 ** 20;
@@ -146,14 +150,15 @@ async function prepareDriver(
   const conf = readSparkConf(spark, sparkFlags, process.env);
   assertClientMode(conf, process.env);
   const jars = jarsDirectory(sparkJars, process.env);
-  const driver = {
+  const bare = {
     spark,
     master,
     conf,
     jdbcDriver: findJdbcDriver(jdbcDriver, spark, jars, conf),
     jar: await jobJar(spark, jars, process.env, log),
   };
-  await reachMaster(masterOf(driver, process.env), retryForMs, context);
+  await reachMaster(masterOf(bare, process.env), retryForMs, context);
+  const driver = await withClassArchive(bare, jars, process.env, context);
   return () => new DriverProcess(driver, process.env, log);
 }
 
@@ -209,7 +214,7 @@ class SparkRun {
             ...start,
             once: drain.aborted,
             maxFiles: this.settings.maxFilesPerTrigger,
-            maxBytes: this.settings.maxBytesPerTrigger ?? Number.MAX_SAFE_INTEGER,
+            maxBytes: this.settings.maxBytesPerTrigger ?? BATCH_BYTES,
             largeBytes: this.largeBytes,
             triggerMs: this.settings.triggerIntervalMs,
             pieceBytes: PIECE_BYTES,

@@ -9,7 +9,11 @@ export interface SparkConf {
   readonly properties: ReadonlyMap<string, string>;
   /** The flags to pass on: all but those that name jars and packages, which are merged with ours. */
   readonly flags: readonly string[];
+  /** Where Spark's own configuration lies (`SPARK_CONF_DIR`). */
+  readonly directory: string;
 }
+
+export const DEFAULTS_FILE = 'spark-defaults.conf';
 
 /** Flags of spark-submit that set a property. */
 const PROPERTY_OF: Readonly<Record<string, string>> = {
@@ -18,6 +22,7 @@ const PROPERTY_OF: Readonly<Record<string, string>> = {
   '--jars': 'spark.jars',
   '--packages': 'spark.jars.packages',
   '--name': 'spark.app.name',
+  '--driver-java-options': 'spark.driver.extraJavaOptions',
 };
 
 const MERGED: ReadonlySet<string> = new Set(['--jars', '--packages']);
@@ -52,9 +57,10 @@ export function readSparkConf(
     else if (flag === '--load-spark-defaults') isLoadingDefaults = true;
     if (!MERGED.has(flag)) flags.push(flag, ...(value === undefined ? [] : [value]));
   }
-  const defaults = path.join(environment['SPARK_CONF_DIR'] || path.join(home, 'conf'), 'spark-defaults.conf');
+  const directory = environment['SPARK_CONF_DIR'] || path.join(home, 'conf');
+  const defaults = path.join(directory, DEFAULTS_FILE);
   const files = [file === undefined || isLoadingDefaults ? readProperties(defaults) : [], readProperties(file)];
-  return { properties: new Map([...files.flat(), ...conf, ...byFlag]), flags };
+  return { properties: new Map([...files.flat(), ...conf, ...byFlag]), flags, directory };
 }
 
 /** `--conf k=v`, `--conf=k=v` and switches, one after the other. */

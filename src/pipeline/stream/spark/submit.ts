@@ -1,7 +1,8 @@
+import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { UsageError } from '../../../platform/errors.js';
 import type { SparkInstallation } from './installation.js';
-import type { SparkConf } from './sparkConf.js';
+import { DEFAULTS_FILE, type SparkConf } from './sparkConf.js';
 
 export interface DriverSettings {
   readonly spark: SparkInstallation;
@@ -11,6 +12,8 @@ export interface DriverSettings {
   readonly conf: SparkConf;
   /** Jar of PostgreSQL's JDBC driver; without one Spark fetches it from Maven Central, unless it has it. */
   readonly jdbcDriver: string | undefined;
+  /** Java's archive of classes (see classArchive): to start with, or to be made at the end. */
+  readonly classArchive?: { readonly file: string; readonly mode: 'use' | 'make' } | undefined;
 }
 
 /** Where it runs when nobody says. */
@@ -84,7 +87,55 @@ export function submitArguments(settings: DriverSettings, environment: NodeJS.Pr
     ...missing.flatMap(([name, value]) => ['--conf', `${name}=${value}`]),
     ...conf.flags,
     ...driverArguments(settings),
+    ...classArchiveArguments(settings),
     jar,
+  ];
+}
+
+/** Name of a directory of settings that does not exist. */
+export const NO_CONF = 'no-conf';
+
+const JAVA_OPTIONS = 'spark.driver.extraJavaOptions';
+
+/** What a configuration directory may hold that is not read from the class path, which has no place for it with an archive. */
+const NOT_ON_CLASS_PATH = /^spark-defaults\.conf$|\.template$/;
+
+/**
+ * Whether Java may start the driver with an archive of its classes. The archive is of Spark's jars, and Java takes none where a
+ * directory with files comes before them in the class path: Spark's configuration, which may hold settings of its logging
+ * or of Hadoop, or variables (spark-env.sh).
+ */
+export function takesClassArchive(
+  settings: Pick<DriverSettings, 'master' | 'conf'>,
+  environment: NodeJS.ProcessEnv,
+): boolean {
+  const { properties, directory, flags } = settings.conf;
+  return (
+    isLocal(masterOf(settings, environment)) &&
+    !properties.has('spark.driver.extraClassPath') &&
+    !flags.some((flag) => flag === '--driver-class-path' || flag === '--load-spark-defaults') &&
+    !/-XX:\+?(SharedArchiveFile|ArchiveClassesAtExit|AutoCreateSharedArchive)/.test(
+      properties.get(JAVA_OPTIONS) ?? '',
+    ) &&
+    filesIn(directory).every((name) => NOT_ON_CLASS_PATH.test(name))
+  );
+}
+
+function filesIn(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory) : [];
+}
+
+/** What was in the configuration directory is named instead. */
+function classArchiveArguments({ classArchive, conf }: DriverSettings): string[] {
+  if (classArchive === undefined) return [];
+  const option = classArchive.mode === 'use' ? 'SharedArchiveFile' : 'ArchiveClassesAtExit';
+  const ofUser = conf.properties.get(JAVA_OPTIONS) ?? '';
+  const defaults = path.join(conf.directory, DEFAULTS_FILE);
+  const isNamed = conf.flags.includes('--properties-file') || !existsSync(defaults);
+  return [
+    ...(isNamed ? [] : ['--properties-file', defaults]),
+    '--driver-java-options',
+    `"-XX:${option}=${classArchive.file.replace(/["\\]/g, '\\$&')}" ${ofUser}`.trim(),
   ];
 }
 
@@ -101,7 +152,9 @@ export function hasJdbcDriver(conf: SparkConf): boolean {
 }
 
 /** The user's jars and packages, and PostgreSQL's driver, which would take their place otherwise. */
-function driverArguments({ spark, conf, jdbcDriver }: DriverSettings): string[] {
+function driverArguments({ spark, conf, jdbcDriver, classArchive }: DriverSettings): string[] {
+  // Whoever makes an archive loads nothing.
+  if (classArchive?.mode === 'make') return [];
   const [jars, packages] = [listOf(conf, 'spark.jars'), listOf(conf, 'spark.jars.packages')];
   if (jdbcDriver === undefined) {
     if (!hasJdbcDriver(conf)) packages.push(JDBC_PACKAGE);
@@ -117,14 +170,17 @@ function driverArguments({ spark, conf, jdbcDriver }: DriverSettings): string[] 
  * addresses. The user's own value wins, also that of `spark-env.sh`, which spark-submit runs later.
  */
 export function submitEnvironment(
-  settings: Pick<DriverSettings, 'spark' | 'master' | 'conf'>,
+  settings: Pick<DriverSettings, 'spark' | 'master' | 'conf' | 'classArchive'>,
   environment: NodeJS.ProcessEnv,
 ): NodeJS.ProcessEnv {
+  const { classArchive, spark } = settings;
   return {
     ...(isLocal(masterOf(settings, environment)) ? { SPARK_LOCAL_IP: '127.0.0.1' } : {}),
     ...Object.fromEntries(Object.entries(environment).filter(([name]) => !SECRETS.has(name))),
     ...(hasUtf8Locale(environment) ? {} : { LC_ALL: LOCALE }),
-    SPARK_HOME: settings.spark.home,
+    SPARK_HOME: spark.home,
+    // See takesClassArchive.
+    ...(classArchive === undefined ? {} : { SPARK_CONF_DIR: path.join(path.dirname(classArchive.file), NO_CONF) }),
   };
 }
 

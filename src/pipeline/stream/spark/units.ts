@@ -46,6 +46,7 @@ export function planUnits(
   limits: UnitLimits,
 ): Unit[] {
   const units: Unit[] = [];
+  const most = unitBytes(files, limits);
   let parts: UnitPart[] = [];
   let bytes = 0;
   const close = (): void => {
@@ -58,12 +59,7 @@ export function planUnits(
     for (const [index, part] of cutFile(file, entry, limits).entries()) {
       if (index > 0 && part.part.endOffset > last) break;
       const size = part.part.endOffset - part.part.startOffset;
-      if (
-        bytes + size > limits.bytes ||
-        parts.length >= limits.files ||
-        parts.some((other) => other.file === file || !haveSameShape(other.file, file))
-      )
-        close();
+      if (bytes + size > most || parts.length >= limits.files || !fits(parts, file)) close();
       parts.push(part);
       bytes += size;
     }
@@ -71,6 +67,21 @@ export function planUnits(
   close();
   return units;
 }
+
+/** Several units even of few bytes, so that they are staged and merged at the same time. */
+function unitBytes(
+  files: readonly { readonly file: InspectedFile; readonly entry: LedgerFile }[],
+  { bytes }: UnitLimits,
+): number {
+  const left = files.reduce((sum, { file, entry }) => sum + file.inspection.size - entry.committedOffset, 0);
+  return Math.min(bytes, Math.max(MIN_UNIT_BYTES, (1.1 * left) / UNITS_OF_A_BATCH));
+}
+
+/** One is staged while two are merged. Files don't divide evenly, hence a tenth more for each. */
+const UNITS_OF_A_BATCH = 3;
+
+/** Below this, what a unit costs by itself is more than what is gained. */
+const MIN_UNIT_BYTES = 4 * 2 ** 20;
 
 function isLarge({ inspection }: InspectedFile, { largeBytes, wholeFiles }: UnitLimits): boolean {
   return inspection.file.size > largeBytes && !wholeFiles;
@@ -83,6 +94,12 @@ function unitOf(parts: readonly UnitPart[]): Unit {
     rows: parts.reduce((sum, { part }) => sum + part.rows, 0),
     plain: parts.every(({ part }) => part.plain),
   };
+}
+
+/** Whether a file's next part may come into a unit: one part of each file, and all of one shape, so that the first tells. */
+function fits(parts: readonly UnitPart[], file: InspectedFile): boolean {
+  const [first, last] = [parts[0], parts.at(-1)];
+  return first === undefined || (last?.file !== file && haveSameShape(first.file, file));
 }
 
 function haveSameShape({ header: one }: InspectedFile, { header: other }: InspectedFile): boolean {
