@@ -1,5 +1,6 @@
 import { withDatabase, type Database } from '../../src/platform/db/target.js';
 import { silentLogger, type Logger } from '../../src/platform/log.js';
+import { loadMigrations } from '../../src/pipeline/migrate/migrations.js';
 import { runMigrate } from '../../src/pipeline/migrate/runMigrate.js';
 import { startTestServer, type TestConnection, type TestDatabase, type TestServer } from './postgres.js';
 
@@ -41,4 +42,22 @@ export async function migratedDatabase(
     onDatabase(database, {}, (target) => runMigrate(target, 'apply', { log: silentLogger })).then(() => undefined),
   );
   return await server.createDatabase({ template });
+}
+
+/** A database of its own with the schema from before migration `version`, as an older ecompipe has left it. */
+export async function databaseBefore(version: number): Promise<TestDatabase> {
+  const server = await startTestServer();
+  const database = await server.createDatabase();
+  await database.query(
+    'create table public.ecompipe_migrations (version integer primary key, name text not null, checksum text not null, applied_at timestamptz not null default clock_timestamp())',
+  );
+  for (const { version: number, name, sql, checksum } of (await loadMigrations()).slice(0, version - 1)) {
+    await database.query(sql);
+    await database.query('insert into public.ecompipe_migrations (version, name, checksum) values ($1, $2, $3)', [
+      number,
+      name,
+      checksum,
+    ]);
+  }
+  return database;
 }

@@ -1,35 +1,18 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { loadMigrations } from '../../src/pipeline/migrate/migrations.js';
 import { runMigrate } from '../../src/pipeline/migrate/runMigrate.js';
 import { proveLedger } from '../../src/pipeline/verify/ledgerProof.js';
 import { silentLogger } from '../../src/platform/log.js';
 import { eventFile } from '../helpers/events.js';
-import { migratedDatabase, onDatabase } from '../helpers/migrated.js';
-import { startTestServer, type TestDatabase } from '../helpers/postgres.js';
+import { databaseBefore, migratedDatabase, onDatabase } from '../helpers/migrated.js';
+import type { TestDatabase } from '../helpers/postgres.js';
 import { load, openShop } from '../pipeline/stream/harness.js';
 
 const LEAN = 13;
 const STAMP = '64768:1234:100:1764412800123456789';
 
 /** A database with the schema from before the lean ledger. */
-async function oldDatabase(): Promise<TestDatabase> {
-  const server = await startTestServer();
-  const database = await server.createDatabase();
-  const migrations = (await loadMigrations()).slice(0, LEAN - 1);
-  await database.query(
-    'create table public.ecompipe_migrations (version integer primary key, name text not null, checksum text not null, applied_at timestamptz not null default clock_timestamp())',
-  );
-  for (const { version, name, sql, checksum } of migrations) {
-    await database.query(sql);
-    await database.query('insert into public.ecompipe_migrations (version, name, checksum) values ($1, $2, $3)', [
-      version,
-      name,
-      checksum,
-    ]);
-  }
-  return database;
-}
+const oldDatabase = (): Promise<TestDatabase> => databaseBefore(LEAN);
 
 /** What an older version leaves: small files, one that came in two ranges, with a reject, in quarantine, begun, pruned. */
 const OLD_LEDGER = `
