@@ -30,7 +30,7 @@ export const spark = defineCommand({
   examples: [
     [
       'ecompipe spark prepare',
-      'compile the job for the Spark that is found, fetch the JDBC driver, archive the classes',
+      'compile the job, fetch the JDBC driver, archive the classes',
     ],
     ['ecompipe spark prepare --spark-jars /opt/jars', 'in an image, or to copy to machines without a network'],
     ['ecompipe spark bundle', 'one jar with all that spark-submit needs, in cluster mode too'],

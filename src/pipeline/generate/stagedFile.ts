@@ -11,8 +11,11 @@ import { FILE_MODE, makeDirectorySync } from '../../platform/files/directories.j
  */
 export const STAGING_DIRECTORY = '.staging';
 
-/** So often the staging directory is made again when it vanishes before a file is in it. */
-const MAX_ATTEMPTS = 100;
+/**
+ * For so long the staging directory is made again when it vanishes before a file is in it, in milliseconds. Not for so many times:
+ * whoever removes it may be as quick as we are, a hundred times in a row.
+ */
+const MADE_AGAIN_FOR_MS = 10_000;
 
 /**
  * A file that is written where nobody looks and then appears whole, by rename(2). Not by link and unlink: between the
@@ -43,7 +46,8 @@ export class StagedFile {
   /** @returns false when another run of the same seed is writing there, or was killed while it did. */
   private open(): boolean {
     return this.attempt('create', () => {
-      for (let attempt = 1; ; attempt++) {
+      const startedMs = performance.now();
+      for (;;) {
         try {
           makeDirectorySync(path.dirname(this.stagedPath));
           this.descriptor = openSync(this.stagedPath, 'wx', FILE_MODE);
@@ -51,7 +55,7 @@ export class StagedFile {
         } catch (error) {
           if (errnoOf(error) === 'EEXIST') return false;
           // A run that ends at this moment removes the directory while it is empty, as anybody who tidies up may.
-          if (errnoOf(error) !== 'ENOENT' || attempt === MAX_ATTEMPTS) throw error;
+          if (errnoOf(error) !== 'ENOENT' || performance.now() - startedMs > MADE_AGAIN_FOR_MS) throw error;
         }
       }
     });
