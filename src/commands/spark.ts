@@ -28,10 +28,7 @@ export const spark = defineCommand({
   summary: 'Apache Spark: prepare what stream starts with, or bundle a jar for spark-submit',
   settings: table,
   examples: [
-    [
-      'ecompipe spark prepare',
-      'compile the job, fetch the JDBC driver, archive the classes',
-    ],
+    ['ecompipe spark prepare', 'compile the job, fetch the JDBC driver, archive the classes'],
     ['ecompipe spark prepare --spark-jars /opt/jars', 'in an image, or to copy to machines without a network'],
     ['ecompipe spark bundle', 'one jar with all that spark-submit needs, in cluster mode too'],
     ['ecompipe spark prepare -- --repositories https://mirror/maven2', "with flags of Spark's own"],
