@@ -13,6 +13,11 @@ const PAGE_FILES = 50_000;
 /** A directory that had fewer does not have a million at the next look. */
 const FEW_ENTRIES = 1000;
 
+/** A listing that takes no longer is made for every change. */
+const SHORT_LISTING_MS = 1;
+/** So many times as long as a longer one took, the next one waits. */
+const RESTS_PER_LISTING = 4;
+
 /** Lists the files of a directory that can be loaded, in pages, and reports once what else is there. */
 export class InputListing {
   private reported = new Map<string, LeftAloneReason>();
@@ -21,6 +26,8 @@ export class InputListing {
   private after = '';
   /** Entries that the listing before has found. */
   private entries = Infinity;
+  /** How long it took, in milliseconds. */
+  private tookMs = 0;
 
   constructor(
     private readonly directory: string,
@@ -35,6 +42,15 @@ export class InputListing {
   }
 
   /**
+   * How long the next listing is to wait, in milliseconds. Every change wakes whoever lists, those of their own as well:
+   * without the rest, listing a directory that was full of files took a tenth of the time that loading them did. A file that
+   * comes into a small one is listed at once.
+   */
+  get restMs(): number {
+    return this.tookMs < SHORT_LISTING_MS ? 0 : RESTS_PER_LISTING * this.tookMs;
+  }
+
+  /**
    * The next page. Pages follow each other to the last file, so that files that come meanwhile keep none waiting.
    * @param isWanted called for each file that is there; the page holds those that are wanted.
    * @returns names, sorted. Links, FIFOs, directories and hidden names are none. @throws FileError.
@@ -42,9 +58,10 @@ export class InputListing {
   async next(isWanted: (name: string) => boolean): Promise<InputPage> {
     const { directory, after } = this;
     const isSmall = this.entries < FEW_ENTRIES;
+    const startedMs = performance.now();
     const { files, hasMore, entries, leftAlone, subdirectories } = await withFileErrors('list', directory, () =>
       listFiles(directory, this.options, { after, size: this.pageFiles, isSmall, isWanted }),
-    );
+    ).finally(() => (this.tookMs = performance.now() - startedMs));
     this.entries = entries;
     this.after = hasMore ? (files.at(-1) ?? '') : '';
     this.latest = subdirectories;

@@ -23,11 +23,6 @@ import { SmallFileGroup, wholeFilePart } from './smallFiles.js';
 import type { TargetTable } from './targetTable.js';
 import { printableLine } from '../../platform/printable.js';
 
-/** A listing that takes no longer is made for every change. */
-const SHORT_LISTING_MS = 1;
-/** So many times as long as a longer one took, the next one waits. */
-const RESTS_PER_LISTING = 4;
-
 /**
  * Takes files from the directory and sees each to its end. One loop lists, so one listing at a time; loads run beside it.
  *
@@ -53,8 +48,6 @@ export class FileLoader {
   private fatal: { readonly error: unknown } | undefined;
   private isMissing = false;
   private tasksEnded = 0;
-  /** How long the last listing took. */
-  private listedForMs = 0;
 
   constructor(
     private readonly settings: StreamSettings,
@@ -95,15 +88,11 @@ export class FileLoader {
     return this.finish();
   }
 
-  /**
-   * Every change wakes the loop, those that we make as well: without the rest, listing a directory that was full of files
-   * took a tenth of the time that loading them did. A file that comes into a small one is listed at once.
-   */
   private async untilNextListing(isDraining: boolean): Promise<void> {
     const { pollIntervalMs } = this.settings;
     const signals = [this.halt.signal, ...(isDraining ? [] : [this.context.drain])];
-    if (this.listedForMs >= SHORT_LISTING_MS)
-      await pause(Math.min(pollIntervalMs, RESTS_PER_LISTING * this.listedForMs), ...signals);
+    const { restMs } = this.listing;
+    if (restMs > 0) await pause(Math.min(pollIntervalMs, restMs), ...signals);
     await this.wake.wait(pollIntervalMs, ...signals);
   }
 
@@ -138,7 +127,6 @@ export class FileLoader {
   }
 
   private async list(isDraining: boolean): Promise<InputPage> {
-    const startedMs = performance.now();
     try {
       const present = new Set<string>();
       const page = await this.listing.next((name) => {
@@ -156,8 +144,6 @@ export class FileLoader {
       if (!this.isMissing) this.context.emit({ type: 'directoryMissing', directory: this.settings.inputDir, error });
       this.isMissing = true;
       return { names: [], isAll: true };
-    } finally {
-      this.listedForMs = performance.now() - startedMs;
     }
   }
 

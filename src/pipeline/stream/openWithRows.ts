@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
 import { CHUNK_BYTES } from '../../platform/db/copyChunks.js';
 import { bytea, decodeRows, integer } from '../../platform/db/decodeRows.js';
@@ -56,7 +57,7 @@ export async function openWithRows(
 ): Promise<OpenedWithRows> {
   const { parts } = batch;
   const files = parts.map((part) => ({ ...part, size: part.fileSize }));
-  let opened = { batchId: NaN, entered: new Map<string, number>() };
+  let opened: Omit<OpenedWithRows, 'copied'> | undefined;
   const copied = await queryWithCopy(
     connection,
     `${begin};${entryOfUsual(files)};${copyStatement(batch, table)}`,
@@ -68,5 +69,6 @@ export async function openWithRows(
       if (entered.length === parts.length) yield* bodiesOf(batch);
     },
   );
+  assert(opened !== undefined, 'the server asks for the rows of a COPY before it is done');
   return { ...opened, copied: opened.entered.size < parts.length ? undefined : copied };
 }

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import pg from 'pg';
 import { failpoint } from '../failpoint.js';
 import type { Connection } from './client.js';
@@ -73,8 +74,10 @@ export async function queryWithCopy(
     connection.client.query(query);
   });
   const failure = query.failure ?? error;
-  if (failure instanceof Error) throw connection.explain(failure);
-  return ([results].flat() as pg.QueryResult[]).at(-1)?.rowCount ?? 0;
+  if (failure !== undefined && failure !== null) throw connection.explain(failure);
+  const rows = ([results].flat() as pg.QueryResult[]).at(-1)?.rowCount;
+  assert(typeof rows === 'number', 'the server counts the rows of a COPY');
+  return rows;
 }
 
 interface Answer {

@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { errnoOf } from '../../../platform/errors.js';
+import { temporaryPath } from '../../../platform/files/temporary.js';
 import type { StageContext } from '../../../platform/stage.js';
 import { DriverProcess } from './driverProcess.js';
 import { javaExecutable } from './installation.js';
@@ -72,7 +73,7 @@ async function make(
   context: Context,
 ): Promise<void> {
   const { log, stop } = context;
-  const temporary = path.join(path.dirname(file), `.${process.pid}-${path.basename(file)}`);
+  const temporary = temporaryPath(file);
   const { version } = driver.spark;
   log.info('spark_classes_archiving', `archiving the classes that Spark ${version} starts with; done once`, {
     archive: file,
@@ -113,6 +114,7 @@ async function runOnce(driver: DriverProcess, stop: AbortSignal): Promise<void> 
   const work = mkdtempSync(path.join(tmpdir(), 'ecompipe-classes-'));
   const onStop = (): void => void driver.close(0);
   stop.addEventListener('abort', onStop, { once: true });
+  if (stop.aborted) onStop();
   try {
     writeFileSync(path.join(work, 'events.csv'), 'event_id\n1\n');
     await driver.expect('ready');
