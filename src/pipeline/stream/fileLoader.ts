@@ -72,9 +72,11 @@ export class FileLoader {
         watch.renew();
         const isDraining = this.context.drain.aborted;
         const endedBefore = this.tasksEnded;
-        const wasAllListed = await this.takeListed(isDraining);
+        const { isAll, taken } = await this.takeListed(isDraining);
         watch.watchSubdirectories(this.listing.subdirectories);
-        if (!wasAllListed) continue;
+        // To drain is to list until there is nothing new. Otherwise whatever comes wakes the loop, and to list at once would
+        // take the time of what was just sent to the server.
+        if (!isAll || (isDraining && taken > 0)) continue;
         // A file that was in flight when it was passed over may be left to be listed again: the next listing sees it.
         if (isDraining && this.inFlight.size === 0 && this.tasksEnded === endedBefore) break;
         if (this.inFlight.size === 0) this.onIdle();
@@ -109,8 +111,8 @@ export class FileLoader {
     while (this.tasks.size > 0) await Promise.all(this.tasks);
   }
 
-  /** Lists, and starts to load what is new. @returns whether nothing was. */
-  private async takeListed(isDraining: boolean): Promise<boolean> {
+  /** Lists, and starts to load what is new. */
+  private async takeListed(isDraining: boolean): Promise<{ readonly isAll: boolean; readonly taken: number }> {
     const yielder = new EventLoopYielder();
     const { names, isAll } = await this.list(isDraining);
     for (const name of names) {
@@ -123,7 +125,7 @@ export class FileLoader {
     }
     this.launchGroup();
     await this.untilFewGroups();
-    return isAll && names.length === 0;
+    return { isAll, taken: names.length };
   }
 
   private async list(isDraining: boolean): Promise<InputPage> {

@@ -5,7 +5,7 @@ import { NO_ROWS, type Batch, type BatchPart, type PartResult } from './batch.js
 import { copyDirect } from './copyDirect.js';
 import type { DirectPathBreaker } from './directPathBreaker.js';
 import { CompareAndSetLost, readLedger, registerFiles, type LedgerFile } from './ledger.js';
-import { isUsual, mayOpenWithRows, openWithRows, type OpenedWithRows } from './openWithRows.js';
+import { FilesKnown, isUsual, mayOpenWithRows, openWithRows, type OpenedWithRows } from './openWithRows.js';
 import { runLoad, sumOfParts, type CommittedBatch, type Load } from './loadTransaction.js';
 import { insertAll, mayInsertAll, MiscountedRows } from './feeds/insertAll.js';
 import { loadStaged } from './staged/loadStaged.js';
@@ -35,8 +35,11 @@ export interface LoadResult {
 /** The direct path can't take this batch; its transaction is rolled back and the staged path goes on. */
 export class DirectPathFailed extends Error {}
 
-/** `atOnce`: rows of a feed are staged like all others, and then inserted by one statement, without verdicts. */
-type Way = 'direct' | 'atOnce' | 'staged';
+/**
+ * `opening`: COPY in the message that begins the transaction. `atOnce`: rows of a feed are staged like all others, and then
+ * inserted by one statement, without verdicts.
+ */
+type Way = 'opening' | 'direct' | 'atOnce' | 'staged';
 
 /**
  * Loads one batch in one transaction. A way that takes all rows or none comes first; where the server refuses the data, or
@@ -44,27 +47,30 @@ type Way = 'direct' | 'atOnce' | 'staged';
  * @throws CompareAndSetLost when another process committed one of the ranges; anything else that the database throws.
  */
 export async function loadBatch(connection: Connection, batch: Batch, context: LoadContext): Promise<LoadResult> {
-  const fastest = fastestWay(batch, context);
-  if (fastest !== 'staged') {
+  for (const way of unjudgedWays(batch, context)) {
     try {
-      const result = await loadBy(fastest, connection, batch, context);
+      const result = await loadBy(way, connection, batch, context);
       context.breaker.directSucceeded();
       return result;
     } catch (error) {
+      if (error instanceof FilesKnown) continue;
       if (!(error instanceof DirectPathFailed)) throw error;
       context.breaker.directFailed();
+      break;
     }
   }
   await context.target.refresh(connection);
   return await loadBy('staged', connection, batch, context);
 }
 
-function fastestWay(batch: Batch, context: LoadContext): Way {
-  if (mayGoDirect(batch, context)) return 'direct';
-  if (batch.feed === undefined || batch.feed.direct !== undefined || !mayInsertAll(batch)) return 'staged';
+/** Ways to load without verdicts, the fastest first; each is followed by the next one only where the ledger knows some of the files. */
+function unjudgedWays(batch: Batch, context: LoadContext): Way[] {
+  if (mayGoDirect(batch, context))
+    return mayOpenWithRows(batch, context.target.table) ? ['opening', 'direct'] : ['direct'];
+  if (batch.feed === undefined || batch.feed.direct !== undefined || !mayInsertAll(batch)) return [];
   const { table } = context.target;
   const isTrusted = batch.parts.every((part) => part.plain) && table.takesCopy;
-  return isTrusted && !context.breaker.skipDirect() ? 'atOnce' : 'staged';
+  return isTrusted && !context.breaker.skipDirect() ? ['atOnce'] : [];
 }
 
 /** Whether COPY can be trusted with a batch, and is worth a try. */
@@ -78,18 +84,18 @@ export function mayGoDirect(batch: Batch, { target, breaker }: Pick<LoadContext,
 }
 
 async function loadBy(way: Way, connection: Connection, batch: Batch, context: LoadContext): Promise<LoadResult> {
-  const loadPath = way === 'direct' ? 'direct' : 'staged';
+  const loadPath = way === 'opening' || way === 'direct' ? 'direct' : 'staged';
   let known: LoadResult['known'] = [];
   const { table: target } = context.target;
   let opened: OpenedWithRows | undefined;
-  const openWith: Load['openWith'] = async (begin, begun) => {
-    opened = await directly(openWithRows(connection, batch, target.name, begin, begun));
+  const openWith: Load['openWith'] = async (begin) => {
+    opened = await directly(openWithRows(connection, batch, target.name, begin));
     return opened.batchId;
   };
   const committed = await runLoad(connection, {
     ...context,
     target,
-    ...(way === 'direct' && mayOpenWithRows(batch, target) ? { openWith } : {}),
+    ...(way === 'opening' ? { openWith } : {}),
     engine: 'native',
     isDurable: batch.isDurable,
     beforeCommit: () => context.assertUnchanged(batch),
@@ -189,7 +195,7 @@ export async function loadUnjudged(
   copied?: number,
 ): Promise<PartResult[]> {
   return await directly(
-    way === 'direct' ? copyRows(connection, batch, table, copied) : insertAll(connection, batch, table),
+    way === 'atOnce' ? insertAll(connection, batch, table) : copyRows(connection, batch, table, copied),
   );
 }
 

@@ -60,15 +60,15 @@ export interface Load {
   readonly lockTimeoutMs: number;
   readonly limits: RejectLimits;
   /**
-   * Called with the batch id before any row is sent under it. An unknown commit outcome is settled by it, and only COMMIT
-   * has one: whatever breaks off before is rolled back.
+   * Called with the batch id before COMMIT is sent. An unknown outcome is settled by it, and only COMMIT has one: whatever
+   * breaks off before is rolled back.
    */
   readonly onAttempt: (batchId: number, token: string) => void;
   /**
-   * Sends the statements that begin the transaction, the last of which answers with the batch id, together with others;
-   * calls `begun` as soon as it has that. Default: they are sent alone.
+   * Sends the statements that begin the transaction, the last of which answers with the batch id, together with others.
+   * Default: they are sent alone.
    */
-  readonly openWith?: (begin: string, begun: (batchId: number) => void) => Promise<number>;
+  readonly openWith?: (begin: string) => Promise<number>;
   /** Waits for the batches before this one, whose ledger entries come first. */
   readonly waitForTurn?: () => Promise<void>;
   /** Enters the files that the ledger does not have, and puts the rows in. Undefined: nothing is left to load. */
@@ -86,10 +86,9 @@ export async function runLoad(connection: Connection, load: Load): Promise<Commi
   const startedAt = performance.now();
   const token = randomUUID();
   try {
-    const batchId = await beginBatch(connection, load, (begunId) => {
-      load.onAttempt(begunId, token);
-      failpoint('batch-begun');
-    });
+    const batchId = await beginBatch(connection, load);
+    load.onAttempt(batchId, token);
+    failpoint('batch-begun');
     const put = await load.putRows(batchId);
     if (put === undefined) {
       await connection.client.query('rollback');
@@ -147,7 +146,6 @@ export function sumOfParts(parts: readonly CommittedPart[]): Pick<PutRows, 'coun
 async function beginBatch(
   { client }: Connection,
   { target: { deferrable }, lockTimeoutMs, isDurable, openWith }: Load,
-  begun: (batchId: number) => void,
 ): Promise<number> {
   const begin = `
     begin;
@@ -155,11 +153,9 @@ async function beginBatch(
     ${isDurable ? '' : 'set local synchronous_commit = off;'}
     ${deferrable.length === 0 ? '' : `set constraints ${deferrable.join(', ')} immediate;`}
     select set_config('ecompipe.batch_id', nextval('ecompipe.batches_batch_id_seq')::text, true) as id`;
-  if (openWith !== undefined) return await openWith(begin, begun);
+  if (openWith !== undefined) return await openWith(begin);
   const results = await queryAll(client, begin);
-  const batchId = batchIdOf(results.at(-1)?.rows ?? []);
-  begun(batchId);
-  return batchId;
+  return batchIdOf(results.at(-1)?.rows ?? []);
 }
 
 /** The id in the answer to the last of the statements that begin a batch. */

@@ -1,8 +1,8 @@
-import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
 import { CHUNK_BYTES } from '../../platform/db/copyChunks.js';
 import { bytea, decodeRows, integer } from '../../platform/db/decodeRows.js';
 import { queryWithCopy } from '../../platform/db/queryWithCopy.js';
+import { isRefusal } from '../../platform/db/sqlState.js';
 import type { Batch, BatchPart } from './batch.js';
 import { bodiesOf, copyStatement } from './copyDirect.js';
 import { entryOfUsual } from './ledgerTexts.js';
@@ -19,11 +19,15 @@ const MAX_FILES = 50;
 /** What a transaction has done by the time it is open. */
 export interface OpenedWithRows {
   readonly batchId: number;
-  /** Files that are entered as loaded, by hexadecimal SHA-256. */
+  /** All files of the batch, entered as loaded, by hexadecimal SHA-256. */
   readonly entered: ReadonlyMap<string, number>;
-  /** Rows that COPY took; undefined where the ledger knew some of the files, and none was copied yet. */
-  readonly copied: number | undefined;
+  /** Rows that COPY took. */
+  readonly copied: number;
 }
+
+/** The ledger knows some of the files: nothing of this transaction may be committed, and what is left takes a closer look. */
+export class FilesKnown extends Error {}
+const SOME_KNOWN = 'the ledger knows some of the files';
 
 /** A whole file of which its entry in the ledger, without any range, says everything once all its rows are inserted. */
 export function isUsual({ startOffset, endOffset, fileSize, firstLine, lines, rows, isLast }: BatchPart): boolean {
@@ -42,33 +46,32 @@ export function mayOpenWithRows({ parts, feed }: Batch, { runsUserCode }: Target
 }
 
 /**
- * Begins a transaction, enters its files and copies their rows, in one message and one more for the rows: each round trip
- * that is saved is a fifth of the time from a small file's rename to its rows. Where the ledger knows some of the files,
- * nothing is copied, and the transaction stands where it would after entering the others.
+ * Begins a transaction, enters its files and copies their rows, all in one round trip: each that is saved is a fifth of the
+ * time from a small file's rename to its rows. Whether the ledger had any of the files is known only afterwards.
  * @param begin statements that begin it; the last answers with the batch id.
- * @param begun called before any row is sent.
+ * @throws FilesKnown
  */
 export async function openWithRows(
   connection: Connection,
   batch: Batch,
   table: string,
   begin: string,
-  begun: (batchId: number) => void,
 ): Promise<OpenedWithRows> {
   const { parts } = batch;
   const files = parts.map((part) => ({ ...part, size: part.fileSize }));
-  let opened: Omit<OpenedWithRows, 'copied'> | undefined;
+  const answered: Record<string, unknown>[] = [];
   const copied = await queryWithCopy(
     connection,
     `${begin};${entryOfUsual(files)};${copyStatement(batch, table)}`,
-    function* (answered) {
-      const batchId = batchIdOf(answered.slice(0, 1));
-      const entered = decodeRows({ sha256: bytea, fileId: integer }, answered.slice(1));
-      opened = { batchId, entered: new Map(entered.map((row) => [row.sha256.toString('hex'), row.fileId])) };
-      begun(batchId);
-      if (entered.length === parts.length) yield* bodiesOf(batch);
-    },
-  );
-  assert(opened !== undefined, 'the server asks for the rows of a COPY before it is done');
-  return { ...opened, copied: opened.entered.size < parts.length ? undefined : copied };
+    bodiesOf(batch),
+    (row) => answered.push(row),
+  ).catch((error: unknown) => {
+    // Rows that are there already are refused, and no fault of the file's.
+    if (isRefusal(error) && answered.length < 1 + parts.length) throw new FilesKnown(SOME_KNOWN, { cause: error });
+    throw error;
+  });
+  const batchId = batchIdOf(answered.slice(0, 1));
+  const entered = decodeRows({ sha256: bytea, fileId: integer }, answered.slice(1));
+  if (entered.length < parts.length) throw new FilesKnown(SOME_KNOWN);
+  return { batchId, entered: new Map(entered.map((row) => [row.sha256.toString('hex'), row.fileId])), copied };
 }

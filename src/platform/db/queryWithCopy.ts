@@ -6,71 +6,79 @@ import type { Connection } from './client.js';
 type Row = Record<string, unknown>;
 
 /** What pg's connection has and @types/pg does not declare. */
-interface CopyInConnection {
-  readonly stream: { write(bytes: Buffer): void };
-  sendCopyFail(message: string): void;
+interface PgConnection {
+  readonly stream: { cork(): void; uncork(): void; write(bytes: Buffer): void };
 }
 
-/** pg runs several statements in one query, but has no rows for a COPY … FROM STDIN among them: here they are. */
+/**
+ * Several statements, the last of which is COPY … FROM STDIN, and its rows, sent without waiting until the server asks for
+ * them. Where it never does, as a statement failed, it drops them (PostgreSQL manual, 55.2.6).
+ */
 class QueryWithCopy extends pg.Query<Row> {
-  private readonly answered: Row[] = [];
-  /** What `chunksFor` threw: the server only says that the COPY was given up. */
+  /** What a failpoint threw: an error that left a handler of pg's would end the process. */
   failure: unknown;
 
   constructor(
     text: string,
-    private readonly chunksFor: (answered: readonly Row[]) => Iterable<Buffer>,
+    private readonly messages: readonly Buffer[],
     done: (error: unknown, results: unknown) => void,
   ) {
     super({ text }, done);
-    this.on('row', (row) => this.answered.push(row));
   }
 
-  /** Called by pg when the server is ready for the rows. An error that left here would end the process. */
-  handleCopyInResponse(connection: CopyInConnection): void {
-    let messages: Buffer | undefined;
+  /** Called by pg to send it. Corked, all of it is one system call, which wakes the server's process once. */
+  override submit = (connection: pg.Connection): void => {
+    const { stream } = connection as unknown as PgConnection;
+    stream.cork();
     try {
-      messages = copyMessages(this.chunksFor(this.answered));
-      connection.stream.write(messages);
+      pg.Query.prototype.submit.call(this, connection);
+      for (const message of this.messages) stream.write(message);
+    } finally {
+      stream.uncork();
+    }
+  };
+
+  /** Called by pg when the server asks for the rows, which are on their way. */
+  handleCopyInResponse(): void {
+    try {
       failpoint('copying');
     } catch (error) {
       this.failure = error;
-      if (messages === undefined) connection.sendCopyFail('given up by the client');
     }
   }
 }
 
-/**
- * Rows and their end, as CopyData and CopyDone (PostgreSQL manual, 55.7), for one write: pg makes one of each, and each is a
- * system call that wakes the server's process.
- */
-function copyMessages(chunks: Iterable<Buffer>): Buffer {
-  const pieces: Buffer[] = [];
+/** Rows and their end, as CopyData and CopyDone (PostgreSQL manual, 55.7). */
+function copyMessages(chunks: Iterable<Buffer>): Buffer[] {
+  const messages: Buffer[] = [];
   for (const chunk of chunks) {
     const head = Buffer.from('d\0\0\0\0');
     head.writeUInt32BE(4 + chunk.length, 1);
-    pieces.push(head, chunk);
+    messages.push(head, chunk);
   }
-  return Buffer.concat([...pieces, COPY_DONE]);
+  return [...messages, COPY_DONE];
 }
 
 const COPY_DONE = Buffer.from('c\0\0\0\x04');
 
 /**
- * Runs several statements, the last of which is COPY … FROM STDIN, as one message: one round trip, and one for the rows.
- * @param chunksFor what to copy: called with the rows that the statements before it answered, all in one array. It is
- *   sent as a whole: no more than some hundred kilobytes. When it throws, so does this, and the transaction has failed.
+ * Runs several statements, the last of which is COPY … FROM STDIN, together with its rows: one round trip.
+ * @param chunks the rows. They are held in memory: no more than some hundred kilobytes.
+ * @param onRow called with each row that one of the statements before answers, also where a later one fails.
  * @returns the rows that the server copied.
  */
 export async function queryWithCopy(
   connection: Connection,
   sql: string,
-  chunksFor: (answered: readonly Row[]) => Iterable<Buffer>,
+  chunks: Iterable<Buffer>,
+  onRow: (row: Row) => void,
 ): Promise<number> {
+  const messages = copyMessages(chunks);
   const { query, error, results } = await new Promise<Answer>((resolve) => {
-    const query: QueryWithCopy = new QueryWithCopy(sql, chunksFor, (error, results) =>
+    const query: QueryWithCopy = new QueryWithCopy(sql, messages, (error, results) =>
       resolve({ query, error, results }),
     );
+    query.on('row', onRow);
     connection.client.query(query);
   });
   const failure = query.failure ?? error;

@@ -118,6 +118,20 @@ test('where the ledger knows some of a group, those are noted, and the others ar
   await assertLedger(database);
 });
 
+test('a file that comes again is not loaded again, whatever became of its rows', async (t) => {
+  const database = await migratedDatabase();
+  const shop = openShop(t);
+  shop.put('first.csv', eventFile(0, 3));
+  await load(shop, database);
+  await database.query('delete from public.events');
+  shop.put('again.csv', eventFile(0, 3));
+  shop.put('new.csv', eventFile(3, 6));
+  const result = await load(shop, database);
+  assert.deepEqual([result.filesLoaded, result.filesRedelivered, result.batches], [1, 1, 1]);
+  assert.deepEqual(await eventIds(database), ids(3, 6));
+  assert.deepEqual(await database.query('select name from ecompipe.redeliveries'), [{ name: 'again.csv' }]);
+});
+
 test('a row that COPY refuses costs its group the direct path and no neighbour its rows', async (t) => {
   const database = await migratedDatabase();
   const shop = openShop(t);
@@ -149,10 +163,10 @@ test('a small file whose COMMIT got no reply counts as loaded by this stream, in
 for (const [what, text, fromClient, verdict] of [
   ['before the server hears of it', 'copy public.events', true, 'cut-before'],
   ['when the server has it', 'copy public.events', true, 'cut-after'],
-  ['before the server has asked for the rows', 'BEGIN\0', false, 'cut-before'],
-  ['when the server has asked for the rows', 'BEGIN\0', false, 'cut-after'],
   ['before the rows arrive', ',add_to_cart,', true, 'cut-before'],
   ['when the rows have arrived', ',add_to_cart,', true, 'cut-after'],
+  ['before the answer arrives', 'COPY 10\0', false, 'cut-before'],
+  ['when the answer has arrived', 'COPY 10\0', false, 'cut-after'],
 ] as const) {
   test(`a session that is lost ${what} costs a small file nothing but time`, async (t) => {
     const database = await migratedDatabase();

@@ -181,17 +181,14 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
     edits: [
       {
         file: 'openWithRows.ts',
-        from: 'if (entered.length === parts.length) yield* bodiesOf(batch);',
-        to: 'yield* bodiesOf(batch);',
+        from: 'if (entered.length < parts.length) throw new FilesKnown(SOME_KNOWN);',
+        to: '',
       },
     ],
-    seenBy: [
-      'openWithRows',
-      'where the ledger knows some of a group, those are noted, and the others are loaded in one batch',
-    ],
+    seenBy: ['openWithRows', 'a file that comes again is not loaded again, whatever became of its rows'],
   },
-  'a batch of small files is not noted as an attempt of ours': {
-    edits: [{ file: 'openWithRows.ts', from: 'begun(batchId);', to: '' }],
+  'a batch is not noted as an attempt of ours': {
+    edits: [{ file: 'loadTransaction.ts', from: 'load.onAttempt(batchId, token);', to: '' }],
     seenBy: ['openWithRows', 'a small file whose COMMIT got no reply counts as loaded by this stream, in one batch'],
   },
   'a file is known by its inode': {

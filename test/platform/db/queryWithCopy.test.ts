@@ -22,16 +22,16 @@ async function rowsOf({ client }: Connection): Promise<number[]> {
 
 const COPY = 'copy public.t from stdin';
 
-test('the statements before a COPY are answered before its rows are asked for', async (t) => {
+const ignore = (): void => undefined;
+
+test('the statements before a COPY are answered, and its rows are copied', async (t) => {
   const connection = await openTable(t);
-  let seen: unknown;
+  const seen: unknown[] = [];
   const copied = await queryWithCopy(
     connection,
     `begin; insert into public.t values (1), (2) returning n; select 'x' as word; ${COPY}`,
-    (answered) => {
-      seen = answered;
-      return [Buffer.from('3\n4'), Buffer.from('0\n')];
-    },
+    [Buffer.from('3\n4'), Buffer.from('0\n')],
+    (row) => seen.push(row),
   );
   assert.deepEqual(seen, [{ n: 1 }, { n: 2 }, { word: 'x' }]);
   assert.equal(copied, 2);
@@ -41,9 +41,18 @@ test('the statements before a COPY are answered before its rows are asked for', 
 
 test('a COPY may get no rows', async (t) => {
   const connection = await openTable(t);
-  assert.equal(await queryWithCopy(connection, `begin; ${COPY}`, () => []), 0);
+  assert.equal(await queryWithCopy(connection, `begin; ${COPY}`, [], ignore), 0);
   await connection.client.query('insert into public.t values (1); commit');
   assert.deepEqual(await rowsOf(connection), [1]);
+});
+
+test('rows are sent whole, whatever fits into one write', async (t) => {
+  const connection = await openTable(t);
+  const numbers = Array.from({ length: 100_000 }, (_, n) => n);
+  const chunks = [numbers.slice(0, 70_000), numbers.slice(70_000)].map((some) => Buffer.from(`${some.join('\n')}\n`));
+  assert.equal(await queryWithCopy(connection, `begin; ${COPY}`, chunks, ignore), numbers.length);
+  await connection.client.query('commit');
+  assert.deepEqual(await rowsOf(connection), numbers);
 });
 
 for (const [what, sql, rows, sqlState] of [
@@ -51,41 +60,52 @@ for (const [what, sql, rows, sqlState] of [
   ['the COPY itself', 'begin; copy public.nowhere from stdin', '2\n', '42P01'],
   ['its rows', `begin; ${COPY}`, 'two\n', '22P02'],
 ] as const) {
-  test(`an error in ${what} is thrown, and the session goes on after a rollback`, async (t) => {
+  test(`an error in ${what} is thrown, its rows are dropped, and the session goes on after a rollback`, async (t) => {
     const connection = await openTable(t);
     await assert.rejects(
-      queryWithCopy(connection, sql, () => [Buffer.from(rows)]),
+      queryWithCopy(connection, sql, [Buffer.from(rows)], ignore),
       (error) => sqlStateOf(error) === sqlState,
     );
     await connection.client.query('rollback');
     assert.deepEqual(await rowsOf(connection), []);
+    // What was sent before its time is no part of what comes next.
+    assert.equal(await queryWithCopy(connection, `begin; ${COPY}`, [Buffer.from('7\n')], ignore), 1);
+    await connection.client.query('commit');
+    assert.deepEqual(await rowsOf(connection), [7]);
   });
 }
 
-test('what the giver of rows throws after some of them is thrown, and nothing is copied', async (t) => {
+test('what was answered is told, also where a later statement fails', async (t) => {
+  const connection = await openTable(t);
+  const seen: unknown[] = [];
+  await assert.rejects(
+    queryWithCopy(connection, `begin; select 1 as n; ${COPY}`, [Buffer.from('two\n')], (row) => seen.push(row)),
+    (error) => sqlStateOf(error) === '22P02',
+  );
+  assert.deepEqual(seen, [{ n: 1 }]);
+});
+
+test('what the giver of rows throws after some of them is thrown, and nothing is sent', async (t) => {
   const connection = await openTable(t);
   const failure = new Error('no more rows');
-  await assert.rejects(
-    queryWithCopy(connection, `begin; ${COPY}`, function* () {
-      yield Buffer.from('1\n');
-      throw failure;
-    }),
-    failure,
-  );
-  assert.equal((await connection.client.query('commit')).command, 'ROLLBACK');
+  const rows = function* (): Generator<Buffer> {
+    yield Buffer.from('1\n');
+    throw failure;
+  };
+  await assert.rejects(queryWithCopy(connection, `begin; ${COPY}`, rows(), ignore), failure);
   assert.deepEqual(await rowsOf(connection), []);
 });
 
-test('a session that ends before the rows are sent is a lost connection', async (t) => {
+test('a session that ends before the rows arrive is a lost connection', async (t) => {
   const connection = await openTable(t);
   await assert.rejects(
-    queryWithCopy(connection, `begin; select pg_terminate_backend(pg_backend_pid()); ${COPY}`, () => [
-      Buffer.from('1\n'),
-    ]),
+    queryWithCopy(
+      connection,
+      `begin; select pg_terminate_backend(pg_backend_pid()); ${COPY}`,
+      [Buffer.from('1\n')],
+      ignore,
+    ),
     (error) => error instanceof ConnectionLostError || sqlStateOf(error) === '57P01',
   );
-  await assert.rejects(
-    queryWithCopy(connection, COPY, () => []),
-    ConnectionLostError,
-  );
+  await assert.rejects(queryWithCopy(connection, COPY, [], ignore), ConnectionLostError);
 });
