@@ -3,7 +3,7 @@ package ecompipe
 import java.io.{BufferedReader, InputStream, InputStreamReader, PrintStream}
 import java.nio.charset.StandardCharsets
 import java.nio.file.{Files, Paths}
-import java.util.concurrent.LinkedBlockingQueue
+import java.util.concurrent.{Executors, LinkedBlockingQueue}
 import com.fasterxml.jackson.databind.JsonNode
 import com.fasterxml.jackson.databind.node.ObjectNode
 
@@ -13,6 +13,13 @@ import com.fasterxml.jackson.databind.node.ObjectNode
  */
 final class Control(in: InputStream, out: PrintStream, whenGone: () => Unit = () => Runtime.getRuntime.halt(1)) {
   private val commands = new LinkedBlockingQueue[JsonNode]
+  /** What is asked about small texts is done in order, beside all else. */
+  private val texts = Executors.newSingleThreadExecutor(task => {
+    val thread = new Thread(task, "texts")
+    thread.setDaemon(true)
+    thread
+  })
+  @volatile private var onText: JsonNode => Unit = _ => throw new IllegalStateException("nothing is to be read or written before `ready`")
   /** Nothing is left to do, and each side ends by itself. */
   @volatile private var isFinished = false
   @volatile private var stop: () => Unit = () => Runtime.getRuntime.halt(0)
@@ -22,8 +29,11 @@ final class Control(in: InputStream, out: PrintStream, whenGone: () => Unit = ()
     var line = lines.readLine()
     while (line != null) {
       val command = Json.mapper.readTree(line)
-      if (command.get("type").asText == "stop") new Thread(() => stop(), "stop").start()
-      else commands.put(command)
+      command.get("type").asText match {
+        case "stop" => new Thread(() => stop(), "stop").start()
+        case "read" | "write" | "remove" => texts.execute(() => onText(command))
+        case _ => commands.put(command)
+      }
       line = lines.readLine()
     }
     if (!isFinished) whenGone()
@@ -33,6 +43,9 @@ final class Control(in: InputStream, out: PrintStream, whenGone: () => Unit = ()
 
   /** What `stop` does from now on; until then there is nothing to stop, and the process ends. */
   def onStop(action: () => Unit): Unit = stop = action
+
+  /** What `read`, `write` and `remove` do. */
+  def onTexts(action: JsonNode => Unit): Unit = onText = action
 
   /** Waits for a command of one of these types. */
   def next(types: String*): JsonNode = {

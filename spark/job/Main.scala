@@ -39,6 +39,8 @@ object Main {
       // A cluster that doesn't take the application stops its context, here or a moment later.
       if (session.sparkContext.isStopped) throw new IllegalStateException(s"the Spark master ${session.sparkContext.master} does not take the application")
       session.sparkContext.setLogLevel("WARN")
+      val texts = new Texts(control, session.sparkContext.hadoopConfiguration)
+      control.onTexts(texts.answer)
       control.send("ready", _.put("spark", session.version).put("master", session.sparkContext.master))
       val settings = control.next("start")
       val query = new Job(session, control, settings).start()

@@ -218,17 +218,17 @@ async function loadParts() {
   const parts = await Promise.all([
     import('../platform/db/target.js'),
     import('../pipeline/migrate/schema.js'),
-    import('../pipeline/stream/spark/remoteFileDisposer.js'),
+    import('../platform/files/uri.js'),
     import('../pipeline/stream/streamEventTable.js'),
     import('../pipeline/stream/describeStream.js'),
     import('./loadProgress.js'),
     import('../contract/backlog.js'),
   ]);
-  const [target, schema, remote, table, describing, progress, backlog] = parts;
+  const [target, schema, uri, table, describing, progress, backlog] = parts;
   return {
     ...target,
     ...schema,
-    ...remote,
+    ...uri,
     ...table,
     ...describing,
     ...progress,

@@ -48,6 +48,26 @@ export async function readPolledAge(checkpointDir: string, nowMs: number): Promi
   return stats === undefined ? null : Math.max(0, nowMs - stats.mtimeMs);
 }
 
+/** What one stream at a time may own. */
+export interface OwnedPlace {
+  /** As the user named it. */
+  readonly label: string;
+  /** Second half of its lock. */
+  ownershipKey(): Promise<number>;
+}
+
+/** A checkpoint directory of this machine. It gets its id by the first who asks for the key. */
+export function ownedDirectory(checkpointDir: string): OwnedPlace {
+  return {
+    label: checkpointDir,
+    ownershipKey: () =>
+      withFileErrors('read or create the owner id in', checkpointDir, async () => {
+        await createOwnerId(checkpointDir);
+        return await ownershipKey(checkpointDir);
+      }),
+  };
+}
+
 /** Gives the checkpoint directory its id, once: of several streams, the first one does. */
 export async function createOwnerId(checkpointDir: string): Promise<void> {
   const target = path.join(checkpointDir, OWNER_ID_NAME);
@@ -60,17 +80,14 @@ export async function createOwnerId(checkpointDir: string): Promise<void> {
 }
 
 /**
- * Makes this process the only stream with this checkpoint directory, for as long as the connection lives: the lock goes
+ * Makes this process the only stream with this checkpoint, for as long as the connection lives: the lock goes
  * with it, so a killed owner leaves nothing behind. What is loaded is safe without it, by the compare-and-set; this
  * keeps a slow cron run from being overtaken by the next.
  * @param stop ends the wait for an owner that is about to vanish.
  * @throws AlreadyRunningError (exit 5) when another live process is the owner.
  */
-export async function takeOwnership({ client }: Connection, checkpointDir: string, stop: AbortSignal): Promise<void> {
-  const key = await withFileErrors('read or create the owner id in', checkpointDir, async () => {
-    await createOwnerId(checkpointDir);
-    return await ownershipKey(checkpointDir);
-  });
+export async function takeOwnership({ client }: Connection, place: OwnedPlace, stop: AbortSignal): Promise<void> {
+  const key = await place.ownershipKey();
   const deadlineMs = performance.now() + MAX_WAIT_MS;
   for (;;) {
     const { taken } = await queryRow(client, { taken: boolean }, 'select pg_try_advisory_lock($1, $2) as taken', [
@@ -82,7 +99,7 @@ export async function takeOwnership({ client }: Connection, checkpointDir: strin
     await pause(POLL_INTERVAL_MS, stop);
   }
   throw new AlreadyRunningError({
-    what: `another stream or run-all with the checkpoint directory ${checkpointDir} is running`,
+    what: `another stream or run-all with the checkpoint directory ${place.label} is running`,
     outcome: 'this one generated and loaded nothing',
     hint: 'wait for it, or give this one its own directory: --checkpoint DIR (several can safely load the same files)',
   });

@@ -12,16 +12,15 @@ export function directory(raw: string): string {
   return raw;
 }
 
-/** A directory of this machine, as a path or as `file:///…`. */
-export function localDirectory(raw: string): string {
-  const [, scheme] = /^([a-z][a-z0-9+.-]+):\//i.exec(raw) ?? [];
-  if (scheme === undefined) return directory(raw);
+/** A directory of this machine, as a path or as `file:///…`, of which the path is left; or a URI of another file system. */
+export function directoryOrUri(raw: string): string {
+  if (!/^file:\//i.test(raw)) return directory(raw);
   try {
-    if (scheme.toLowerCase() === 'file') return directory(fileURLToPath(raw));
+    return directory(fileURLToPath(raw));
   } catch (error) {
     if (error instanceof InvalidValueError) throw error;
+    throw new InvalidValueError('expected a directory of this machine, as a path or as file:///…');
   }
-  throw new InvalidValueError('expected a directory of this machine, as a path or as file:///…');
 }
 
 export function boolean(raw: string): boolean {

@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { createOwnerId, ownershipKey, takeOwnership } from '../../src/contract/streamOwner.js';
+import { createOwnerId, ownedDirectory, ownershipKey, takeOwnership } from '../../src/contract/streamOwner.js';
 import { migratedDatabase, onDatabase } from '../helpers/migrated.js';
 import { until } from '../helpers/until.js';
 
@@ -56,9 +56,9 @@ test('a stream waits for the lock of a predecessor that is just vanishing', asyn
   await onDatabase(database, {}, async (target) => {
     const [first, second] = [await target.connect(), await target.connect()];
     t.after(() => Promise.all([first.close(), second.close()]));
-    await takeOwnership(first, directory, NEVER);
+    await takeOwnership(first, ownedDirectory(directory), NEVER);
     const { rows } = await second.client.query<{ pid: number }>('select pg_backend_pid() as pid');
-    const taking = takeOwnership(second, directory, NEVER).then(
+    const taking = takeOwnership(second, ownedDirectory(directory), NEVER).then(
       () => 'taken',
       (error: unknown) => error,
     );

@@ -6,10 +6,11 @@ import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { temporaryDirectory } from '../platform/files/directories.js';
 import { until } from '../helpers/until.js';
+import { eventFile } from '../helpers/events.js';
 import { createPipeline } from '../pipeline/verify/pipeline.js';
 import { freePort } from '../helpers/ports.js';
 import { keepRunning } from './cluster.js';
-import { installedForTests, runSpark } from './harness.js';
+import { installedForTests, runSpark, startSpark } from './harness.js';
 import { assertLoaded, makeFiles } from './remote.js';
 
 /** Far more than any of it takes, on a machine that is busy with other things. */
@@ -62,4 +63,35 @@ test('files in HDFS are loaded and disposed of', async (t) => {
     pipeline,
     listing.split('\n').flatMap((line) => /^-.* \/((?:in|archive|quarantine)\/.*)$/.exec(line)?.[1] ?? []),
   );
+
+  await t.test('a checkpoint in HDFS is one as on this machine', async (t) => {
+    const env = { CHECKPOINT_PATH: `${uri}/checkpoints/` };
+    const checkpoint = async (): Promise<unknown> => JSON.parse(await shell('-cat', '/checkpoints/stream.json'));
+    writeFileSync(path.join(pipeline.processing, 'first.csv'), eventFile(1000, 1010));
+    const stream = startSpark(t, pipeline, { env, args: [] });
+    await stream.said('batch_committed');
+    const other = await runSpark(t, pipeline, { env });
+    assert.equal(other.exitCode, 5, other.stderr);
+    assert.match(other.stderr, /another stream .* the checkpoint directory hdfs:.*checkpoints is running/);
+    stream.child.kill('SIGTERM');
+    const stopped = await stream.end;
+    assert.equal(stopped.exitCode, 0, stopped.stderr);
+    const [{ batch } = { batch: undefined }] = await pipeline.database.query<{ batch: number }>(
+      'select max(batch_id)::int4 as batch from ecompipe.batches',
+    );
+    const { lastBatchId } = (await checkpoint()) as { lastBatchId: number };
+    assert.equal(lastBatchId, batch);
+    assert.match(await shell('-ls', '/checkpoints/spark'), /commits/);
+    assert.doesNotMatch(await shell('-ls', '/checkpoints'), /\.tmp|\.stream/);
+
+    writeFileSync(path.join(pipeline.processing, 'second.csv'), eventFile(1010, 1020));
+    const again = await runSpark(t, pipeline, { env });
+    assert.equal(again.exitCode, 0, again.stderr);
+    assert.equal(((await checkpoint()) as { lastBatchId: number }).lastBatchId, lastBatchId + 1);
+
+    const elsewhere = await createPipeline(t);
+    const wrong = await runSpark(t, elsewhere, { env });
+    assert.equal(wrong.exitCode, 6, wrong.stderr);
+    assert.match(wrong.stderr, /hdfs:.*\/checkpoints\/stream\.json is from another database/);
+  });
 });

@@ -53,6 +53,7 @@ async function startObjectStore(t: TestContext, { server, jars }: NonNullable<ty
     PROCESSING_PATH: 's3a://bucket/in',
     ARCHIVE_PATH: 's3a://bucket/archive',
     QUARANTINE_PATH: 's3a://bucket/quarantine',
+    CHECKPOINT_PATH: 's3a://bucket/checkpoints',
   };
   return {
     options: { conf, env },
@@ -84,7 +85,10 @@ test(
     const before = bucket.requests().length;
     const { exitCode, stderr } = await runSpark(t, pipeline, bucket.options);
     assert.equal(exitCode, 0, stderr);
-    await assertLoaded(pipeline, await bucket.keys());
+    const keys = await bucket.keys();
+    await assertLoaded(pipeline, keys);
+    for (const name of ['stream.json', 'owner-id', 'spark/commits/0'])
+      assert.ok(keys.includes(`checkpoints/${name}`), name);
     for (const { name, stamp } of await pipeline.database.query<{ name: string; stamp: string }>(
       "select name, file_stamp::text as stamp from ecompipe.files where state = 'loaded'",
     )) {
@@ -130,7 +134,10 @@ test(
     await blocker.end();
     const { exitCode, stderr } = await first;
     assert.equal(exitCode, 0, stderr);
-    assert.deepEqual(await bucket.keys(), ['in/a.csv']);
+    assert.deepEqual(
+      (await bucket.keys()).filter((key) => !key.startsWith('checkpoints/')),
+      ['in/a.csv'],
+    );
     const second = await runSpark(t, pipeline, bucket.options);
     assert.equal(second.exitCode, 0, second.stderr);
     assert.equal((await eventIds(pipeline.database)).length, 2);

@@ -1,19 +1,12 @@
 import { isSameContent } from '../../contract/content.js';
-import { readFile, rm } from 'node:fs/promises';
-import path from 'node:path';
 import type { Connection } from '../../platform/db/client.js';
-import { replaceFile } from '../../platform/files/atomicWrite.js';
-import { syncDirectory } from '../../platform/files/publish.js';
-import { asFileError, errnoOf } from '../../platform/errors.js';
-import { failpoint } from '../../platform/failpoint.js';
 import type { Logger } from '../../platform/log.js';
 import { pause } from '../../platform/wait.js';
+import type { CheckpointStore } from './checkpointStore.js';
 import type { LedgerBatch } from './ledger.js';
 import { createLossExplainer, explainOtherDatabase, type LossPlaces } from './lostCommits.js';
 import { Witness, type WitnessedBatch } from './witness.js';
 import { integer, nullable, queryRows, type Shape, text } from '../../platform/db/decodeRows.js';
-
-export const CHECKPOINT_NAME = 'stream.json';
 
 /** Which database a checkpoint is about: survives a rename, differs for every initdb and every created database. */
 export interface DatabaseIdentity {
@@ -52,12 +45,6 @@ export async function readIdentity({ client }: Connection): Promise<DatabaseIden
   return identity;
 }
 
-/**
- * Shortest time between two writes, in milliseconds. Each forces the disk twice, and on most file systems the database's
- * own commits wait for that; the file may lag.
- */
-const WRITE_INTERVAL_MS = 250;
-
 /** Keeps the checkpoint file up to date: one write at a time, always of the newest state. */
 export class CheckpointWriter {
   private lastBatchId: number | null = null;
@@ -67,7 +54,7 @@ export class CheckpointWriter {
   private flushing = new AbortController();
 
   constructor(
-    private readonly directory: string,
+    private readonly store: CheckpointStore,
     private readonly database: DatabaseIdentity,
     private readonly witness: Witness,
     private readonly log: Logger,
@@ -115,30 +102,23 @@ export class CheckpointWriter {
     while (this.isStale) {
       this.isStale = false;
       try {
-        await this.write({
+        const checkpoint: Checkpoint = {
           version: 1,
           database: this.database,
           lastBatchId: this.lastBatchId,
           recent: this.witness.recent,
           files: Object.fromEntries(this.files),
-        });
+        };
+        await this.store.replace(`${JSON.stringify(checkpoint, null, 2)}\n`);
       } catch (error) {
         // Only a witness: a full disk here must not stop a load whose truth is in the database.
         this.log.warn(
           'checkpoint_failed',
-          `cannot write the checkpoint in ${this.directory}: ${error instanceof Error ? error.message : String(error)}; loading continues, as the ledger in the database has everything`,
+          `cannot write the checkpoint in ${this.store.label}: ${error instanceof Error ? error.message : String(error)}; loading continues, as the ledger in the database has everything`,
         );
       }
-      await pause(WRITE_INTERVAL_MS, this.flushing.signal);
+      await pause(this.store.writeIntervalMs, this.flushing.signal);
     }
-  }
-
-  private async write(checkpoint: Checkpoint): Promise<void> {
-    const file = path.join(this.directory, CHECKPOINT_NAME);
-    await replaceFile(file, `${JSON.stringify(checkpoint, null, 2)}\n`, {
-      onWritten: () => failpoint('checkpoint-written'),
-    });
-    failpoint('checkpoint-renamed');
   }
 }
 
@@ -150,16 +130,15 @@ export class CheckpointWriter {
  */
 export async function assertCheckpoint(
   connection: Connection,
-  settings: LossPlaces & { readonly checkpointDir: string },
+  store: CheckpointStore,
+  places: LossPlaces,
   identity: DatabaseIdentity,
   log: Logger,
 ): Promise<Witness> {
-  const { checkpointDir } = settings;
-  const file = path.join(checkpointDir, CHECKPOINT_NAME);
-  const explainLoss = createLossExplainer(settings);
-  const checkpoint = await readCheckpoint(file, log);
+  const explainLoss = createLossExplainer(places);
+  const checkpoint = await readCheckpoint(store, log);
   if (checkpoint === undefined) return new Witness([], explainLoss);
-  if (!isSameDatabase(checkpoint.database, identity)) throw await explainOtherDatabase(connection, file, settings);
+  if (!isSameDatabase(checkpoint.database, identity)) throw await explainOtherDatabase(connection, store.file, places);
   const witness = new Witness(witnessedBy(checkpoint), explainLoss);
   await witness.assertKnown(connection);
   const behind = await findFilesBehind(connection, checkpoint);
@@ -200,27 +179,16 @@ async function findFilesBehind({ client }: Connection, { files }: Checkpoint): P
   return rows.map(({ name }) => name);
 }
 
-/** Removes the checkpoint: what it has seen is known to be lost, and on its way back. */
-export async function forgetCheckpoint(directory: string): Promise<void> {
-  await rm(path.join(directory, CHECKPOINT_NAME), { force: true });
-  await syncDirectory(directory);
-}
-
-async function readCheckpoint(file: string, log: Logger): Promise<Checkpoint | undefined> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined;
-    throw asFileError(error, 'read the checkpoint', file) as Error;
-  }
+async function readCheckpoint(store: CheckpointStore, log: Logger): Promise<Checkpoint | undefined> {
+  const text = await store.read();
+  if (text === undefined) return undefined;
   try {
     const value: unknown = JSON.parse(text);
     if (isCheckpoint(value)) return value;
   } catch {
     // Not JSON: the same as JSON of another shape.
   }
-  log.warn('checkpoint_rebuilt', `the checkpoint ${file} is damaged; continuing from the ledger in the database`);
+  log.warn('checkpoint_rebuilt', `the checkpoint ${store.file} is damaged; continuing from the ledger in the database`);
   return undefined;
 }
 

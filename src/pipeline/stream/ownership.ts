@@ -5,7 +5,8 @@ import { serverMessage } from '../../platform/db/sqlState.js';
 import { AlreadyRunningError } from '../../platform/errors.js';
 import type { Logger } from '../../platform/log.js';
 import { pause } from '../../platform/wait.js';
-import { notePolled, takeOwnership } from '../../contract/streamOwner.js';
+import { takeOwnership } from '../../contract/streamOwner.js';
+import type { CheckpointStore } from './checkpointStore.js';
 
 const FIRST_RETRY_MS = 250;
 const MAX_RETRY_MS = 5000;
@@ -24,12 +25,12 @@ export class Ownership {
 
   constructor(
     private connection: Connection,
-    private readonly checkpointDir: string,
+    private readonly store: CheckpointStore,
     private readonly database: Database,
     private readonly log: Logger,
   ) {
     this.watch(connection);
-    void notePolled(checkpointDir);
+    void store.notePolled();
     this.heartbeat = new Heartbeat(() => this.ask(), database.report);
   }
 
@@ -47,7 +48,7 @@ export class Ownership {
     this.heartbeat.close();
     this.closed.abort();
     await this.reopening;
-    await notePolled(this.checkpointDir);
+    await this.store.notePolled();
     await this.connection.close();
   }
 
@@ -55,7 +56,7 @@ export class Ownership {
   private ask(): Promise<unknown> | undefined {
     const { client, statementSinceMs } = this.connection;
     if (this.reopening !== undefined || statementSinceMs !== undefined) return undefined;
-    return client.query('select').then(() => notePolled(this.checkpointDir));
+    return client.query('select').then(() => this.store.notePolled());
   }
 
   private isClosed(): boolean {
@@ -73,35 +74,32 @@ export class Ownership {
       let connection: Connection | undefined;
       try {
         connection = await this.database.open();
-        await takeOwnership(connection, this.checkpointDir, this.closed.signal);
+        await takeOwnership(connection, this.store, this.closed.signal);
         this.connection = connection;
         this.reopening = undefined;
         this.heartbeat.heard();
         this.log.info(
           'ownership_taken_again',
-          `the connection that holds the lock of ${this.checkpointDir} was lost and is restored`,
+          `the connection that holds the lock of ${this.store.label} was lost and is restored`,
         );
         this.watch(connection);
         return;
       } catch (error) {
         await connection?.close();
         if (error instanceof AlreadyRunningError && !this.isClosed()) {
-          this.lost.abort(takenOver(this.checkpointDir, error));
+          this.lost.abort(takenOver(this.store.label, error));
           return;
         }
-        this.log.debug(
-          'ownership_lost',
-          `cannot take the lock of ${this.checkpointDir} again: ${serverMessage(error)}`,
-        );
+        this.log.debug('ownership_lost', `cannot take the lock of ${this.store.label} again: ${serverMessage(error)}`);
         await pause(delayMs, this.closed.signal);
       }
     }
   }
 }
 
-function takenOver(checkpointDir: string, cause: unknown): AlreadyRunningError {
+function takenOver(label: string, cause: unknown): AlreadyRunningError {
   return new AlreadyRunningError({
-    what: `another stream with the checkpoint directory ${checkpointDir} started while this one had lost its connection`,
+    what: `another stream with the checkpoint directory ${label} started while this one had lost its connection`,
     outcome: 'this one ended; what it loaded is in the ledger',
     hint: 'give each of them its own directory: --checkpoint DIR (several can safely load the same files)',
     cause,

@@ -37,15 +37,18 @@ export class FilesNotLoadedError extends EcompipeError {
  */
 export const PUT_AWAY_WITHIN_MS = 250;
 
+/** The result of a stream that was stopped before it began. */
+export const NOTHING_LOADED: StreamResult = {
+  filesLoaded: 0,
+  filesRedelivered: 0,
+  filesQuarantined: 0,
+  batches: 0,
+  rows: NO_ROWS,
+};
+
 /** What happens after a commit, in this order: checkpoint, the news, the file out of the way. */
 export class ResultRecorder {
-  private totals: StreamResult = {
-    filesLoaded: 0,
-    filesRedelivered: 0,
-    filesQuarantined: 0,
-    batches: 0,
-    rows: NO_ROWS,
-  };
+  private totals: StreamResult = NOTHING_LOADED;
 
   /** Commits of files that are loaded to their end and still to be disposed of. */
   private readonly ends = new Map<string, { readonly fileId: number; readonly atMs: number }>();

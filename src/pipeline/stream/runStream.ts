@@ -1,9 +1,9 @@
 import type { Connection } from '../../platform/db/client.js';
 import { assertUtf8 } from '../../platform/db/encoding.js';
-import { ensureDirectory } from '../../platform/files/directories.js';
 import type { Database } from '../../platform/db/target.js';
 import type { StageContext } from '../../platform/stage.js';
-import { assertCheckpoint, CheckpointWriter, forgetCheckpoint, readIdentity } from './checkpoint.js';
+import { assertCheckpoint, CheckpointWriter, readIdentity } from './checkpoint.js';
+import { DirectoryCheckpoint, type CheckpointStore } from './checkpointStore.js';
 import { withCompressor, type ArchiveCompressor } from './archiveCompressor.js';
 import { assertArchives } from './settingsTable.js';
 import { ConnectionPool } from './connectionPool.js';
@@ -49,7 +49,8 @@ async function load(
 ): Promise<StreamResult> {
   const disposer = new FileDisposer(settings, compressor);
   await disposer.prepare();
-  return await withOwnership(settings, database, context, async (checkpoint, target, feeds, pool, stop) => {
+  const store = await DirectoryCheckpoint.open(settings.checkpointDir);
+  return await withOwnership(settings, store, database, context, async (checkpoint, target, feeds, pool, stop) => {
     context.emit({ type: 'streamStarted', inputDir: settings.inputDir, database: database.label });
     compressor?.resume();
     const loader = {
@@ -91,7 +92,6 @@ type OwnedAction = (
 
 type OwnerSettings = Pick<
   StreamSettings,
-  | 'checkpointDir'
   | 'connections'
   | 'table'
   | 'feeds'
@@ -103,14 +103,14 @@ type OwnerSettings = Pick<
   | keyof FileSelection
 >;
 
-/** Runs a stream as the only one with its checkpoint directory: see Ownership. */
+/** Runs a stream as the only one with its checkpoint: see Ownership. */
 export async function withOwnership(
   settings: OwnerSettings,
+  store: CheckpointStore,
   database: Database,
   context: StageContext<StreamEvent>,
   action: OwnedAction,
 ): Promise<StreamResult> {
-  await ensureDirectory(settings.checkpointDir);
   const { connection, checkpoint, target, feeds, witness } = await database.retry('cannot start', async () => {
     const connection = await database.connect();
     try {
@@ -120,14 +120,14 @@ export async function withOwnership(
       const seen =
         settings.reloadFromArchive === true
           ? undefined
-          : await assertCheckpoint(connection, settings, identity, context.log);
-      await takeOwnership(connection, settings.checkpointDir, context.stop);
-      const witness = seen ?? (await reload(connection, settings, context));
+          : await assertCheckpoint(connection, store, settings, identity, context.log);
+      await takeOwnership(connection, store, context.stop);
+      const witness = seen ?? (await reload(connection, store, settings, context));
       const target = await Target.open(connection, settings.table);
       return {
         connection,
         witness,
-        checkpoint: new CheckpointWriter(settings.checkpointDir, identity, witness, context.log),
+        checkpoint: new CheckpointWriter(store, identity, witness, context.log),
         target,
         feeds: await openFeeds(connection, settings.feeds ?? [], target),
       };
@@ -136,7 +136,7 @@ export async function withOwnership(
       throw error;
     }
   });
-  const ownership = new Ownership(connection, settings.checkpointDir, database, context.log);
+  const ownership = new Ownership(connection, store, database, context.log);
   // Behind a lost connection may be an older state of the database, or another one in its place.
   const pool = new ConnectionPool(database, settings.connections, async (connection) => {
     await witness.assertKnown(connection);
@@ -156,6 +156,7 @@ export async function withOwnership(
 /** Puts back what the ledger does not have; whatever was seen before counts no more, and the checkpoint is written anew. */
 async function reload(
   connection: Connection,
+  store: CheckpointStore,
   settings: OwnerSettings,
   { stop, emit }: StageContext<StreamEvent>,
 ): Promise<Witness> {
@@ -164,6 +165,6 @@ async function reload(
     const isAsked = returned.directory === settings.archiveDir;
     if (isAsked || returned.files > 0) emit({ type: 'filesReturned', ...returned });
   }
-  await forgetCheckpoint(settings.checkpointDir);
+  await store.remove();
   return new Witness([], createLossExplainer(settings));
 }

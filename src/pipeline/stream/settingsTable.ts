@@ -74,8 +74,8 @@ export const loadSettings = {
     placeholder: '<dir>',
     env: 'CHECKPOINT_PATH',
     default: 'checkpoints',
-    parse: parse.localDirectory,
-    help: 'directory of the checkpoint file, also as file:///…; one stream owns it',
+    parse: parse.directoryOrUri,
+    help: 'directory of the checkpoint file; one stream owns it. With --engine spark also a URI, such as hdfs:///…',
   }),
   maxFileBytes: setting({
     flag: '--max-file-bytes',

@@ -6,7 +6,7 @@ import { createLogger } from '../../../src/platform/log.js';
 import { eventFile, eventId } from '../../helpers/events.js';
 import { noMount, withFileSystem } from '../../helpers/fileSystems.js';
 import { migratedDatabase, onDatabase } from '../../helpers/migrated.js';
-import { takeOwnership } from '../../../src/contract/streamOwner.js';
+import { ownedDirectory, takeOwnership } from '../../../src/contract/streamOwner.js';
 import { load, openShop, type Shop } from './harness.js';
 import { assertLedger, eventIds } from './tables.js';
 
@@ -106,6 +106,14 @@ test('a checkpoint that is ahead of the ledger ends the start with exit code 6, 
   assert.deepEqual(await eventIds(database), ids(40));
 });
 
+test('a checkpoint at a URI is refused: only Spark reaches it', async (t) => {
+  const shop = openShop(t, { checkpointDir: 's3a://bucket/checkpoints' });
+  await assert.rejects(load(shop, await migratedDatabase()), {
+    name: 'UsageError',
+    message: /--checkpoint "s3a:.*expected a directory of this machine, .* --engine spark/,
+  });
+});
+
 test('a second stream with the same checkpoint directory ends with exit code 5, and can start when the first is gone', async (t) => {
   const database = await migratedDatabase();
   const shop = openShop(t);
@@ -113,7 +121,7 @@ test('a second stream with the same checkpoint directory ends with exit code 5, 
   await load(shop, database);
   await onDatabase(database, {}, async (target) => {
     const owner = await target.connect();
-    await takeOwnership(owner, shop.settings.checkpointDir, NEVER);
+    await takeOwnership(owner, ownedDirectory(shop.settings.checkpointDir), NEVER);
     await assert.rejects(load(shop, database), { name: 'AlreadyRunningError', exitCode: 5 });
     await owner.close();
   });

@@ -117,7 +117,7 @@ async function runOnce(driver: DriverProcess, stop: AbortSignal): Promise<void> 
   if (stop.aborted) onStop();
   try {
     writeFileSync(path.join(work, 'events.csv'), 'event_id\n1\n');
-    await driver.expect('ready');
+    await driver.ready();
     driver.send({
       type: 'start',
       inputDir: work,

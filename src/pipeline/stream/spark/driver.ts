@@ -4,12 +4,16 @@ import type { Logger } from '../../../platform/log.js';
 import { SparkError } from './installation.js';
 import type { FromJob, StageCommand, ToJob } from './messages.js';
 
+/** What is answered by a message with its id. */
+type AskedCommand = Extract<ToJob, { type: 'cut' | 'dispose' | 'read' | 'write' | 'remove' }>;
+
 /** The Spark driver, which is told what to do, one JSON document a line each way; however it came to run. */
 export abstract class Driver {
   private readonly queue: FromJob[] = [];
   private readonly answers = new Map<number, (message: FromJob) => void>();
   private wake: () => void = () => undefined;
   private nextId = 0;
+  private whenReady: Promise<void> | undefined;
   private ending: SparkError | undefined;
   private markGone: () => void = () => undefined;
   /** Resolves when it is gone. */
@@ -50,12 +54,17 @@ export abstract class Driver {
       throw new SparkError({ what: `the Spark driver said ${message.type}`, why: `${type} was expected` });
   }
 
+  /** Resolves when it takes commands. @throws SparkError when it is gone, or says something else. */
+  async ready(): Promise<void> {
+    await (this.whenReady ??= this.expect('ready'));
+  }
+
   send(command: ToJob): void {
     this.write(command);
   }
 
   /** Sends a command and waits for its answer. @throws SparkError when the driver is gone. */
-  async ask(command: StageCommand | Extract<ToJob, { type: 'cut' | 'dispose' }>): Promise<FromJob> {
+  async ask(command: StageCommand | AskedCommand): Promise<FromJob> {
     const id = ++this.nextId;
     const answer = new Promise<FromJob>((resolve) => this.answers.set(id, resolve));
     this.write({ ...command, id });

@@ -62,6 +62,8 @@ export type FromJob =
   | { readonly type: 'cut'; readonly id: number; readonly files: readonly Inspection[] }
   | { readonly type: 'staged'; readonly id: number; readonly tasks: readonly StagedTask[] }
   | { readonly type: 'put'; readonly id: number }
+  /** The answer about a text; null where there is none. */
+  | { readonly type: 'text'; readonly id: number; readonly text: string | null }
   /** The Spark job of a command failed for good: so many attempts of a task did. */
   | { readonly type: 'failed'; readonly id: number; readonly message: string }
   | { readonly type: 'finished' }
@@ -151,5 +153,12 @@ export type ToJob =
   | { readonly type: 'cut'; readonly file: SparkFile; readonly offset: number; readonly lines: number }
   /** For files that only the job reaches: into a directory, with a reason beside it, or without one deleted. */
   | { readonly type: 'dispose'; readonly file: SparkFile; readonly directory?: string; readonly reason?: string }
+  /** For small texts that only the job reaches: at any time from `ready` to `finished`. `isNew`: nothing is written where there is one. */
+  | {
+      readonly type: 'read' | 'write' | 'remove';
+      readonly path: string;
+      readonly text?: string;
+      readonly isNew?: boolean;
+    }
   | { readonly type: 'done'; readonly leave: readonly LeftFile[] }
   | { readonly type: 'stop' };

@@ -18,7 +18,7 @@ import { hintOfShipped } from '../feeds/shippedFeeds.js';
 import type { CommittedBatch } from '../loadTransaction.js';
 import { ledgerNotKept, pauseBeforeRepeat } from '../notAccepted.js';
 import type { ResultRecorder } from '../resultRecorder.js';
-import { isUri } from './remoteFileDisposer.js';
+import { isUri } from '../../../platform/files/uri.js';
 import { loadUnits, type UnitContext } from './loadUnits.js';
 import type { Inspection, LeftFile, SparkFile } from './messages.js';
 import { SourceGone } from './stage.js';

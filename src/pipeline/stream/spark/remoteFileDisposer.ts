@@ -1,15 +1,11 @@
 import path from 'node:path';
 import { FileError } from '../../../platform/errors.js';
+import { isUri } from '../../../platform/files/uri.js';
 import { dayOf } from '../../../platform/files/dayFolders.js';
 import type { StreamSettings } from '../streamEvents.js';
 import type { FileDisposal, ReadFile } from '../fileDisposer.js';
 import type { Driver } from './driver.js';
 import { printableLine } from '../../../platform/printable.js';
-
-/** A directory for Hadoop's file systems, such as `s3a://…` or `hdfs://…`, not for ours. */
-export function isUri(directory: string): boolean {
-  return /^[a-z][a-z0-9+.-]*:\//i.test(directory);
-}
 
 /** A directory as the job is to find it. */
 export function placeOf(directory: string): string {

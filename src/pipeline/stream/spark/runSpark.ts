@@ -2,16 +2,20 @@ import path from 'node:path';
 import type { Database } from '../../../platform/db/target.js';
 import { Failures } from '../../../platform/files/failures.js';
 import { UsageError } from '../../../platform/errors.js';
+import { isUri } from '../../../platform/files/uri.js';
 import type { StageContext } from '../../../platform/stage.js';
 import { withCompressor, type ArchiveCompressor } from '../archiveCompressor.js';
 import { InputListing } from '../discover.js';
 import type { StreamEvent, StreamResult, StreamSettings } from '../streamEvents.js';
 import { listOptions } from '../../../contract/listFiles.js';
+import type { CheckpointWriter } from '../checkpoint.js';
+import { DirectoryCheckpoint, type CheckpointStore } from '../checkpointStore.js';
 import { FileDisposer } from '../fileDisposer.js';
 import { IdleRefresh } from '../idleRefresh.js';
 import { DirectPathBreaker } from '../directPathBreaker.js';
-import { FilesNotLoadedError, ResultRecorder } from '../resultRecorder.js';
+import { FilesNotLoadedError, NOTHING_LOADED, ResultRecorder } from '../resultRecorder.js';
 import { rejectLimits } from '../rejectLimit.js';
+import type { LoaderContext } from '../runBatch.js';
 import { withOwnership } from '../runStream.js';
 import { AttachedDriver, driverSocket } from './attachedDriver.js';
 import type { Driver } from './driver.js';
@@ -24,7 +28,8 @@ import { jarsDirectory, jobJar } from './jobJar.js';
 import type { UnitContext } from './loadUnits.js';
 import type { Inspection, ToJob } from './messages.js';
 import { MicroBatch } from './microBatch.js';
-import { isUri, placeOf, RemoteFileDisposer } from './remoteFileDisposer.js';
+import { placeOf, RemoteFileDisposer } from './remoteFileDisposer.js';
+import { RemoteCheckpoint } from './remoteCheckpoint.js';
 import { reachMaster } from './reachMaster.js';
 import { readSparkConf } from './sparkConf.js';
 import { StageTables } from './stageTables.js';
@@ -80,11 +85,11 @@ export async function runSparkStream(
     throw new UsageError(['--archive-gzip needs local directories: the Spark job moves files as they are']);
   const openDriver = await prepareDriver(settings, context);
   return await withCompressor(settings, context, (compressor) =>
-    load(settings, openDriver, compressor, database, context),
+    run(settings, openDriver, compressor, database, context),
   );
 }
 
-async function load(
+async function run(
   settings: SparkSettings,
   openDriver: () => Driver | Promise<Driver>,
   compressor: ArchiveCompressor | undefined,
@@ -93,19 +98,18 @@ async function load(
 ): Promise<StreamResult> {
   const local = isUri(settings.inputDir) ? undefined : new FileDisposer(settings, compressor);
   await local?.prepare();
-  return await withOwnership(settings, database, context, async (checkpoint, target, feeds, pool, stop) => {
-    const alive = await database.connect();
-    const driver = await openDriver();
-    const refresh = new IdleRefresh(database, context.log);
-    const emit = (event: StreamEvent): void => {
-      if (event.type === 'batchCommitted') refresh.committed();
-      context.emit(event);
-    };
-    try {
+  const { checkpointDir } = settings;
+  // It takes seconds to start: where it need not say what is in the checkpoint, only when the lock is ours.
+  let driver = isUri(checkpointDir) ? await openDriver() : undefined;
+  try {
+    const store =
+      driver === undefined
+        ? await DirectoryCheckpoint.open(checkpointDir)
+        : await reachCheckpoint(checkpointDir, driver, context);
+    if (store === undefined) return NOTHING_LOADED;
+    return await withOwnership(settings, store, database, context, async (checkpoint, target, feeds, pool, stop) => {
+      driver ??= await openDriver();
       compressor?.resume();
-      if (local !== undefined) await reportLeftAlone(settings, emit);
-      const tables = new StageTables(pool, target, context.log);
-      await tables.open(alive);
       const loader = {
         inputDir: undefined,
         pool,
@@ -114,27 +118,69 @@ async function load(
         breaker: new DirectPathBreaker(),
         limits: rejectLimits(settings),
       };
-      const outcomes = new ResultRecorder(pool, local ?? new RemoteFileDisposer(settings, driver), checkpoint, emit);
-      const start = {
-        inputDir: placeOf(settings.inputDir),
-        // As a path it would be one of `fs.defaultFS`.
-        checkpointDir: `file://${path.resolve(settings.checkpointDir, 'spark')}`,
-        selection: selectionOf(settings),
-        database: jdbcOptions(database.settings, alive),
-      };
-      const units = { driver, database, tables, loader, merges: settings.connections, stop };
-      return await new SparkRun(settings, units, outcomes, {
-        ...context,
-        stop,
-        emit,
-      }).run(start);
-    } finally {
-      await driver.close();
-      await checkpoint.flush();
-      await refresh.close();
-      await alive.close();
-    }
-  });
+      return await load(settings, driver, local, loader, checkpoint, database, { ...context, stop });
+    });
+  } finally {
+    await driver?.close();
+  }
+}
+
+/** Loads by this driver, as the owner of the checkpoint. */
+async function load(
+  settings: SparkSettings,
+  driver: Driver,
+  local: FileDisposer | undefined,
+  loader: LoaderContext,
+  checkpoint: CheckpointWriter,
+  database: Database,
+  context: StageContext<StreamEvent>,
+): Promise<StreamResult> {
+  const { checkpointDir } = settings;
+  const alive = await database.connect();
+  const refresh = new IdleRefresh(database, context.log);
+  const emit = (event: StreamEvent): void => {
+    if (event.type === 'batchCommitted') refresh.committed();
+    context.emit(event);
+  };
+  try {
+    if (local !== undefined) await reportLeftAlone(settings, emit);
+    const tables = new StageTables(loader.pool, loader.target, context.log);
+    await tables.open(alive);
+    const disposer = local ?? new RemoteFileDisposer(settings, driver);
+    const outcomes = new ResultRecorder(loader.pool, disposer, checkpoint, emit);
+    const units = { driver, database, tables, loader, merges: settings.connections, stop: context.stop };
+    return await new SparkRun(settings, units, outcomes, checkpoint, { ...context, emit }).run({
+      inputDir: placeOf(settings.inputDir),
+      // As a path it would be one of `fs.defaultFS`.
+      checkpointDir: `${isUri(checkpointDir) ? checkpointDir.replace(/\/+$/, '') : `file://${path.resolve(checkpointDir)}`}/spark`,
+      selection: selectionOf(settings),
+      database: jdbcOptions(database.settings, alive),
+    });
+  } finally {
+    await checkpoint.flush();
+    await driver.close();
+    await refresh.close();
+    await alive.close();
+  }
+}
+
+/** Waits until the driver can reach a checkpoint at a URI. @returns undefined when it was stopped meanwhile. */
+async function reachCheckpoint(
+  uri: string,
+  driver: Driver,
+  { stop }: StageContext<StreamEvent>,
+): Promise<CheckpointStore | undefined> {
+  const onStop = (): void => driver.stop();
+  stop.addEventListener('abort', onStop, { once: true });
+  if (stop.aborted) onStop();
+  try {
+    return await RemoteCheckpoint.open(uri, driver);
+  } catch (error) {
+    if (stop.aborted && driver.isGone) return undefined;
+    throw error;
+  } finally {
+    stop.removeEventListener('abort', onStop);
+  }
 }
 
 /** Finds what the driver consists of, and checks what it is told; or the driver that has started us. */
@@ -189,6 +235,7 @@ class SparkRun {
     private readonly settings: SparkSettings,
     private readonly engine: UnitContext,
     private readonly outcomes: ResultRecorder,
+    private readonly checkpoint: CheckpointWriter,
     private readonly context: StageContext<StreamEvent>,
   ) {
     this.largeBytes = settings.maxBytesPerTrigger ?? LARGE_FILE_BYTES;
@@ -206,21 +253,21 @@ class SparkRun {
     stop.addEventListener('abort', onStop, { once: true });
     if (stop.aborted) onStop();
     try {
+      await driver.ready();
+      driver.send({
+        type: 'start',
+        ...start,
+        once: drain.aborted,
+        maxFiles: this.settings.maxFilesPerTrigger,
+        maxBytes: this.settings.maxBytesPerTrigger ?? BATCH_BYTES,
+        largeBytes: this.largeBytes,
+        triggerMs: this.settings.triggerIntervalMs,
+        pieceBytes: PIECE_BYTES,
+        maxFileBytes: this.settings.maxFileBytes,
+      });
       for (;;) {
         const message = await driver.next();
-        if (message.type === 'ready') {
-          driver.send({
-            type: 'start',
-            ...start,
-            once: drain.aborted,
-            maxFiles: this.settings.maxFilesPerTrigger,
-            maxBytes: this.settings.maxBytesPerTrigger ?? BATCH_BYTES,
-            largeBytes: this.largeBytes,
-            triggerMs: this.settings.triggerIntervalMs,
-            pieceBytes: PIECE_BYTES,
-            maxFileBytes: this.settings.maxFileBytes,
-          });
-        } else if (message.type === 'started')
+        if (message.type === 'started')
           emit({ type: 'streamStarted', inputDir: this.settings.inputDir, database: this.engine.database.label });
         else if (message.type === 'batch') await this.batch(message.files);
         else if (message.type === 'finished') return this.finish();
@@ -244,6 +291,8 @@ class SparkRun {
       this.context.drain.aborted,
     );
     const leave = await batch.load(files);
+    // Afterwards the driver may be gone, and with it the way to a checkpoint that only it reaches.
+    await this.checkpoint.flush();
     this.engine.driver.send({ type: 'done', leave });
     this.isInBatch = false;
     if (this.context.stop.aborted) this.engine.driver.stop();
