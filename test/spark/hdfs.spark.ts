@@ -11,7 +11,8 @@ import { createPipeline } from '../pipeline/verify/pipeline.js';
 import { freePort } from '../helpers/ports.js';
 import { keepRunning } from './cluster.js';
 import { installedForTests, runSpark, startSpark } from './harness.js';
-import { assertLoaded, makeFiles } from './remote.js';
+import { assertLoaded, makeFiles, ROWS } from './remote.js';
+import { eventIds } from '../pipeline/stream/tables.js';
 
 /** Far more than any of it takes, on a machine that is busy with other things. */
 const WITHIN_MS = 300_000;
@@ -69,7 +70,7 @@ test('files in HDFS are loaded and disposed of', async (t) => {
     const checkpoint = async (): Promise<unknown> => JSON.parse(await shell('-cat', '/checkpoints/stream.json'));
     writeFileSync(path.join(pipeline.processing, 'first.csv'), eventFile(1000, 1010));
     const stream = startSpark(t, pipeline, { env, args: [] });
-    await stream.said('batch_committed');
+    await until('it is loaded', async () => (await eventIds(pipeline.database)).length === ROWS + 10, WITHIN_MS);
     const other = await runSpark(t, pipeline, { env });
     assert.equal(other.exitCode, 5, other.stderr);
     assert.match(other.stderr, /another stream .* the checkpoint directory hdfs:.*checkpoints is running/);
