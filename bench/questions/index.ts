@@ -3,6 +3,7 @@ import { backlog } from './backlog.js';
 import { bulk, files } from './bulk.js';
 import { dirty } from './dirty.js';
 import { feeds } from './feeds.js';
+import { generator } from './generator.js';
 import { growth } from './growth.js';
 import { latency } from './latency.js';
 import { memory } from './memory.js';
@@ -19,6 +20,7 @@ import { years } from './years.js';
 
 /** In the order of the document. */
 export const questions: readonly Question[] = [
+  generator,
   bulk,
   files,
   rules,

@@ -5,7 +5,7 @@ import type { Connection } from '../../platform/db/client.js';
 import { queryRows } from '../../platform/db/decodeRows.js';
 import { UsageError, InterruptedError, withFileErrors } from '../../platform/errors.js';
 import { shellQuote } from '../../platform/printable.js';
-import { rejectCondition, type RejectFilter, countByFeed, type FeedRejects } from './list.js';
+import { rejectCondition, type RejectFilter, countRejects, type FeedRejects } from './list.js';
 import { ESCAPED_COLUMN, escapeFormula, REJECT_COLUMNS } from './labels.js';
 import { queryRejectedRows, type CutRow, type RejectedRow } from './show.js';
 import { nullsOf, RejectSources, SOURCE_ROW, SOURCE_SQL, type SourceRow } from './sources.js';
@@ -33,7 +33,7 @@ export async function* exportRejects(
   { escapeFormulas = false }: ExportOptions = {},
 ): AsyncGenerator<{ readonly text: string; readonly rows: number }> {
   const { sql, values } = rejectCondition(filter);
-  assertOneFeed(await countByFeed(connection, filter));
+  assertOneFeed((await countRejects(connection, filter)).feeds);
   const sources = await RejectSources.open(connection);
   const labels = await readLabels(connection, sources, sql, values);
   const write = (rows: readonly (readonly ExportedValue[])[]): string =>

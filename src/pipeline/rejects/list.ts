@@ -1,5 +1,15 @@
+import assert from 'node:assert/strict';
 import type { Connection } from '../../platform/db/client.js';
-import { integer, nullable, oneOf, queryRows, type Shape, text, timestamp } from '../../platform/db/decodeRows.js';
+import {
+  boolean,
+  integer,
+  nullable,
+  oneOf,
+  queryRows,
+  type Shape,
+  text,
+  timestamp,
+} from '../../platform/db/decodeRows.js';
 
 /** Which rejects are meant. What is undefined does not narrow them. */
 export interface RejectFilter {
@@ -100,8 +110,6 @@ export interface RejectGroup {
   readonly example: string;
 }
 
-const REJECT_GROUP: Shape<RejectGroup> = { rows: integer, files: integer, sqlState: text, rule: text, example: text };
-
 export interface RejectList {
   /** All rows that the filter finds, by reason, most frequent first. */
   readonly groups: readonly RejectGroup[];
@@ -118,39 +126,55 @@ export interface FeedRejects {
   readonly rows: number;
 }
 
-export async function countByFeed({ client }: Connection, filter: RejectFilter): Promise<FeedRejects[]> {
+/** Rejects that the filter finds, counted. */
+export type RejectCounts = Pick<RejectList, 'groups' | 'feeds'>;
+
+const REJECT_COUNT = {
+  isGroup: boolean,
+  feed: nullable(text),
+  rows: integer,
+  files: integer,
+  sqlState: nullable(text),
+  rule: nullable(text),
+  example: text,
+};
+
+/** Counts what the filter finds, by reason and by feed. Each file's rejects are added up first: a million need no sort. */
+export async function countRejects({ client }: Connection, filter: RejectFilter): Promise<RejectCounts> {
   const { sql, values } = rejectCondition(filter);
-  return await queryRows(
+  const counted = await queryRows(
     client,
-    { feed: nullable(text), rows: integer },
-    `select d.name as feed, sum(found.rows)::int8 as rows
+    REJECT_COUNT,
+    `select grouping(d.name) = 1 as is_group, d.name as feed, sum(found.rows)::int8 as rows, count(distinct found.file_id) as files,
+            found.sql_state, found.rule, min(found.example) as example
      from (
-       select r.batch_id, count(*) as rows from ecompipe.rejected_rows r join ecompipe.files f using (file_id) where ${sql} group by 1
+       select r.batch_id, r.file_id, r.sql_state, coalesce(r.constraint_name, r.column_name, r.kind) as rule,
+              count(*) as rows, min(r.message) as example
+       from ecompipe.rejected_rows r join ecompipe.files f using (file_id)
+       where ${sql}
+       group by 1, 2, 3, 4
      ) as found
-     join ecompipe.batches b using (batch_id)
+     left join ecompipe.batches b using (batch_id)
      left join ecompipe.feeds d using (feed_id)
-     group by 1
-     order by 1 nulls first`,
+     group by grouping sets ((found.sql_state, found.rule), (d.name))
+     order by 1, d.name nulls first, 3 desc, found.sql_state, found.rule`,
     values,
   );
+  const groups = counted.filter(({ isGroup }) => isGroup);
+  return {
+    groups: groups.map(({ rows, files, sqlState, rule, example }) => {
+      assert(sqlState !== null && rule !== null, 'a reject has its reason');
+      return { rows, files, sqlState, rule, example };
+    }),
+    feeds: counted.filter(({ isGroup }) => !isGroup).map(({ feed, rows }) => ({ feed, rows })),
+  };
 }
 
 export async function listRejects(connection: Connection, filter: RejectFilter, limit: number): Promise<RejectList> {
-  const { client } = connection;
   const { sql, values } = rejectCondition(filter);
-  const groups = await queryRows(
-    client,
-    REJECT_GROUP,
-    `select count(*) as rows, count(distinct r.file_id) as files, r.sql_state,
-            coalesce(r.constraint_name, r.column_name, r.kind) as rule, min(r.message) as example
-     from ecompipe.rejected_rows r join ecompipe.files f using (file_id)
-     where ${sql}
-     group by 3, 4
-     order by 1 desc, 3, 4`,
-    values,
-  );
+  const { groups, feeds } = await countRejects(connection, filter);
   const rejects = await queryRows(
-    client,
+    connection.client,
     REJECT,
     `select ${REJECT_COLUMNS_SQL}
      from ecompipe.rejected_rows r join ecompipe.files f using (file_id)
@@ -159,6 +183,5 @@ export async function listRejects(connection: Connection, filter: RejectFilter, 
      limit $${values.length + 1}`,
     [...values, limit],
   );
-  const feeds = await countByFeed(connection, filter);
   return { groups, feeds, total: groups.reduce((sum, group) => sum + group.rows, 0), rejects };
 }

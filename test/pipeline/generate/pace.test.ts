@@ -5,7 +5,7 @@ import { runGenerate } from '../../../src/pipeline/generate/runGenerate.js';
 import type { GenerateEvent } from '../../../src/pipeline/generate/generateEvents.js';
 import { contextOf, FIXED, generated, readManifest, readOutput, temporaryDirectory } from './run.js';
 
-test('a rate is never exceeded (that it is held is for bench/generate to say: a busy machine is late)', async (t) => {
+test('a rate is never exceeded (that it is held is for bench/questions/generator.ts to say: a busy machine is late)', async (t) => {
   const { result } = await generated(t, { intervalSeconds: undefined, rate: 5000, batchSize: 50, events: 5000 });
   // The first file goes out at once, so that the schedule of 100 files spans 99 intervals.
   assert.ok(result.durationMs >= 985, `${result.durationMs} ms`);
