@@ -4,7 +4,7 @@ import { storedStamp } from './storedStamp.js';
 import { EVENTS_TABLE } from './targetTable.js';
 
 // What is written to the ledger as text without parameters, so that it shares a round trip with other statements: half a
-// millisecond each of a small file's three.
+// millisecond each of a small file's two.
 
 /**
  * Enters contents as loaded whole by the batch that the transaction has begun (see registerFiles), but only those of which
