@@ -49,6 +49,10 @@ export const stream = defineCommand({
   settings: {
     ...databaseSettings,
     ...streamSettings,
+    checkpointDir: {
+      ...streamSettings.checkpointDir,
+      help: 'directory of the checkpoint file; one stream owns it. With --engine spark also a URI, such as hdfs:///…',
+    },
     retention,
     reloadFromArchive,
     incomingDir: {

@@ -75,7 +75,7 @@ export const loadSettings = {
     env: 'CHECKPOINT_PATH',
     default: 'checkpoints',
     parse: parse.directoryOrUri,
-    help: 'directory of the checkpoint file; one stream owns it. With --engine spark also a URI, such as hdfs:///…',
+    help: 'directory of the checkpoint file; one stream owns it',
   }),
   maxFileBytes: setting({
     flag: '--max-file-bytes',
