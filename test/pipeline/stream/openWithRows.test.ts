@@ -130,6 +130,8 @@ test('a file that comes again is not loaded again, whatever became of its rows',
   assert.deepEqual([result.filesLoaded, result.filesRedelivered, result.batches], [1, 1, 1]);
   assert.deepEqual(await eventIds(database), ids(3, 6));
   assert.deepEqual(await database.query('select name from ecompipe.redeliveries'), [{ name: 'again.csv' }]);
+  // Were its rows copied, only the count would tell, and cost the others the direct path.
+  assert.deepEqual((await batchesOf(database)).at(-1), { loadPath: 'direct', inserted: 3, duplicates: 0 });
 });
 
 test('a row that COPY refuses costs its group the direct path and no neighbour its rows', async (t) => {
