@@ -19,7 +19,7 @@ final class Control(in: InputStream, out: PrintStream, whenGone: () => Unit = ()
     thread.setDaemon(true)
     thread
   })
-  @volatile private var onText: JsonNode => Unit = _ => throw new IllegalStateException("nothing is to be read or written before `ready`")
+  @volatile private var onText: JsonNode => Unit = (_: JsonNode) => throw new IllegalStateException("nothing is to be read or written before `ready`")
   /** Nothing is left to do, and each side ends by itself. */
   @volatile private var isFinished = false
   @volatile private var stop: () => Unit = () => Runtime.getRuntime.halt(0)
