@@ -3,7 +3,7 @@ package ecompipe
 import java.io.{BufferedReader, InputStream, InputStreamReader, PrintStream}
 import java.nio.charset.StandardCharsets
 import java.nio.file.{Files, Paths}
-import java.util.concurrent.{Executors, LinkedBlockingQueue}
+import java.util.concurrent.{LinkedBlockingQueue, ThreadFactory}
 import com.fasterxml.jackson.databind.JsonNode
 import com.fasterxml.jackson.databind.node.ObjectNode
 
@@ -13,12 +13,6 @@ import com.fasterxml.jackson.databind.node.ObjectNode
  */
 final class Control(in: InputStream, out: PrintStream, whenGone: () => Unit = () => Runtime.getRuntime.halt(1)) {
   private val commands = new LinkedBlockingQueue[JsonNode]
-  /** What is asked about small texts is done in order, beside all else. */
-  private val texts = Executors.newSingleThreadExecutor(task => {
-    val thread = new Thread(task, "texts")
-    thread.setDaemon(true)
-    thread
-  })
   @volatile private var onText: JsonNode => Unit = (_: JsonNode) => throw new IllegalStateException("nothing is to be read or written before `ready`")
   /** Nothing is left to do, and each side ends by itself. */
   @volatile private var isFinished = false
@@ -31,7 +25,7 @@ final class Control(in: InputStream, out: PrintStream, whenGone: () => Unit = ()
       val command = Json.mapper.readTree(line)
       command.get("type").asText match {
         case "stop" => new Thread(() => stop(), "stop").start()
-        case "read" | "write" | "remove" => texts.execute(() => onText(command))
+        case "read" | "write" | "remove" => onText(command)
         case _ => commands.put(command)
       }
       line = lines.readLine()
@@ -44,7 +38,7 @@ final class Control(in: InputStream, out: PrintStream, whenGone: () => Unit = ()
   /** What `stop` does from now on; until then there is nothing to stop, and the process ends. */
   def onStop(action: () => Unit): Unit = stop = action
 
-  /** What `read`, `write` and `remove` do. */
+  /** What `read`, `write` and `remove` do; called by the thread that reads commands, which must not wait. */
   def onTexts(action: JsonNode => Unit): Unit = onText = action
 
   /** Waits for a command of one of these types. */
@@ -61,6 +55,19 @@ final class Control(in: InputStream, out: PrintStream, whenGone: () => Unit = ()
       out.write((message.toString + "\n").getBytes(StandardCharsets.UTF_8))
       out.flush()
     }
+  }
+
+  /** Answers a command that failed for good. */
+  def sendFailed(command: JsonNode, error: Throwable): Unit =
+    send("failed", _.put("id", command.get("id").asLong).put("message", Failures.rootMessage(error)))
+}
+
+object Threads {
+  /** Threads that don't keep the process from ending. */
+  def daemons(name: String): ThreadFactory = task => {
+    val thread = new Thread(task, name)
+    thread.setDaemon(true)
+    thread
   }
 }
 

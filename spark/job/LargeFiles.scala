@@ -12,12 +12,8 @@ import org.apache.spark.util.SerializableConfiguration
  */
 final class LargeFiles(context: SparkContext, inspecting: InspectOptions) {
   private val hadoop = new SerializableConfiguration(context.hadoopConfiguration)
-  private val inspected = new ExecutorCompletionService[Inspection](Executors.newFixedThreadPool(math.max(1, context.defaultParallelism / 2), task => {
-    // A thread of its own inherits the job group of the query that asks first: when that is stopped, so are these jobs.
-    val thread = new Thread(task, "large-file")
-    thread.setDaemon(true)
-    thread
-  }))
+  // A thread of its own inherits the job group of the query that asks first: when that is stopped, so are these jobs.
+  private val inspected = new ExecutorCompletionService[Inspection](Executors.newFixedThreadPool(math.max(1, context.defaultParallelism / 2), Threads.daemons("large-file")))
   private val inspections = new ConcurrentHashMap[SourceFile, Future[Inspection]]
 
   /** Has these files inspected, in this order, and forgets all others. */

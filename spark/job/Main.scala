@@ -39,8 +39,7 @@ object Main {
       // A cluster that doesn't take the application stops its context, here or a moment later.
       if (session.sparkContext.isStopped) throw new IllegalStateException(s"the Spark master ${session.sparkContext.master} does not take the application")
       session.sparkContext.setLogLevel("WARN")
-      val texts = new Texts(control, session.sparkContext.hadoopConfiguration)
-      control.onTexts(texts.answer)
+      control.onTexts(new Texts(control, session.sparkContext.hadoopConfiguration).take)
       control.send("ready", _.put("spark", session.version).put("master", session.sparkContext.master))
       val settings = control.next("start")
       val query = new Job(session, control, settings).start()
@@ -132,28 +131,21 @@ final class Job(session: SparkSession, control: Control, settings: JsonNode) {
    * Many at a time, as each consists of requests that are waited for; here and not on executors, which would do the same
    * requests, and twice where a task runs twice.
    */
-  private lazy val disposers = Executors.newFixedThreadPool(DisposersAtATime, task => {
-    val thread = new Thread(task, "disposer")
-    thread.setDaemon(true)
-    thread
-  })
+  private lazy val disposers = Executors.newFixedThreadPool(DisposersAtATime, Threads.daemons("disposer"))
 
   private def dispose(command: JsonNode): Unit =
     try {
       Sources.dispose(Json.sourceFile(command.get("file")), Option(command.get("directory")).map(_.asText), Option(command.get("reason")).map(_.asText), hadoop.value)
       control.send("put", _.put("id", command.get("id").asLong))
-    } catch { case NonFatal(error) => sendFailed(command, error) }
+    } catch { case NonFatal(error) => control.sendFailed(command, error) }
 
   /** A job that failed for good is told, not thrown: whether and when to try again is not decided here. */
   private def answer(command: JsonNode)(action: => Unit): Unit =
     try action
     catch {
       case error @ (_: org.apache.spark.SparkException | _: java.io.IOException) if !session.sparkContext.isStopped =>
-        sendFailed(command, error)
+        control.sendFailed(command, error)
     }
-
-  private def sendFailed(command: JsonNode, error: Throwable): Unit =
-    control.send("failed", _.put("id", command.get("id").asLong).put("message", Failures.rootMessage(error)))
 
   private def stage(command: JsonNode): Unit = {
     val pieces = Json.list(command.get("pieces")).map { node =>

@@ -3,6 +3,7 @@ package ecompipe
 import java.io.FileNotFoundException
 import java.nio.charset.StandardCharsets
 import java.util.UUID
+import java.util.concurrent.Executors
 import com.fasterxml.jackson.databind.JsonNode
 import org.apache.hadoop.conf.Configuration
 import org.apache.hadoop.fs.Options.Rename
@@ -11,8 +12,12 @@ import scala.util.control.NonFatal
 
 /** Small texts that the other side keeps where only Hadoop's file systems reach them: its checkpoint. */
 final class Texts(control: Control, conf: Configuration) {
-  def answer(command: JsonNode): Unit = {
-    val id = command.get("id").asLong
+  /** They are read and written in the order in which that is asked, beside all else. */
+  private val inOrder = Executors.newSingleThreadExecutor(Threads.daemons("texts"))
+
+  def take(command: JsonNode): Unit = inOrder.execute(() => answer(command))
+
+  private def answer(command: JsonNode): Unit =
     try {
       val path = new Path(command.get("path").asText)
       val fileSystem = path.getFileSystem(conf)
@@ -26,11 +31,8 @@ final class Texts(control: Control, conf: Configuration) {
           fileSystem.delete(path, false)
           null
       }
-      control.send("text", _.put("id", id).put("text", text))
-    } catch {
-      case NonFatal(error) => control.send("failed", _.put("id", id).put("message", Failures.rootMessage(error)))
-    }
-  }
+      control.send("text", _.put("id", command.get("id").asLong).put("text", text))
+    } catch { case NonFatal(error) => control.sendFailed(command, error) }
 
   private def read(fileSystem: FileSystem, path: Path): String =
     try {

@@ -11,7 +11,7 @@ import { boolean, queryRow } from '../platform/db/decodeRows.js';
 export const LOCK_SPACE = 0x7374726d;
 
 /** In the checkpoint directory: a random id, written by the first stream and never changed. */
-const OWNER_ID_NAME = 'owner-id';
+export const OWNER_ID_NAME = 'owner-id';
 
 /** So long a new stream waits for the lock: the server may need a moment to notice that the last owner was killed. */
 const MAX_WAIT_MS = 2000;
@@ -27,7 +27,7 @@ export async function ownershipKey(checkpointDir: string): Promise<number> {
   try {
     const { dev, ino } = await file.stat({ bigint: true });
     const id = await file.readFile('utf8');
-    return createHash('sha256').update(`${id.trim()}:${dev}:${ino}`).digest().readInt32BE(0);
+    return lockKeyOf(`${id.trim()}:${dev}:${ino}`);
   } finally {
     await file.close();
   }
@@ -46,6 +46,11 @@ export async function notePolled(checkpointDir: string): Promise<void> {
 export async function readPolledAge(checkpointDir: string, nowMs: number): Promise<number | null> {
   const stats = await stat(path.join(checkpointDir, OWNER_ID_NAME)).catch(() => undefined);
   return stats === undefined ? null : Math.max(0, nowMs - stats.mtimeMs);
+}
+
+/** The half of an advisory lock that is for this and nothing else. */
+export function lockKeyOf(identity: string): number {
+  return createHash('sha256').update(identity).digest().readInt32BE(0);
 }
 
 /** What one stream at a time may own. */

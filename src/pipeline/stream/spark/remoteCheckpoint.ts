@@ -1,10 +1,10 @@
-import { createHash, randomUUID } from 'node:crypto';
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { lockKeyOf, OWNER_ID_NAME } from '../../../contract/streamOwner.js';
 import { FileError } from '../../../platform/errors.js';
+import { belowUri } from '../../../platform/files/uri.js';
 import { CHECKPOINT_NAME, type CheckpointStore } from '../checkpointStore.js';
 import type { Driver } from './driver.js';
-
-/** In the checkpoint's directory: a random id, written by the first stream and never changed. */
-const OWNER_ID_NAME = 'owner-id';
 
 /** A checkpoint at a URI, which only the Spark driver reaches. It is asked only while it runs, from `ready` to `finished`. */
 export class RemoteCheckpoint implements CheckpointStore {
@@ -17,7 +17,7 @@ export class RemoteCheckpoint implements CheckpointStore {
     readonly label: string,
     private readonly driver: Driver,
   ) {
-    this.file = `${label}/${CHECKPOINT_NAME}`;
+    this.file = belowUri(label, CHECKPOINT_NAME);
   }
 
   /** Waits for the driver. @throws SparkError when it is gone. */
@@ -47,25 +47,24 @@ export class RemoteCheckpoint implements CheckpointStore {
   async notePolled(): Promise<void> {}
 
   private async readKey(): Promise<number> {
-    const file = `${this.label}/${OWNER_ID_NAME}`;
+    const file = belowUri(this.label, OWNER_ID_NAME);
     if ((await this.textOf(file)) === undefined) await this.ask('write', file, { text: randomUUID(), isNew: true });
-    const id = await this.textOf(file);
-    return createHash('sha256').update(`${id}:${this.label}`).digest().readInt32BE(0);
+    return lockKeyOf(`${await this.textOf(file)}:${this.label}`);
   }
 
   private async textOf(path: string): Promise<string | undefined> {
-    const answer = await this.ask('read', path);
-    return answer.text ?? undefined;
+    return (await this.ask('read', path)) ?? undefined;
   }
 
   private async ask(
     type: 'read' | 'write' | 'remove',
     path: string,
     what: { readonly text?: string; readonly isNew?: boolean } = {},
-  ): Promise<{ readonly text?: string | null }> {
+  ): Promise<string | null> {
     const answer = await this.driver.ask({ type, path, ...what });
     if (answer.type === 'failed')
       throw new FileError(path, undefined, { what: `cannot ${type} ${path}`, why: answer.message });
-    return answer as { readonly text?: string | null };
+    assert(answer.type === 'text', 'what is asked about a text is answered with it');
+    return answer.text;
   }
 }

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { FileError } from '../../../platform/errors.js';
-import { isUri } from '../../../platform/files/uri.js';
+import { belowUri, isUri } from '../../../platform/files/uri.js';
 import { dayOf } from '../../../platform/files/dayFolders.js';
 import type { StreamSettings } from '../streamEvents.js';
 import type { FileDisposal, ReadFile } from '../fileDisposer.js';
@@ -49,11 +49,8 @@ export class RemoteFileDisposer implements FileDisposal {
     { name, fileStamp }: ReadFile,
     target: { readonly directory?: string; readonly reason?: string },
   ): Promise<void> {
-    const source = `${this.settings.inputDir.replace(/\/+$/, '')}/${name}`;
-    const folder =
-      target.directory === undefined
-        ? {}
-        : { directory: `${target.directory.replace(/\/+$/, '')}/${dayOf(new Date())}` };
+    const source = belowUri(this.settings.inputDir, name);
+    const folder = target.directory === undefined ? {} : { directory: belowUri(target.directory, dayOf(new Date())) };
     const answer = await this.driver.ask({
       type: 'dispose',
       file: { path: source, name, fileStamp, size: 0 },

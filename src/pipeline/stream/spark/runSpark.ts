@@ -2,7 +2,7 @@ import path from 'node:path';
 import type { Database } from '../../../platform/db/target.js';
 import { Failures } from '../../../platform/files/failures.js';
 import { UsageError } from '../../../platform/errors.js';
-import { isUri } from '../../../platform/files/uri.js';
+import { belowUri, isUri } from '../../../platform/files/uri.js';
 import type { StageContext } from '../../../platform/stage.js';
 import { withCompressor, type ArchiveCompressor } from '../archiveCompressor.js';
 import { InputListing } from '../discover.js';
@@ -121,6 +121,7 @@ async function run(
       return await load(settings, driver, local, loader, checkpoint, database, { ...context, stop });
     });
   } finally {
+    // Who loads closes it while the lock is held; this is for a lock, or a checkpoint, that was not ours.
     await driver?.close();
   }
 }
@@ -152,7 +153,7 @@ async function load(
     return await new SparkRun(settings, units, outcomes, checkpoint, { ...context, emit }).run({
       inputDir: placeOf(settings.inputDir),
       // As a path it would be one of `fs.defaultFS`.
-      checkpointDir: `${isUri(checkpointDir) ? checkpointDir.replace(/\/+$/, '') : `file://${path.resolve(checkpointDir)}`}/spark`,
+      checkpointDir: belowUri(isUri(checkpointDir) ? checkpointDir : `file://${path.resolve(checkpointDir)}`, 'spark'),
       selection: selectionOf(settings),
       database: jdbcOptions(database.settings, alive),
     });
